@@ -1,0 +1,18 @@
+//! From Rust plugin sources to a verified OCI image, without Docker or any daemon.
+//!
+//! # Floors
+//!
+//! A file imports from lower floors, or from its own floor without a cycle. `tests/it/architecture.rs` keeps this.
+//!
+//! | floor | what | modules |
+//! |---|---|---|
+//! | 0 | values, no I/O | [`digest`], [`platform`], [`reference`], [`epoch`], [`compression`], [`progress`], [`finding`], [`failure`] |
+
+pub mod compression;
+pub mod digest;
+pub mod epoch;
+pub mod failure;
+pub mod finding;
+pub mod platform;
+pub mod progress;
+pub mod reference;

@@ -1,0 +1,2 @@
+//! The `cargo plugin-build` program.
+fn main() {}

@@ -1,0 +1,195 @@
+//! Platforms as OCI spells them (`os/architecture[/variant]`, Go's words) and the Rust targets that make them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::failure::{Class, Explain};
+
+/// An image platform. The derived order is the order of platforms in an index.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Platform {
+    /// `linux`, `darwin`, `windows`, `wasip1`.
+    pub os: String,
+    /// `amd64`, `arm64`, `wasm`.
+    pub architecture: String,
+    /// `v7` for arm; absent where the architecture has only one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub variant: Option<String>,
+}
+
+/// Target architecture (first component of a triple) -> Go's architecture and variant.
+const ARCHITECTURES: [(&str, &str, Option<&str>); 18] = [
+    ("x86_64", "amd64", None),
+    ("aarch64", "arm64", None),
+    ("i586", "386", None),
+    ("i686", "386", None),
+    ("arm", "arm", Some("v6")),
+    ("armv5te", "arm", Some("v5")),
+    ("armv7", "arm", Some("v7")),
+    ("thumbv7neon", "arm", Some("v7")),
+    ("loongarch64", "loong64", None),
+    ("mips", "mips", None),
+    ("mips64", "mips64", None),
+    ("mips64el", "mips64le", None),
+    ("mipsel", "mipsle", None),
+    ("powerpc64", "ppc64", None),
+    ("powerpc64le", "ppc64le", None),
+    ("riscv64gc", "riscv64", None),
+    ("s390x", "s390x", None),
+    ("wasm32", "wasm", None),
+];
+
+/// What `--platform` may say and the target it means in an image without a base.
+const TARGETS: [(&str, &str); 14] = [
+    ("linux/amd64", "x86_64-unknown-linux-musl"),
+    ("linux/arm64", "aarch64-unknown-linux-musl"),
+    ("linux/386", "i686-unknown-linux-musl"),
+    ("linux/arm/v6", "arm-unknown-linux-musleabihf"),
+    ("linux/arm/v7", "armv7-unknown-linux-musleabihf"),
+    ("linux/loong64", "loongarch64-unknown-linux-musl"),
+    ("linux/ppc64le", "powerpc64le-unknown-linux-musl"),
+    ("linux/riscv64", "riscv64gc-unknown-linux-musl"),
+    ("linux/s390x", "s390x-unknown-linux-musl"),
+    ("darwin/amd64", "x86_64-apple-darwin"),
+    ("darwin/arm64", "aarch64-apple-darwin"),
+    ("windows/amd64", "x86_64-pc-windows-gnu"),
+    ("windows/arm64", "aarch64-pc-windows-gnullvm"),
+    ("wasip1/wasm", "wasm32-wasip1"),
+];
+
+impl Platform {
+    /// A platform without a variant.
+    pub fn new(os: impl Into<String>, architecture: impl Into<String>) -> Self {
+        Self { os: os.into(), architecture: architecture.into(), variant: None }
+    }
+
+    /// The platform that code for a Rust target triple runs on.
+    pub fn of_target(triple: &str) -> Result<Self, PlatformError> {
+        let unknown = || PlatformError::UnknownTarget(triple.to_owned());
+        let mut parts = triple.split('-');
+        let cpu = parts.next().ok_or_else(unknown)?;
+        let rest: Vec<&str> = parts.collect();
+        let (_, architecture, variant) = ARCHITECTURES.iter().find(|(name, _, _)| *name == cpu).ok_or_else(unknown)?;
+        let os = rest.iter().find_map(|word| os_of_word(word)).ok_or_else(unknown)?;
+        Ok(Self { os: os.to_owned(), architecture: (*architecture).to_owned(), variant: variant.map(str::to_owned) })
+    }
+
+    /// The target that `--platform` means in an image without a base: static, and the same bytes everywhere.
+    pub fn static_target(&self) -> Result<&'static str, PlatformError> {
+        let name = self.to_string();
+        TARGETS.iter().find(|(platform, _)| *platform == name).map(|(_, target)| *target).ok_or(PlatformError::NoTarget(name))
+    }
+
+    /// Whether an image for `self` serves a host that asks for `wanted`: same os and architecture, and the same
+    /// variant where both say one (`arm64` is `arm64/v8`).
+    pub fn serves(&self, wanted: &Self) -> bool {
+        self.os == wanted.os
+            && self.architecture == wanted.architecture
+            && (wanted.variant.is_none() || self.variant.is_none() || self.variant == wanted.variant)
+    }
+
+    /// The platform that this program itself runs on.
+    pub fn host() -> Self {
+        let architecture = match std::env::consts::ARCH {
+            "x86_64" => "amd64",
+            "aarch64" => "arm64",
+            "x86" => "386",
+            "powerpc64" if cfg!(target_endian = "little") => "ppc64le",
+            other => other,
+        };
+        let os = if std::env::consts::OS == "macos" { "darwin" } else { std::env::consts::OS };
+        Self::new(os, architecture)
+    }
+}
+
+fn os_of_word(word: &str) -> Option<&'static str> {
+    Some(match word {
+        "linux" => "linux",
+        "darwin" | "macos" => "darwin",
+        "windows" => "windows",
+        "freebsd" => "freebsd",
+        "netbsd" => "netbsd",
+        "openbsd" => "openbsd",
+        "android" => "android",
+        "wasi" | "wasip1" => "wasip1",
+        "wasip2" => "wasip2",
+        _ => return None,
+    })
+}
+
+impl fmt::Display for Platform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.os, self.architecture)?;
+        match &self.variant {
+            Some(variant) => write!(f, "/{variant}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl FromStr for Platform {
+    type Err = PlatformError;
+
+    fn from_str(text: &str) -> Result<Self, PlatformError> {
+        let bad = || PlatformError::Malformed(text.to_owned());
+        let parts: Vec<&str> = text.split('/').collect();
+        let word = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.' || b == b'_');
+        if !(2..=3).contains(&parts.len()) || !parts.iter().all(word) {
+            return Err(bad());
+        }
+        Ok(Self { os: parts[0].to_owned(), architecture: parts[1].to_owned(), variant: parts.get(2).map(|v| (*v).to_owned()) })
+    }
+}
+
+/// Why a platform or target cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlatformError {
+    /// Not `os/architecture[/variant]`.
+    #[error("`{0}` is not a platform (want `os/architecture`, such as `linux/amd64`)")]
+    Malformed(String),
+    /// No target is known for this platform.
+    #[error("no Rust target is known for platform `{0}`")]
+    NoTarget(String),
+    /// The triple names no platform that OCI has words for.
+    #[error("target `{0}` has no OCI platform")]
+    UnknownTarget(String),
+}
+
+impl Explain for PlatformError {
+    fn class(&self) -> Class {
+        Class::Usage
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoTarget(_) | Self::Malformed(_) => {
+                let known: Vec<&str> = TARGETS.iter().map(|(platform, _)| *platform).collect();
+                Some(format!("one of {}, or give the triple with `--target`", known.join(", ")))
+            }
+            Self::UnknownTarget(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_platform_word_maps_to_a_target_and_back() {
+        for (platform, target) in TARGETS {
+            let parsed: Platform = platform.parse().unwrap();
+            assert_eq!(parsed.static_target().unwrap(), target);
+            assert_eq!(Platform::of_target(target).unwrap(), parsed, "{target}");
+        }
+    }
+
+    #[test]
+    fn malformed_platforms_are_refused() {
+        for bad in ["linux", "linux/", "/amd64", "a/b/c/d", "linux/amd 64", ""] {
+            assert!(bad.parse::<Platform>().is_err(), "{bad}");
+        }
+    }
+}
