@@ -6,10 +6,11 @@
 //!
 //! | floor | what | modules |
 //! |---|---|---|
-//! | 0 | values, no I/O | [`digest`], [`platform`], [`reference`], [`epoch`], [`compression`], [`progress`], [`finding`], [`failure`] |
+//! | 0 | values, no I/O | [`digest`], [`platform`], [`reference`], [`epoch`], [`environment`], [`compression`], [`progress`], [`finding`], [`failure`] |
 
 pub mod compression;
 pub mod digest;
+pub mod environment;
 pub mod epoch;
 pub mod failure;
 pub mod finding;
