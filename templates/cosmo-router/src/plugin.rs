@@ -294,7 +294,8 @@ async fn stopped(mut stopping: watch::Receiver<bool>) {
     let _ = stopping.wait_for(|&stop| stop).await;
 }
 
-/// Takes SIGTERM as `Shutdown`. A Ctrl-C reaches the router too, which then stops us in its own order.
+/// Takes SIGTERM as `Shutdown`: on Linux the router has it sent to us when it dies. A Ctrl-C is for the router alone,
+/// which then stops us in its own order.
 async fn stop_on_signal(stop: watch::Sender<bool>) {
     #[cfg(unix)]
     {
