@@ -41,7 +41,7 @@ const COOKIE: &str = "GRPC_DATASOURCE_PLUGIN";
 const PROTOCOL_VERSION: u32 = 1;
 /// The name under which go-plugin asks for health.
 const HEALTH_SERVICE: &str = "plugin";
-/// How long calls in flight may take to end. The router kills us after two seconds.
+/// How long calls in flight, and the connections they came by, may take to end. The router kills us after two seconds.
 const GRACE: Duration = Duration::from_millis(1500);
 
 /// What the router told us, and where we live.
@@ -282,7 +282,7 @@ async fn bounded(
     tokio::select! {
         result = drained => result.map_err(Into::into),
         () = overdue => {
-            log(Level::Warn, "calls were still running at shutdown", &[]);
+            log(Level::Warn, "connections were still open at shutdown", &[]);
             Ok(())
         }
     }

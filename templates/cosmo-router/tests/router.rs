@@ -25,7 +25,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_{{name}}");
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[cfg(unix)]
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_router_starts_calls_and_stops_the_plugin() {
     let sockets = TempDir::new("whole");
     let mut plugin = Plugin::start(&sockets.0);
@@ -86,7 +86,7 @@ async fn the_router_starts_calls_and_stops_the_plugin() {
     assert!(!socket.exists(), "the socket's file must be gone");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_place_for_a_socket_the_plugin_listens_on_tcp() {
     let mut plugin = Plugin::start(Path::new("/nonexistent"));
     assert_eq!(plugin.handshake[..3], ["1", "1", "tcp"]);
