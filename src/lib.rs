@@ -7,6 +7,8 @@
 //! | floor | what | modules |
 //! |---|---|---|
 //! | 0 | values, no I/O | [`digest`], [`platform`], [`reference`], [`epoch`], [`environment`], [`compression`], [`progress`], [`finding`], [`failure`] |
+//! | 1 | documents and disk | [`oci`], [`fs`], [`lock`], [`interrupt`] |
+//! | 2 | stores | [`store`] |
 
 pub mod compression;
 pub mod digest;
@@ -14,6 +16,11 @@ pub mod environment;
 pub mod epoch;
 pub mod failure;
 pub mod finding;
+pub mod fs;
+pub mod interrupt;
+pub mod lock;
+pub mod oci;
 pub mod platform;
 pub mod progress;
 pub mod reference;
+pub mod store;

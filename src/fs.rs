@@ -1,0 +1,172 @@
+//! Files: sorted listings, explicit modes, and writing that survives a crash.
+//!
+//! A file comes to be in this order: a temporary file in the same file system, its bytes, `fsync`, mode, rename,
+//! `fsync` of the directory. Whoever reads sees the old file or the new one. After a crash only temporary files are left.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use crate::failure::Explain;
+use crate::interrupt::{self, Registration};
+
+/// Names the path and what was tried with it.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {what} `{}`", path.display())]
+pub struct FileError {
+    /// `read`, `write`, `create`.
+    pub what: &'static str,
+    /// The path.
+    pub path: PathBuf,
+    /// The system's reason.
+    pub source: io::Error,
+}
+
+impl FileError {
+    /// For `map_err`.
+    pub fn at(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self { what, path, source }
+    }
+}
+
+impl Explain for FileError {
+    fn hint(&self) -> Option<String> {
+        match self.source.kind() {
+            io::ErrorKind::StorageFull => Some("free some space; nothing that was there before has changed".to_owned()),
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                Some("choose a place that this user may write".to_owned()).filter(|_| self.what != "read")
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The names in a directory, sorted by their bytes. A directory that does not exist is an error.
+pub fn sorted_listing(dir: &Path) -> Result<Vec<OsString>, FileError> {
+    #[expect(clippy::disallowed_methods, reason = "the one home of read_dir: what comes out is sorted")]
+    let entries = fs::read_dir(dir).map_err(FileError::at("list", dir))?;
+    let mut names = Vec::new();
+    for entry in entries {
+        names.push(entry.map_err(FileError::at("list", dir))?.file_name());
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Makes a directory and its parents with mode 0755, whatever the umask. Existing ones are left alone.
+pub fn create_dirs(dir: &Path) -> Result<(), FileError> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        create_dirs(parent)?;
+    }
+    match fs::create_dir(dir) {
+        Ok(()) => set_mode(dir, 0o755),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => Ok(()),
+        Err(error) => Err(FileError::at("create", dir)(error)),
+    }
+}
+
+/// Sets permission bits; on systems without them, nothing.
+pub fn set_mode(path: &Path, mode: u32) -> Result<(), FileError> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(FileError::at("set the mode of", path))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = (path, mode);
+        Ok(())
+    }
+}
+
+/// Makes a directory's names durable.
+pub fn sync_dir(dir: &Path) -> Result<(), FileError> {
+    if cfg!(windows) {
+        return Ok(());
+    }
+    File::open(dir).and_then(|handle| handle.sync_all()).map_err(FileError::at("sync", dir))
+}
+
+/// A temporary file that knows its lock: removed when dropped, on interrupt, and, after a crash, by [`sweep`].
+#[derive(Debug)]
+pub struct TempFile {
+    file: NamedTempFile,
+    _cleanup: Registration,
+}
+
+impl TempFile {
+    /// Makes a locked temporary file in `dir`.
+    pub fn new_in(dir: &Path) -> Result<Self, FileError> {
+        let file = tempfile::Builder::new()
+            .prefix(TEMP_PREFIX)
+            .rand_bytes(10)
+            .tempfile_in(dir)
+            .map_err(FileError::at("create a temporary file in", dir))?;
+        file.as_file().lock().map_err(FileError::at("lock", file.path()))?;
+        let path = file.path().to_owned();
+        let cleanup = interrupt::on_interrupt(move || drop(fs::remove_file(&path)));
+        Ok(Self { file, _cleanup: cleanup })
+    }
+
+    /// Where it is now.
+    pub fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    /// A second handle, for reading it from the start.
+    pub fn reopen(&self) -> Result<File, FileError> {
+        self.file.reopen().map_err(FileError::at("open", self.path()))
+    }
+
+    /// Makes the content durable and gives it its final name, replacing what has that name. The caller syncs the
+    /// directory once for many files.
+    pub fn persist(self, target: &Path, mode: u32) -> Result<(), FileError> {
+        set_mode(self.path(), mode)?;
+        self.file.as_file().sync_all().map_err(FileError::at("write", self.path()))?;
+        self.file.persist(target).map_err(|error| FileError {
+            what: "rename to",
+            path: target.to_owned(),
+            source: error.error,
+        })?;
+        Ok(())
+    }
+}
+
+impl Write for TempFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.as_file_mut().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.as_file_mut().flush()
+    }
+}
+
+const TEMP_PREFIX: &str = ".plugin-build-";
+
+/// Removes temporary files in `dir` that no living process holds.
+pub fn sweep(dir: &Path) {
+    for name in sorted_listing(dir).unwrap_or_default() {
+        let path = dir.join(&name);
+        let ours = name.to_string_lossy().starts_with(TEMP_PREFIX) && path.is_file();
+        if ours && File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
+            drop(fs::remove_file(&path));
+        }
+    }
+}
+
+/// Writes a whole file durably and atomically, mode 0644.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let dir = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut temp = TempFile::new_in(dir)?;
+    temp.write_all(bytes).map_err(FileError::at("write", path))?;
+    temp.persist(path, 0o644)?;
+    sync_dir(dir)
+}

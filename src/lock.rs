@@ -1,0 +1,57 @@
+//! One writer at a time: an exclusive `flock` on a file that is never renamed or removed by its users.
+//!
+//! A killed holder frees the lock. If somebody removed the lock file while we waited (a whole directory was deleted and
+//! made anew), the file that we hold is no longer the one at the path: open again.
+
+use std::fs::{File, OpenOptions};
+use std::path::Path;
+
+use crate::fs::FileError;
+
+/// Held until dropped.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Waits for the exclusive lock on `path`, creating the empty file where needed. `waiting` is called once if
+    /// somebody else holds it.
+    pub fn exclusive(path: &Path, waiting: impl FnOnce()) -> Result<Self, FileError> {
+        let mut waiting = Some(waiting);
+        loop {
+            let file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(path)
+                .map_err(FileError::at("open", path))?;
+            if file.try_lock().is_err() {
+                if let Some(waiting) = waiting.take() {
+                    waiting();
+                }
+                file.lock().map_err(FileError::at("lock", path))?;
+            }
+            if is_at(&file, path) {
+                return Ok(Self { _file: file });
+            }
+        }
+    }
+}
+
+fn is_at(file: &File, path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        match (file.metadata(), path.metadata()) {
+            (Ok(held), Ok(named)) => held.dev() == named.dev() && held.ino() == named.ino(),
+            _ => false,
+        }
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = (file, path);
+        true
+    }
+}

@@ -1,0 +1,94 @@
+//! Image manifests: one image or artifact (image-spec, `manifest.md`).
+
+use std::collections::BTreeMap;
+
+use oci_spec::image as spec;
+use serde_json::Value;
+
+use super::{Descriptor, DocumentError, json, media_type};
+
+/// A manifest as it was read or will be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Manifest {
+    /// Its media type, OCI's or Docker's.
+    pub media_type: String,
+    /// What kind of artifact it is, when it is no container image.
+    pub artifact_type: Option<String>,
+    /// The configuration.
+    pub config: Descriptor,
+    /// The layers, the base first.
+    pub layers: Vec<Descriptor>,
+    /// The manifest that this one refers to.
+    pub subject: Option<Descriptor>,
+    /// Sorted annotations.
+    pub annotations: BTreeMap<String, String>,
+}
+
+impl Manifest {
+    /// Parses checked bytes. `outside` is the media type that the descriptor gave.
+    pub fn parse(bytes: &[u8], outside: Option<&str>) -> Result<Self, DocumentError> {
+        let value = json::parse(bytes)?;
+        let media_type = checked_media_type(&value, outside, "manifests", media_type::MANIFEST)?;
+        let found: spec::ImageManifest =
+            serde_json::from_value(value).map_err(|source| DocumentError::Shape { what: "image manifest", source })?;
+        Ok(Self {
+            media_type,
+            artifact_type: found.artifact_type().as_ref().map(ToString::to_string),
+            config: Descriptor::from_spec(found.config())?,
+            layers: found.layers().iter().map(Descriptor::from_spec).collect::<Result<_, _>>()?,
+            subject: found.subject().as_ref().map(Descriptor::from_spec).transpose()?,
+            annotations: found.annotations().clone().unwrap_or_default().into_iter().collect(),
+        })
+    }
+
+    /// The canonical bytes of an OCI image manifest.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut document = serde_json::json!({
+            "schemaVersion": 2,
+            "mediaType": self.media_type,
+            "config": self.config,
+            "layers": self.layers,
+        });
+        if let Some(artifact_type) = &self.artifact_type {
+            document["artifactType"] = artifact_type.clone().into();
+        }
+        if let Some(subject) = &self.subject {
+            document["subject"] = serde_json::json!(subject);
+        }
+        if !self.annotations.is_empty() {
+            document["annotations"] = serde_json::json!(self.annotations);
+        }
+        json::to_canonical(&document)
+    }
+
+    /// The type of artifact: `artifactType`, or the configuration's media type where that is no image configuration.
+    pub fn effective_artifact_type(&self) -> Option<&str> {
+        self.artifact_type.as_deref().or_else(|| {
+            let config = self.config.media_type.as_str();
+            (!media_type::is_config(config) && config != media_type::EMPTY).then_some(config)
+        })
+    }
+}
+
+/// Checks what every manifest and index has in common, and returns the document's media type.
+pub(super) fn checked_media_type(
+    value: &Value,
+    outside: Option<&str>,
+    foreign_key: &str,
+    default: &str,
+) -> Result<String, DocumentError> {
+    if value.get(foreign_key).is_some() {
+        return Err(DocumentError::Ambiguous);
+    }
+    let version = value.get("schemaVersion").and_then(Value::as_u64).unwrap_or(0);
+    if version != 2 {
+        return Err(DocumentError::SchemaVersion(version));
+    }
+    let inside = value.get("mediaType").and_then(Value::as_str);
+    match (inside, outside) {
+        (Some(inside), Some(outside)) if inside != outside => {
+            Err(DocumentError::MediaTypeMismatch { inside: inside.to_owned(), outside: outside.to_owned() })
+        }
+        (inside, outside) => Ok(outside.or(inside).unwrap_or(default).to_owned()),
+    }
+}

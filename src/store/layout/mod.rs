@@ -1,0 +1,250 @@
+//! OCI image layout directories (image-spec, `image-layout.md`).
+//!
+//! ```text
+//! oci-layout               {"imageLayoutVersion":"1.0.0"}
+//! index.json               tags -> descriptors
+//! blobs/sha256/<hex>       content under its digest
+//! .plugin-build.lock       empty; writers hold an exclusive flock on it
+//! .plugin-build-*          temporary files, each under a flock of its own
+//! ```
+//!
+//! Readers take no lock, because everything appears by rename: blobs first, `index.json` last. A crash at any instant
+//! leaves every tag wholly old or wholly new; temporary files that nobody holds go at the next commit.
+
+mod index_file;
+mod reach;
+mod writer;
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+pub use index_file::IndexFile;
+pub use reach::{Reachable, reachable};
+pub use writer::{LayoutWriter, Obsolete};
+
+use super::{Selector, Source, StoreError, Tagged, read_document};
+use crate::digest::{Digest, Hasher};
+use crate::fs::FileError;
+use crate::oci::{self, Descriptor, Document, json};
+
+/// Name of the lock file, which also never goes into an archive.
+pub const LOCK_FILE: &str = ".plugin-build.lock";
+/// The file that marks a layout.
+pub const MARKER_FILE: &str = "oci-layout";
+/// Content of the marker file.
+pub const MARKER: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+/// The file that holds the tags.
+pub const INDEX_FILE: &str = "index.json";
+
+/// A layout that exists.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    dir: PathBuf,
+}
+
+impl Layout {
+    /// Opens a directory, checking that it is a layout of a known version.
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        let layout = Self { dir: dir.to_owned() };
+        layout.check_marker()?;
+        Ok(layout)
+    }
+
+    /// Opens a directory that is a layout already; `None` where there is nothing yet (or an empty directory).
+    pub fn open_existing(dir: &Path) -> Result<Option<Self>, StoreError> {
+        match crate::fs::sorted_listing(dir) {
+            Ok(names) if names.iter().all(|name| name.to_string_lossy().starts_with(".plugin-build")) => Ok(None),
+            Ok(_) => Self::open(dir).map(Some),
+            Err(error) if error.source.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Where a blob lies. The only place that makes such a path: a digest holds nothing but its grammar.
+    pub fn blob_path(&self, digest: &Digest) -> PathBuf {
+        self.dir.join("blobs").join(digest.algorithm().as_str()).join(digest.hex())
+    }
+
+    /// Reads `index.json`.
+    pub fn index(&self) -> Result<IndexFile, StoreError> {
+        IndexFile::read(&self.dir)
+    }
+
+    /// Whether a blob is there with its size and digest right.
+    pub fn is_sound(&self, descriptor: &Descriptor) -> Result<bool, StoreError> {
+        let path = self.blob_path(&descriptor.digest);
+        match fs::symlink_metadata(&path) {
+            Ok(found) if found.is_file() && found.len() == descriptor.size => {}
+            Ok(_) => return Ok(false),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(FileError::at("read", &path)(error).into()),
+        }
+        let mut file = File::open(&path).map_err(FileError::at("read", &path))?;
+        let mut hasher = Hasher::with(descriptor.digest.algorithm());
+        copy_through(&mut file, &mut hasher).map_err(FileError::at("read", &path))?;
+        Ok(hasher.finish() == descriptor.digest)
+    }
+
+    /// Every digest that lies below `blobs/`, sorted.
+    pub fn blobs(&self) -> Result<Vec<Digest>, StoreError> {
+        let mut digests = Vec::new();
+        for algorithm in ["sha256", "sha512"] {
+            let dir = self.dir.join("blobs").join(algorithm);
+            if !dir.is_dir() {
+                continue;
+            }
+            for name in crate::fs::sorted_listing(&dir)? {
+                digests.extend(name.to_str().and_then(|hex| format!("{algorithm}:{hex}").parse::<Digest>().ok()));
+            }
+        }
+        Ok(digests)
+    }
+
+    fn check_marker(&self) -> Result<(), StoreError> {
+        let not_a_layout = |reason: String| StoreError::NotALayout { path: self.dir.clone(), reason };
+        let path = self.dir.join(MARKER_FILE);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && self.dir.is_dir() => {
+                return Err(not_a_layout(format!("it has no `{MARKER_FILE}` file")));
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(not_a_layout("there is no such directory".to_owned()));
+            }
+            Err(error) => return Err(FileError::at("read", &path)(error).into()),
+        };
+        let marker: oci_spec::image::OciLayout =
+            json::parse_as(&bytes).map_err(|error| not_a_layout(format!("`{MARKER_FILE}`: {error}")))?;
+        match marker.image_layout_version().as_str() {
+            "1.0.0" => Ok(()),
+            other => Err(not_a_layout(format!("its version is `{other}`, only 1.0.0 is known"))),
+        }
+    }
+}
+
+/// Reads to the end through a fixed buffer.
+fn copy_through(from: &mut impl Read, to: &mut Hasher) -> std::io::Result<()> {
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        let count = from.read(&mut buffer)?;
+        if count == 0 {
+            return Ok(());
+        }
+        to.update(&buffer[..count]);
+    }
+}
+
+impl Source for Layout {
+    fn name(&self) -> String {
+        format!("oci:{}", self.dir.display())
+    }
+
+    fn tags(&self) -> Result<Vec<Tagged>, StoreError> {
+        self.index()?.tags()
+    }
+
+    fn resolve(&self, selector: &Selector) -> Result<Descriptor, StoreError> {
+        let index = self.index()?;
+        resolve_in(&self.name(), &index, selector, |root| Ok(read_document(self, root)?.0))
+    }
+
+    fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, StoreError> {
+        let path = self.blob_path(&descriptor.digest);
+        match fs::symlink_metadata(&path) {
+            Ok(found) if found.is_file() => Ok(Box::new(File::open(&path).map_err(FileError::at("read", &path))?)),
+            Ok(_) => Err(FileError {
+                what: "read",
+                path,
+                source: std::io::Error::other("it is not a regular file, and a blob must be one"),
+            }
+            .into()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Err(StoreError::MissingBlob { store: self.name(), digest: descriptor.digest.to_string() })
+            }
+            Err(error) => Err(FileError::at("read", &path)(error).into()),
+        }
+    }
+
+    fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, StoreError> {
+        referrers_in(&self.index()?, subject, |root| Ok(read_document(self, root)?.0))
+    }
+}
+
+/// Finds an image by the entries of an `index.json`: for layouts and archives alike.
+pub(super) fn resolve_in(
+    store: &str,
+    index: &IndexFile,
+    selector: &Selector,
+    read: impl Fn(&Descriptor) -> Result<Document, StoreError>,
+) -> Result<Descriptor, StoreError> {
+    let tags = index.tags()?;
+    let available = || tags.iter().map(|tagged| tagged.tag.clone()).collect::<Vec<_>>();
+    match selector {
+        Selector::Tag(tag) => tags
+            .iter()
+            .find(|tagged| tagged.tag == *tag)
+            .map(|tagged| tagged.root.clone())
+            .ok_or_else(|| StoreError::NotFound { store: store.to_owned(), wanted: tag.clone(), available: available() }),
+        Selector::Only => match tags.as_slice() {
+            [only] => Ok(only.root.clone()),
+            [] => match index.entries()?.as_slice() {
+                [only] => Ok(only.clone()),
+                _ => Err(StoreError::Ambiguous { store: store.to_owned(), available: Vec::new() }),
+            },
+            _ => Err(StoreError::Ambiguous { store: store.to_owned(), available: available() }),
+        },
+        Selector::Digest(digest) => find_digest(&index.entries()?, digest, &read, 0)?.ok_or_else(|| StoreError::NotFound {
+            store: store.to_owned(),
+            wanted: digest.to_string(),
+            available: available(),
+        }),
+    }
+}
+
+fn find_digest(
+    among: &[Descriptor],
+    digest: &Digest,
+    read: &dyn Fn(&Descriptor) -> Result<Document, StoreError>,
+    depth: usize,
+) -> Result<Option<Descriptor>, StoreError> {
+    if let Some(found) = among.iter().find(|descriptor| descriptor.digest == *digest) {
+        return Ok(Some(found.clone()));
+    }
+    if depth > oci::NESTING_LIMIT {
+        return Ok(None);
+    }
+    for descriptor in among.iter().filter(|descriptor| oci::media_type::is_index(&descriptor.media_type)) {
+        if let Document::Index(index) = read(descriptor)?
+            && let Some(found) = find_digest(&index.manifests, digest, read, depth + 1)?
+        {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+/// The untagged entries of an `index.json` whose manifest has `subject` as its subject.
+pub(super) fn referrers_in(
+    index: &IndexFile,
+    subject: &Digest,
+    read: impl Fn(&Descriptor) -> Result<Document, StoreError>,
+) -> Result<Vec<Descriptor>, StoreError> {
+    let mut found = Vec::new();
+    for entry in index.entries()?.into_iter().filter(|entry| entry.ref_name().is_none() && entry.is_manifest_or_index()) {
+        let named = match read(&entry)? {
+            Document::Manifest(manifest) => manifest.subject,
+            Document::Index(index) => index.subject,
+        };
+        if named.is_some_and(|named| named.digest == *subject) {
+            found.push(entry);
+        }
+    }
+    found.sort_by(|a, b| a.digest.cmp(&b.digest));
+    Ok(found)
+}

@@ -1,0 +1,292 @@
+//! Writing a layout: content to temporary files without a lock, then everything at once under it.
+//!
+//! The commit holds the lock while it confirms every blob that it reuses, renames new blobs into place, moves
+//! `index.json`, and removes what became unreachable. Locking only the index is not enough: a concurrent removal could
+//! take a blob between "it is there" and the tag that needs it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{self, Read, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::reach::{follow, reachable};
+use super::{INDEX_FILE, IndexFile, LOCK_FILE, Layout, MARKER, MARKER_FILE, Source as _, StoreError};
+use crate::digest::Digest;
+use crate::fs::{self as durable, FileError, TempFile};
+use crate::lock::Lock;
+use crate::oci::Descriptor;
+use crate::progress::{Event, Outcome, Progress};
+use crate::store::{Commit, Sink, TagChange};
+
+/// What becomes of blobs that only a replaced tag reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obsolete {
+    /// They stay until `gc`.
+    Keep,
+    /// They go with the commit: for layouts that are disposable.
+    Remove,
+}
+
+/// The writing end of a layout.
+pub struct LayoutWriter<'a> {
+    layout: Layout,
+    existing: bool,
+    obsolete: Obsolete,
+    progress: &'a dyn Progress,
+    pending: Mutex<Pending>,
+}
+
+#[derive(Default)]
+struct Pending {
+    staged: BTreeMap<Digest, TempFile>,
+    reused: BTreeMap<Digest, (Descriptor, Option<Stamp>)>,
+}
+
+/// What a file was like when it was hashed: while these hold under the lock, it is not hashed again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    len: u64,
+    modified: Option<std::time::SystemTime>,
+    inode: u64,
+}
+
+impl<'a> LayoutWriter<'a> {
+    /// Prepares to write the layout at `dir`. A directory that has other things in it than a layout is refused; nothing is
+    /// made or changed yet.
+    pub fn new(dir: &Path, obsolete: Obsolete, progress: &'a dyn Progress) -> Result<Self, StoreError> {
+        let existing = Layout::open_existing(dir)?;
+        let layout = Layout { dir: dir.to_owned() };
+        Ok(Self { existing: existing.is_some(), layout, obsolete, progress, pending: Mutex::default() })
+    }
+
+    /// The layout as it is now, if there is one.
+    pub fn existing(&self) -> Option<&Layout> {
+        self.existing.then_some(&self.layout)
+    }
+
+    /// A temporary file in the layout's file system, for content that [`Sink::adopt`] will take.
+    pub fn temp(&self) -> Result<TempFile, StoreError> {
+        durable::create_dirs(self.layout.dir())?;
+        Ok(TempFile::new_in(self.layout.dir())?)
+    }
+
+    /// Removes a tag, and with it what nothing reaches any more.
+    pub fn remove_tag(&self, tag: &str) -> Result<Digest, StoreError> {
+        let _lock = self.lock()?;
+        let mut index = self.layout.index()?;
+        let tags = index.tags()?;
+        let Some(found) = tags.iter().find(|tagged| tagged.tag == tag) else {
+            let available = tags.into_iter().map(|tagged| tagged.tag).collect();
+            return Err(StoreError::NotFound { store: self.layout.name(), wanted: tag.to_owned(), available });
+        };
+        let mut candidates = BTreeSet::new();
+        follow(&self.layout, &found.root, 0, &mut candidates)?;
+        index.remove_tag(tag);
+        self.write_index_and_sweep(index, candidates)?;
+        Ok(found.root.digest.clone())
+    }
+
+    /// Removes every blob that no entry reaches, and returns what was removed with its size.
+    pub fn collect_garbage(&self) -> Result<Vec<(Digest, u64)>, StoreError> {
+        let _lock = self.lock()?;
+        durable::sweep(self.layout.dir());
+        let index = self.layout.index()?;
+        let candidates = self.layout.blobs()?.into_iter().collect();
+        self.write_index_and_sweep(index, candidates)
+    }
+
+    fn lock(&self) -> Result<Lock, StoreError> {
+        let waiting = || self.progress.status("Blocking", format!("waiting for the lock on {}", self.layout.dir().display()));
+        Ok(Lock::exclusive(&self.layout.dir().join(LOCK_FILE), waiting)?)
+    }
+
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stage(&self, descriptor: &Descriptor, staged: TempFile) -> Outcome {
+        self.pending().staged.insert(descriptor.digest.clone(), staged);
+        Outcome::Copied
+    }
+
+    /// Writes `index` if it differs from the disk's, then removes those candidates that it does not reach.
+    fn write_index_and_sweep(
+        &self,
+        mut index: IndexFile,
+        candidates: BTreeSet<Digest>,
+    ) -> Result<Vec<(Digest, u64)>, StoreError> {
+        let on_disk = self.layout.index()?;
+        let mut reach = reachable(&self.layout, &index)?;
+        let mut candidates = candidates;
+        if !reach.orphaned.is_empty() {
+            for entry in index.entries()?.iter().filter(|entry| reach.orphaned.contains(&entry.digest)) {
+                follow(&self.layout, entry, 0, &mut candidates)?;
+            }
+            index.remove_untagged(&reach.orphaned);
+            reach = reachable(&self.layout, &index)?;
+        }
+        if index != on_disk {
+            self.write(INDEX_FILE, &index.to_bytes())?;
+        }
+        let mut removed = Vec::new();
+        for digest in candidates.difference(&reach.digests) {
+            let path = self.layout.blob_path(digest);
+            let size = fs::symlink_metadata(&path).map_or(0, |found| found.len());
+            match fs::remove_file(&path) {
+                Ok(()) => {
+                    self.progress.event(Event::Removed { path: path.display().to_string() });
+                    removed.push((digest.clone(), size));
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(FileError::at("remove", &path)(error).into()),
+            }
+        }
+        Ok(removed)
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        let path = self.layout.dir().join(name);
+        durable::write_atomically(&path, bytes)?;
+        self.progress.event(Event::Wrote { path: path.display().to_string() });
+        Ok(())
+    }
+
+    /// Under the lock: every blob that is reused is still there and still what was hashed.
+    fn confirm_reused(&self, reused: &BTreeMap<Digest, (Descriptor, Option<Stamp>)>) -> Result<(), StoreError> {
+        for (digest, (descriptor, stamp)) in reused {
+            let now = stamp_of(&self.layout.blob_path(digest));
+            if now.is_none() || (now != *stamp && !self.layout.is_sound(descriptor)?) {
+                return Err(StoreError::Vanished { store: self.layout.name(), digest: digest.to_string() });
+            }
+        }
+        Ok(())
+    }
+
+    fn place_staged(&self, staged: BTreeMap<Digest, TempFile>) -> Result<(), StoreError> {
+        let mut dirs: BTreeSet<PathBuf> = BTreeSet::new();
+        for (digest, temp) in staged {
+            let target = self.layout.blob_path(&digest);
+            if let Some(dir) = target.parent()
+                && dirs.insert(dir.to_owned())
+            {
+                durable::create_dirs(dir)?;
+            }
+            temp.persist(&target, 0o644)?;
+            self.progress.event(Event::Wrote { path: target.display().to_string() });
+        }
+        for dir in dirs {
+            durable::sync_dir(&dir)?;
+        }
+        Ok(())
+    }
+}
+
+impl Sink for LayoutWriter<'_> {
+    fn name(&self) -> String {
+        self.layout.name()
+    }
+
+    fn contains(&self, descriptor: &Descriptor) -> Result<bool, StoreError> {
+        if self.pending().staged.contains_key(&descriptor.digest) {
+            return Ok(true);
+        }
+        let stamp = stamp_of(&self.layout.blob_path(&descriptor.digest));
+        let sound = stamp.is_some() && self.layout.is_sound(descriptor)?;
+        if sound {
+            self.pending().reused.insert(descriptor.digest.clone(), (descriptor.clone(), stamp));
+        }
+        Ok(sound)
+    }
+
+    fn put_blob(&self, descriptor: &Descriptor, content: &mut (dyn Read + Send)) -> Result<Outcome, StoreError> {
+        let mut temp = self.temp()?;
+        let mut buffer = vec![0; 256 << 10];
+        loop {
+            match content.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => temp.write_all(&buffer[..count]).map_err(FileError::at("write", temp.path()))?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(StoreError::reading("the source", descriptor, error)),
+            }
+        }
+        Ok(self.stage(descriptor, temp))
+    }
+
+    fn put_manifest(&self, descriptor: &Descriptor, bytes: &[u8]) -> Result<Outcome, StoreError> {
+        if self.contains(descriptor)? {
+            return Ok(Outcome::Present);
+        }
+        self.put_blob(descriptor, &mut &*bytes)
+    }
+
+    fn adopt(&self, descriptor: &Descriptor, staged: TempFile) -> Result<Outcome, StoreError> {
+        if staged.path().parent() != Some(self.layout.dir()) {
+            let file = staged.reopen()?;
+            return self.put_blob(descriptor, &mut crate::store::Verified::new(file, descriptor));
+        }
+        if self.contains(descriptor)? {
+            return Ok(Outcome::Present);
+        }
+        Ok(self.stage(descriptor, staged))
+    }
+
+    fn parallelism(&self) -> usize {
+        std::thread::available_parallelism().map_or(2, usize::from).min(4)
+    }
+
+    fn commit(&self, commit: &Commit) -> Result<Vec<TagChange>, StoreError> {
+        durable::create_dirs(self.layout.dir())?;
+        let _lock = self.lock()?;
+        let existing = Layout::open_existing(self.layout.dir())?.is_some();
+        let before = if existing { self.layout.index()? } else { IndexFile::empty(self.layout.dir()) };
+        let old_tags = before.tags()?;
+        let mut index = before.clone();
+        let mut changes = Vec::new();
+        let mut replaced = BTreeSet::new();
+        for tagged in &commit.tags {
+            let old = old_tags.iter().find(|old| old.tag == tagged.tag).map(|old| old.root.clone());
+            if old.as_ref().is_some_and(|old| old.digest == tagged.root.digest) {
+                continue;
+            }
+            if let Some(old) = &old {
+                if commit.no_clobber {
+                    let (store, tag, old) = (self.layout.name(), tagged.tag.clone(), old.digest.to_string());
+                    return Err(StoreError::Clobber { store, tag, old });
+                }
+                if self.obsolete == Obsolete::Remove {
+                    // What cannot be read any more cannot be followed; `gc` will say so, a build need not fail for it.
+                    drop(follow(&self.layout, old, 0, &mut replaced));
+                }
+            }
+            index.set_tag(&tagged.tag, &tagged.root);
+            changes.push(TagChange { tag: tagged.tag.clone(), old: old.map(|old| old.digest), new: tagged.root.digest.clone() });
+        }
+        for referrer in &commit.referrers {
+            index.add_untagged(&referrer.descriptor);
+        }
+        let Pending { staged, reused } = std::mem::take(&mut *self.pending());
+        self.confirm_reused(&reused)?;
+        durable::sweep(self.layout.dir());
+        self.place_staged(staged)?;
+        if !existing {
+            self.write(MARKER_FILE, MARKER)?;
+        }
+        if !existing || index != before {
+            self.write(INDEX_FILE, &index.to_bytes())?;
+        }
+        if !replaced.is_empty() {
+            self.write_index_and_sweep(index, replaced)?;
+        }
+        Ok(changes)
+    }
+}
+
+fn stamp_of(path: &Path) -> Option<Stamp> {
+    let found = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file)?;
+    #[cfg(unix)]
+    let inode = std::os::unix::fs::MetadataExt::ino(&found);
+    #[cfg(not(unix))]
+    let inode = 0;
+    Some(Stamp { len: found.len(), modified: found.modified().ok(), inode })
+}
