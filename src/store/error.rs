@@ -159,9 +159,7 @@ impl StoreError {
     /// Sorts a failed read of checked content: a mismatch is corruption, anything else is a failed read.
     pub fn reading(store: &str, descriptor: &Descriptor, error: io::Error) -> Self {
         let (store, digest) = (store.to_owned(), descriptor.digest.to_string());
-        if error.get_ref().is_some_and(
-            <(dyn std::error::Error + std::marker::Send + std::marker::Sync + 'static)>::is::<super::verified::Mismatch>,
-        ) {
+        if error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<super::verified::Mismatch>) {
             Self::Corrupt { store, digest, source: error }
         } else {
             Self::Reading { store, digest, source: error }
