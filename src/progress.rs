@@ -81,6 +81,13 @@ pub enum Event {
         /// Program and arguments.
         command: String,
     },
+    /// A plugin that runs here logged something.
+    PluginLog {
+        /// How loud its host would have it.
+        level: LogLevel,
+        /// The message, and after it ` key=value` for each field.
+        text: String,
+    },
     /// A tag now names another digest.
     TagMoved {
         /// The tag.
@@ -90,6 +97,35 @@ pub enum Event {
         /// What it names.
         new: Digest,
     },
+}
+
+/// How loud a plugin's log line is, in hclog's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// Shown by hosts at `trace` only.
+    Trace,
+    /// Shown by hosts at `debug` and below.
+    Debug,
+    /// Shown by default.
+    Info,
+    /// Shown unless only errors are.
+    Warn,
+    /// Always shown.
+    Error,
+}
+
+impl LogLevel {
+    /// The word in hclog's `@level`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Trace => "trace",
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
 }
 
 /// How a blob got to where it is now.
