@@ -9,7 +9,12 @@
 //! | 0 | values, no I/O | [`digest`], [`platform`], [`reference`], [`epoch`], [`environment`], [`compression`], [`progress`], [`finding`], [`failure`] |
 //! | 1 | documents and disk | [`oci`], [`fs`], [`lock`], [`interrupt`] |
 //! | 2 | stores | [`store`] |
+//! | 3 | making | [`image`], [`bundle`] |
+//! | 4 | operations | [`ops`] |
+//! | 5 | user | [`cli`] |
 
+pub mod bundle;
+pub mod cli;
 pub mod compression;
 pub mod digest;
 pub mod environment;
@@ -17,9 +22,11 @@ pub mod epoch;
 pub mod failure;
 pub mod finding;
 pub mod fs;
+pub mod image;
 pub mod interrupt;
 pub mod lock;
 pub mod oci;
+pub mod ops;
 pub mod platform;
 pub mod progress;
 pub mod reference;

@@ -1,2 +1,5 @@
 //! The `cargo plugin-build` program.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    plugin_build::cli::main()
+}

@@ -9,6 +9,7 @@
 pub mod copy;
 mod error;
 pub mod layout;
+pub mod open;
 mod verified;
 
 use std::io::Read;

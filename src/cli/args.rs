@@ -1,0 +1,79 @@
+//! The shape of the command line: global flags and verbs. Each verb's own flags are in the verb's file.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Build Rust plugins into reproducible OCI images, without Docker or any daemon.
+#[derive(Debug, Parser)]
+#[command(name = "cargo plugin-build", bin_name = "cargo plugin-build", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+}
+
+/// Flags that every verb takes.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Output")]
+pub struct GlobalArgs {
+    /// Say more; twice, also what is sent and received
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub verbose: u8,
+    /// Say nothing but results and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// When to use colour
+    #[arg(long, value_name = "WHEN", global = true, value_enum, default_value_t)]
+    pub color: ColorChoice,
+    /// What stdout carries
+    #[arg(long, value_name = "FORMAT", global = true, value_enum, default_value_t)]
+    pub message_format: MessageFormat,
+}
+
+/// When to use colour.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum ColorChoice {
+    /// Where the stream can show it.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl ColorChoice {
+    /// The word that cargo takes.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Always => "always",
+            Self::Never => "never",
+        }
+    }
+}
+
+/// What stdout carries.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum MessageFormat {
+    /// One result a line.
+    #[default]
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What to do; building is what happens without a word.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// List the images of a store
+    Ls(super::list::ListArgs),
+    /// Remove a tag, and what only it reached
+    Rm(super::remove::RemoveArgs),
+    /// Remove what no tag reaches
+    Gc(super::tidy::GcArgs),
+    /// Print completions for a shell
+    Completions(super::docs::CompletionsArgs),
+    /// Print the manual page
+    Man,
+}

@@ -1,0 +1,79 @@
+//! What every verb gets: the environment, the terminal, and the way to print a result.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::args::{GlobalArgs, MessageFormat};
+use super::terminal::Terminal;
+use crate::environment::Environment;
+use crate::progress::Progress;
+
+/// Version of the JSON objects on stdout.
+const SCHEMA: u64 = 1;
+
+/// The environment, the terminal and the output format.
+pub struct Context {
+    /// Variables and working directory.
+    pub env: Environment,
+    /// Flags that every verb takes.
+    pub global: GlobalArgs,
+    terminal: Terminal,
+}
+
+impl Context {
+    /// Sets up the terminal as the flags say.
+    pub fn new(env: Environment, global: &GlobalArgs) -> Self {
+        Self { env, global: global.clone(), terminal: Terminal::new(global) }
+    }
+
+    /// Where events go.
+    pub fn progress(&self) -> &dyn Progress {
+        &self.terminal
+    }
+
+    /// Whether results are JSON.
+    pub fn json(&self) -> bool {
+        self.global.message_format == MessageFormat::Json
+    }
+
+    /// A path as the user meant it.
+    pub fn path(&self, path: &Path) -> PathBuf {
+        self.env.resolve(path)
+    }
+
+    /// Prints a result: the line for people, or the object with its `reason`.
+    pub fn result(&self, reason: &str, object: &impl Serialize, line: impl FnOnce() -> String) {
+        if self.json() {
+            self.terminal.print(&json_line(reason, object));
+        } else {
+            let line = line();
+            if !line.is_empty() {
+                self.terminal.print(&line);
+            }
+        }
+    }
+
+    /// Reports an error.
+    pub fn error(&self, lines: &[String], hint: Option<&str>) {
+        self.terminal.error(lines, hint);
+    }
+
+    /// Takes down progress bars and flushes.
+    pub fn finish(&self) {
+        self.terminal.finish();
+        drop(std::io::stdout().flush());
+    }
+}
+
+/// One JSON object on one line, with `reason` and `schema`.
+pub fn json_line(reason: &str, object: &impl Serialize) -> String {
+    let mut value = serde_json::to_value(object).unwrap_or(Value::Null);
+    if let Value::Object(map) = &mut value {
+        map.insert("reason".to_owned(), reason.into());
+        map.insert("schema".to_owned(), SCHEMA.into());
+    }
+    value.to_string()
+}

@@ -1,0 +1,67 @@
+//! The command line: arguments in, results on stdout, everything else on stderr, an exit code out.
+//!
+//! One file per verb holds its flags and its rendering; the work itself is in [`crate::ops`]. Exit codes: 0 done; 1 the work
+//! failed, or what was asked for is absent or unreachable; 2 bad flags, reference or metadata; 3 a verb that looks for
+//! problems found some; 130 and 143 on SIGINT and SIGTERM.
+
+mod args;
+mod context;
+mod docs;
+mod failure;
+mod list;
+mod remove;
+mod signals;
+mod terminal;
+mod tidy;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use args::{Cli, Verb};
+use context::Context;
+
+use crate::environment::Environment;
+use crate::failure::Error;
+
+/// Runs the program on the process's arguments and environment.
+pub fn main() -> ExitCode {
+    let arguments = without_cargo_word(std::env::args_os().collect());
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // clap prints help and version to stdout (exit 0), errors to stderr (exit 2).
+            drop(error.print());
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    signals::watch();
+    let environment = Environment::new(std::env::vars_os(), std::env::current_dir().unwrap_or_default());
+    let context = Context::new(environment, &cli.global);
+    let code = match run(cli, &context) {
+        Ok(code) => code,
+        Err(error) => failure::report(&error, &context),
+    };
+    context.finish();
+    code
+}
+
+/// cargo calls `cargo-plugin-build plugin-build ...`; called directly, the word is missing.
+fn without_cargo_word(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    if arguments.get(1).is_some_and(|word| word == "plugin-build") {
+        arguments.remove(1);
+    }
+    arguments
+}
+
+fn run(cli: Cli, context: &Context) -> Result<ExitCode, Error> {
+    match cli.verb {
+        None => Err(crate::failure::Complaint::usage("build is not wired yet").into()),
+        Some(Verb::Ls(args)) => list::list(&args, context),
+        Some(Verb::Rm(args)) => remove::remove(&args, context),
+        Some(Verb::Gc(args)) => tidy::collect(&args, context),
+        Some(Verb::Completions(args)) => Ok(docs::completions(&args)),
+        Some(Verb::Man) => Ok(docs::manual()),
+    }
+}

@@ -1,0 +1,222 @@
+//! The only printer: events become cargo-like lines, progress bars, or JSON.
+//!
+//! stdout carries results (and, with `--message-format json`, events); everything for people goes to stderr. Bars appear
+//! only on a terminal and only for work that lasts over a second.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::{IsTerminal as _, Write as _};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use anstream::{AutoStream, ColorChoice as StreamChoice};
+use anstyle::{AnsiColor, Style};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use super::args::{ColorChoice, GlobalArgs, MessageFormat};
+use super::context::json_line;
+use crate::progress::{Event, Outcome, Progress};
+
+const GREEN: Style = AnsiColor::BrightGreen.on_default().bold();
+const YELLOW: Style = AnsiColor::BrightYellow.on_default().bold();
+const RED: Style = AnsiColor::BrightRed.on_default().bold();
+const CYAN: Style = AnsiColor::BrightCyan.on_default().bold();
+
+/// How long work lasts before it gets a bar.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Renders events.
+pub struct Terminal {
+    quiet: bool,
+    verbose: u8,
+    json: bool,
+    color: StreamChoice,
+    bars: Option<MultiProgress>,
+    blobs: Mutex<BTreeMap<String, Blob>>,
+}
+
+struct Blob {
+    verb: &'static str,
+    total: Option<u64>,
+    done: u64,
+    since: Instant,
+    bar: Option<ProgressBar>,
+}
+
+impl Terminal {
+    /// Decides colours and bars.
+    pub fn new(global: &GlobalArgs) -> Self {
+        let json = global.message_format == MessageFormat::Json;
+        let color = match global.color {
+            ColorChoice::Auto => StreamChoice::Auto,
+            ColorChoice::Always => StreamChoice::Always,
+            ColorChoice::Never => StreamChoice::Never,
+        };
+        let bars = (std::io::stderr().is_terminal() && !global.quiet && !json).then(MultiProgress::new);
+        Self { quiet: global.quiet, verbose: global.verbose, json, color, bars, blobs: Mutex::default() }
+    }
+
+    /// Prints a result line. A reader that went away is no error of ours.
+    pub fn print(&self, line: &str) {
+        self.suspended(|| {
+            let mut out = std::io::stdout().lock();
+            drop(writeln!(out, "{line}"));
+        });
+    }
+
+    /// Prints an error with its causes and the way out.
+    pub fn error(&self, lines: &[String], hint: Option<&str>) {
+        let Some((first, causes)) = lines.split_first() else { return };
+        let mut text = format!("{RED}error{RED:#}: {first}");
+        if !causes.is_empty() {
+            text.push_str("\n\nCaused by:");
+            for (position, cause) in causes.iter().enumerate() {
+                let number = if causes.len() > 1 { format!("{position}: ") } else { String::new() };
+                let _ = write!(text, "\n  {number}{cause}");
+            }
+        }
+        if let Some(hint) = hint {
+            let _ = write!(text, "\n\n{CYAN}help{CYAN:#}: {hint}");
+        }
+        self.stderr(&text);
+    }
+
+    /// Takes down whatever bars are left.
+    pub fn finish(&self) {
+        if let Some(bars) = &self.bars {
+            drop(bars.clear());
+        }
+    }
+
+    fn stderr(&self, text: &str) {
+        self.suspended(|| {
+            let mut out = AutoStream::new(std::io::stderr().lock(), self.color);
+            drop(writeln!(out, "{text}"));
+        });
+    }
+
+    fn suspended(&self, print: impl FnOnce()) {
+        match &self.bars {
+            Some(bars) => bars.suspend(print),
+            None => print(),
+        }
+    }
+
+    fn status_line(&self, verb: &str, text: &str) {
+        self.stderr(&format!("{GREEN}{verb:>12}{GREEN:#} {text}"));
+    }
+
+    fn blobs(&self) -> MutexGuard<'_, BTreeMap<String, Blob>> {
+        self.blobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn advance(&self, key: &str, bytes: u64) {
+        let mut blobs = self.blobs();
+        let Some(blob) = blobs.get_mut(key) else { return };
+        blob.done += bytes;
+        if let Some(bar) = &blob.bar {
+            bar.set_position(blob.done);
+        } else if let Some(bars) = &self.bars
+            && blob.since.elapsed() >= PATIENCE
+        {
+            let bar = bars.add(new_bar(blob.total));
+            bar.set_prefix(format!("{:>12}", blob.verb));
+            bar.set_message(shortened(key));
+            bar.set_position(blob.done);
+            blob.bar = Some(bar);
+        }
+    }
+
+    fn finish_blob(&self, key: &str, outcome: Outcome, bytes: u64) {
+        let blob = self.blobs().remove(key);
+        if let Some(bar) = blob.as_ref().and_then(|blob| blob.bar.as_ref()) {
+            bar.finish_and_clear();
+        }
+        let verb = match outcome {
+            Outcome::Copied => blob.as_ref().map_or("Copied", |blob| past(blob.verb)),
+            Outcome::Present => "Present",
+            Outcome::Mounted => "Mounted",
+            Outcome::LeftOut => "Left out",
+        };
+        let shown = match outcome {
+            Outcome::Copied if blob.is_some() => self.bars.is_none() || self.verbose > 0,
+            _ => self.verbose > 0,
+        };
+        if shown && !self.quiet {
+            self.status_line(verb, &format!("{} ({})", shortened(key), human_size(bytes)));
+        }
+    }
+}
+
+impl Progress for Terminal {
+    fn event(&self, event: Event) {
+        if self.json && !matches!(event, Event::BlobAdvanced { .. }) {
+            self.print(&json_line("progress", &event));
+        }
+        match event {
+            Event::Status { verb, text } if !self.quiet => self.status_line(verb, &text),
+            Event::Detail { text } if self.verbose > 0 => self.stderr(&text),
+            Event::Warning { text, hint } if !self.quiet => {
+                let hint = hint.map(|hint| format!("\n{CYAN}help{CYAN:#}: {hint}")).unwrap_or_default();
+                self.stderr(&format!("{YELLOW}warning{YELLOW:#}: {text}{hint}"));
+            }
+            Event::Note { text } if !self.quiet => self.stderr(&format!("{CYAN}note{CYAN:#}: {text}")),
+            Event::BlobStarted { blob, verb, total } => {
+                let entry = Blob { verb, total, done: 0, since: Instant::now(), bar: None };
+                self.blobs().insert(blob, entry);
+            }
+            Event::BlobAdvanced { blob, bytes } => self.advance(&blob, bytes),
+            Event::BlobFinished { blob, outcome, bytes } => self.finish_blob(&blob, outcome, bytes),
+            Event::Wrote { path } if self.verbose > 1 => self.stderr(&format!("wrote {path}")),
+            Event::Removed { path } if self.verbose > 0 => self.stderr(&format!("removed {path}")),
+            Event::Spawned { command } if self.verbose > 0 => self.stderr(&format!("running `{command}`")),
+            Event::TagMoved { tag, old: Some(old), new } if !self.quiet => {
+                self.status_line(
+                    "Moved",
+                    &format!("tag {tag}: {} -> {}", shortened(&old.to_string()), shortened(&new.to_string())),
+                );
+            }
+            _ => {}
+        }
+    }
+}
+
+fn new_bar(total: Option<u64>) -> ProgressBar {
+    let (bar, template) = match total {
+        Some(total) => {
+            (ProgressBar::new(total), "{prefix:.green.bold} [{bar:24}] {bytes}/{total_bytes} {bytes_per_sec} eta {eta} {msg}")
+        }
+        None => (ProgressBar::new_spinner(), "{prefix:.green.bold} {spinner} {bytes} {bytes_per_sec} {msg}"),
+    };
+    bar.with_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "))
+}
+
+fn past(verb: &'static str) -> &'static str {
+    match verb {
+        "Compressing" => "Compressed",
+        "Pushing" => "Pushed",
+        "Pulling" => "Pulled",
+        "Writing" => "Wrote",
+        "Copying" => "Copied",
+        other => other,
+    }
+}
+
+fn shortened(key: &str) -> String {
+    key.split_once(':').map_or_else(|| key.to_owned(), |(algorithm, hex)| format!("{algorithm}:{}", hex.get(..12).unwrap_or(hex)))
+}
+
+/// A size as people read it, in powers of 1024.
+pub fn human_size(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut tenths = u128::from(bytes) * 10 / 1024;
+    let mut unit = 0;
+    while tenths >= 10240 && unit + 1 < UNITS.len() {
+        tenths /= 1024;
+        unit += 1;
+    }
+    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
+}

@@ -1,0 +1,6 @@
+//! The verbs: one file each, `fn(options, &dyn Progress) -> Result<Report, Error>`.
+//!
+//! Options are decided values, reports are serialisable values; nothing here prints or reads the environment.
+
+pub mod list;
+pub mod remove;
