@@ -9,7 +9,7 @@
 //! | 0 | values, no I/O | [`digest`], [`platform`], [`reference`], [`epoch`], [`environment`], [`compression`], [`progress`], [`finding`], [`failure`] |
 //! | 1 | documents and disk | [`oci`], [`fs`], [`lock`], [`interrupt`] |
 //! | 2 | stores | [`store`] |
-//! | 3 | making | [`image`], [`bundle`] |
+//! | 3 | making | [`tree`], [`image`], [`bundle`] |
 //! | 4 | operations | [`ops`] |
 //! | 5 | user | [`cli`] |
 
@@ -31,3 +31,4 @@ pub mod platform;
 pub mod progress;
 pub mod reference;
 pub mod store;
+pub mod tree;
