@@ -9,7 +9,7 @@
 //! | 0 | values, no I/O | [`digest`], [`platform`], [`reference`], [`epoch`], [`environment`], [`compression`], [`progress`], [`finding`], [`failure`] |
 //! | 1 | documents and disk | [`oci`], [`fs`], [`lock`], [`interrupt`] |
 //! | 2 | stores | [`store`] |
-//! | 3 | making | [`tree`], [`image`], [`bundle`] |
+//! | 3 | making | [`tree`], [`layer`], [`image`], [`bundle`] |
 //! | 4 | operations | [`ops`] |
 //! | 5 | user | [`cli`] |
 
@@ -24,6 +24,7 @@ pub mod finding;
 pub mod fs;
 pub mod image;
 pub mod interrupt;
+pub mod layer;
 pub mod lock;
 pub mod oci;
 pub mod ops;

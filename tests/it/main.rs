@@ -1,2 +1,4 @@
 //! Integration tests, one module per verb.
-fn main() {}
+
+mod layer;
+mod support;

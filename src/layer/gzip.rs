@@ -1,0 +1,158 @@
+//! A layer as gzip.
+//!
+//! The law of format 1:
+//!
+//! - **G1** One member (some readers silently stop after the first). Its header is `1f 8b 08 00`, MTIME 0, XFL 0, OS 255.
+//! - **G2** The tar is cut into blocks of 512 KiB. Each is compressed on its own by zlib-rs at [`LEVEL`], as raw DEFLATE
+//!   in one call, primed with the 32 KiB before it, and ended by a sync flush, so that it ends on a byte.
+//! - **G3** A block that looks like noise (`layer/probe.rs`), or that would not get smaller, is stored: as stored
+//!   DEFLATE blocks of 65535 bytes, the last one shorter.
+//! - **G4** The blocks follow each other in order.
+//! - **G5** An empty final block with fixed codes (`03 00`) ends the DEFLATE stream.
+//! - **G6** CRC-32 and size modulo 2^32 of the whole tar end the member.
+//!
+//! A block's bytes depend on that block and the 32 KiB before it alone, and the compressor starts anew for each; so one
+//! thread and many give the same bytes. zlib-rs may change its output between releases: its version belongs to the
+//! format, is pinned exactly, and golden digests fail when anything shifts.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::{Arc, Mutex};
+use std::thread::Scope;
+
+use flate2::{Compress, Compression, Crc, FlushCompress};
+
+use super::LayerError;
+use super::block::{self, Block, Shared};
+use super::output::Output;
+use super::probe;
+use super::threads::spawn;
+
+/// zlib-rs's level.
+const LEVEL: u32 = 6;
+
+const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
+const FINAL_BLOCK: [u8; 2] = [3, 0];
+
+/// The most that a stored DEFLATE block holds.
+const STORED: u16 = u16::MAX;
+
+/// A block on its way to a worker, with the way back.
+struct Job {
+    block: Shared,
+    done: SyncSender<io::Result<Part>>,
+}
+
+/// A block's part of the member.
+struct Part {
+    bytes: Vec<u8>,
+    crc: Crc,
+}
+
+/// Compresses the blocks on `workers` threads and puts them out in order.
+pub(super) fn compress<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    blocks: block::Receiver,
+    workers: usize,
+    output: &mut Output,
+) -> Result<(), LayerError> {
+    let (jobs, taken) = mpsc::channel::<Job>();
+    let taken = Arc::new(Mutex::new(taken));
+    for _ in 0..workers {
+        let taken = Arc::clone(&taken);
+        spawn(scope, "layer-gzip", move || work(&taken))?;
+    }
+    let mut member = Member { output, crc: Crc::new(), waiting: VecDeque::new() };
+    member.output.put(&HEADER)?;
+    for block in blocks {
+        if member.waiting.len() == 2 * workers {
+            member.put_next()?;
+        }
+        let (done, part) = mpsc::sync_channel(1);
+        jobs.send(Job { block, done }).map_err(|_| LayerError::Stopped)?;
+        member.waiting.push_back(part);
+    }
+    while !member.waiting.is_empty() {
+        member.put_next()?;
+    }
+    member.output.put(&FINAL_BLOCK)?;
+    member.output.put(&member.crc.sum().to_le_bytes())?;
+    member.output.put(&member.crc.amount().to_le_bytes())
+}
+
+fn work(jobs: &Mutex<Receiver<Job>>) {
+    loop {
+        let Ok(job) = jobs.lock().map_or(Err(mpsc::RecvError), |jobs| jobs.recv()) else { return };
+        let part = deflate(&job.block);
+        drop(job.block); // before the part is awaited: the reader may be waiting for its memory
+        if job.done.send(part).is_err() {
+            return; // the layer failed
+        }
+    }
+}
+
+/// What is out, and what is still being compressed.
+struct Member<'a, 'b> {
+    output: &'a mut Output<'b>,
+    crc: Crc,
+    waiting: VecDeque<Receiver<io::Result<Part>>>,
+}
+
+impl Member<'_, '_> {
+    fn put_next(&mut self) -> Result<(), LayerError> {
+        let Some(part) = self.waiting.pop_front() else { return Ok(()) };
+        let part = part.recv().map_err(|_| LayerError::Stopped)?.map_err(|source| LayerError::Compress { source })?;
+        self.output.put(&part.bytes)?;
+        self.crc.combine(&part.crc);
+        self.output.advance(u64::from(part.crc.amount()));
+        Ok(())
+    }
+}
+
+fn deflate(block: &Block) -> io::Result<Part> {
+    let mut crc = Crc::new();
+    crc.update(block.data());
+    let bytes = match squeezed(block)? {
+        Some(bytes) => bytes,
+        None => stored(block.data()),
+    };
+    Ok(Part { bytes, crc })
+}
+
+/// The block deflated; `None` when that is not worth it.
+fn squeezed(block: &Block) -> io::Result<Option<Vec<u8>>> {
+    let data = block.data();
+    if probe::is_noise(data) {
+        return Ok(None);
+    }
+    let mut deflater = Compress::new(Compression::new(LEVEL), false);
+    if !block.before().is_empty() {
+        deflater.set_dictionary(block.before())?;
+    }
+    let mut bytes = vec![0; stored_size(data.len())];
+    deflater.compress(data, &mut bytes, FlushCompress::Sync)?;
+    match usize::try_from(deflater.total_out()) {
+        Ok(size) if size < bytes.len() => {
+            bytes.truncate(size);
+            Ok(Some(bytes))
+        }
+        _ => Ok(None), // full: perhaps there was more to come
+    }
+}
+
+fn stored_size(size: usize) -> usize {
+    size + 5 * size.div_ceil(usize::from(STORED))
+}
+
+fn stored(data: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(stored_size(data.len()));
+    for chunk in data.chunks(usize::from(STORED)) {
+        let size = u16::try_from(chunk.len()).unwrap_or(STORED);
+        bytes.push(0); // not final, stored
+        bytes.extend_from_slice(&size.to_le_bytes());
+        bytes.extend_from_slice(&(!size).to_le_bytes());
+        bytes.extend_from_slice(chunk);
+    }
+    bytes
+}
