@@ -10,6 +10,7 @@
 //! | 1 | documents and disk | [`oci`], [`fs`], [`lock`], [`interrupt`] |
 //! | 2 | stores | [`store`] |
 //! | 3 | making | [`tree`], [`layer`], [`image`], [`bundle`] |
+//! | 3 | running | [`templates`] |
 //! | 4 | operations | [`ops`] |
 //! | 5 | user | [`cli`] |
 
@@ -32,4 +33,5 @@ pub mod platform;
 pub mod progress;
 pub mod reference;
 pub mod store;
+pub mod templates;
 pub mod tree;

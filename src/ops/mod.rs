@@ -3,4 +3,5 @@
 //! Options are decided values, reports are serialisable values; nothing here prints or reads the environment.
 
 pub mod list;
+pub mod new;
 pub mod remove;

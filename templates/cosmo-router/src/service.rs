@@ -8,17 +8,17 @@ use crate::{
     plugin::{Host, Level, log},
     proto::{
         Greeting, QueryHelloRequest, QueryHelloResponse,
-        {{snake}}_service_server::{{pascal}}Service,
+        {{rpc}}_service_server::{{pascal}}Service,
     },
 };
 
 /// The plugin's state, shared by all calls.
 #[derive(Debug)]
-pub struct {{pascal}} {
+pub struct Plugin {
     salutation: String,
 }
 
-impl {{pascal}} {
+impl Plugin {
     /// Reads the assets once, before the first call.
     ///
     /// # Errors
@@ -34,7 +34,7 @@ impl {{pascal}} {
 }
 
 #[tonic::async_trait]
-impl {{pascal}}Service for {{pascal}} {
+impl {{pascal}}Service for Plugin {
     async fn query_hello(
         &self,
         request: Request<QueryHelloRequest>,
@@ -55,8 +55,8 @@ impl {{pascal}}Service for {{pascal}} {
 mod tests {
     use super::*;
 
-    fn plugin() -> {{pascal}} {
-        {{pascal}} {
+    fn plugin() -> Plugin {
+        Plugin {
             salutation: "Hello".to_owned(),
         }
     }

@@ -15,10 +15,10 @@ use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
-use {{snake}}::{
+use ::{{snake}}::{
     controller::{Empty, grpc_controller_client::GrpcControllerClient},
     plugin::MAX_MESSAGE_SIZE,
-    proto::{QueryHelloRequest, {{snake}}_service_client::{{pascal}}ServiceClient},
+    proto::{QueryHelloRequest, {{rpc}}_service_client::{{pascal}}ServiceClient},
 };
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_{{name}}");
