@@ -66,6 +66,10 @@ pub enum MessageFormat {
 /// What to do; building is what happens without a word.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    /// Make a plugin from a template, in a new directory
+    New(super::new::NewArgs),
+    /// Make a plugin from a template, in a directory that exists
+    Init(super::new::InitArgs),
     /// List the images of a store
     Ls(super::list::ListArgs),
     /// Remove a tag, and what only it reached

@@ -9,6 +9,7 @@ mod context;
 mod docs;
 mod failure;
 mod list;
+mod new;
 mod remove;
 mod signals;
 mod terminal;
@@ -58,6 +59,8 @@ fn without_cargo_word(mut arguments: Vec<OsString>) -> Vec<OsString> {
 fn run(cli: Cli, context: &Context) -> Result<ExitCode, Error> {
     match cli.verb {
         None => Err(crate::failure::Complaint::usage("build is not wired yet").into()),
+        Some(Verb::New(args)) => new::new(args, context),
+        Some(Verb::Init(args)) => new::init(args, context),
         Some(Verb::Ls(args)) => list::list(&args, context),
         Some(Verb::Rm(args)) => remove::remove(&args, context),
         Some(Verb::Gc(args)) => tidy::collect(&args, context),

@@ -15,7 +15,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::args::{ColorChoice, GlobalArgs, MessageFormat};
 use super::context::json_line;
-use crate::progress::{Event, Outcome, Progress};
+use crate::progress::{Event, LogLevel, Outcome, Progress};
 
 const GREEN: Style = AnsiColor::BrightGreen.on_default().bold();
 const YELLOW: Style = AnsiColor::BrightYellow.on_default().bold();
@@ -106,6 +106,25 @@ impl Terminal {
         self.stderr(&format!("{GREEN}{verb:>12}{GREEN:#} {text}"));
     }
 
+    /// A plugin's debug lines need `-v`, its trace lines `-vv`; with `-q` only its errors are left.
+    fn shows(&self, level: LogLevel) -> bool {
+        match level {
+            LogLevel::Trace => self.verbose > 1,
+            LogLevel::Debug => self.verbose > 0,
+            LogLevel::Info | LogLevel::Warn => !self.quiet,
+            LogLevel::Error => true,
+        }
+    }
+
+    fn plugin_line(&self, level: LogLevel, text: &str) {
+        let style = match level {
+            LogLevel::Error => RED,
+            LogLevel::Warn => YELLOW,
+            LogLevel::Trace | LogLevel::Debug | LogLevel::Info => CYAN,
+        };
+        self.stderr(&format!("{style}{:>12}{style:#} {text}", level.as_str()));
+    }
+
     fn blobs(&self) -> MutexGuard<'_, BTreeMap<String, Blob>> {
         self.blobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -170,6 +189,7 @@ impl Progress for Terminal {
             Event::Wrote { path } if self.verbose > 1 => self.stderr(&format!("wrote {path}")),
             Event::Removed { path } if self.verbose > 0 => self.stderr(&format!("removed {path}")),
             Event::Spawned { command } if self.verbose > 0 => self.stderr(&format!("running `{command}`")),
+            Event::PluginLog { level, text } if self.shows(level) => self.plugin_line(level, &text),
             Event::TagMoved { tag, old: Some(old), new } if !self.quiet => {
                 self.status_line(
                     "Moved",

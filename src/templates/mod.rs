@@ -172,7 +172,9 @@ mod tests {
         let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("templates");
         let mut names: Vec<_> = TEMPLATES.iter().map(|template| template.name.to_owned()).collect();
         names.sort();
-        assert_eq!(crate::fs::sorted_listing(&home).unwrap(), names);
+        let folders: Vec<_> =
+            crate::fs::sorted_listing(&home).unwrap().into_iter().map(|name| name.into_string().unwrap()).collect();
+        assert_eq!(folders, names);
         for template in &TEMPLATES {
             let mut found = Vec::new();
             walk(&home.join(template.name), "", &mut found);

@@ -123,8 +123,27 @@ mod tests {
             assert_eq!(good.parse::<Name>().unwrap().as_str(), good);
         }
         for bad in [
-            "", "-", "_", "1st", "-x", "my plugin", "my.plugin", "../x", "a/b", "é", "fn", "gen", "self", "std", "test", "build",
-            "NUL", "com1", "_1", "{{name}}", "a\0b",
+            "",
+            "-",
+            "_",
+            "1st",
+            "-x",
+            "my plugin",
+            "my.plugin",
+            "../x",
+            "a/b",
+            "é",
+            "fn",
+            "gen",
+            "self",
+            "std",
+            "test",
+            "build",
+            "NUL",
+            "com1",
+            "_1",
+            "{{name}}",
+            "a\0b",
         ] {
             assert!(bad.parse::<Name>().is_err(), "{bad}");
         }

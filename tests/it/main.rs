@@ -3,4 +3,5 @@
 mod architecture;
 mod dependencies;
 mod layer;
+mod new;
 mod support;

@@ -1,4 +1,5 @@
 //! What several test modules share.
 
+pub mod program;
 pub mod tools;
 pub mod trees;

@@ -1,0 +1,32 @@
+//! Our own program, started as a user would start it.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// The program in `dir`, with nothing of the developer's environment but the way to tools.
+#[expect(clippy::disallowed_methods, reason = "tests run in the developer's environment")]
+pub fn plugin_build(dir: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-plugin-build"));
+    command.current_dir(dir).env_clear();
+    for name in ["PATH", "HOME", "CARGO_HOME", "RUSTUP_HOME", "TMPDIR"] {
+        command.envs(std::env::var_os(name).map(|value| (name, value)));
+    }
+    command
+}
+
+/// What a run gave.
+pub struct Ran {
+    /// The exit code.
+    pub code: i32,
+    /// Results.
+    pub stdout: String,
+    /// Everything for people.
+    pub stderr: String,
+}
+
+/// Runs a command to its end.
+pub fn ran(command: &mut Command) -> Ran {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    Ran { code: status.code().unwrap_or(-1), stdout: text(stdout), stderr: text(stderr) }
+}
