@@ -9,29 +9,34 @@
 //! | 0 | values, no I/O | [`digest`], [`platform`], [`reference`], [`epoch`], [`environment`], [`compression`], [`progress`], [`finding`], [`failure`] |
 //! | 1 | documents and disk | [`oci`], [`fs`], [`lock`], [`interrupt`] |
 //! | 2 | stores | [`store`] |
-//! | 3 | making | [`tree`], [`layer`], [`image`], [`bundle`] |
-//! | 3 | running | [`templates`] |
+//! | 3 | making | [`tree`], [`layer`], [`image`], [`bundle`], [`templates`], [`toolchain`], [`kind`], [`plugin`], [`plan`], [`compile`], [`executable`] |
 //! | 4 | operations | [`ops`] |
 //! | 5 | user | [`cli`] |
 
 pub mod bundle;
 pub mod cli;
+pub mod compile;
 pub mod compression;
 pub mod digest;
 pub mod environment;
 pub mod epoch;
+pub mod executable;
 pub mod failure;
 pub mod finding;
 pub mod fs;
 pub mod image;
 pub mod interrupt;
+pub mod kind;
 pub mod layer;
 pub mod lock;
 pub mod oci;
 pub mod ops;
+pub mod plan;
 pub mod platform;
+pub mod plugin;
 pub mod progress;
 pub mod reference;
 pub mod store;
 pub mod templates;
+pub mod toolchain;
 pub mod tree;

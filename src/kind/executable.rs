@@ -1,0 +1,13 @@
+//! `executable`: a program in the image root, started by its absolute path.
+//!
+//! An image without a base holds no loader and no libc, so the program must be static there; `executable::start_check`
+//! refuses the others after the build.
+
+use super::{Place, Subject};
+
+/// The program lies at `/<name>`, on Windows with `.exe`.
+pub(super) fn place(subject: &Subject<'_>) -> Place {
+    let suffix = if subject.platform.os == "windows" { ".exe" } else { "" };
+    let path = format!("{}{suffix}", subject.name);
+    Place { entrypoint: vec![format!("/{path}")], path, mode: 0o755 }
+}

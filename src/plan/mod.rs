@@ -1,0 +1,396 @@
+//! Everything about a build, decided before anything is done: [`plan`] turns a [`Workspace`] into a [`Plan`].
+//!
+//! A plan is pure data. `--dry-run` prints it; nothing later decides anything that is not in it.
+//!
+//! - [`remap`]: which paths are hidden from the compilers, behind which names.
+//! - [`rustflags`]: ours beside the user's.
+//! - [`invocation`]: the cargo commands.
+//! - [`request`]: the record from which the same artifact can be built again.
+//! - [`annotations`]: what the image says about itself.
+//!
+//! # What makes a build the same everywhere
+//!
+//! - Always `--target`, the host's too: without it cargo passes rustflags to build scripts, and the bytes differ.
+//! - `CARGO_INCREMENTAL=0`, absolute paths remapped for rustc and C compilers, `SOURCE_DATE_EPOCH` set for build scripts
+//!   that honour it.
+//! - A `*-linux-gnu` program in an image without base is linked with `+crt-static`: nothing there could load it otherwise.
+//!   It then embeds the host's libc, so that another distribution gives other bytes; a note says so.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::compression::Compression;
+use crate::environment::Environment;
+use crate::epoch::{Epoch, EpochError};
+use crate::failure::{Class, Explain};
+use crate::kind::{Kind, KindError, Place, Product, Subject};
+use crate::platform::{Platform, PlatformError};
+use crate::plugin::files::PackedFile;
+use crate::plugin::{BuildFlags, Builder, ContractFiles, Plugin, Workspace};
+use crate::progress::{Event, Progress};
+use crate::reference::{Reference, ReferenceError, check_output_path, check_tag, tag_of_version};
+use crate::toolchain::linker::Linker;
+use crate::toolchain::{ToolchainError, find_program};
+
+pub mod annotations;
+pub mod invocation;
+pub mod remap;
+pub mod request;
+pub mod rustflags;
+
+use invocation::Invocation;
+use remap::Remap;
+use rustflags::TargetFlags;
+
+/// Everything about a build.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Plan {
+    /// The workspace root.
+    pub workspace_root: PathBuf,
+    /// Where artifacts go.
+    pub target_directory: PathBuf,
+    /// Where intermediate files go.
+    pub build_directory: PathBuf,
+    /// The compiler: `rustc -vV` and sysroot.
+    pub rustc: crate::toolchain::rustc::Rustc,
+    /// The linker of each target. Facts for the provenance, not for the image.
+    pub linkers: BTreeMap<String, Linker>,
+    /// Paths hidden from the compilers, in the order in which they are passed.
+    pub remaps: Vec<Remap>,
+    /// The cargo commands, in order.
+    pub invocations: Vec<Invocation>,
+    /// The only time in the images.
+    pub epoch: Epoch,
+    /// The images, one a plugin.
+    pub images: Vec<ImagePlan>,
+}
+
+/// One image.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ImagePlan {
+    /// The package's name.
+    pub package: String,
+    /// Cargo's identifier of the package.
+    pub package_id: String,
+    /// The package's version.
+    pub version: String,
+    /// The plugin's name.
+    pub name: String,
+    /// What it is to its host.
+    pub kind: Kind,
+    /// What cargo builds.
+    pub product: Product,
+    /// Tags in the layout; never empty.
+    pub tags: Vec<String>,
+    /// The layout directory, absolute.
+    pub output: PathBuf,
+    /// Whether the layout lies at its default place, which is disposable.
+    pub output_is_default: bool,
+    /// One manifest each, in the order of platforms.
+    pub targets: Vec<TargetPlan>,
+    /// Files beside the artifact, sorted by path.
+    pub files: Vec<PackedFile>,
+    /// How layers are compressed.
+    pub compression: Compression,
+    /// The image to build on.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_text")]
+    pub base: Option<Reference>,
+    /// Default arguments (the config's `Cmd`).
+    pub args: Vec<String>,
+    /// The user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// The working directory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workdir: Option<String>,
+    /// Environment variables.
+    pub env: BTreeMap<String, String>,
+    /// Labels of the config.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations of every manifest and of the index.
+    pub annotations: BTreeMap<String, String>,
+    /// Whether needed libraries are packed too.
+    pub bundle_libs: bool,
+    /// The contract's files, for `cosmo-router`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub contract: Option<ContractFiles>,
+}
+
+/// One platform of an image.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct TargetPlan {
+    /// The target triple.
+    pub target: String,
+    /// Its platform.
+    pub platform: Platform,
+    /// Where the artifact lies, its mode, and what starts it.
+    pub place: Place,
+    /// Whether the artifact has to be static, because nothing in the image could load it otherwise.
+    pub must_be_static: bool,
+    /// Canonical JSON of what was asked of cargo: the annotation `dev.cargo-plugin-build.request` of this platform's
+    /// manifest.
+    pub request: String,
+    /// Whether `request` says everything.
+    pub rebuildable: bool,
+}
+
+/// Decides everything.
+pub fn plan(workspace: &Workspace, flags: &BuildFlags, env: &Environment, progress: &dyn Progress) -> Result<Plan, PlanError> {
+    let epoch = match env.os("SOURCE_DATE_EPOCH") {
+        Some(text) => Epoch::parse(&text.to_string_lossy())?,
+        None => Epoch::default(),
+    };
+    let remaps = remap::remaps(workspace, env);
+    let targets = target_flags(workspace, flags, &remaps, env, progress)?;
+    warn_of_outside_paths(workspace, progress);
+    let mut images = Vec::new();
+    for plugin in &workspace.plugins {
+        images.push(Planner { workspace, flags, env, targets: &targets, several: workspace.plugins.len() > 1 }.image(plugin)?);
+    }
+    note_static_gnu(&images, &targets, progress);
+    let linkers = targets.iter().map(|(target, flags)| (target.clone(), flags.linker.clone())).collect();
+    let invocations = invocation::invocations(workspace, flags, &targets, &remaps, epoch, env);
+    Ok(Plan {
+        workspace_root: workspace.root.clone(),
+        target_directory: workspace.target_directory.clone(),
+        build_directory: workspace.build_directory.clone(),
+        rustc: workspace.rustc.clone(),
+        linkers,
+        remaps,
+        invocations,
+        epoch,
+        images,
+    })
+}
+
+/// The flags of every target wanted, after checking that its standard library and linker are there.
+fn target_flags(
+    workspace: &Workspace,
+    flags: &BuildFlags,
+    remaps: &[Remap],
+    env: &Environment,
+    progress: &dyn Progress,
+) -> Result<BTreeMap<String, TargetFlags>, PlanError> {
+    let zigbuild = flags.builder == Builder::Zigbuild;
+    if zigbuild && find_program("cargo-zigbuild".as_ref(), env).is_none() {
+        return Err(ToolchainError::NoZigbuild.into());
+    }
+    let config = &workspace.cargo_config;
+    let mut targets = BTreeMap::new();
+    for target in workspace.plugins.iter().flat_map(|plugin| &plugin.targets) {
+        if targets.contains_key(target) {
+            continue;
+        }
+        if !config.builds_std(&flags.cargo_args) {
+            workspace.rustc.check_std(target, env, progress)?;
+        }
+        let cfgs = if config.needs_cfgs() { workspace.rustc.cfgs(target, env, progress)? } else { Vec::new() };
+        let users = config.rustflags(target, &cfgs);
+        let linker = Linker::of(target, config.linker(target, &cfgs), &users.flags);
+        if !zigbuild {
+            linker.check(target, &workspace.rustc, env)?;
+        }
+        let remap_flags = remap::rustflags(remaps, &workspace.rustc);
+        targets.insert(target.clone(), TargetFlags { users, remaps: remap_flags, linker });
+    }
+    Ok(targets)
+}
+
+/// A path dependency outside the workspace enters cargo's hashes with its absolute path.
+fn warn_of_outside_paths(workspace: &Workspace, progress: &dyn Progress) {
+    for package in workspace.foreign.iter().filter(|package| package.is_path) {
+        progress.warn(
+            format!(
+                "{} lies outside the workspace at {}: the bytes depend on that path",
+                package.name,
+                package.directory.display()
+            ),
+            Some("move it into the workspace, or depend on it from git or a registry".to_owned()),
+        );
+    }
+}
+
+/// Tells once that static gnu programs embed the host's libc.
+fn note_static_gnu(images: &[ImagePlan], targets: &BTreeMap<String, TargetFlags>, progress: &dyn Progress) {
+    let is_static_gnu = |target: &&TargetPlan| target.must_be_static && rustflags::is_linux_gnu(&target.target);
+    let found = images.iter().flat_map(|image| &image.targets).filter(|target| targets.contains_key(&target.target));
+    if let Some(target) = { found }.find(is_static_gnu) {
+        progress.event(Event::Note {
+            text: format!(
+                "{} links this machine's libc into the program: another distribution gives other bytes, a musl target does not",
+                target.target
+            ),
+        });
+    }
+}
+
+struct Planner<'a> {
+    workspace: &'a Workspace,
+    flags: &'a BuildFlags,
+    env: &'a Environment,
+    targets: &'a BTreeMap<String, TargetFlags>,
+    several: bool,
+}
+
+impl Planner<'_> {
+    fn image(&self, plugin: &Plugin) -> Result<ImagePlan, PlanError> {
+        self.check_base(plugin)?;
+        let mut targets = Vec::new();
+        for target in &plugin.targets {
+            targets.push(self.target(plugin, target)?);
+        }
+        targets.sort_by(|a, b| a.platform.cmp(&b.platform));
+        for pair in targets.windows(2) {
+            if pair[0].platform == pair[1].platform {
+                return Err(PlanError::SamePlatform {
+                    platform: pair[0].platform.clone(),
+                    first: pair[0].target.clone(),
+                    second: pair[1].target.clone(),
+                });
+            }
+        }
+        let (output, output_is_default) = self.output(plugin);
+        check_output_path(&output)?;
+        Ok(ImagePlan {
+            package: plugin.package.name.clone(),
+            package_id: plugin.package.id.clone(),
+            version: plugin.package.version.to_string(),
+            name: plugin.name.clone(),
+            kind: plugin.kind,
+            product: plugin.product.clone(),
+            tags: self.tags(plugin)?,
+            output,
+            output_is_default,
+            targets,
+            files: plugin.files.clone(),
+            compression: plugin.compression,
+            base: plugin.base.clone(),
+            args: plugin.args.clone(),
+            user: plugin.user.clone(),
+            workdir: plugin.workdir.clone(),
+            env: plugin.env.clone(),
+            labels: plugin.labels.clone(),
+            annotations: annotations::of(plugin),
+            bundle_libs: plugin.bundle_libs,
+            contract: plugin.contract.clone(),
+        })
+    }
+
+    fn target(&self, plugin: &Plugin, target: &str) -> Result<TargetPlan, PlanError> {
+        let platform = plugin.kind.platform_of_target(target)?;
+        let subject = Subject { name: &plugin.name, product: &plugin.product, target, platform: &platform };
+        let mut place = plugin.kind.place(&subject)?;
+        if let Some(entrypoint) = &plugin.entrypoint {
+            place.entrypoint.clone_from(entrypoint);
+        }
+        let users = self.targets.get(target).map(|flags| flags.users.flags.as_slice()).unwrap_or_default();
+        let record = request::request(self.workspace, plugin, self.flags, target, users);
+        let must_be_static = plugin.kind.is_process() && plugin.base.is_none() && !plugin.bundle_libs && platform.os == "linux";
+        Ok(TargetPlan { target: target.to_owned(), platform, place, must_be_static, request: record.0, rebuildable: record.1 })
+    }
+
+    /// The package's version unless said otherwise; each a valid tag.
+    fn tags(&self, plugin: &Plugin) -> Result<Vec<String>, PlanError> {
+        if self.flags.tags.is_empty() {
+            let tag = tag_of_version(&plugin.package.version.to_string());
+            check_tag(&tag)?;
+            return Ok(vec![tag]);
+        }
+        let mut tags: Vec<String> = Vec::new();
+        for tag in &self.flags.tags {
+            check_tag(tag)?;
+            if !tags.contains(tag) {
+                tags.push(tag.clone());
+            }
+        }
+        Ok(tags)
+    }
+
+    /// `-o DIR`, with several plugins `DIR/<package>`; else `<target>/plugin-build/<package>`.
+    fn output(&self, plugin: &Plugin) -> (PathBuf, bool) {
+        match &self.flags.output {
+            Some(output) if self.several => (self.env.resolve(output).join(&plugin.package.name), false),
+            Some(output) => (self.env.resolve(output), false),
+            None => (self.workspace.target_directory.join("plugin-build").join(&plugin.package.name), true),
+        }
+    }
+
+    /// A base by tag changes under one's feet, which `--locked` forbids.
+    fn check_base(&self, plugin: &Plugin) -> Result<(), PlanError> {
+        match &plugin.base {
+            Some(Reference::Registry(base)) if base.digest.is_none() && (self.flags.locked || self.flags.frozen) => {
+                Err(PlanError::UnpinnedBase(base.to_string()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[expect(clippy::ref_option, reason = "serde's signature")]
+fn as_text<S: serde::Serializer>(reference: &Option<Reference>, serializer: S) -> Result<S::Ok, S::Error> {
+    match reference {
+        Some(reference) => serializer.collect_str(reference),
+        None => serializer.serialize_none(),
+    }
+}
+
+/// Why no plan could be made.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// `SOURCE_DATE_EPOCH` is no date.
+    #[error(transparent)]
+    Epoch(#[from] EpochError),
+    /// A tag or output path is not usable.
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
+    /// A target has no platform.
+    #[error(transparent)]
+    Platform(#[from] PlatformError),
+    /// The kind does not fit the target.
+    #[error(transparent)]
+    Kind(#[from] KindError),
+    /// The toolchain cannot build it.
+    #[error(transparent)]
+    Toolchain(#[from] ToolchainError),
+    /// Two targets of one image for one platform: consumers would never see the second.
+    #[error("targets `{first}` and `{second}` are both for platform {platform}")]
+    SamePlatform {
+        /// The platform.
+        platform: Platform,
+        /// One target.
+        first: String,
+        /// The other.
+        second: String,
+    },
+    /// A base by tag under `--locked`.
+    #[error("base `{0}` is named by tag, which `--locked` forbids")]
+    UnpinnedBase(String),
+}
+
+impl Explain for PlanError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Toolchain(error) => error.class(),
+            _ => Class::Usage,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Epoch(error) => error.hint(),
+            Self::Reference(error) => error.hint(),
+            Self::Platform(error) => error.hint(),
+            Self::Kind(error) => error.hint(),
+            Self::Toolchain(error) => error.hint(),
+            Self::SamePlatform { .. } => {
+                Some("an image has one manifest a platform: build one of them under another tag".to_owned())
+            }
+            Self::UnpinnedBase(_) => Some("add `@sha256:...`; building once without `--locked` tells the digest".to_owned()),
+        }
+    }
+}

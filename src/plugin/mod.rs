@@ -1,0 +1,424 @@
+//! What the manifests say: [`load`] turns flags and `Cargo.toml` into [`Plugin`]s.
+//!
+//! - [`flags`]: what the command line says.
+//! - [`config`]: the keys of the metadata tables.
+//! - [`manifest`]: reading them with their lines.
+//! - [`select`]: which packages.
+//! - [`files`]: which files are packed.
+//!
+//! Flags win over `[package.metadata.plugin-build]`, that wins over `[workspace.metadata.plugin-build]`; tables merge by
+//! key, lists are replaced whole. Nothing here compiles or writes.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use cargo_metadata::{Metadata, Package, TargetKind};
+use serde::Serialize;
+
+use crate::compression::Compression;
+use crate::environment::Environment;
+use crate::kind::infer::{self, Traits};
+use crate::kind::{Kind, Product};
+use crate::progress::Progress;
+use crate::reference::{LocalReference, Reference};
+use crate::toolchain::config::{CargoConfig, config_arguments};
+use crate::toolchain::metadata::{self, MetadataOptions};
+use crate::toolchain::rustc::{self, Rustc};
+
+pub mod config;
+pub mod error;
+pub mod files;
+pub mod flags;
+pub mod manifest;
+mod select;
+
+pub use error::PluginError;
+pub use flags::{BuildFlags, Builder};
+
+use config::{Config, FileRule};
+use files::{PackedFile, Roots};
+use manifest::{Located, Place};
+
+/// One plugin: what its package and the flags say, decided.
+#[derive(Clone, Debug)]
+pub struct Plugin {
+    /// Its package.
+    pub package: PackageFacts,
+    /// Its name.
+    pub name: String,
+    /// What it is to its host.
+    pub kind: Kind,
+    /// What cargo builds.
+    pub product: Product,
+    /// The targets wanted; never empty.
+    pub targets: Vec<String>,
+    /// Files to pack, sorted by their path in the image.
+    pub files: Vec<PackedFile>,
+    /// What the image starts, when the user says so.
+    pub entrypoint: Option<Vec<String>>,
+    /// Default arguments.
+    pub args: Vec<String>,
+    /// The user.
+    pub user: Option<String>,
+    /// The working directory.
+    pub workdir: Option<String>,
+    /// Environment variables.
+    pub env: BTreeMap<String, String>,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// The user's annotations.
+    pub annotations: BTreeMap<String, String>,
+    /// The image to build on, local paths absolute.
+    pub base: Option<Reference>,
+    /// How layers are compressed.
+    pub compression: Compression,
+    /// Whether needed libraries are packed too.
+    pub bundle_libs: bool,
+    /// The contract's files, for `cosmo-router`.
+    pub contract: Option<ContractFiles>,
+}
+
+/// What cargo tells about a package.
+#[derive(Clone, Debug)]
+pub struct PackageFacts {
+    /// Cargo's identifier: the key of its messages.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: semver::Version,
+    /// Its directory.
+    pub directory: PathBuf,
+    /// `package.description`.
+    pub description: Option<String>,
+    /// `package.authors`.
+    pub authors: Vec<String>,
+    /// `package.license`.
+    pub license: Option<String>,
+    /// `package.homepage`.
+    pub homepage: Option<String>,
+    /// `package.repository`.
+    pub repository: Option<String>,
+    /// `package.documentation`.
+    pub documentation: Option<String>,
+}
+
+/// The files that a composer of routers wants, absolute.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ContractFiles {
+    /// The GraphQL schema.
+    pub schema: PathBuf,
+    /// The protobuf service.
+    pub proto: PathBuf,
+    /// How the one maps to the other.
+    pub mapping: PathBuf,
+    /// Field numbers already given out.
+    pub lock: PathBuf,
+}
+
+/// A package whose sources lie where cargo's directories do not say it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ForeignPackage {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Where it lies.
+    pub directory: PathBuf,
+    /// Whether it is a path dependency outside the workspace, whose absolute path enters cargo's hashes.
+    pub is_path: bool,
+}
+
+/// Everything that planning needs to know.
+#[derive(Clone, Debug)]
+pub struct Workspace {
+    /// The workspace root.
+    pub root: PathBuf,
+    /// Where artifacts go.
+    pub target_directory: PathBuf,
+    /// Where intermediate files go; the same unless configured.
+    pub build_directory: PathBuf,
+    /// The compiler.
+    pub rustc: Rustc,
+    /// Cargo's configuration.
+    pub cargo_config: CargoConfig,
+    /// Packages from git, other registries and outside paths.
+    pub foreign: Vec<ForeignPackage>,
+    /// The plugins, sorted by package name; never empty.
+    pub plugins: Vec<Plugin>,
+}
+
+/// Loads the selected plugins. Asks cargo and rustc, at the same time.
+pub fn load(flags: &BuildFlags, env: &Environment, progress: &dyn Progress) -> Result<Workspace, PluginError> {
+    let cargo_config = CargoConfig::load(env, &flags.cargo_args)?;
+    let options = metadata_options(flags);
+    let asked_rustc = rustc::ask(cargo_config.rustc(), env, progress)?;
+    let asked_metadata = metadata::ask(&options, env, progress)?;
+    let metadata = asked_metadata.answer()?;
+    let rustc = asked_rustc.answer()?;
+
+    let foreign = if metadata::lock_is_plain(&metadata) {
+        Vec::new()
+    } else {
+        foreign(&metadata::full(&options, env, progress)?, &metadata)
+    };
+    let root = metadata.workspace_root.clone().into_std_path_buf();
+    let target_directory = metadata.target_directory.clone().into_std_path_buf();
+    let build_directory = metadata.build_directory.clone().map_or_else(|| target_directory.clone(), Into::into);
+    let workspace_table = manifest::read(&root.join("Cargo.toml"), "workspace")?;
+    let loader = Loader {
+        flags,
+        env,
+        root: &root,
+        target_directory: &target_directory,
+        default_targets: default_targets(&cargo_config, &rustc),
+        workspace_table,
+    };
+    let selected = select::select(&metadata, flags, env, progress)?;
+    let plugins = selected.into_iter().map(|package| loader.plugin(package)).collect::<Result<Vec<_>, _>>()?;
+    names_differ(&plugins)?;
+    Ok(Workspace { root, target_directory, build_directory, rustc, cargo_config, foreign, plugins })
+}
+
+fn metadata_options(flags: &BuildFlags) -> MetadataOptions {
+    let mut args = flags.lock_args();
+    args.extend(config_arguments(&flags.cargo_args).flat_map(|value| ["--config".to_owned(), value.to_owned()]));
+    MetadataOptions {
+        manifest_path: flags.manifest_path.clone(),
+        target_dir: flags.target_dir.clone(),
+        args,
+        feature_args: flags.feature_args(),
+        quiet: flags.quiet,
+    }
+}
+
+/// `build.target` where the user configured one, as for `cargo build`; else the host.
+fn default_targets(config: &CargoConfig, rustc: &Rustc) -> Vec<String> {
+    let configured = config.build_targets();
+    if configured.is_empty() { vec![rustc.host.clone()] } else { configured }
+}
+
+fn names_differ(plugins: &[Plugin]) -> Result<(), PluginError> {
+    let mut names: BTreeMap<&str, &str> = BTreeMap::new();
+    for plugin in plugins {
+        if let Some(first) = names.insert(&plugin.name, &plugin.package.name) {
+            let (name, first) = (plugin.name.clone(), first.to_owned());
+            return Err(PluginError::SameName { name, first, second: plugin.package.name.clone() });
+        }
+    }
+    Ok(())
+}
+
+/// Packages that lie neither in the workspace nor in crates.io's part of `CARGO_HOME` or a vendor directory.
+fn foreign(full: &Metadata, members: &Metadata) -> Vec<ForeignPackage> {
+    let is_member = |package: &&Package| members.workspace_members.contains(&package.id);
+    let outside = full.packages.iter().filter(|package| !is_member(package) && !metadata::is_crates_io(package));
+    let mut foreign: Vec<ForeignPackage> = outside
+        .map(|package| ForeignPackage {
+            name: package.name.to_string(),
+            version: package.version.to_string(),
+            directory: metadata::directory(package).to_owned(),
+            is_path: package.source.is_none(),
+        })
+        .filter(|package| !(package.is_path && package.directory.starts_with(&members.workspace_root)))
+        .collect();
+    foreign.sort();
+    foreign
+}
+
+struct Loader<'a> {
+    flags: &'a BuildFlags,
+    env: &'a Environment,
+    root: &'a Path,
+    target_directory: &'a Path,
+    default_targets: Vec<String>,
+    workspace_table: Located,
+}
+
+impl Loader<'_> {
+    fn plugin(&self, package: &Package) -> Result<Plugin, PluginError> {
+        let package_table = manifest::read(package.manifest_path.as_std_path(), "package")?;
+        let tables = [&package_table, &self.workspace_table];
+        let config = package_table.config.clone().over(self.workspace_table.config.clone());
+        let place = |key: &str| find_place(tables, key, package);
+        let facts = PackageFacts::of(package);
+        let name = config.name.clone().unwrap_or_else(|| facts.name.clone());
+        check_name(&name, &place("name"))?;
+        check_texts(&config, &place)?;
+
+        let base_text = self.flags.base.as_ref().or(config.base.as_ref());
+        let base = base_text.map(|text| self.base(text, &place("base"))).transpose()?;
+        let mut traits = traits(package, &config, self.flags, &facts.directory);
+        traits.targets = self.stated_targets(&config).unwrap_or_else(|| self.default_targets.clone());
+        let kind = config.kind.map_or_else(|| infer::kind(&traits), Ok)?;
+        let product = infer::product(kind, &traits)?;
+        let targets = self.targets(kind, &config, base.is_some())?;
+
+        let rules: Vec<(FileRule, Place)> = config
+            .files
+            .iter()
+            .flatten()
+            .enumerate()
+            .map(|(index, rule)| (rule.clone(), place(&format!("files[{index}].from"))))
+            .collect();
+        if kind == Kind::Wasm && !rules.is_empty() {
+            let detail = "a wasm artifact holds exactly one module, so there is no place for other files".to_owned();
+            return Err(PluginError::Value { place: place("files"), key: "files".to_owned(), detail });
+        }
+        let roots = Roots { workspace: self.root, package: &facts.directory, target_directory: self.target_directory };
+        let files = files::resolve(&rules, roots)?;
+
+        let mut labels = config.labels.unwrap_or_default();
+        labels.extend(self.flags.labels.clone());
+        let mut annotations = config.annotations.unwrap_or_default();
+        annotations.extend(self.flags.annotations.clone());
+        let contract = (kind == Kind::CosmoRouter).then(|| contract(config.contract.as_ref(), &facts.directory));
+        Ok(Plugin {
+            package: facts,
+            name,
+            kind,
+            product,
+            targets,
+            files,
+            entrypoint: config.entrypoint,
+            args: config.args.unwrap_or_default(),
+            user: config.user,
+            workdir: config.workdir,
+            env: config.env.unwrap_or_default(),
+            labels,
+            annotations,
+            base,
+            compression: self.flags.compression.or(config.compression).unwrap_or_default(),
+            bundle_libs: config.bundle_libs.unwrap_or(false),
+            contract,
+        })
+    }
+
+    /// The targets that someone named: flags, else configuration. A platform counts through its target.
+    fn stated_targets(&self, config: &Config) -> Option<Vec<String>> {
+        if !self.flags.targets.is_empty() || !self.flags.platforms.is_empty() {
+            let platforms = self.flags.platforms.iter().filter_map(|platform| platform.static_target().ok());
+            return Some(self.flags.targets.iter().cloned().chain(platforms.map(str::to_owned)).collect());
+        }
+        config.targets.clone()
+    }
+
+    fn targets(&self, kind: Kind, config: &Config, has_base: bool) -> Result<Vec<String>, PluginError> {
+        let mut targets = if self.flags.targets.is_empty() && self.flags.platforms.is_empty() {
+            match &config.targets {
+                Some(targets) => targets.clone(),
+                None => kind.default_target().map_or_else(|| self.default_targets.clone(), |target| vec![target.to_owned()]),
+            }
+        } else {
+            self.flags.targets.clone()
+        };
+        for platform in &self.flags.platforms {
+            targets.push(kind.target_of_platform(platform, has_base)?);
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        targets.retain(|target| seen.insert(target.clone()));
+        Ok(targets)
+    }
+
+    /// A base, its local path made absolute: a flag's starts at the working directory, a key's at its manifest.
+    fn base(&self, text: &str, place: &Place) -> Result<Reference, PluginError> {
+        let of_flag = self.flags.base.is_some();
+        let origin = if of_flag { "--base".to_owned() } else { place.to_string() };
+        let parsed = text.parse().map_err(|source| PluginError::Base { place: origin, source })?;
+        let start = if of_flag { self.env.cwd.as_path() } else { place.path.parent().unwrap_or(self.root) };
+        let rooted = |local: LocalReference| LocalReference { path: start.join(&local.path), ..local };
+        Ok(match parsed {
+            Reference::Layout(local) => Reference::Layout(rooted(local)),
+            Reference::Archive(local) => Reference::Archive(rooted(local)),
+            Reference::Registry(registry) => Reference::Registry(registry),
+        })
+    }
+}
+
+/// Where a key stands: the package's table before the workspace's; the manifest's first line for what stands nowhere.
+fn find_place(tables: [&Located; 2], key: &str, package: &Package) -> Place {
+    let found = tables.iter().find_map(|table| table.place(key));
+    let parent = || tables.iter().find_map(|table| table.place(key.split(['[', '.']).next().unwrap_or(key)));
+    found.or_else(parent).unwrap_or_else(|| Place { path: package.manifest_path.clone().into(), line: 1 })
+}
+
+/// A name becomes a file name and part of a path: letters, digits, `.`, `_`, `-`, no dot or dash in front.
+fn check_name(name: &str, place: &Place) -> Result<(), PluginError> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+    if !name.is_empty() && name.bytes().all(plain) && !name.starts_with(['.', '-']) {
+        return Ok(());
+    }
+    let detail = format!("`{name}` is not a plain file name (letters, digits, `.`, `_`, `-`)");
+    Err(PluginError::Value { place: place.clone(), key: "name".to_owned(), detail })
+}
+
+/// What would end up broken in an image config.
+fn check_texts(config: &Config, place: &impl Fn(&str) -> Place) -> Result<(), PluginError> {
+    let bad =
+        |key: &str, detail: &str| Err(PluginError::Value { place: place(key), key: key.to_owned(), detail: detail.to_owned() });
+    if config.workdir.as_ref().is_some_and(|workdir| !workdir.starts_with('/')) {
+        return bad("workdir", "want an absolute path");
+    }
+    if config.targets.as_ref().is_some_and(Vec::is_empty) {
+        return bad("targets", "want at least one target");
+    }
+    if config.entrypoint.as_ref().is_some_and(|words| words.first().is_none_or(String::is_empty)) {
+        return bad("entrypoint", "want at least the program");
+    }
+    if config.user.as_ref().is_some_and(|user| user.is_empty() || user.contains(char::is_whitespace)) {
+        return bad("user", "want `name`, `uid` or `uid:gid`");
+    }
+    for name in config.env.iter().flatten().map(|(name, _)| name) {
+        if name.is_empty() || name.contains(['=', '\0']) {
+            return bad(&format!("env.{name}"), "want a variable's name, without `=`");
+        }
+    }
+    let maps = [("labels", &config.labels), ("annotations", &config.annotations)];
+    match maps.iter().find(|(_, map)| map.as_ref().is_some_and(|map| map.contains_key(""))) {
+        Some((key, _)) => bad(key, "want a key that is not empty"),
+        None => Ok(()),
+    }
+}
+
+fn traits(package: &Package, config: &Config, flags: &BuildFlags, directory: &Path) -> Traits {
+    let of_kind = |kind: TargetKind| package.targets.iter().filter(move |target| target.is_kind(kind.clone()));
+    let files = contract(None, directory);
+    Traits {
+        package: package.name.to_string(),
+        bins: of_kind(TargetKind::Bin).map(|target| target.name.clone()).collect(),
+        cdylib: of_kind(TargetKind::CDyLib).map(|target| target.name.clone()).next(),
+        bin: flags.bin.clone().or_else(|| config.bin.clone()),
+        default_run: package.default_run.clone(),
+        targets: Vec::new(),
+        uses_proxy_wasm: package.dependencies.iter().any(|dependency| dependency.name == "proxy-wasm"),
+        has_contract: config.contract.is_some() || files.proto.is_file() && files.mapping.is_file(),
+    }
+}
+
+fn contract(contract: Option<&config::Contract>, directory: &Path) -> ContractFiles {
+    let contract = contract.cloned().unwrap_or_default();
+    let file = |configured: Option<String>, default: &str| directory.join(configured.as_deref().unwrap_or(default));
+    ContractFiles {
+        schema: file(contract.schema, "src/schema.graphql"),
+        proto: file(contract.proto, "generated/service.proto"),
+        mapping: file(contract.mapping, "generated/mapping.json"),
+        lock: file(contract.lock, "generated/service.proto.lock.json"),
+    }
+}
+
+impl PackageFacts {
+    fn of(package: &Package) -> Self {
+        Self {
+            id: package.id.repr.clone(),
+            name: package.name.to_string(),
+            version: package.version.clone(),
+            directory: metadata::directory(package).to_owned(),
+            description: package.description.clone(),
+            authors: package.authors.clone(),
+            license: package.license.clone(),
+            homepage: package.homepage.clone(),
+            repository: package.repository.clone(),
+            documentation: package.documentation.clone(),
+        }
+    }
+}

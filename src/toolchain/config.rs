@@ -1,0 +1,373 @@
+//! Cargo's configuration, read the way cargo reads it, as far as it decides about bytes.
+//!
+//! Cargo looks for `.cargo/config.toml` (or `.cargo/config`) in the working directory and each of its parents, then in
+//! `CARGO_HOME`; nearer files win. A file's `include` is merged below the file itself. `--config` wins over every file.
+//! Tables merge by key, lists are joined with the stronger last, other values are replaced
+//! (<https://doc.rust-lang.org/cargo/reference/config.html>).
+
+use std::path::{Path, PathBuf};
+
+use toml::{Table, Value};
+
+use super::{ToolchainError, cargo_home};
+use crate::environment::Environment;
+
+/// Merged configuration.
+#[derive(Clone, Debug, Default)]
+pub struct CargoConfig {
+    table: Table,
+    env: Environment,
+}
+
+/// Rustflags and where they come from, because that decides how more can be added.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rustflags {
+    /// The flags cargo would use.
+    pub flags: Vec<String>,
+    /// Where they come from.
+    pub origin: RustflagsOrigin,
+}
+
+/// Where cargo takes rustflags from: the first of these that is set, never two.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RustflagsOrigin {
+    /// `CARGO_ENCODED_RUSTFLAGS` or `RUSTFLAGS`, the same for every target.
+    Environment,
+    /// `target.<triple>` and `target.'cfg(..)'`.
+    Target,
+    /// `build.rustflags`.
+    Build,
+    /// Nowhere.
+    #[default]
+    Unset,
+}
+
+impl CargoConfig {
+    /// Reads every file that cargo would, and the `--config` flags among `cargo_args`.
+    pub fn load(env: &Environment, cargo_args: &[String]) -> Result<Self, ToolchainError> {
+        let mut files = Vec::new();
+        for directory in env.cwd.ancestors() {
+            files.extend(config_in(&directory.join(".cargo")));
+        }
+        if let Some(home) = cargo_home(env)
+            && let Some(file) = config_in(&home)
+            && !files.iter().any(|known| same_file(known, &file))
+        {
+            files.push(file);
+        }
+        let mut table = Table::new();
+        for file in files.iter().rev() {
+            merge(&mut table, read(file, 0)?);
+        }
+        for argument in config_arguments(cargo_args) {
+            merge(&mut table, read_argument(argument, env)?);
+        }
+        Ok(Self { table, env: env.clone() })
+    }
+
+    /// A value by path.
+    fn get(&self, path: &[&str]) -> Option<&Value> {
+        let (last, tables) = path.split_last()?;
+        let mut table = &self.table;
+        for key in tables {
+            table = table.get(*key)?.as_table()?;
+        }
+        table.get(*last)
+    }
+
+    /// A text by path, with the environment variable that overrides it.
+    fn text(&self, path: &[&str]) -> Option<String> {
+        let variable = format!("CARGO_{}", path.join("_").replace(['-', '.'], "_").to_uppercase());
+        self.env.text(&variable).map(str::to_owned).or_else(|| self.get(path)?.as_str().map(str::to_owned))
+    }
+
+    /// Whether `target.<cfg>` tables matter, so that the compiler's cfgs must be known.
+    pub fn needs_cfgs(&self) -> bool {
+        self.get(&["target"]).and_then(Value::as_table).is_some_and(|targets| targets.keys().any(|key| key.starts_with("cfg(")))
+    }
+
+    /// The rustflags cargo would use for a target, whose cfgs (`rustc --print cfg`) decide which `target.<cfg>` apply.
+    pub fn rustflags(&self, target: &str, cfgs: &[cargo_metadata::cargo_platform::Cfg]) -> Rustflags {
+        if let Some(flags) = environment_flags(&self.env) {
+            return Rustflags { flags, origin: RustflagsOrigin::Environment };
+        }
+        let mut flags = Vec::new();
+        flags.extend(list(self.get(&["target", target, "rustflags"])));
+        let variable = format!("CARGO_TARGET_{}_RUSTFLAGS", variable_name(target));
+        flags.extend(words(self.env.text(&variable).unwrap_or_default()));
+        for (key, table) in self.get(&["target"]).and_then(Value::as_table).into_iter().flatten() {
+            if matches_cfg(key, target, cfgs) {
+                flags.extend(list(table.get("rustflags")));
+            }
+        }
+        if !flags.is_empty() {
+            return Rustflags { flags, origin: RustflagsOrigin::Target };
+        }
+        flags.extend(list(self.get(&["build", "rustflags"])));
+        flags.extend(words(self.env.text("CARGO_BUILD_RUSTFLAGS").unwrap_or_default()));
+        let origin = if flags.is_empty() { RustflagsOrigin::Unset } else { RustflagsOrigin::Build };
+        Rustflags { flags, origin }
+    }
+
+    /// The linker configured for a target.
+    pub fn linker(&self, target: &str, cfgs: &[cargo_metadata::cargo_platform::Cfg]) -> Option<PathBuf> {
+        let variable = format!("CARGO_TARGET_{}_LINKER", variable_name(target));
+        if let Some(linker) = self.env.path(&variable) {
+            return Some(linker);
+        }
+        if let Some(linker) = self.get(&["target", target, "linker"]).and_then(Value::as_str) {
+            return Some(PathBuf::from(linker));
+        }
+        let targets = self.get(&["target"])?.as_table()?;
+        let cfg = targets.iter().filter(|(key, _)| matches_cfg(key, target, cfgs));
+        cfg.filter_map(|(_, table)| table.get("linker")?.as_str()).map(PathBuf::from).next()
+    }
+
+    /// `build.target`: what cargo builds for when no target is named.
+    pub fn build_targets(&self) -> Vec<String> {
+        match (self.env.text("CARGO_BUILD_TARGET"), self.get(&["build", "target"])) {
+            (Some(one), _) if !one.is_empty() => vec![one.to_owned()],
+            (_, Some(value)) => list(Some(value)).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The compiler: `RUSTC`, then `build.rustc`.
+    pub fn rustc(&self) -> Option<PathBuf> {
+        self.env.path("RUSTC").or_else(|| self.text(&["build", "rustc"]).map(PathBuf::from))
+    }
+
+    /// Whether the standard library is built from source, so that none needs to be installed.
+    pub fn builds_std(&self, cargo_args: &[String]) -> bool {
+        cargo_args.iter().any(|argument| argument.contains("build-std"))
+            || self.text(&["unstable", "build-std"]).is_some()
+            || self.get(&["unstable", "build-std"]).is_some()
+    }
+
+    /// Directories of vendored sources: every `source.<name>.directory`.
+    pub fn vendor_directories(&self) -> Vec<PathBuf> {
+        let sources = self.get(&["source"]).and_then(Value::as_table);
+        let directories = sources.into_iter().flatten().filter_map(|(_, source)| source.get("directory")?.as_str());
+        directories.map(|directory| self.env.resolve(Path::new(directory))).collect()
+    }
+
+    /// The keys of a profile that configuration or environment set, `a.b` for nested ones.
+    pub fn profile(&self, name: &str) -> std::collections::BTreeMap<String, serde_json::Value> {
+        let mut keys = std::collections::BTreeMap::new();
+        if let Some(profile) = self.get(&["profile", name]).and_then(Value::as_table) {
+            flatten("", profile, &mut keys);
+        }
+        let prefix = format!("CARGO_PROFILE_{}_", variable_name(name));
+        for (variable, value) in self.env.vars() {
+            if let (Some(variable), Some(value)) = (variable.to_str(), value.to_str())
+                && let Some(key) = variable.strip_prefix(&prefix)
+            {
+                keys.insert(key.to_lowercase().replace('_', "-"), scalar(value));
+            }
+        }
+        keys
+    }
+}
+
+/// Flattens nested tables into dotted keys.
+pub fn flatten(prefix: &str, table: &Table, keys: &mut std::collections::BTreeMap<String, serde_json::Value>) {
+    for (key, value) in table {
+        let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+        match value {
+            Value::Table(table) => flatten(&path, table, keys),
+            other => {
+                if let Ok(value) = serde_json::to_value(other) {
+                    keys.insert(path, value);
+                }
+            }
+        }
+    }
+}
+
+/// A variable's text as cargo reads it into a profile key.
+fn scalar(text: &str) -> serde_json::Value {
+    match (text.parse::<bool>(), text.parse::<i64>()) {
+        (Ok(flag), _) => flag.into(),
+        (_, Ok(number)) => number.into(),
+        _ => text.into(),
+    }
+}
+
+/// `CARGO_ENCODED_RUSTFLAGS`, else `RUSTFLAGS`. An empty one is still set: it hides the configuration's.
+fn environment_flags(env: &Environment) -> Option<Vec<String>> {
+    if let Some(encoded) = env.text("CARGO_ENCODED_RUSTFLAGS") {
+        return Some(encoded.split('\u{1f}').filter(|flag| !flag.is_empty()).map(str::to_owned).collect());
+    }
+    env.text("RUSTFLAGS").map(|flags| words(flags).collect())
+}
+
+fn words(text: &str) -> impl Iterator<Item = String> {
+    text.split_ascii_whitespace().map(str::to_owned)
+}
+
+/// A list of flags: an array, or words of a text.
+fn list(value: Option<&Value>) -> impl Iterator<Item = String> {
+    let flags: Vec<String> = match value {
+        Some(Value::String(text)) => words(text).collect(),
+        Some(Value::Array(items)) => items.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect(),
+        _ => Vec::new(),
+    };
+    flags.into_iter()
+}
+
+/// A target or profile name as part of a variable's name.
+pub fn variable_name(name: &str) -> String {
+    name.to_uppercase().replace(['-', '.'], "_")
+}
+
+fn matches_cfg(key: &str, target: &str, cfgs: &[cargo_metadata::cargo_platform::Cfg]) -> bool {
+    key.starts_with("cfg(")
+        && key.parse::<cargo_metadata::cargo_platform::Platform>().is_ok_and(|platform| platform.matches(target, cfgs))
+}
+
+/// `config` wins over `config.toml` where both exist, as in cargo.
+fn config_in(directory: &Path) -> Option<PathBuf> {
+    ["config", "config.toml"].into_iter().map(|name| directory.join(name)).find(|file| file.is_file())
+}
+
+fn same_file(a: &Path, b: &Path) -> bool {
+    a == b || matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}
+
+/// Reads a file and what it includes.
+fn read(path: &Path, depth: usize) -> Result<Table, ToolchainError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ToolchainError::Config { path: path.to_owned(), source })?;
+    let mut own = parse(&text, &path.display().to_string())?;
+    let directory = path.parent().unwrap_or(path);
+    root_paths(&mut own, directory.parent().unwrap_or(directory));
+    include(own, directory, depth)
+}
+
+/// Makes the paths that this module hands out absolute: in a file they start at the directory that holds `.cargo`. A
+/// program's bare name stays one.
+fn root_paths(table: &mut Table, base: &Path) {
+    for (name, key, is_program) in [("source", "directory", false), ("target", "linker", true)] {
+        let entries = table.get_mut(name).and_then(Value::as_table_mut).into_iter().flat_map(|entries| entries.iter_mut());
+        for (_, entry) in entries {
+            if let Some(Value::String(path)) = entry.get_mut(key)
+                && (!is_program || path.contains(['/', '\\']))
+            {
+                *path = base.join(&path).display().to_string();
+            }
+        }
+    }
+}
+
+/// Parses text; an error names the place.
+fn parse(text: &str, place: &str) -> Result<Table, ToolchainError> {
+    text.parse::<Table>().map_err(|error| {
+        let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+        ToolchainError::ConfigContent { place: format!("{place}:{line}"), detail: error.message().to_owned() }
+    })
+}
+
+/// Merges a table over what its `include` names: a path, or a list of paths and of `{ path, optional }`.
+fn include(mut own: Table, directory: &Path, depth: usize) -> Result<Table, ToolchainError> {
+    const DEEPEST: usize = 16;
+    let Some(include) = own.remove("include") else { return Ok(own) };
+    let bad = |detail: &str| ToolchainError::ConfigContent { place: directory.display().to_string(), detail: detail.to_owned() };
+    if depth == DEEPEST {
+        return Err(bad("`include` is nested too deeply"));
+    }
+    let items = match include {
+        Value::Array(items) => items,
+        one => vec![one],
+    };
+    let mut table = Table::new();
+    for item in &items {
+        let path = item.as_str().or_else(|| item.get("path")?.as_str()).ok_or_else(|| bad("`include` wants paths"))?;
+        let optional = item.get("optional").and_then(Value::as_bool).unwrap_or(false);
+        let path = directory.join(path);
+        if !optional || path.exists() {
+            merge(&mut table, read(&path, depth + 1)?);
+        }
+    }
+    merge(&mut table, own);
+    Ok(table)
+}
+
+/// The values of `--config` among cargo's arguments.
+pub fn config_arguments(cargo_args: &[String]) -> impl Iterator<Item = &str> {
+    let spaced = cargo_args.windows(2).filter(|pair| pair[0] == "--config").map(|pair| pair[1].as_str());
+    spaced.chain(cargo_args.iter().filter_map(|argument| argument.strip_prefix("--config=")))
+}
+
+/// `--config KEY=VALUE` or `--config FILE`.
+fn read_argument(argument: &str, env: &Environment) -> Result<Table, ToolchainError> {
+    let file = env.resolve(Path::new(argument));
+    if file.is_file() {
+        return read(&file, 0);
+    }
+    let mut table = parse(argument, "--config")?;
+    root_paths(&mut table, &env.cwd);
+    include(table, &env.cwd, 0)
+}
+
+/// Merges a stronger table over a weaker one.
+fn merge(weak: &mut Table, strong: Table) {
+    for (key, value) in strong {
+        match (weak.get_mut(&key), value) {
+            (Some(Value::Table(weak)), Value::Table(strong)) => merge(weak, strong),
+            (Some(Value::Array(weak)), Value::Array(strong)) => weak.extend(strong),
+            (_, value) => {
+                weak.insert(key, value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(toml: &str, vars: &[(&str, &str)]) -> CargoConfig {
+        let vars = vars.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+        CargoConfig { table: toml.parse().unwrap(), env: Environment::new(vars, "/w") }
+    }
+
+    const BOTH: &str = "[build]\nrustflags = '-Ca -Cb'\n[target.t]\nrustflags = ['-Cc']\n";
+
+    #[test]
+    fn cargo_takes_rustflags_from_one_place_only() {
+        let flags = |toml, vars: &[(&str, &str)]| config(toml, vars).rustflags("t", &[]);
+        assert_eq!(flags(BOTH, &[]), Rustflags { flags: vec!["-Cc".into()], origin: RustflagsOrigin::Target });
+        let build = "[build]\nrustflags = '-Ca -Cb'\n";
+        assert_eq!(flags(build, &[]).flags, ["-Ca", "-Cb"]);
+        assert_eq!(flags(build, &[("CARGO_TARGET_T_RUSTFLAGS", "-Cd")]).flags, ["-Cd"]);
+        assert_eq!(flags(BOTH, &[("RUSTFLAGS", "-Ce")]).flags, ["-Ce"]);
+        let encoded = [("RUSTFLAGS", "-Ce"), ("CARGO_ENCODED_RUSTFLAGS", "-C\u{1f}f g")];
+        assert_eq!(flags(BOTH, &encoded).flags, ["-C", "f g"]);
+    }
+
+    #[test]
+    fn cfg_tables_apply_where_they_match() {
+        let config = config("[target.'cfg(unix)']\nrustflags = ['-Cu']\n[target.'cfg(windows)']\nrustflags = ['-Cw']\n", &[]);
+        let unix = "unix".parse().unwrap();
+        assert!(config.needs_cfgs());
+        assert_eq!(config.rustflags("t", &[unix]).flags, ["-Cu"]);
+    }
+
+    #[test]
+    fn files_includes_and_arguments_merge_as_in_cargo() {
+        let root = tempfile::tempdir().unwrap();
+        let project = root.path().join("a/b");
+        std::fs::create_dir_all(project.join(".cargo")).unwrap();
+        std::fs::create_dir_all(root.path().join("a/.cargo")).unwrap();
+        std::fs::write(root.path().join("a/.cargo/config.toml"), "[build]\nrustflags = ['-Couter']\n[target.t]\nlinker='outer'")
+            .unwrap();
+        std::fs::write(project.join(".cargo/more.toml"), "[build]\nrustflags = ['-Cincluded']\n[target.t]\nlinker='included'")
+            .unwrap();
+        let own =
+            "include = [{ path = 'more.toml' }, { path = 'absent.toml', optional = true }]\n[build]\nrustflags = ['-Cown']\n";
+        std::fs::write(project.join(".cargo/config.toml"), own).unwrap();
+        let env = Environment::new([], &project);
+        let config = CargoConfig::load(&env, &["--config".into(), "build.rustflags=['-Cargument']".into()]).unwrap();
+        assert_eq!(config.rustflags("t", &[]).flags, ["-Couter", "-Cincluded", "-Cown", "-Cargument"]);
+        assert_eq!(config.linker("t", &[]), Some("included".into()));
+    }
+}

@@ -1,0 +1,115 @@
+//! `cargo metadata`: packages, targets, directories.
+//!
+//! Without dependencies it costs little and needs no network, and is enough when every dependency comes from crates.io:
+//! those all lie in two places. A dependency from git, from another registry or from a path outside the workspace has a
+//! place of its own, which only the full answer tells. `Cargo.lock` says which case it is.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+
+use cargo_metadata::Metadata;
+
+use super::{ToolchainError, announce, cargo, command};
+use crate::environment::Environment;
+use crate::progress::Progress;
+
+/// The source that needs no special care.
+const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
+
+/// How to ask.
+#[derive(Clone, Debug, Default)]
+pub struct MetadataOptions {
+    /// `--manifest-path`.
+    pub manifest_path: Option<PathBuf>,
+    /// `--target-dir`.
+    pub target_dir: Option<PathBuf>,
+    /// `--locked`, `--offline`, `--frozen`, `--config X`: what decides about the answer.
+    pub args: Vec<String>,
+    /// Features, for the full answer only.
+    pub feature_args: Vec<String>,
+    /// Whether cargo keeps quiet.
+    pub quiet: bool,
+}
+
+/// A question under way.
+#[derive(Debug)]
+pub struct Asked {
+    child: Child,
+    told: bool,
+}
+
+/// Asks without dependencies, and does not wait.
+pub fn ask(options: &MetadataOptions, env: &Environment, progress: &dyn Progress) -> Result<Asked, ToolchainError> {
+    spawn(options, env, &["--no-deps"], progress)
+}
+
+/// The full answer: every package of the dependency graph. May resolve, lock and download, which cargo shows.
+pub fn full(options: &MetadataOptions, env: &Environment, progress: &dyn Progress) -> Result<Metadata, ToolchainError> {
+    let mut args: Vec<&str> = options.feature_args.iter().map(String::as_str).collect();
+    if options.quiet {
+        args.push("--quiet");
+    }
+    spawn(options, env, &args, progress)?.answer()
+}
+
+fn spawn(options: &MetadataOptions, env: &Environment, more: &[&str], progress: &dyn Progress) -> Result<Asked, ToolchainError> {
+    let program = cargo(env);
+    let told = !more.contains(&"--no-deps");
+    let mut command = command(&program, env);
+    command.args(["metadata", "--format-version", "1"]).args(more).args(&options.args);
+    if let Some(path) = &options.manifest_path {
+        command.arg("--manifest-path").arg(path);
+    }
+    // `cargo metadata` has no `--target-dir`; the variable ranks just below that flag.
+    if let Some(target_dir) = &options.target_dir {
+        command.env("CARGO_TARGET_DIR", env.resolve(target_dir));
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(if told { Stdio::inherit() } else { Stdio::piped() });
+    announce(&command, progress);
+    let child = command.spawn().map_err(|source| ToolchainError::Start { program, source })?;
+    Ok(Asked { child, told })
+}
+
+impl Asked {
+    /// Waits for the answer.
+    pub fn answer(self) -> Result<Metadata, ToolchainError> {
+        let command = "cargo metadata";
+        let bad = |detail: String| ToolchainError::Answer { command: command.to_owned(), detail };
+        let output = self.child.wait_with_output().map_err(|error| bad(error.to_string()))?;
+        if !output.status.success() {
+            if self.told {
+                return Err(ToolchainError::MetadataTold(output.status));
+            }
+            let text = String::from_utf8_lossy(&output.stderr);
+            let text = text.trim();
+            return Err(ToolchainError::Metadata(text.strip_prefix("error: ").unwrap_or(text).to_owned()));
+        }
+        serde_json::from_slice(&output.stdout).map_err(|error| bad(error.to_string()))
+    }
+}
+
+/// Whether the answer without dependencies is enough: the lock file is there, and every package in it is a member or
+/// from crates.io.
+pub fn lock_is_plain(metadata: &Metadata) -> bool {
+    let Ok(text) = std::fs::read_to_string(metadata.workspace_root.join("Cargo.lock")) else { return false };
+    let Ok(lock) = text.parse::<toml::Table>() else { return false };
+    let packages = lock.get("package").and_then(toml::Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    packages.iter().all(|package| {
+        let source = package.get("source").and_then(toml::Value::as_str);
+        let name = package.get("name").and_then(toml::Value::as_str).unwrap_or_default();
+        match source {
+            Some(source) => source == CRATES_IO,
+            None => metadata.packages.iter().any(|member| member.name == name),
+        }
+    })
+}
+
+/// Whether a package comes from crates.io.
+pub fn is_crates_io(package: &cargo_metadata::Package) -> bool {
+    package.source.as_ref().is_some_and(|source| source.repr == CRATES_IO)
+}
+
+/// The directory of a package.
+pub fn directory(package: &cargo_metadata::Package) -> &Path {
+    package.manifest_path.parent().map_or(Path::new(""), |path| path.as_std_path())
+}

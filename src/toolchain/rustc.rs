@@ -1,0 +1,157 @@
+//! What the compiler says about itself.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+
+use cargo_metadata::cargo_platform::Cfg;
+use semver::Version;
+use serde::Serialize;
+
+use super::{ToolchainError, announce, command};
+use crate::environment::Environment;
+use crate::progress::Progress;
+
+/// A compiler's facts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Rustc {
+    /// The program that was asked.
+    pub program: PathBuf,
+    /// `1.95.0`.
+    pub release: Version,
+    /// The commit of the compiler, where it tells one: standard library paths hold it.
+    pub commit_hash: Option<String>,
+    /// The host triple.
+    pub host: String,
+    /// Where its libraries lie.
+    pub sysroot: PathBuf,
+    /// `rustc -vV`, whole.
+    pub verbose_version: String,
+}
+
+/// Two questions under way, so that they run beside `cargo metadata`.
+#[derive(Debug)]
+pub struct Asked {
+    program: PathBuf,
+    version: Child,
+    sysroot: Child,
+}
+
+/// Asks the compiler that cargo would use, and does not wait.
+pub fn ask(configured: Option<PathBuf>, env: &Environment, progress: &dyn Progress) -> Result<Asked, ToolchainError> {
+    let program = configured.or_else(|| beside_cargo(env)).unwrap_or_else(|| PathBuf::from("rustc"));
+    let version = spawn(&program, &["-vV"], env, progress)?;
+    let sysroot = spawn(&program, &["--print", "sysroot"], env, progress)?;
+    Ok(Asked { program, version, sysroot })
+}
+
+/// The compiler in the directory of `$CARGO`, when that is a toolchain's and not a directory of proxies: it spares the
+/// proxy's start.
+fn beside_cargo(env: &Environment) -> Option<PathBuf> {
+    let cargo = env.path("CARGO").filter(|cargo| cargo.is_absolute())?;
+    let directory = cargo.parent()?;
+    let rustc = directory.join(if cfg!(windows) { "rustc.exe" } else { "rustc" });
+    let is_toolchain = directory.parent()?.join("lib/rustlib").is_dir();
+    (is_toolchain && rustc.is_file()).then_some(rustc)
+}
+
+fn spawn(program: &Path, args: &[&str], env: &Environment, progress: &dyn Progress) -> Result<Child, ToolchainError> {
+    let mut command = command(program, env);
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    announce(&command, progress);
+    command.spawn().map_err(|source| ToolchainError::Start { program: program.to_owned(), source })
+}
+
+fn answer(child: Child, program: &Path, question: &str) -> Result<String, ToolchainError> {
+    let bad = |detail: String| ToolchainError::Answer { command: format!("{} {question}", program.display()), detail };
+    let output = child.wait_with_output().map_err(|error| bad(error.to_string()))?;
+    if !output.status.success() {
+        return Err(bad(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
+    }
+    String::from_utf8(output.stdout).map_err(|error| bad(error.to_string()))
+}
+
+impl Asked {
+    /// Waits for the answers.
+    pub fn answer(self) -> Result<Rustc, ToolchainError> {
+        let verbose_version = answer(self.version, &self.program, "-vV")?;
+        let sysroot = answer(self.sysroot, &self.program, "--print sysroot")?;
+        let bad = |detail: &str| ToolchainError::Answer {
+            command: format!("{} -vV", self.program.display()),
+            detail: detail.to_owned(),
+        };
+        let field = |name: &str| verbose_version.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        let release = field("release:").and_then(|text| Version::parse(text).ok()).ok_or_else(|| bad("no release"))?;
+        Ok(Rustc {
+            release,
+            commit_hash: field("commit-hash:").filter(|hash| *hash != "unknown").map(str::to_owned),
+            host: field("host:").ok_or_else(|| bad("no host"))?.to_owned(),
+            sysroot: PathBuf::from(sysroot.trim_end()),
+            program: self.program,
+            verbose_version,
+        })
+    }
+}
+
+impl Rustc {
+    /// Whether `--remap-path-scope` is stable here.
+    pub fn has_remap_scope(&self) -> bool {
+        (self.release.major, self.release.minor) >= (1, 95)
+    }
+
+    /// Where a target's standard library lies.
+    pub fn target_libdir(&self, target: &str) -> PathBuf {
+        self.sysroot.join("lib/rustlib").join(target).join("lib")
+    }
+
+    /// The compiler's cfgs for a target.
+    pub fn cfgs(&self, target: &str, env: &Environment, progress: &dyn Progress) -> Result<Vec<Cfg>, ToolchainError> {
+        let child = spawn(&self.program, &["--print", "cfg", "--target", target], env, progress)?;
+        let text = answer(child, &self.program, "--print cfg")?;
+        Ok(text.lines().filter_map(|line| line.parse().ok()).collect())
+    }
+
+    /// Fails when the compiler has no standard library for a target, with the command that installs it.
+    pub fn check_std(&self, target: &str, env: &Environment, progress: &dyn Progress) -> Result<(), ToolchainError> {
+        if self.target_libdir(target).is_dir() {
+            return Ok(());
+        }
+        let known = spawn(&self.program, &["--print", "target-list"], env, progress)
+            .and_then(|child| answer(child, &self.program, "--print target-list"))
+            .unwrap_or_default();
+        Err(ToolchainError::NoStd { target: target.to_owned(), sysroot: self.sysroot.clone(), cure: self.cure(target, &known) })
+    }
+
+    /// The command that installs a target, or the target that was meant.
+    fn cure(&self, target: &str, known: &str) -> String {
+        if !known.is_empty() && !known.lines().any(|name| name == target) {
+            let nearest = known.lines().map(|name| (strsim::jaro_winkler(name, target), name)).max_by(|a, b| a.0.total_cmp(&b.0));
+            return match nearest {
+                Some((_, name)) => format!("rustc knows no such target; the nearest name is `{name}`"),
+                None => "rustc knows no such target".to_owned(),
+            };
+        }
+        if self.sysroot.join("lib/rustlib/multirust-channel-manifest.toml").is_file() {
+            return format!("rustup target add {target}");
+        }
+        match debian_architecture(target) {
+            Some(architecture) => format!(
+                "install your distribution's standard library for {target} (Debian: `apt-get install libstd-rust-dev:{architecture}`), \
+                 or use rustup's toolchain and `rustup target add {target}`"
+            ),
+            None => format!("use rustup's toolchain and `rustup target add {target}`"),
+        }
+    }
+}
+
+fn debian_architecture(target: &str) -> Option<&'static str> {
+    Some(match target {
+        "x86_64-unknown-linux-gnu" => "amd64",
+        "aarch64-unknown-linux-gnu" => "arm64",
+        "armv7-unknown-linux-gnueabihf" => "armhf",
+        "i686-unknown-linux-gnu" => "i386",
+        "powerpc64le-unknown-linux-gnu" => "ppc64el",
+        "riscv64gc-unknown-linux-gnu" => "riscv64",
+        "s390x-unknown-linux-gnu" => "s390x",
+        _ => return None,
+    })
+}
