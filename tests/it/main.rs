@@ -1,7 +1,10 @@
 //! Integration tests, one module per verb.
 
 mod architecture;
+mod compile;
 mod dependencies;
 mod layer;
 mod new;
+mod plan;
+mod plugin;
 mod support;

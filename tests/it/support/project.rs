@@ -1,0 +1,90 @@
+//! Small packages in a directory of their own, and an environment with nothing of the caller's but the toolchain.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use plugin_build::environment::Environment;
+use plugin_build::plan::{Plan, PlanError, plan};
+use plugin_build::plugin::{BuildFlags, PluginError, Workspace, load};
+use plugin_build::progress::{Progress, Silent};
+
+/// A project in a temporary directory.
+pub struct Project {
+    /// The project's directory; canonical.
+    pub root: PathBuf,
+    _keep: tempfile::TempDir,
+}
+
+impl Project {
+    /// A copy of `fixtures/plugins/<name>`.
+    pub fn fixture(name: &str) -> Self {
+        let project = Self::new(&[]);
+        copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/plugins").join(name), &project.root);
+        project
+    }
+
+    /// A project of these files.
+    pub fn new(files: &[(&str, &str)]) -> Self {
+        let keep = tempfile::tempdir().unwrap();
+        let root = keep.path().canonicalize().unwrap().join("project");
+        fs::create_dir_all(&root).unwrap();
+        let project = Self { root, _keep: keep };
+        for (path, text) in files {
+            project.write(path, text);
+        }
+        project
+    }
+
+    /// A package `p` with one binary and this metadata table.
+    pub fn with_table(table: &str) -> Self {
+        let manifest = format!("[package]\nname = \"p\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[workspace]\n\n{table}");
+        Self::new(&[("Cargo.toml", &manifest), ("src/main.rs", "fn main() {}\n")])
+    }
+
+    /// Writes a file.
+    pub fn write(&self, path: &str, text: &str) {
+        let path = self.root.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    /// The toolchain's variables, and the project as working directory.
+    pub fn env(&self) -> Environment {
+        let kept = ["PATH", "HOME", "CARGO", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"];
+        let vars = std::env::vars_os().filter(|(name, _)| kept.iter().any(|kept| name == kept));
+        Environment::new(vars.collect::<Vec<(OsString, OsString)>>(), &self.root)
+    }
+
+    /// Loads with these flags.
+    pub fn load(&self, flags: &BuildFlags) -> Result<Workspace, PluginError> {
+        load(flags, &self.env(), &Silent)
+    }
+
+    /// Loads and plans with these flags.
+    pub fn plan(&self, flags: &BuildFlags) -> Plan {
+        self.plan_in(flags, &self.env(), &Silent).unwrap()
+    }
+
+    /// Loads and plans in this environment.
+    pub fn plan_in(&self, flags: &BuildFlags, env: &Environment, progress: &dyn Progress) -> Result<Plan, PlanError> {
+        plan(&load(flags, env, progress).unwrap(), flags, env, progress)
+    }
+
+    /// A text without this machine's paths.
+    pub fn anonymous(&self, text: &str) -> String {
+        text.replace(&self.root.display().to_string(), "[root]")
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in walkdir::WalkDir::new(from).into_iter().filter_entry(|entry| entry.file_name() != "target") {
+        let entry = entry.unwrap();
+        let target = to.join(entry.path().strip_prefix(from).unwrap());
+        if entry.file_type().is_dir() {
+            fs::create_dir_all(target).unwrap();
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}

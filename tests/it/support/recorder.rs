@@ -1,0 +1,37 @@
+//! A progress that remembers.
+
+use std::sync::Mutex;
+
+use plugin_build::progress::{Event, Progress};
+
+/// Keeps every event.
+#[derive(Default)]
+pub struct Recorder(Mutex<Vec<Event>>);
+
+impl Progress for Recorder {
+    fn event(&self, event: Event) {
+        self.0.lock().unwrap().push(event);
+    }
+}
+
+impl Recorder {
+    /// The texts of details, notes and warnings.
+    pub fn texts(&self) -> Vec<String> {
+        let events = self.0.lock().unwrap();
+        let text = |event: &Event| match event {
+            Event::Detail { text } | Event::Note { text } | Event::Warning { text, .. } => Some(text.clone()),
+            _ => None,
+        };
+        events.iter().filter_map(text).collect()
+    }
+
+    /// The commands of started processes.
+    pub fn commands(&self) -> Vec<String> {
+        let events = self.0.lock().unwrap();
+        let command = |event: &Event| match event {
+            Event::Spawned { command } => Some(command.clone()),
+            _ => None,
+        };
+        events.iter().filter_map(command).collect()
+    }
+}
