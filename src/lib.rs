@@ -10,6 +10,7 @@
 //! | 1 | documents and disk | [`oci`], [`fs`], [`lock`], [`interrupt`] |
 //! | 2 | stores | [`store`] |
 //! | 3 | making | [`tree`], [`layer`], [`image`], [`bundle`], [`templates`], [`toolchain`], [`kind`], [`plugin`], [`plan`], [`compile`], [`executable`] |
+//! | 3 | reading what was made | [`extract`] |
 //! | 4 | operations | [`ops`] |
 //! | 5 | user | [`cli`] |
 
@@ -21,6 +22,7 @@ pub mod digest;
 pub mod environment;
 pub mod epoch;
 pub mod executable;
+pub mod extract;
 pub mod failure;
 pub mod finding;
 pub mod fs;

@@ -3,6 +3,7 @@
 mod architecture;
 mod compile;
 mod dependencies;
+mod extract;
 mod layer;
 mod new;
 mod plan;

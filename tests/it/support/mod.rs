@@ -1,5 +1,7 @@
 //! What several test modules share.
 
+#[path = "../../../fixtures/hostile/archive.rs"]
+pub mod archive;
 pub mod program;
 pub mod project;
 pub mod recorder;

@@ -1,0 +1,74 @@
+//! How much a layer may cost, and which names it may use.
+
+use super::error::ExtractError;
+
+/// Upper bounds of one extraction or one reading, each overridable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of uncompressed tar, all layers together.
+    pub unpacked_bytes: u64,
+    /// Uncompressed bytes per compressed byte of a layer, once [`Limits::ratio_from`] bytes came out of it.
+    pub ratio: u64,
+    /// Uncompressed bytes of a layer below which the ratio is not looked at.
+    pub ratio_from: u64,
+    /// Entries of all layers together, with the parent directories that no entry names.
+    pub entries: u64,
+    /// Bytes of one path, or of one link target.
+    pub path_bytes: usize,
+    /// Directories above one another.
+    pub depth: usize,
+    /// Bytes of memory for the paths of all directories: they are kept until the end, for their modes and times.
+    pub directory_bytes: usize,
+    /// Base two logarithm of the largest zstd window.
+    pub zstd_window_log: u32,
+}
+
+impl Limits {
+    /// Body of an extension header (PAX or GNU long name); not overridable, no name needs more.
+    pub(super) const EXTENSION_BYTES: u64 = 1 << 20;
+
+    /// Counts one more entry.
+    pub(super) const fn count_entry(&self, entries: &mut u64) -> Result<(), ExtractError> {
+        *entries += 1;
+        if *entries > self.entries {
+            return Err(ExtractError::Limit { what: "entries", allowed: self.entries });
+        }
+        Ok(())
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            unpacked_bytes: 4 << 30,
+            ratio: 200,
+            ratio_from: 64 << 20,
+            entries: 1_000_000,
+            path_bytes: 4096,
+            depth: 256,
+            directory_bytes: 16 << 20,
+            zstd_window_log: 23,
+        }
+    }
+}
+
+/// Which archives are accepted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rules {
+    /// What other tools write into images: names may start with `/` or `./`, a repeated directory merges, a parent may
+    /// be a symbolic link (resolved with the new directory as its root), link targets are free.
+    #[default]
+    Foreign,
+    /// What this tool writes, and what `install` takes: none of the above, and a symbolic link's target is relative and
+    /// stays inside, because an installed plugin runs in the host's own file system, not in a container.
+    Strict,
+}
+
+/// Limits and rules.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExtractOptions {
+    /// Upper bounds.
+    pub limits: Limits,
+    /// What is accepted.
+    pub rules: Rules,
+}

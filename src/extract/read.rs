@@ -1,0 +1,150 @@
+//! Looking at a layer's entries without writing any, under the same checks as applying them.
+
+use std::io::{self, Read};
+
+use super::LayerFacts;
+use super::error::ExtractError;
+use super::header::Flag;
+use super::limits::{ExtractOptions, Rules};
+use super::names::{self, Meaning};
+use super::seen::{As, Seen};
+use super::stream::{self, LayerInput, Pieces};
+use super::walker::{RawEntry, Walker};
+
+/// An entry whose names have been checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its path, relative, without trailing slash; empty for the root. Of a whiteout: the path that it hides.
+    pub path: String,
+    /// What it is.
+    pub kind: Kind,
+    /// All twelve mode bits as stated.
+    pub mode: u32,
+    /// Bytes of content.
+    pub size: u64,
+    /// Seconds since 1970.
+    pub mtime: i64,
+}
+
+/// What an entry is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Symlink {
+        /// Where it points, as stated.
+        target: String,
+    },
+    /// Another name of a file.
+    HardLink {
+        /// That file's path.
+        target: String,
+    },
+    /// Hides what lower layers have at the path.
+    Whiteout,
+    /// Hides what lower layers have below the path.
+    Opaque,
+}
+
+/// The content of the current entry. What is not read is skipped.
+pub struct Body<'a, 'b> {
+    walker: &'a mut Walker<&'b mut Pieces>,
+}
+
+impl Read for Body<'_, '_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let piece = self.walker.content().map_err(io::Error::other)?;
+        let taken = piece.len().min(buffer.len());
+        buffer[..taken].copy_from_slice(&piece[..taken]);
+        self.walker.consume(taken);
+        Ok(taken)
+    }
+}
+
+/// Reads a layer to its end and calls `visit` with each entry and its content, in archive order.
+pub fn read_entries(
+    layer: LayerInput<'_>,
+    options: &ExtractOptions,
+    visit: &mut dyn FnMut(&Entry, &mut Body<'_, '_>) -> io::Result<()>,
+) -> Result<LayerFacts, ExtractError> {
+    let mut unpacked = 0;
+    let read = |pieces: &mut Pieces| {
+        let mut checks = Checks { seen: Seen::new(), options };
+        let mut walker = Walker::new(pieces);
+        let mut entries = 0;
+        while let Some(raw) = walker.next()? {
+            options.limits.count_entry(&mut entries)?;
+            let entry = checks.entry(&raw)?;
+            visit(&entry, &mut Body { walker: &mut walker }).map_err(|error| ExtractError::from_visit(&entry.path, error))?;
+        }
+        Ok(entries)
+    };
+    let (entries, facts) = stream::run(layer, &options.limits, &mut unpacked, read)?;
+    Ok(LayerFacts { diff_id: facts.diff_id, tar_size: facts.tar_size, entries })
+}
+
+struct Checks<'a> {
+    seen: Seen,
+    options: &'a ExtractOptions,
+}
+
+impl Checks<'_> {
+    fn entry(&mut self, raw: &RawEntry) -> Result<Entry, ExtractError> {
+        let directory = raw.flag == Flag::Directory;
+        let (path, kind) = match names::entry(&raw.name, directory, self.options)? {
+            Meaning::Plain(path) => {
+                self.claim(&path, if directory { As::Directory } else { As::Other })?;
+                self.parents(&path)?;
+                let kind = self.kind(&path, raw)?;
+                (path, kind)
+            }
+            _ if raw.flag != Flag::File || raw.size != 0 => {
+                return Err(ExtractError::name(&raw.name, "a whiteout is an empty file"));
+            }
+            Meaning::Whiteout(path) => {
+                let (parent, name) = super::root::split(&path);
+                self.claim(&super::root::join(parent, &format!(".wh.{name}")), As::Other)?;
+                (path, Kind::Whiteout)
+            }
+            Meaning::Opaque(path) => {
+                self.claim(&super::root::join(&path, ".wh..wh..opq"), As::Other)?;
+                (path, Kind::Opaque)
+            }
+        };
+        Ok(Entry { path, kind, mode: raw.mode & 0o7777, size: raw.size, mtime: raw.mtime.0 })
+    }
+
+    fn kind(&self, path: &str, raw: &RawEntry) -> Result<Kind, ExtractError> {
+        Ok(match raw.flag {
+            Flag::Directory => Kind::Directory,
+            Flag::Symlink => Kind::Symlink {
+                target: names::symlink(path, &raw.link, self.options).map_err(|why| ExtractError::link(path, &raw.link, why))?,
+            },
+            Flag::HardLink => Kind::HardLink { target: names::hard_link(&raw.link, self.options)? },
+            _ => Kind::File,
+        })
+    }
+
+    /// Marks the parents of an entry; one that the layer itself makes something else refuses it, except that other
+    /// tools may go through links.
+    fn parents(&mut self, path: &str) -> Result<(), ExtractError> {
+        for (end, _) in path.rmatch_indices('/') {
+            match self.seen.get(&path[..end]) {
+                None => self.seen.insert_parent(&path[..end]),
+                Some(As::Other) if self.options.rules == Rules::Strict => {
+                    return Err(super::root::Obstacle::NotDirectory.explain(path));
+                }
+                // Whatever marked it has marked its parents as well.
+                Some(_) => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn claim(&mut self, path: &str, named: As) -> Result<(), ExtractError> {
+        self.seen.claim(path, named, self.options.rules)
+    }
+}

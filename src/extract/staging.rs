@@ -1,0 +1,142 @@
+//! A directory that becomes visible only when it is whole.
+//!
+//! It is filled under a hidden name beside its target and renamed at the end, after everything in it reached the disk. A
+//! failure, a drop and an interrupt remove it. A crash or a SIGKILL leaves it behind; it carries a lock that dies with the
+//! process, and the next extraction beside it sweeps what nobody holds.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use super::error::ExtractError;
+use super::root::{Root, remove_tree};
+use crate::fs::{create_dirs, set_mode, sorted_listing, sync_dir};
+use crate::interrupt::{self, Registration};
+
+/// A hidden directory beside its target.
+pub(super) struct Staging {
+    path: PathBuf,
+    target: PathBuf,
+    parent: PathBuf,
+    /// Parents that were made for it, outermost first.
+    made: Vec<PathBuf>,
+    done: bool,
+    /// Held until the directory is whole or gone.
+    lock: Option<File>,
+    _cleanup: Registration,
+}
+
+const PREFIX: &str = ".plugin-build-unpack-";
+
+impl Staging {
+    /// Makes the hidden directory. The target must be missing, or an empty directory.
+    pub(super) fn beside(target: &Path) -> Result<Self, ExtractError> {
+        let refused = |why| ExtractError::Destination { path: target.to_owned(), why };
+        if target.file_name().is_none() {
+            return Err(refused("the path does not end in a name"));
+        }
+        match fs::symlink_metadata(target) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(disk("look at", target, error)),
+            Ok(metadata) if !metadata.is_dir() => return Err(refused("something else is there")),
+            Ok(_) if !sorted_listing(target)?.is_empty() => return Err(refused("it is there and not empty")),
+            Ok(_) => {}
+        }
+        let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
+        let missing = parent.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists());
+        let mut made: Vec<PathBuf> = missing.map(Path::to_owned).collect();
+        made.reverse();
+        create_dirs(&parent)?;
+        sweep(&parent);
+        let (path, lock) = hidden_directory(&parent)?;
+        let cleanup = {
+            let path = path.clone();
+            interrupt::on_interrupt(move || remove_while_filled(&path))
+        };
+        let staging = Self { path, target: target.to_owned(), parent, made, done: false, lock, _cleanup: cleanup };
+        set_mode(&staging.path, 0o700)?;
+        Ok(staging)
+    }
+
+    /// Where to fill it.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes everything to the disk and gives the directory its name.
+    pub(super) fn commit(mut self, root: &Root) -> Result<(), ExtractError> {
+        root.sync().map_err(|error| disk("write", &self.path, error))?;
+        fs::rename(&self.path, &self.target).map_err(|error| disk("rename the finished directory to", &self.target, error))?;
+        self.done = true;
+        drop(self.lock.take());
+        sync_dir(&self.parent)?;
+        for dir in self.made.iter().filter_map(|dir| dir.parent()).filter(|dir| !dir.as_os_str().is_empty()) {
+            sync_dir(dir)?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        if !self.done {
+            drop(remove_tree(&self.path));
+            for dir in self.made.iter().rev() {
+                // Whatever somebody else put there keeps it.
+                drop(fs::remove_dir(dir));
+            }
+        }
+    }
+}
+
+/// Removes a directory that another thread is still filling: the process is about to exit.
+fn remove_while_filled(path: &Path) {
+    for _ in 0..100 {
+        if remove_tree(path).is_ok() {
+            return;
+        }
+    }
+}
+
+/// Makes a directory and locks it, unless a sweep took it for a leftover in between.
+fn hidden_directory(parent: &Path) -> Result<(PathBuf, Option<File>), ExtractError> {
+    loop {
+        let made = tempfile::Builder::new().prefix(PREFIX).rand_bytes(10).tempdir_in(parent);
+        let path = made.map_err(|error| disk("create a directory in", parent, error))?.keep();
+        match lock(&path) {
+            Locked::Here(file) if path.exists() => return Ok((path, Some(file))),
+            Locked::Impossible if path.exists() => return Ok((path, None)),
+            Locked::Here(_) | Locked::Impossible | Locked::Elsewhere => {}
+        }
+    }
+}
+
+/// Removes what killed extractions left beside a target.
+fn sweep(parent: &Path) {
+    for name in sorted_listing(parent).unwrap_or_default() {
+        let path = parent.join(&name);
+        let ours = name.to_string_lossy().starts_with(PREFIX) && fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir());
+        if ours && let Locked::Here(_held) = lock(&path) {
+            drop(remove_tree(&path));
+        }
+    }
+}
+
+enum Locked {
+    Here(File),
+    Elsewhere,
+    /// Directories cannot be locked here; then no sweep takes them either.
+    Impossible,
+}
+
+fn lock(path: &Path) -> Locked {
+    let Ok(handle) = File::open(path) else { return Locked::Impossible };
+    match handle.try_lock() {
+        Ok(()) => Locked::Here(handle),
+        Err(fs::TryLockError::WouldBlock) => Locked::Elsewhere,
+        Err(fs::TryLockError::Error(_)) => Locked::Impossible,
+    }
+}
+
+fn disk(action: &'static str, path: &Path, source: std::io::Error) -> ExtractError {
+    ExtractError::disk(action, &path.display().to_string(), source)
+}
