@@ -53,6 +53,12 @@ impl Error {
         self.0.hint()
     }
 
+    /// Whether this is an error of type `E` for which `test` holds.
+    pub fn is<E: Explain>(&self, test: impl FnOnce(&E) -> bool) -> bool {
+        let error: &(dyn std::error::Error + 'static) = self.0.as_ref();
+        error.downcast_ref::<E>().is_some_and(test)
+    }
+
     /// The message and, below it, each cause that adds something.
     pub fn chain(&self) -> Vec<String> {
         let mut lines = vec![self.0.to_string()];

@@ -23,6 +23,9 @@ pub const BASE_NAME: &str = "org.opencontainers.image.base.name";
 /// Digest of the same.
 pub const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
 
+/// What the history says of every layer that was added here.
+pub const CREATED_BY: &str = "cargo plugin-build";
+
 /// A layer that is part of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layer {
@@ -30,8 +33,6 @@ pub struct Layer {
     pub descriptor: Descriptor,
     /// Digest of the uncompressed tar.
     pub diff_id: Digest,
-    /// What the history says made it.
-    pub created_by: String,
 }
 
 /// An image to build on, for one platform.
@@ -172,7 +173,7 @@ fn configuration(settings: &Settings, layers: &[Layer]) -> Result<Vec<u8>, Image
         diff_ids.extend(base.config.diff_ids().iter().map(|id| json!(id)));
     }
     for layer in layers {
-        history.push(json!({ "created": created, "created_by": layer.created_by }));
+        history.push(json!({ "created": created, "created_by": CREATED_BY }));
         diff_ids.push(json!(layer.diff_id));
     }
     document.insert("created".to_owned(), json!(created));
@@ -261,7 +262,7 @@ mod tests {
 
     fn layer(content: &[u8]) -> Layer {
         let descriptor = Descriptor::of("application/vnd.oci.image.layer.v1.tar", content);
-        Layer { diff_id: descriptor.digest.clone(), descriptor, created_by: "test".to_owned() }
+        Layer { diff_id: descriptor.digest.clone(), descriptor }
     }
 
     #[test]

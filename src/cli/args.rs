@@ -10,6 +10,8 @@ pub struct Cli {
     pub global: GlobalArgs,
     #[command(subcommand)]
     pub verb: Option<Verb>,
+    #[command(flatten)]
+    pub build: super::build::BuildVerbArgs,
 }
 
 /// Flags that every verb takes.
@@ -66,12 +68,18 @@ pub enum MessageFormat {
 /// What to do; building is what happens without a word.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    /// Compile plugins and write their images (the default)
+    Build(Box<super::build::BuildVerbArgs>),
     /// Make a plugin from a template, in a new directory
     New(super::new::NewArgs),
     /// Make a plugin from a template, in a directory that exists
     Init(super::new::InitArgs),
     /// List the images of a store
     Ls(super::list::ListArgs),
+    /// Show an image: platforms, layers, files, configuration, attachments
+    Inspect(super::inspect::InspectArgs),
+    /// Check every digest, size and rule of an image or a whole layout
+    Verify(super::verify::VerifyArgs),
     /// Remove a tag, and what only it reached
     Rm(super::remove::RemoveArgs),
     /// Remove what no tag reaches

@@ -5,15 +5,19 @@
 //! problems found some; 130 and 143 on SIGINT and SIGTERM.
 
 mod args;
+mod build;
 mod context;
+mod default_layout;
 mod docs;
 mod failure;
+mod inspect;
 mod list;
 mod new;
 mod remove;
 mod signals;
 mod terminal;
 mod tidy;
+mod verify;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -58,10 +62,13 @@ fn without_cargo_word(mut arguments: Vec<OsString>) -> Vec<OsString> {
 
 fn run(cli: Cli, context: &Context) -> Result<ExitCode, Error> {
     match cli.verb {
-        None => Err(crate::failure::Complaint::usage("build is not wired yet").into()),
+        None => build::build(&cli.build, context),
+        Some(Verb::Build(args)) => build::build(&args, context),
         Some(Verb::New(args)) => new::new(args, context),
         Some(Verb::Init(args)) => new::init(args, context),
         Some(Verb::Ls(args)) => list::list(&args, context),
+        Some(Verb::Inspect(args)) => inspect::inspect(&args, context),
+        Some(Verb::Verify(args)) => verify::verify(&args, context),
         Some(Verb::Rm(args)) => remove::remove(&args, context),
         Some(Verb::Gc(args)) => tidy::collect(&args, context),
         Some(Verb::Completions(args)) => Ok(docs::completions(&args)),

@@ -158,7 +158,9 @@ impl Terminal {
             Outcome::LeftOut => "Left out",
         };
         let shown = match outcome {
-            Outcome::Copied if blob.is_some() => self.bars.is_none() || self.verbose > 0,
+            Outcome::Copied if blob.as_ref().is_some_and(|blob| blob.verb != "Writing") => {
+                self.bars.is_none() || self.verbose > 0
+            }
             _ => self.verbose > 0,
         };
         if shown && !self.quiet {

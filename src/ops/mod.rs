@@ -2,6 +2,9 @@
 //!
 //! Options are decided values, reports are serialisable values; nothing here prints or reads the environment.
 
+pub mod build;
+pub mod inspect;
 pub mod list;
 pub mod new;
 pub mod remove;
+pub mod verify;

@@ -50,6 +50,11 @@ impl Mode {
     /// 0644: everything else.
     pub const PLAIN: Self = Self(0o644);
 
+    /// The permission bits of `bits`; setuid, setgid and sticky are dropped.
+    pub const fn of_bits(bits: u32) -> Self {
+        Self(bits & 0o777)
+    }
+
     /// The bits.
     pub const fn bits(self) -> u32 {
         self.0

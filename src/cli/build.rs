@@ -1,0 +1,192 @@
+//! `build`, the main job: cargo's flags under cargo's names, and our own.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::args::{ColorChoice, GlobalArgs};
+use super::context::{Context, json_line};
+use crate::compression::Compression;
+use crate::failure::{Complaint, Error};
+use crate::fs;
+use crate::ops::build::{self, Built};
+use crate::platform::Platform;
+use crate::plugin::{BuildFlags, Builder};
+
+/// What to build and how: shared by every verb that builds first.
+#[derive(Debug, Clone, Default, Args)]
+pub struct BuildArgs {
+    /// Package to build (repeatable)
+    #[arg(short, long = "package", value_name = "SPEC", help_heading = "Packages")]
+    package: Vec<String>,
+    /// Build all plugins of the workspace
+    #[arg(long, help_heading = "Packages")]
+    workspace: bool,
+    /// Leave a package out, with --workspace (repeatable)
+    #[arg(long, value_name = "SPEC", requires = "workspace", help_heading = "Packages")]
+    exclude: Vec<String>,
+    /// The binary, when there are several
+    #[arg(long, value_name = "NAME", help_heading = "Packages")]
+    bin: Option<String>,
+    /// Path of a Cargo.toml
+    #[arg(long, value_name = "PATH", help_heading = "Packages")]
+    manifest_path: Option<PathBuf>,
+
+    /// Features to enable, separated by spaces or commas
+    #[arg(short = 'F', long, value_name = "FEATURES", help_heading = "Cargo")]
+    features: Vec<String>,
+    /// Enable all features
+    #[arg(long, help_heading = "Cargo")]
+    all_features: bool,
+    /// Do not enable the default feature
+    #[arg(long, help_heading = "Cargo")]
+    no_default_features: bool,
+    /// Profile to build with [default: release]
+    #[arg(long, value_name = "NAME", help_heading = "Cargo")]
+    profile: Option<String>,
+    /// Target triple to build for (repeatable)
+    #[arg(long, value_name = "TRIPLE", help_heading = "Cargo")]
+    target: Vec<String>,
+    /// Directory for everything that cargo makes
+    #[arg(long, value_name = "DIR", help_heading = "Cargo")]
+    target_dir: Option<PathBuf>,
+    /// Require that Cargo.lock is up to date
+    #[arg(long, help_heading = "Cargo")]
+    locked: bool,
+    /// Do not use the network
+    #[arg(long, help_heading = "Cargo")]
+    offline: bool,
+    /// --locked and --offline
+    #[arg(long, help_heading = "Cargo")]
+    frozen: bool,
+    /// Number of parallel jobs
+    #[arg(short, long, value_name = "N", help_heading = "Cargo", allow_hyphen_values = true)]
+    jobs: Option<String>,
+
+    /// Platform to build for: os/architecture, mapped to a target (repeatable)
+    #[arg(long, value_name = "PLATFORM", help_heading = "Image", value_parser = parse_platform)]
+    platform: Vec<Platform>,
+    /// What drives the compiler
+    #[arg(long, value_name = "BUILDER", help_heading = "Image", value_parser = ["cargo", "zigbuild"])]
+    builder: Option<String>,
+    /// Layout directory [default: target/plugin-build/PACKAGE; with several packages DIR/PACKAGE]
+    #[arg(short, long, value_name = "DIR", help_heading = "Image")]
+    output: Option<PathBuf>,
+    /// Tag in the layout [default: the package's version] (repeatable)
+    #[arg(short, long, value_name = "TAG", help_heading = "Image")]
+    tag: Vec<String>,
+    /// Compression of layers [default: gzip]
+    #[arg(long, value_name = "KIND", help_heading = "Image", value_parser = ["gzip", "zstd", "none"])]
+    compression: Option<String>,
+    /// Image to build on
+    #[arg(long, value_name = "IMAGE", help_heading = "Image")]
+    base: Option<String>,
+    /// Annotation of the image (repeatable)
+    #[arg(long, value_name = "KEY=VALUE", help_heading = "Image", value_parser = parse_pair)]
+    annotation: Vec<(String, String)>,
+    /// Label of the image's configuration (repeatable)
+    #[arg(long, value_name = "KEY=VALUE", help_heading = "Image", value_parser = parse_pair)]
+    label: Vec<(String, String)>,
+
+    /// Arguments for cargo itself
+    #[arg(last = true, value_name = "CARGO ARGS")]
+    cargo_args: Vec<String>,
+}
+
+/// Flags that only `build` itself has.
+#[derive(Debug, Clone, Default, Args)]
+pub struct BuildVerbArgs {
+    #[command(flatten)]
+    build: BuildArgs,
+    /// Print everything that is decided, and do nothing
+    #[arg(long, help_heading = "Image")]
+    dry_run: bool,
+    /// Write the JSON of the result to a file as well
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    metadata_file: Option<PathBuf>,
+}
+
+fn parse_platform(text: &str) -> Result<Platform, String> {
+    text.parse().map_err(|error: crate::platform::PlatformError| error.to_string())
+}
+
+fn parse_pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("want KEY=VALUE".to_owned()),
+    }
+}
+
+impl BuildArgs {
+    /// The flags as decided values.
+    pub fn flags(&self, global: &GlobalArgs) -> BuildFlags {
+        let args = self.clone();
+        BuildFlags {
+            packages: args.package,
+            workspace: args.workspace,
+            exclude: args.exclude,
+            manifest_path: args.manifest_path,
+            features: args.features,
+            all_features: args.all_features,
+            no_default_features: args.no_default_features,
+            profile: args.profile,
+            target_dir: args.target_dir,
+            locked: args.locked,
+            offline: args.offline,
+            frozen: args.frozen,
+            jobs: args.jobs,
+            verbose: global.verbose,
+            quiet: global.quiet,
+            color: (global.color != ColorChoice::Auto).then(|| global.color.as_str().to_owned()),
+            cargo_args: args.cargo_args,
+            bin: args.bin,
+            targets: args.target,
+            platforms: args.platform,
+            builder: if args.builder.as_deref() == Some("zigbuild") { Builder::Zigbuild } else { Builder::Cargo },
+            base: args.base,
+            compression: args.compression.and_then(|word| word.parse::<Compression>().ok()),
+            annotations: args.annotation.into_iter().collect(),
+            labels: args.label.into_iter().collect(),
+            output: args.output,
+            tags: args.tag,
+        }
+    }
+}
+
+/// Builds and prints one line or object per plugin.
+pub fn build(args: &BuildVerbArgs, context: &Context) -> Result<ExitCode, Error> {
+    let flags = args.build.flags(&context.global);
+    let plan = build::plan(&flags, &context.env, context.progress())?;
+    if args.dry_run {
+        context.result("plan", &plan, || serde_json::to_string_pretty(&plan).unwrap_or_default());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let built = build::build(&plan, &context.env, context.progress())?;
+    for image in &built {
+        context.result("plugin-image", image, || line(image, context));
+    }
+    if let Some(file) = &args.metadata_file {
+        let text: String = built.iter().map(|image| json_line("plugin-image", image) + "\n").collect();
+        fs::write_atomically(&context.path(file), text.as_bytes())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `oci:<dir>:<first tag>`, the directory as seen from here where it lies below.
+fn line(image: &Built, context: &Context) -> String {
+    let dir = image.layout.strip_prefix(&context.env.cwd).unwrap_or(&image.layout);
+    format!("oci:{}:{}", dir.display(), image.tags.first().map_or("", String::as_str))
+}
+
+/// Builds the one selected plugin for a verb that goes on with it.
+pub fn build_one(args: &BuildArgs, context: &Context) -> Result<Built, Error> {
+    let flags = args.flags(&context.global);
+    let plan = build::plan(&flags, &context.env, context.progress())?;
+    if plan.images.len() != 1 {
+        let names: Vec<&str> = plan.images.iter().map(|image| image.package.as_str()).collect();
+        let message = format!("this verb takes one plugin, and {} are selected: {}", names.len(), names.join(", "));
+        return Err(Complaint::usage(message).with_hint("choose one with `-p`").into());
+    }
+    build::build(&plan, &context.env, context.progress())?.pop().ok_or_else(|| Complaint::failed("nothing was built").into())
+}

@@ -1,0 +1,50 @@
+//! Which layout a verb means when none is named: the one that `build` writes by default.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::context::Context;
+use crate::failure::{Complaint, Error};
+use crate::ops::build;
+use crate::plugin::BuildFlags;
+use crate::progress::Silent;
+use crate::reference::Reference;
+
+/// Which package's layout, where no image is named.
+#[derive(Debug, Clone, Default, Args)]
+pub struct DefaultLayoutArgs {
+    /// The package whose default layout is meant, when no image is named
+    #[arg(short, long, value_name = "SPEC", conflicts_with = "image")]
+    package: Option<String>,
+    /// Path of a Cargo.toml, when no image is named
+    #[arg(long, value_name = "PATH", conflicts_with = "image")]
+    manifest_path: Option<PathBuf>,
+}
+
+impl DefaultLayoutArgs {
+    /// Parses the image, or finds the layout that `build` writes for the selected package.
+    pub fn image_or_default(&self, image: Option<&str>, context: &Context) -> Result<Reference, Error> {
+        if let Some(image) = image {
+            return Ok(image.parse::<Reference>()?);
+        }
+        let flags = BuildFlags {
+            packages: self.package.iter().cloned().collect(),
+            manifest_path: self.manifest_path.clone(),
+            ..BuildFlags::default()
+        };
+        let plan = build::plan(&flags, &context.env, &Silent)?;
+        match plan.images.as_slice() {
+            [only] if only.output.is_dir() => Ok(Reference::layout(&only.output, only.tags.first().cloned())),
+            [only] => {
+                let message = format!("there is no layout at `{}` yet", only.output.display());
+                Err(Complaint::failed(message).with_hint("build first, or name an image").into())
+            }
+            several => {
+                let names: Vec<&str> = several.iter().map(|image| image.package.as_str()).collect();
+                let message = format!("{} plugins are selected: {}", names.len(), names.join(", "));
+                Err(Complaint::usage(message).with_hint("choose one with `-p`, or name an image").into())
+            }
+        }
+    }
+}

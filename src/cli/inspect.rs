@@ -1,0 +1,89 @@
+//! `inspect`: show what an image is made of.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::context::Context;
+use super::terminal::human_size;
+use crate::failure::Error;
+use crate::ops::inspect::{self, File, Inspected, InspectedLayer, InspectedPlatform, Options};
+use crate::platform::{Platform, PlatformError};
+use crate::store::{self, Selector};
+
+/// Flags of `inspect`.
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// The image [default: the layout that build writes]
+    image: Option<String>,
+    /// Only this platform
+    #[arg(long, value_name = "PLATFORM", value_parser = |text: &str| text.parse::<Platform>().map_err(|e: PlatformError| e.to_string()))]
+    platform: Option<Platform>,
+    /// Do not read the layers: no list of files
+    #[arg(long)]
+    no_files: bool,
+    #[command(flatten)]
+    default: super::default_layout::DefaultLayoutArgs,
+}
+
+/// Shows an image.
+pub fn inspect(args: &InspectArgs, context: &Context) -> Result<ExitCode, Error> {
+    let reference = args.default.image_or_default(args.image.as_deref(), context)?;
+    let source = store::open::source(&reference)?;
+    let selector = Selector::of(reference.tag(), reference.digest());
+    let options = Options { selector, platform: args.platform.clone(), files: !args.no_files };
+    let inspected = inspect::inspect(source.as_ref(), &options)?;
+    context.result("inspected", &inspected, || render(&reference.to_string(), &inspected));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn render(name: &str, image: &Inspected) -> String {
+    let mut lines =
+        vec![name.to_owned(), format!("  digest      {}", image.digest), format!("  media type  {}", image.media_type)];
+    lines.extend(image.annotations.iter().map(|(key, value)| format!("  annotation  {key} = {value}")));
+    for attachment in &image.attachments {
+        let size = human_size(attachment.size);
+        lines.push(format!("  attachment  {} {} ({size})", attachment.artifact_type, attachment.digest));
+    }
+    for platform in &image.platforms {
+        render_platform(platform, &mut lines);
+    }
+    lines.join("\n")
+}
+
+fn render_platform(platform: &InspectedPlatform, lines: &mut Vec<String>) {
+    lines.push(String::new());
+    lines.push(platform.platform.as_deref().unwrap_or("(no platform)").to_string());
+    lines.push(format!("  manifest    {}", platform.manifest));
+    lines.extend(platform.artifact_type.iter().map(|artifact_type| format!("  artifact    {artifact_type}")));
+    if let Some(config) = &platform.config {
+        let execution = &config["config"];
+        for (label, key) in [("entrypoint", "Entrypoint"), ("args", "Cmd"), ("user", "User"), ("workdir", "WorkingDir")] {
+            if !execution[key].is_null() {
+                lines.push(format!("  {label:<10}  {}", execution[key]));
+            }
+        }
+        for pair in execution["Env"].as_array().into_iter().flatten().filter_map(|pair| pair.as_str()) {
+            lines.push(format!("  env         {pair}"));
+        }
+        for (key, value) in execution["Labels"].as_object().into_iter().flatten() {
+            lines.push(format!("  label       {key} = {}", value.as_str().unwrap_or_default()));
+        }
+        lines.push(format!("  created     {}", config["created"].as_str().unwrap_or("-")));
+    }
+    platform.layers.iter().for_each(|layer| render_layer(layer, lines));
+}
+
+fn render_layer(layer: &InspectedLayer, lines: &mut Vec<String>) {
+    lines.push(format!("  layer       {}  {}  {}", layer.digest, human_size(layer.size), layer.media_type));
+    for file in layer.files.iter().flatten() {
+        lines.push(render_file(file));
+    }
+}
+
+fn render_file(file: &File) -> String {
+    let target = file.target.as_ref().map(|target| format!(" -> {target}")).unwrap_or_default();
+    let slash = if file.kind == "directory" { "/" } else { "" };
+    let mark = if matches!(file.kind, "whiteout" | "opaque") { format!(" ({})", file.kind) } else { String::new() };
+    format!("    {} {:>10}  {}{slash}{target}{mark}", file.mode, human_size(file.size), file.path)
+}

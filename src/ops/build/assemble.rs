@@ -1,0 +1,190 @@
+//! From artifacts and files to one image in its layout.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+
+use super::base::ResolvedBase;
+use super::cache::Cache;
+use super::{Built, BuiltPlatform};
+use crate::bundle::Bundle;
+use crate::compile::Artifact;
+use crate::digest::Digest;
+use crate::failure::{Complaint, Error};
+use crate::fs::TempFile;
+use crate::image::{BASE_DIGEST, BASE_NAME, Image, Layer, Settings, index_over};
+use crate::layer::{self, Packer};
+use crate::oci::Descriptor;
+use crate::plan::annotations::REQUEST_KEY;
+use crate::plan::{ImagePlan, Plan, TargetPlan};
+use crate::progress::Progress;
+use crate::store::layout::{LayoutWriter, Obsolete};
+use crate::store::{Sink as _, Source, copy};
+use crate::tree::{Mode, Tree, TreeBuilder};
+
+/// Everything that one image is made of.
+pub struct Assembly<'a> {
+    /// What was decided.
+    pub plan: &'a Plan,
+    /// What was decided about this image.
+    pub image: &'a ImagePlan,
+    /// What cargo made for it.
+    pub artifacts: &'a [&'a Artifact],
+    /// What it builds on.
+    pub base: Option<&'a ResolvedBase>,
+    /// Where events go.
+    pub progress: &'a dyn Progress,
+}
+
+impl Assembly<'_> {
+    /// Makes the image and commits it to its layout.
+    pub fn write(&self) -> Result<Built, Error> {
+        let obsolete = if self.image.output_is_default { Obsolete::Remove } else { Obsolete::Keep };
+        let writer = LayoutWriter::new(&self.image.output, obsolete, self.progress)?;
+        let cache = writer.existing().map(Cache::of).unwrap_or_default();
+        let mut press = Press { assembly: self, writer: &writer, cache, staged: BTreeMap::new() };
+        let files = self.files()?;
+        let files = if files.is_empty() { None } else { Some(press.layer("files", &files)?) };
+        let mut images = Vec::new();
+        for (position, target) in self.image.targets.iter().enumerate() {
+            let artifact = press.layer(&target.platform.to_string(), &self.artifact(target)?)?;
+            let layers = files.iter().cloned().chain([artifact]).collect();
+            images.push(Image::assemble(&self.settings(target, position), layers)?);
+        }
+        let staged = press.staged;
+        let index = index_over(&images, self.index_annotations());
+        let mut bundle = Bundle::of_index(&index, &images);
+        for (digest, file) in staged {
+            bundle.add_staged(digest, file);
+        }
+        if let Some(base) = self.base {
+            bundle.add_behind(base.source.as_ref());
+        }
+        let existing = writer.existing().cloned();
+        if let Some(layout) = &existing {
+            bundle.add_behind(layout as &dyn Source);
+        }
+        let root = bundle.root().clone();
+        let options = copy::Options { tags: self.image.tags.clone(), verb: "Writing", ..copy::Options::default() };
+        copy::copy(&bundle, &writer, &root, &options, self.progress)?;
+        Ok(self.report(root, &images))
+    }
+
+    fn report(&self, root: Descriptor, images: &[Image]) -> Built {
+        let platforms = images.iter().zip(&self.image.targets).map(|(image, target)| BuiltPlatform::of(image, &target.target));
+        Built {
+            package: self.image.package.clone(),
+            name: self.image.name.clone(),
+            kind: self.image.kind,
+            layout: self.image.output.clone(),
+            tags: self.image.tags.clone(),
+            digest: root.digest.clone(),
+            media_type: root.media_type.clone(),
+            platforms: platforms.collect(),
+            root,
+        }
+    }
+
+    /// The tree that all platforms share.
+    fn files(&self) -> Result<Tree, Error> {
+        let mut builder = Tree::builder();
+        for file in &self.image.files {
+            match &file.link {
+                Some(target) => builder.symlink(&file.path, target)?,
+                None => builder.disk(&file.path, Mode::of_bits(file.mode), &file.source)?,
+            }
+        }
+        self.finish(builder)
+    }
+
+    /// The tree of one platform.
+    fn artifact(&self, target: &TargetPlan) -> Result<Tree, Error> {
+        let Some(artifact) = self.artifacts.iter().find(|artifact| artifact.target == target.target) else {
+            return Err(Complaint::failed(format!("nothing was compiled for {}", target.target)).into());
+        };
+        let mut builder = Tree::builder();
+        builder.disk(&target.place.path, Mode::of_bits(target.place.mode), &artifact.path)?;
+        self.finish(builder)
+    }
+
+    fn finish(&self, builder: TreeBuilder) -> Result<Tree, Error> {
+        let tree = builder.finish()?;
+        for collision in tree.case_collisions() {
+            let folds = |target: &&TargetPlan| matches!(target.platform.os.as_str(), "windows" | "darwin");
+            let text = format!("`{}` and `{}` differ only in case", collision.first, collision.second);
+            match self.image.targets.iter().find(folds) {
+                Some(target) => {
+                    let text = format!("{text}, and platform {} cannot hold both", target.platform);
+                    return Err(Complaint::usage(text).with_hint("rename one of them").into());
+                }
+                None => self.progress.warn(text, Some("some file systems cannot hold both".to_owned())),
+            }
+        }
+        Ok(tree)
+    }
+
+    fn settings(&self, target: &TargetPlan, position: usize) -> Settings {
+        let mut annotations = self.image.annotations.clone();
+        annotations.insert(REQUEST_KEY.to_owned(), target.request.clone());
+        Settings {
+            platform: target.platform.clone(),
+            epoch: self.plan.epoch,
+            entrypoint: target.place.entrypoint.clone(),
+            args: self.image.args.clone(),
+            user: self.image.user.clone(),
+            workdir: self.image.workdir.clone(),
+            env: self.image.env.clone(),
+            labels: self.image.labels.clone(),
+            annotations,
+            base: self.base.and_then(|base| base.platforms.get(position).cloned()),
+        }
+    }
+
+    fn index_annotations(&self) -> BTreeMap<String, String> {
+        let mut annotations = self.image.annotations.clone();
+        if let Some(base) = self.base {
+            annotations.insert(BASE_NAME.to_owned(), base.name.clone());
+            annotations.insert(BASE_DIGEST.to_owned(), base.root.to_string());
+        }
+        annotations
+    }
+}
+
+/// Makes layers, or finds them made.
+struct Press<'a> {
+    assembly: &'a Assembly<'a>,
+    writer: &'a LayoutWriter<'a>,
+    cache: Cache,
+    staged: BTreeMap<Digest, TempFile>,
+}
+
+impl Press<'_> {
+    /// With no candidate in the layout one pass makes the layer. With one, a first pass only hashes: a match costs no
+    /// compression, a mismatch a second pass that must reproduce the first's diff id.
+    fn layer(&mut self, name: &str, tree: &Tree) -> Result<Layer, Error> {
+        let compression = self.assembly.image.compression;
+        let epoch = self.assembly.plan.epoch;
+        let mut expected = None;
+        if self.cache.has_candidates(compression) {
+            let diff_id = layer::diff_id(tree, epoch)?;
+            if let Some(known) = self.cache.find(&diff_id, compression)
+                && self.writer.contains(known)?
+            {
+                let descriptor = Descriptor::new(compression.layer_media_type(), known.digest.clone(), known.size);
+                return Ok(Layer { descriptor, diff_id });
+            }
+            expected = Some(diff_id);
+        }
+        let workers = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let mut temp = self.writer.temp()?;
+        let label = format!("{} {name}", self.assembly.image.name);
+        let packed = Packer { compression, epoch, workers }.pack(&label, tree, &mut temp, self.assembly.progress)?;
+        if let Some(expected) = expected.filter(|expected| *expected != packed.diff_id) {
+            let text =
+                format!("the files of layer `{label}` changed while packing (diff id {expected}, then {})", packed.diff_id);
+            return Err(Complaint::failed(text).with_hint("build again when nothing writes to them").into());
+        }
+        self.staged.insert(packed.digest.clone(), temp);
+        let descriptor = Descriptor::new(compression.layer_media_type(), packed.digest, packed.size);
+        Ok(Layer { descriptor, diff_id: packed.diff_id })
+    }
+}

@@ -1,0 +1,123 @@
+//! `build`: plugin sources to an image in a layout.
+//!
+//! Everything is decided in the [`Plan`]; cargo compiles; then each image is assembled and committed to its layout in one
+//! step. Whatever fails before that step, a compile error or an interrupt included, leaves the layout as it was.
+
+mod assemble;
+mod base;
+mod cache;
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::compile::{self, Artifact};
+use crate::digest::Digest;
+use crate::environment::Environment;
+use crate::failure::Error;
+use crate::image::Image;
+use crate::kind::Kind;
+use crate::oci::Descriptor;
+use crate::plan::{self, ImagePlan, Plan};
+use crate::plugin::{self, BuildFlags};
+use crate::progress::Progress;
+use crate::store::StoreError;
+
+/// One built image.
+#[derive(Clone, Debug, Serialize)]
+pub struct Built {
+    /// The package's name.
+    pub package: String,
+    /// The plugin's name.
+    pub name: String,
+    /// What it is to its host.
+    pub kind: Kind,
+    /// The layout directory, absolute.
+    pub layout: PathBuf,
+    /// The tags that name it there.
+    pub tags: Vec<String>,
+    /// Digest of the root.
+    pub digest: Digest,
+    /// Media type of the root.
+    pub media_type: String,
+    /// Each platform.
+    pub platforms: Vec<BuiltPlatform>,
+    /// The root's descriptor.
+    #[serde(skip)]
+    pub root: Descriptor,
+}
+
+/// One platform of a built image.
+#[derive(Clone, Debug, Serialize)]
+pub struct BuiltPlatform {
+    /// `os/architecture`.
+    pub platform: String,
+    /// The Rust target.
+    pub target: String,
+    /// Digest of the platform's manifest.
+    pub manifest: Digest,
+    /// The layers that were added, in order.
+    pub layers: Vec<BuiltLayer>,
+}
+
+/// One layer of a built image.
+#[derive(Clone, Debug, Serialize)]
+pub struct BuiltLayer {
+    /// Digest of the blob.
+    pub digest: Digest,
+    /// Digest of the uncompressed tar.
+    pub diff_id: Digest,
+    /// Bytes of the blob.
+    pub size: u64,
+    /// Its media type.
+    pub media_type: String,
+}
+
+/// Decides everything about a build.
+pub fn plan(flags: &BuildFlags, env: &Environment, progress: &dyn Progress) -> Result<Plan, Error> {
+    let workspace = plugin::load(flags, env, progress)?;
+    Ok(plan::plan(&workspace, flags, env, progress)?)
+}
+
+/// Compiles and writes every image of a plan.
+pub fn build(plan: &Plan, env: &Environment, progress: &dyn Progress) -> Result<Vec<Built>, Error> {
+    let mut bases = Vec::new();
+    for image in &plan.images {
+        bases.push(base::resolve(image)?);
+    }
+    let artifacts = compile::compile(plan, env, progress)?;
+    let mut built = Vec::new();
+    for (image, base) in plan.images.iter().zip(&bases) {
+        let own: Vec<&Artifact> = artifacts.iter().filter(|artifact| artifact.package == image.package).collect();
+        let assembly = assemble::Assembly { plan, image, artifacts: &own, base: base.as_ref(), progress };
+        let done = match assembly.write() {
+            Err(error) if error.is::<StoreError>(|error| matches!(error, StoreError::Vanished { .. })) => assembly.write()?,
+            done => done?,
+        };
+        progress.status("Packaged", summary(image, &done));
+        built.push(done);
+    }
+    Ok(built)
+}
+
+fn summary(image: &ImagePlan, built: &Built) -> String {
+    let platforms: Vec<&str> = built.platforms.iter().map(|platform| platform.platform.as_str()).collect();
+    format!("{} v{} ({}) sha256:{}", image.name, image.version, platforms.join(", "), built.digest.short())
+}
+
+impl BuiltPlatform {
+    fn of(image: &Image, target: &str) -> Self {
+        let layers = image.layers.iter().map(|layer| BuiltLayer {
+            digest: layer.descriptor.digest.clone(),
+            diff_id: layer.diff_id.clone(),
+            size: layer.descriptor.size,
+            media_type: layer.descriptor.media_type.clone(),
+        });
+        Self {
+            platform: image.platform.to_string(),
+            target: target.to_owned(),
+            manifest: image.descriptor.digest.clone(),
+            layers: layers.collect(),
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! `inspect`: what an image is made of, down to the files of its layers.
+
+use serde::Serialize;
+
+use super::list::artifact_type;
+use crate::compression::Compression;
+use crate::digest::Digest;
+use crate::extract::{Entry, ExtractOptions, Kind, LayerInput, read_entries};
+use crate::failure::Error;
+use crate::oci::{Descriptor, Document, media_type};
+use crate::platform::Platform;
+use crate::store::{PlatformImage, Selector, Source, Verified, platform_images, read_config, read_document};
+
+/// What to look at.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The image.
+    pub selector: Selector,
+    /// Only this platform.
+    pub platform: Option<Platform>,
+    /// Read the layers and list their files.
+    pub files: bool,
+}
+
+/// An image.
+#[derive(Clone, Debug, Serialize)]
+pub struct Inspected {
+    /// Digest of the root.
+    pub digest: Digest,
+    /// Media type of the root.
+    pub media_type: String,
+    /// Annotations of the root.
+    pub annotations: std::collections::BTreeMap<String, String>,
+    /// Its platforms.
+    pub platforms: Vec<InspectedPlatform>,
+    /// What refers to it.
+    pub attachments: Vec<Attachment>,
+}
+
+/// One platform.
+#[derive(Clone, Debug, Serialize)]
+pub struct InspectedPlatform {
+    /// `os/architecture`; absent for an artifact without one.
+    pub platform: Option<String>,
+    /// Digest of its manifest.
+    pub manifest: Digest,
+    /// The type of artifact, where it is no container image.
+    pub artifact_type: Option<String>,
+    /// Annotations of its manifest.
+    pub annotations: std::collections::BTreeMap<String, String>,
+    /// Its configuration, as it is.
+    pub config: Option<serde_json::Value>,
+    /// Its layers.
+    pub layers: Vec<InspectedLayer>,
+}
+
+/// One layer.
+#[derive(Clone, Debug, Serialize)]
+pub struct InspectedLayer {
+    /// Digest of the blob.
+    pub digest: Digest,
+    /// Media type of the blob.
+    pub media_type: String,
+    /// Bytes of the blob.
+    pub size: u64,
+    /// Digest of the uncompressed tar.
+    pub diff_id: Option<Digest>,
+    /// Its entries, where they were read.
+    pub files: Option<Vec<File>>,
+}
+
+/// One entry of a layer.
+#[derive(Clone, Debug, Serialize)]
+pub struct File {
+    /// Its path.
+    pub path: String,
+    /// `file`, `directory`, `symlink`, `hard-link`, `whiteout`, `opaque`.
+    pub kind: &'static str,
+    /// Permission bits, octal.
+    pub mode: String,
+    /// Bytes of content.
+    pub size: u64,
+    /// Where a link points.
+    pub target: Option<String>,
+}
+
+/// A manifest that refers to the image.
+#[derive(Clone, Debug, Serialize)]
+pub struct Attachment {
+    /// Digest of its manifest.
+    pub digest: Digest,
+    /// Its artifact type.
+    pub artifact_type: String,
+    /// Bytes of its manifest.
+    pub size: u64,
+}
+
+/// Looks at an image.
+pub fn inspect(source: &dyn Source, options: &Options) -> Result<Inspected, Error> {
+    let root = source.resolve(&options.selector)?;
+    let annotations = match read_document(source, &root)?.0 {
+        Document::Index(index) => index.annotations,
+        Document::Manifest(manifest) => manifest.annotations,
+    };
+    let mut platforms = Vec::new();
+    for image in platform_images(source, &root)? {
+        let wanted = options.platform.as_ref().zip(image.descriptor.platform.as_ref());
+        if wanted.is_none_or(|(wanted, found)| found.serves(wanted)) {
+            platforms.push(platform(source, image, options.files)?);
+        }
+    }
+    let mut attachments = Vec::new();
+    for referrer in source.referrers(&root.digest)? {
+        let artifact_type = artifact_type(source, &referrer)?;
+        attachments.push(Attachment { digest: referrer.digest, artifact_type, size: referrer.size });
+    }
+    Ok(Inspected { digest: root.digest, media_type: root.media_type, annotations, platforms, attachments })
+}
+
+fn platform(source: &dyn Source, image: PlatformImage, files: bool) -> Result<InspectedPlatform, Error> {
+    let manifest = image.manifest;
+    let config =
+        if media_type::is_config(&manifest.config.media_type) { Some(read_config(source, &manifest.config)?) } else { None };
+    let mut layers = Vec::new();
+    for (position, layer) in manifest.layers.iter().enumerate() {
+        let diff_id = config.as_ref().and_then(|config| config.diff_ids().get(position).cloned());
+        layers.push(InspectedLayer {
+            files: if files { list_files(source, layer, diff_id.clone())? } else { None },
+            digest: layer.digest.clone(),
+            media_type: layer.media_type.clone(),
+            size: layer.size,
+            diff_id,
+        });
+    }
+    let platform = image.descriptor.platform.or_else(|| config.as_ref().map(crate::oci::Config::platform));
+    Ok(InspectedPlatform {
+        platform: platform.map(|platform| platform.to_string()),
+        manifest: image.descriptor.digest,
+        artifact_type: manifest.effective_artifact_type().map(str::to_owned),
+        annotations: manifest.annotations,
+        config: config.map(|config| serde_json::Value::Object(config.tree().clone())),
+        layers,
+    })
+}
+
+/// The entries of a layer that is a tar; `None` for one that is something else.
+fn list_files(source: &dyn Source, layer: &Descriptor, diff_id: Option<Digest>) -> Result<Option<Vec<File>>, Error> {
+    let Some(compression) = Compression::of_media_type(&layer.media_type) else { return Ok(None) };
+    let reader = Box::new(Verified::new(source.open(layer)?, layer));
+    let mut files = Vec::new();
+    read_entries(LayerInput { reader, compression, diff_id }, &ExtractOptions::default(), &mut |entry, _| {
+        files.push(file(entry));
+        Ok(())
+    })?;
+    Ok(Some(files))
+}
+
+fn file(entry: &Entry) -> File {
+    let (kind, target) = match &entry.kind {
+        Kind::File => ("file", None),
+        Kind::Directory => ("directory", None),
+        Kind::Symlink { target } => ("symlink", Some(target.clone())),
+        Kind::HardLink { target } => ("hard-link", Some(target.clone())),
+        Kind::Whiteout => ("whiteout", None),
+        Kind::Opaque => ("opaque", None),
+    };
+    File { path: entry.path.clone(), kind, mode: format!("{:04o}", entry.mode), size: entry.size, target }
+}
