@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::{Commit, Referrer, Sink, Source, StoreError, TagChange, Tagged, Verified, read_document};
 use crate::digest::Digest;
@@ -193,12 +193,16 @@ impl<'a> Movement<'a> {
         }
         let (verb, total) = (self.options.verb, Some(blob.size));
         self.progress.event(Event::BlobStarted { blob: key.to_owned(), verb, total });
-        let content = match &blob.data {
-            Some(data) => Box::new(data.as_slice()),
-            None => self.source.open(blob)?,
+        let furthest = AtomicU64::new(0);
+        let open = || -> Result<Box<dyn Read + Send + '_>, StoreError> {
+            let inner: Box<dyn Read + Send + '_> = match &blob.data {
+                Some(data) => Box::new(data.as_slice()),
+                None => self.source.open(blob)?,
+            };
+            let metered = Metered { inner, blob: key, progress: self.progress, position: 0, furthest: &furthest };
+            Ok(Box::new(Verified::new(metered, blob)))
         };
-        let metered = Metered { inner: content, blob: key, progress: self.progress };
-        self.sink.put_blob(blob, &mut Verified::new(metered, blob))
+        self.sink.put_again(blob, &open).map_err(|error| error.from_source(&self.source.name()))
     }
 }
 
@@ -241,13 +245,18 @@ struct Metered<'a, R> {
     inner: R,
     blob: &'a str,
     progress: &'a dyn Progress,
+    position: u64,
+    /// What is read again after a break is no progress.
+    furthest: &'a AtomicU64,
 }
 
 impl<R: Read> Read for Metered<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
-        if count > 0 {
-            self.progress.event(Event::BlobAdvanced { blob: self.blob.to_owned(), bytes: count as u64 });
+        self.position += count as u64;
+        let before = self.furthest.fetch_max(self.position, Ordering::Relaxed);
+        if self.position > before {
+            self.progress.event(Event::BlobAdvanced { blob: self.blob.to_owned(), bytes: self.position - before });
         }
         Ok(count)
     }

@@ -167,6 +167,25 @@ impl StoreError {
     }
 }
 
+impl StoreError {
+    /// Names the source in an error of a sink, which does not know it.
+    #[must_use]
+    pub fn from_source(self, name: &str) -> Self {
+        match self {
+            Self::Corrupt { store, digest, source } if store == UNKNOWN => {
+                Self::Corrupt { store: name.to_owned(), digest, source }
+            }
+            Self::Reading { store, digest, source } if store == UNKNOWN => {
+                Self::Reading { store: name.to_owned(), digest, source }
+            }
+            other => other,
+        }
+    }
+}
+
+/// What a sink calls the source that its content comes from.
+pub(super) const UNKNOWN: &str = "the source";
+
 impl Explain for StoreError {
     fn class(&self) -> Class {
         match self {

@@ -10,6 +10,7 @@ pub mod copy;
 mod error;
 pub mod layout;
 pub mod open;
+pub mod registry;
 mod verified;
 
 use std::io::Read;
@@ -114,6 +115,9 @@ pub struct TagChange {
     pub new: Digest,
 }
 
+/// Opens the same content again from its start, checked: for sinks that may have to send it more than once.
+pub type Reopen<'a> = dyn Fn() -> Result<Box<dyn Read + Send + 'a>, StoreError> + Sync + 'a;
+
 /// A place that images are written to. Nothing is visible before [`Sink::commit`]; success means "is there now".
 pub trait Sink: Sync {
     /// How a person calls it.
@@ -124,6 +128,11 @@ pub trait Sink: Sync {
 
     /// Takes a blob. `content` checks itself and fails rather than end early.
     fn put_blob(&self, descriptor: &Descriptor, content: &mut (dyn Read + Send)) -> Result<Outcome, StoreError>;
+
+    /// Takes a blob that can be opened again, should its first way here break.
+    fn put_again(&self, descriptor: &Descriptor, open: &Reopen<'_>) -> Result<Outcome, StoreError> {
+        self.put_blob(descriptor, &mut *open()?)
+    }
 
     /// Takes the checked bytes of a manifest or index, after everything that it points at.
     fn put_manifest(&self, descriptor: &Descriptor, bytes: &[u8]) -> Result<Outcome, StoreError>;

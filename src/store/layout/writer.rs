@@ -207,7 +207,7 @@ impl Sink for LayoutWriter<'_> {
                 Ok(0) => break,
                 Ok(count) => temp.write_all(&buffer[..count]).map_err(FileError::at("write", temp.path()))?,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(StoreError::reading("the source", descriptor, error)),
+                Err(error) => return Err(StoreError::reading(crate::store::error::UNKNOWN, descriptor, error)),
             }
         }
         Ok(self.stage(descriptor, temp))

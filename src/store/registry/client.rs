@@ -1,0 +1,337 @@
+//! Requests to registries: scheme, authentication, redirects, second tries, and what servers may say to the user.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::Deserialize;
+use ureq::http::Method;
+
+use super::auth::{Authority, Leave};
+use super::credentials::{AuthFiles, Credential, is_hub};
+use super::error::{RegistryError, TransportError, clean, is_passing_status};
+use super::transport::{Call, Payload, Reply, Timeouts, Transport};
+use super::url::{Origin, Scheme, Url};
+use crate::environment::Environment;
+use crate::progress::Progress;
+
+/// Where Docker Hub serves its API, as opposed to its name.
+const HUB_API: &str = "registry-1.docker.io";
+/// Bodies of errors are read so far.
+const ERROR_LIMIT: u64 = 64 << 10;
+/// How often a request is sent at most when answers say "later" or connections break.
+pub(super) const TRIES: u32 = 5;
+/// How many redirects in a row are followed.
+pub(super) const REDIRECTS: usize = 10;
+/// A server that wants a longer pause than this gets none: the command fails with its answer.
+const LONGEST_PAUSE: Duration = Duration::from_secs(120);
+
+/// What flags say about registries.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// `--authfile`.
+    pub authfile: Option<PathBuf>,
+    /// `--plain-http`: hosts (with or without a port) to reach without encryption.
+    pub plain_http: Vec<String>,
+    /// `--tls-ca`: PEM files of further authorities.
+    pub authorities: Vec<PathBuf>,
+    /// `--trust-realm`: token servers outside the registry's site that may see its credentials.
+    pub trust_realms: Vec<String>,
+    /// How long to wait for what.
+    pub timeouts: Timeouts,
+}
+
+/// A connection to registries, shared by everything that one command does.
+pub struct Client<'a> {
+    settings: Settings,
+    transport: Transport,
+    files: AuthFiles,
+    authority: Authority,
+    progress: &'a dyn Progress,
+    schemes: Mutex<BTreeMap<String, Scheme>>,
+    credentials: Mutex<BTreeMap<(String, String), Option<Credential>>>,
+    warned: Mutex<BTreeSet<String>>,
+    /// Used for `host` instead of what the files hold.
+    offered: Option<(String, Credential)>,
+}
+
+#[derive(Deserialize)]
+struct ErrorBody {
+    #[serde(default)]
+    errors: Vec<ErrorEntry>,
+}
+
+#[derive(Deserialize)]
+struct ErrorEntry {
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    message: String,
+}
+
+impl<'a> Client<'a> {
+    /// A client that has connected to nothing yet.
+    pub fn new(settings: Settings, environment: &Environment, progress: &'a dyn Progress) -> Self {
+        let files = AuthFiles::new(settings.authfile.as_deref(), environment);
+        let transport = Transport::new(environment.clone(), settings.authorities.clone(), settings.timeouts);
+        Self {
+            settings,
+            transport,
+            files,
+            authority: Authority::default(),
+            progress,
+            schemes: Mutex::default(),
+            credentials: Mutex::default(),
+            warned: Mutex::default(),
+            offered: None,
+        }
+    }
+
+    /// The same with credentials for one host, to try them.
+    #[must_use]
+    pub fn offering(mut self, host: &str, credential: Credential) -> Self {
+        self.offered = Some((host.to_owned(), credential));
+        self
+    }
+
+    /// Asks a registry whether it accepts the credentials (distribution-spec, "Determining support").
+    pub fn check_login(&self, host: &str) -> Result<(), RegistryError> {
+        let leave = Leave { host: host.to_owned(), repository: String::new(), scopes: BTreeSet::new() };
+        let reply = self.send(&Call::new(Method::GET, self.url(host, "/v2/")?), &leave)?;
+        if reply.is_success() { Ok(()) } else { Err(self.refused(reply, &leave)) }
+    }
+
+    /// A URL of a registry's API.
+    pub(super) fn url(&self, host: &str, path: &str) -> Result<Url, RegistryError> {
+        let scheme = self.scheme(host)?;
+        let api = if is_hub(host) { HUB_API } else { host };
+        Url::of(scheme, api, path)
+            .ok_or_else(|| RegistryError::Protocol { url: host.to_owned(), reason: "it is no host name".to_owned() })
+    }
+
+    /// `https`, but `http` where the user said so, and on this machine where nothing speaks TLS.
+    fn scheme(&self, host: &str) -> Result<Scheme, RegistryError> {
+        if let Some(found) = held(&self.schemes).get(host) {
+            return Ok(*found);
+        }
+        let Some(probe) = Url::of(Scheme::Https, host, "/v2/") else { return Ok(Scheme::Https) };
+        let scheme = if self.allows_plain(probe.origin()) {
+            Scheme::Http
+        } else if probe.origin().is_loopback() {
+            match self.transport.exchange(Call::new(Method::GET, probe)) {
+                Err(RegistryError::Unreachable {
+                    source: TransportError::NotTls | TransportError::Io(_) | TransportError::Http(_),
+                    ..
+                })
+                | Err(RegistryError::Trust { path: None, .. }) => Scheme::Http,
+                Err(error @ RegistryError::Trust { .. }) => return Err(error),
+                _ => Scheme::Https,
+            }
+        } else {
+            Scheme::Https
+        };
+        held(&self.schemes).insert(host.to_owned(), scheme);
+        Ok(scheme)
+    }
+
+    fn allows_plain(&self, origin: &Origin) -> bool {
+        self.settings.plain_http.iter().any(|named| origin.is_named(named))
+    }
+
+    pub(super) fn trusts_realm(&self, origin: &Origin) -> bool {
+        self.settings.trust_realms.iter().any(|named| origin.is_named(named))
+    }
+
+    pub(super) fn timeouts(&self) -> &Timeouts {
+        self.transport.timeouts()
+    }
+
+    pub(super) fn credential(&self, host: &str, repository: &str) -> Result<Option<Credential>, RegistryError> {
+        if let Some((_, credential)) = self.offered.as_ref().filter(|(offered, _)| offered == host) {
+            return Ok(Some(credential.clone()));
+        }
+        let mut known = held(&self.credentials);
+        let key = (host.to_owned(), repository.to_owned());
+        if let Some(found) = known.get(&key) {
+            return Ok(found.clone());
+        }
+        let found = self.files.find(host, repository)?;
+        known.insert(key, found.clone());
+        Ok(found)
+    }
+
+    /// Resolves what an answer points to, and refuses a way that encryption does not go.
+    pub(super) fn admit(&self, from: &Url, location: &str) -> Result<Url, RegistryError> {
+        let target = from.join(location).ok_or_else(|| RegistryError::protocol(from, "it points to what is no http URL"))?;
+        if target.scheme() == Scheme::Https {
+            return Ok(target);
+        }
+        if from.scheme() == Scheme::Https && target.origin().host == from.origin().host {
+            // A registry behind a TLS proxy that does not know it.
+            return Ok(target.at(from.origin()));
+        }
+        let origin = target.origin();
+        if from.scheme() == Scheme::Http && (origin.is_loopback() || self.allows_plain(origin)) {
+            return Ok(target);
+        }
+        Err(RegistryError::PlainHttp { from: from.to_string(), url: target.to_string() })
+    }
+
+    /// Sends a request that can be sent again: with credentials where they belong, through redirects, and again after a pause
+    /// where the answer says "later" or the connection breaks. Any other answer is the caller's to judge.
+    pub(super) fn send(&self, call: &Call<'_>, leave: &Leave) -> Result<Reply, RegistryError> {
+        self.patiently(|| self.follow(call, leave))
+    }
+
+    /// The same without credentials and redirects, for token servers.
+    pub(super) fn exchange_patiently(&self, call: &Call<'_>) -> Result<Reply, RegistryError> {
+        self.patiently(|| self.exchange(call.again()))
+    }
+
+    fn patiently(&self, send: impl Fn() -> Result<Reply, RegistryError>) -> Result<Reply, RegistryError> {
+        let mut tried = 0;
+        loop {
+            let outcome = send();
+            tried += 1;
+            let wanted = match &outcome {
+                Ok(reply) if is_passing_status(reply.status) => reply.number("Retry-After").map(Duration::from_secs),
+                Err(error) if error.is_passing() => None,
+                _ => return outcome,
+            };
+            if !self.pause(tried, wanted) {
+                return outcome;
+            }
+        }
+    }
+
+    /// Waits before try number `tried + 1`; false where there should be none.
+    pub(super) fn pause(&self, tried: u32, wanted: Option<Duration>) -> bool {
+        let pause = wanted.unwrap_or_else(|| self.timeouts().pause * (1 << (tried.clamp(1, TRIES) - 1)));
+        if tried >= TRIES || pause > LONGEST_PAUSE {
+            return false;
+        }
+        self.progress.detail(format!("trying again in {:.1} s", pause.as_secs_f32()));
+        std::thread::sleep(pause);
+        true
+    }
+
+    fn follow(&self, call: &Call<'_>, leave: &Leave) -> Result<Reply, RegistryError> {
+        let first = call.url.to_string();
+        let mut call = call.again();
+        for _ in 0..=REDIRECTS {
+            let reply = self.authenticated(&call, leave)?;
+            let same_method = matches!(reply.status, 307 | 308);
+            let any_method = matches!(reply.status, 301..=303) && matches!(call.method, Method::GET | Method::HEAD);
+            let Some(location) = reply.header("Location").filter(|_| same_method || any_method) else { return Ok(reply) };
+            call.url = self.admit(&reply.url, &location)?;
+            reply.drain();
+        }
+        Err(RegistryError::RedirectLoop { url: first })
+    }
+
+    /// One request; a refusal is answered once with new credentials, if there are any.
+    fn authenticated(&self, call: &Call<'_>, leave: &Leave) -> Result<Reply, RegistryError> {
+        let header = self.header_for(&call.url, leave)?;
+        let reply = self.exchange(with_authorization(call.again(), header.as_deref()))?;
+        if reply.status != 401 {
+            return Ok(reply);
+        }
+        match self.answer_refusal(&reply, leave, header.as_deref())? {
+            Some(header) => {
+                reply.drain();
+                self.exchange(with_authorization(call.again(), Some(&header)))
+            }
+            None => Ok(reply),
+        }
+    }
+
+    /// The `Authorization` that may go to this URL now.
+    fn header_for(&self, url: &Url, leave: &Leave) -> Result<Option<String>, RegistryError> {
+        let home = self.url(&leave.host, "/v2/")?;
+        Ok(if url.origin() == home.origin() { self.authority.current(url.origin(), leave) } else { None })
+    }
+
+    /// New credentials after a 401, from the registry's own origin only.
+    fn answer_refusal(&self, reply: &Reply, leave: &Leave, refused: Option<&str>) -> Result<Option<String>, RegistryError> {
+        if reply.url.origin() != self.url(&leave.host, "/v2/")?.origin() {
+            return Ok(None);
+        }
+        self.authority.renew(self, reply, leave, refused)
+    }
+
+    /// One request whose payload cannot be sent again by itself. After a 401 new credentials are fetched and `true` comes back
+    /// beside the answer: the caller may start over.
+    pub(super) fn send_stream(&self, call: Call<'_>, leave: &Leave) -> Result<(Reply, bool), RegistryError> {
+        let header = self.header_for(&call.url, leave)?;
+        let reply = self.exchange(with_authorization(call, header.as_deref()))?;
+        let renewed = reply.status == 401 && self.answer_refusal(&reply, leave, header.as_deref())?.is_some();
+        Ok((reply, renewed))
+    }
+
+    fn exchange(&self, call: Call<'_>) -> Result<Reply, RegistryError> {
+        let line = format!("{} {}", call.method, call.url);
+        let outcome = self.transport.exchange(call);
+        match &outcome {
+            Ok(reply) => {
+                self.progress.detail(format!("{line}: {}", reply.status));
+                for warning in reply.headers("Warning") {
+                    self.pass_on(&reply.url.origin().host, &warning);
+                }
+            }
+            Err(error) => self.progress.detail(format!("{line}: {error}")),
+        }
+        outcome
+    }
+
+    /// Shows a `Warning: 299 - "text"` once (distribution-spec, "Warnings").
+    fn pass_on(&self, host: &str, header: &str) {
+        let Some(text) = header.trim().strip_prefix("299 - ") else { return };
+        let text = clean(text.trim_matches('"'));
+        if !text.is_empty() && held(&self.warned).insert(text.clone()) {
+            self.progress.warn(format!("{host} says: {text}"), None);
+        }
+    }
+
+    /// Turns an answer that is an error into one of ours.
+    pub(super) fn refused(&self, reply: Reply, leave: &Leave) -> RegistryError {
+        let (status, url) = (reply.status, reply.url.to_string());
+        let body = reply.read(ERROR_LIMIT).unwrap_or_default();
+        let message = match serde_json::from_slice::<ErrorBody>(&body) {
+            Ok(found) => {
+                let lines: Vec<String> = found.errors.iter().take(3).map(|e| format!("{}: {}", e.code, e.message)).collect();
+                clean(&lines.join("; "))
+            }
+            Err(_) => String::new(),
+        };
+        if matches!(status, 401 | 403) {
+            let known = matches!(self.credential(&leave.host, &leave.repository), Ok(Some(_)));
+            let what =
+                if leave.repository.is_empty() { leave.host.clone() } else { format!("{}/{}", leave.host, leave.repository) };
+            return RegistryError::Denied { what, host: leave.host.clone(), known, status, message };
+        }
+        RegistryError::Status { url, status, message }
+    }
+}
+
+impl Call<'_> {
+    /// The same request again. A stream is not repeated: it counts as empty.
+    fn again(&self) -> Call<'_> {
+        let payload = match &self.payload {
+            Payload::Bytes(bytes) => Payload::Bytes(bytes),
+            Payload::Empty | Payload::Stream(..) => Payload::Empty,
+        };
+        Call { method: self.method.clone(), url: self.url.clone(), headers: self.headers.clone(), payload }
+    }
+}
+
+fn with_authorization<'c>(call: Call<'c>, header: Option<&str>) -> Call<'c> {
+    match header {
+        Some(header) => call.header("Authorization", header),
+        None => call,
+    }
+}
+
+pub(super) fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
