@@ -1,14 +1,51 @@
 //! From a reference to the store that it names.
 
-use super::layout::Layout;
-use super::{Source, StoreError};
+use super::layout::{Layout, LayoutWriter, Obsolete};
+use super::registry::{Client, Repository, Settings};
+use super::{Sink, Source, StoreError};
+use crate::environment::Environment;
 use crate::failure::Complaint;
+use crate::progress::Progress;
 use crate::reference::Reference;
 
-/// Opens the store of a reference for reading.
+/// Everything that one command opens: registries share connections and tokens.
+pub struct Stores<'a> {
+    client: Client<'a>,
+    progress: &'a dyn Progress,
+}
+
+impl<'a> Stores<'a> {
+    /// Nothing is open yet.
+    pub fn new(settings: Settings, environment: &Environment, progress: &'a dyn Progress) -> Self {
+        Self { client: Client::new(settings, environment, progress), progress }
+    }
+
+    /// Opens the store of a reference for reading.
+    pub fn source(&self, reference: &Reference) -> Result<Box<dyn Source + '_>, StoreError> {
+        match reference {
+            Reference::Registry(registry) => Ok(Box::new(Repository::new(&self.client, registry))),
+            local => source(local).map(|source| source as Box<dyn Source>),
+        }
+    }
+
+    /// Opens the store of a reference for writing. Nothing changes before the commit.
+    pub fn sink(&self, reference: &Reference) -> Result<Box<dyn Sink + '_>, StoreError> {
+        match reference {
+            Reference::Registry(registry) => Ok(Box::new(Repository::new(&self.client, registry).writing())),
+            Reference::Layout(local) => Ok(Box::new(LayoutWriter::new(&local.path, Obsolete::Keep, self.progress)?)),
+            Reference::Archive(_) => Err(not_yet(reference)),
+        }
+    }
+}
+
+/// Opens a local store for reading, without anything that only registries need.
 pub fn source(reference: &Reference) -> Result<Box<dyn Source>, StoreError> {
     match reference {
         Reference::Layout(local) => Ok(Box::new(Layout::open(&local.path)?)),
-        other => Err(super::RemoteError::new(Complaint::usage(format!("cannot read `{other}` yet"))).into()),
+        other => Err(not_yet(other)),
     }
+}
+
+fn not_yet(reference: &Reference) -> StoreError {
+    super::RemoteError::new(Complaint::usage(format!("cannot open `{reference}` yet"))).into()
 }

@@ -8,4 +8,5 @@ mod layer;
 mod new;
 mod plan;
 mod plugin;
+mod registry;
 mod support;

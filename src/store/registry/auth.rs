@@ -26,7 +26,7 @@ use super::url::{Origin, Scheme, Url, encode};
 /// Token servers answer with less.
 const TOKEN_LIMIT: u64 = 1 << 20;
 /// What a token without `expires_in` lives (distribution's token specification).
-const TOKEN_LIFE: Duration = Duration::from_secs(60);
+const TOKEN_LIFE: Duration = Duration::from_mins(1);
 
 /// What a request needs leave for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -119,34 +119,12 @@ fn fetch_token(
     let mut scopes = leave.scopes.clone();
     scopes.extend(challenge.parameter("scope").unwrap_or_default().split_ascii_whitespace().map(str::to_owned));
     let reply = match credential {
-        Some(Credential::Identity(token)) => {
-            let scope = scopes.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
-            let form = [
-                ("grant_type", "refresh_token"),
-                ("service", service.unwrap_or_default()),
-                ("client_id", env!("CARGO_PKG_NAME")),
-                ("scope", &scope),
-                ("refresh_token", token),
-            ];
-            let form = form.map(|(name, value)| format!("{name}={}", encode(value))).join("&");
-            let mut call = Call::new(Method::POST, realm).header("Content-Type", "application/x-www-form-urlencoded");
-            call.payload = Payload::Bytes(form.as_bytes());
-            client.exchange_patiently(&call)?
+        Some(Credential::Identity(token)) => refresh(client, realm, service, &scopes, token)?,
+        Some(Credential::Basic { user, password }) => {
+            let header = Credential::basic_header(user, password);
+            ask(client, realm, service, &scopes, Some(header))?
         }
-        _ => {
-            let mut url = realm;
-            if let Some(service) = service {
-                url = url.with_query("service", service);
-            }
-            for scope in &scopes {
-                url = url.with_query("scope", scope);
-            }
-            let mut call = Call::new(Method::GET, url);
-            if let Some(Credential::Basic { user, password }) = credential {
-                call = call.header("Authorization", Credential::basic_header(user, password));
-            }
-            client.exchange_patiently(&call)?
-        }
+        None => ask(client, realm, service, &scopes, None)?,
     };
     if !reply.is_success() {
         return Err(client.refused(reply, leave));
@@ -159,7 +137,51 @@ fn fetch_token(
         answer.token.or(answer.access_token).filter(|token| !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic()));
     let token = token.ok_or(RegistryError::Protocol { url, reason: "the token server's answer holds no token".to_owned() })?;
     let life = answer.expires_in.map_or(TOKEN_LIFE, Duration::from_secs).min(Duration::from_hours(24));
-    Ok(Granted { header: format!("Bearer {token}"), until: Some(Instant::now() + life - life / 5) })
+    Ok(Granted { header: format!("Bearer {token}"), until: Some(Instant::now() + life * 4 / 5) })
+}
+
+/// `GET` with the password or without anything (token specification).
+fn ask(
+    client: &Client<'_>,
+    realm: Url,
+    service: Option<&str>,
+    scopes: &BTreeSet<String>,
+    authorization: Option<String>,
+) -> Result<Reply, RegistryError> {
+    let mut url = realm;
+    if let Some(service) = service {
+        url = url.with_query("service", service);
+    }
+    for scope in scopes {
+        url = url.with_query("scope", scope);
+    }
+    let mut call = Call::new(Method::GET, url);
+    if let Some(header) = authorization {
+        call = call.header("Authorization", header);
+    }
+    client.exchange_patiently(&call)
+}
+
+/// `POST` with a refresh token (oauth specification).
+fn refresh(
+    client: &Client<'_>,
+    realm: Url,
+    service: Option<&str>,
+    scopes: &BTreeSet<String>,
+    token: &str,
+) -> Result<Reply, RegistryError> {
+    let scope = scopes.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
+    let form = [
+        ("grant_type", "refresh_token"),
+        ("service", service.unwrap_or_default()),
+        ("client_id", env!("CARGO_PKG_NAME")),
+        ("scope", &scope),
+        ("refresh_token", token),
+    ];
+    let form = form.map(|(name, value)| format!("{name}={}", encode(value))).join("&");
+    let mut call = Call::new(Method::POST, realm).header("Content-Type", "application/x-www-form-urlencoded");
+    call.payload = Payload::Bytes(form.as_bytes());
+    client.exchange_patiently(&call)
 }
 
 fn check_realm(

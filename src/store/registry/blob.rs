@@ -5,9 +5,9 @@ use std::io::{self, Read};
 use ureq::http::Method;
 
 use super::error::{RegistryError, TransportError};
+use super::repository::{Repository, check_digest, stated_digest};
 use super::transport::Call;
 use super::url::Url;
-use super::{Repository, check_digest, stated_digest};
 use crate::oci::Descriptor;
 use crate::store::StoreError;
 

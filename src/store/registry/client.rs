@@ -25,7 +25,7 @@ pub(super) const TRIES: u32 = 5;
 /// How many redirects in a row are followed.
 pub(super) const REDIRECTS: usize = 10;
 /// A server that wants a longer pause than this gets none: the command fails with its answer.
-const LONGEST_PAUSE: Duration = Duration::from_secs(120);
+const LONGEST_PAUSE: Duration = Duration::from_mins(2);
 
 /// What flags say about registries.
 #[derive(Clone, Debug, Default)]
@@ -120,11 +120,8 @@ impl<'a> Client<'a> {
             Scheme::Http
         } else if probe.origin().is_loopback() {
             match self.transport.exchange(Call::new(Method::GET, probe)) {
-                Err(RegistryError::Unreachable {
-                    source: TransportError::NotTls | TransportError::Io(_) | TransportError::Http(_),
-                    ..
-                })
-                | Err(RegistryError::Trust { path: None, .. }) => Scheme::Http,
+                Err(RegistryError::Unreachable { source, .. }) if !matches!(source, TransportError::Tls(_)) => Scheme::Http,
+                Err(RegistryError::Trust { path: None, .. }) => Scheme::Http,
                 Err(error @ RegistryError::Trust { .. }) => return Err(error),
                 _ => Scheme::Https,
             }

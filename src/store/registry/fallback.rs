@@ -4,7 +4,7 @@
 //! clients that do so at once, the one whose entry is gone repeats it.
 
 use super::error::RegistryError;
-use super::{Repository, parse_index};
+use super::repository::{Repository, parse_index};
 use crate::digest::Digest;
 use crate::oci::{Descriptor, Index, media_type};
 
@@ -15,7 +15,7 @@ impl Repository<'_> {
     /// The index at the subject's tag; `None` where there is none.
     pub(super) fn tagged_referrers(&self, subject: &Digest) -> Result<Option<Index>, RegistryError> {
         let Some(found) = self.fetch_manifest(&tag_of(subject), None)? else { return Ok(None) };
-        let bytes = super::held(&self.manifests).get(&found.digest).cloned();
+        let bytes = super::client::held(&self.manifests).get(&found.digest).cloned();
         // Something else under that tag is nobody's list of referrers.
         Ok(bytes.and_then(|bytes| parse_index(&bytes)))
     }

@@ -8,9 +8,9 @@ use ureq::http::Method;
 
 use super::client::held;
 use super::error::RegistryError;
+use super::repository::{ACCEPT, Repository, check_digest, hash, stated_digest};
 use super::transport::{Call, Payload};
 use super::upload::Session;
-use super::{ACCEPT, Repository, check_digest, stated_digest};
 use crate::digest::Digest;
 use crate::fs::TempFile;
 use crate::oci::Descriptor;
@@ -32,7 +32,7 @@ impl Repository<'_> {
             return Err(self.client.refused(reply, &leave));
         }
         if let Some(said) = stated_digest(&reply)? {
-            check_digest(&reply.url, &super::hash(&said, bytes), Some(&said))?;
+            check_digest(&reply.url, &hash(&said, bytes), Some(&said))?;
         }
         reply.drain();
         Ok(())

@@ -37,8 +37,8 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(30),
-            stall: Duration::from_secs(60),
-            answer: Duration::from_secs(300),
+            stall: Duration::from_mins(1),
+            answer: Duration::from_mins(5),
             pause: Duration::from_millis(500),
         }
     }

@@ -9,11 +9,11 @@ use std::time::Duration;
 use ureq::http::Method;
 
 use super::blob::PROGRESS;
-use super::client::REDIRECTS;
+use super::client::{REDIRECTS, held};
 use super::error::{RegistryError, is_passing_status};
+use super::repository::{Repository, check_digest, stated_digest};
 use super::transport::{Call, Payload, Reply};
 use super::url::Url;
-use super::{Repository, check_digest, stated_digest};
 use crate::oci::Descriptor;
 use crate::store::error::UNKNOWN;
 use crate::store::{Reopen, StoreError};
@@ -42,9 +42,15 @@ impl Session {
 /// Why sending stopped.
 enum Setback {
     /// For good.
-    Final(StoreError),
+    Final(Box<StoreError>),
     /// It may go better: after this pause, from this session or from a new one.
-    Passing { error: RegistryError, pause: Option<Duration>, resume: Resume },
+    Passing(Box<Passing>),
+}
+
+struct Passing {
+    error: RegistryError,
+    pause: Option<Duration>,
+    resume: Resume,
 }
 
 enum Resume {
@@ -56,16 +62,22 @@ enum Resume {
     Anew,
 }
 
+impl Setback {
+    fn passing(error: RegistryError, pause: Option<Duration>, resume: Resume) -> Self {
+        Self::Passing(Box::new(Passing { error, pause, resume }))
+    }
+}
+
 impl From<RegistryError> for Setback {
     fn from(error: RegistryError) -> Self {
-        Self::Final(error.into())
+        Self::Final(Box::new(error.into()))
     }
 }
 
 impl Repository<'_> {
     /// Sends a blob, resuming and beginning again as often as that brings it further.
     pub(super) fn upload(&self, blob: &Descriptor, open: &Reopen<'_>) -> Result<(), StoreError> {
-        let mut session = super::held(&self.sessions).remove(&blob.digest);
+        let mut session = held(&self.sessions).remove(&blob.digest);
         let mut content = Content { open, blob, reader: None, position: 0, failure: None };
         let (mut tries, mut furthest, mut detours, mut denials) = (0, 0, 0, 0);
         loop {
@@ -75,8 +87,8 @@ impl Repository<'_> {
             };
             let (error, pause, resume) = match self.send_rest(current, blob, &mut content) {
                 Ok(()) => return Ok(()),
-                Err(Setback::Final(error)) => return Err(error),
-                Err(Setback::Passing { error, pause, resume }) => (error, pause, resume),
+                Err(Setback::Final(error)) => return Err(*error),
+                Err(Setback::Passing(passing)) => (passing.error, passing.pause, passing.resume),
             };
             if let Resume::Go(next) = resume {
                 detours += 1;
@@ -151,7 +163,7 @@ impl Repository<'_> {
             session = Session { url, offset, chunk: session.chunk };
             if stuck {
                 let error = RegistryError::protocol(&session.url, "it takes no bytes of an upload");
-                return Err(Setback::Passing { error, pause: None, resume: Resume::Ask(session) });
+                return Err(Setback::passing(error, None, Resume::Ask(session)));
             }
         }
         let call = Call::new(Method::PUT, session.url.clone().with_digest(&blob.digest));
@@ -166,7 +178,7 @@ impl Repository<'_> {
     fn send_part(&self, call: Call<'_>, session: &Session, length: u64, content: &mut Content<'_, '_>) -> Result<Reply, Setback> {
         let is_patch = call.method == Method::PATCH;
         if length > 0 {
-            content.seek(session.offset).map_err(Setback::Final)?;
+            content.seek(session.offset).map_err(|error| Setback::Final(Box::new(error)))?;
         }
         let mut part = content.take(length);
         let Call { method, url, headers, .. } = call.header("Content-Type", "application/octet-stream");
@@ -175,12 +187,12 @@ impl Repository<'_> {
         let leave = self.leave();
         let outcome = self.client.send_stream(call, &leave);
         if let Some(failure) = content.failure.take() {
-            return Err(Setback::Final(failure));
+            return Err(Setback::Final(Box::new(failure)));
         }
         let ask = || Resume::Ask(session.clone());
         let (reply, renewed) = match outcome {
             Ok(answer) => answer,
-            Err(error) if error.is_passing() => return Err(Setback::Passing { error, pause: None, resume: ask() }),
+            Err(error) if error.is_passing() => return Err(Setback::passing(error, None, ask())),
             Err(error) => return Err(error.into()),
         };
         let pause = reply.number("Retry-After").map(Duration::from_secs);
@@ -190,14 +202,12 @@ impl Repository<'_> {
             307 | 308 if reply.header("Location").is_some() => {
                 let url = self.client.admit(&reply.url, &reply.header("Location").unwrap_or_default())?;
                 let error = RegistryError::RedirectLoop { url: session.url.to_string() };
-                Err(Setback::Passing { error, pause: None, resume: Resume::Go(Session { url, ..session.clone() }) })
+                Err(Setback::passing(error, None, Resume::Go(Session { url, ..session.clone() })))
             }
-            401 if renewed => Err(Setback::Passing { error: self.client.refused(reply, &leave), pause: None, resume: ask() }),
-            416 => Err(Setback::Passing { error: self.client.refused(reply, &leave), pause, resume: ask() }),
-            404 => Err(Setback::Passing { error: self.client.refused(reply, &leave), pause, resume: Resume::Anew }),
-            status if is_passing_status(status) => {
-                Err(Setback::Passing { error: self.client.refused(reply, &leave), pause, resume: ask() })
-            }
+            401 if renewed => Err(Setback::passing(self.client.refused(reply, &leave), None, ask())),
+            416 => Err(Setback::passing(self.client.refused(reply, &leave), pause, ask())),
+            404 => Err(Setback::passing(self.client.refused(reply, &leave), pause, Resume::Anew)),
+            status if is_passing_status(status) => Err(Setback::passing(self.client.refused(reply, &leave), pause, ask())),
             _ => Err(self.client.refused(reply, &leave).into()),
         }
     }

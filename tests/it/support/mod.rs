@@ -2,8 +2,10 @@
 
 #[path = "../../../fixtures/hostile/archive.rs"]
 pub mod archive;
+pub mod docker_registry;
 pub mod program;
 pub mod project;
 pub mod recorder;
+pub mod sample;
 pub mod tools;
 pub mod trees;

@@ -1,0 +1,131 @@
+//! Against Debian's docker-registry.
+
+use std::process::Command;
+
+use plugin_build::environment::Environment;
+use plugin_build::oci;
+use plugin_build::progress::{Outcome, Silent};
+use plugin_build::reference::RegistryReference;
+use plugin_build::store::copy::{self, Options};
+use plugin_build::store::layout::{Layout, LayoutWriter, Obsolete};
+use plugin_build::store::registry::{Client, Credential, Repository, Settings};
+use plugin_build::store::{Selector, Source, read_document};
+
+use crate::support::docker_registry::{DockerRegistry, USER};
+use crate::support::sample::Sample;
+use crate::support::tools;
+
+fn client() -> Client<'static> {
+    Client::new(Settings::default(), &Environment::default(), &Silent)
+}
+
+fn tagged(tag: &str) -> Options {
+    Options { tags: vec![tag.to_owned()], ..Options::default() }
+}
+
+#[test]
+fn what_is_pushed_is_pulled_with_the_same_digests_and_referrers() {
+    let Some(registry) = DockerRegistry::start() else { return };
+    let client = client();
+    let reference = RegistryReference::parse(&format!("{}/plugins/greeter", registry.host)).unwrap();
+    let sample = Sample::image("greeter", 300_000).with_referrer();
+    let pushed =
+        copy::copy(&sample, &Repository::new(&client, &reference).writing(), sample.root(), &tagged("1.0"), &Silent).unwrap();
+    assert!(pushed.outcomes.values().all(|outcome| *outcome == Outcome::Copied), "{pushed:?}");
+    assert_eq!(pushed.tags.len(), 1);
+
+    let dir = tempfile::tempdir().unwrap();
+    let source = Repository::new(&client, &reference);
+    let root = source.resolve(&Selector::Tag("1.0".to_owned())).unwrap();
+    assert_eq!((&root.digest, root.size), (&sample.root().digest, sample.root().size));
+    let writer = LayoutWriter::new(dir.path(), Obsolete::Keep, &Silent).unwrap();
+    copy::copy(&source, &writer, &root, &tagged("1.0"), &Silent).unwrap();
+    let layout = Layout::open(dir.path()).unwrap();
+    let referrers = layout.referrers(&root.digest).unwrap();
+    assert_eq!(referrers.len(), 1);
+    assert_eq!(referrers[0].artifact_type.as_deref(), Some("application/spdx+json"));
+    for blob in layout.blobs().unwrap() {
+        assert!(pushed.outcomes.contains_key(&blob), "{blob} came from nowhere");
+    }
+    assert_eq!(source.tag_names().unwrap(), ["1.0".to_owned(), format!("sha256-{}", root.digest.hex())]);
+}
+
+#[test]
+fn a_second_push_sends_no_blob_and_moves_no_tag() {
+    let Some(registry) = DockerRegistry::start() else { return };
+    let reference = RegistryReference::parse(&format!("{}/twice", registry.host)).unwrap();
+    let sample = Sample::image("twice", 50_000).with_referrer();
+    let push = || {
+        let client = client();
+        copy::copy(&sample, &Repository::new(&client, &reference).writing(), sample.root(), &tagged("1.0"), &Silent).unwrap()
+    };
+    push();
+    let (uploads, writes) = (registry.uploads(), registry.requests(&["\"PUT "]).len());
+    assert!(uploads >= sample.layers_and_configs().len());
+    let second = push();
+    assert_eq!((registry.uploads(), registry.requests(&["\"PUT "]).len()), (uploads, writes));
+    assert!(second.outcomes.values().all(|outcome| *outcome == Outcome::Present), "{second:?}");
+    assert!(second.tags.is_empty() && second.bytes == 0);
+}
+
+#[test]
+fn a_blob_of_another_repository_is_mounted_without_its_bytes() {
+    let Some(registry) = DockerRegistry::start() else { return };
+    let client = client();
+    let sample = Sample::image("mounted", 50_000);
+    let first = RegistryReference::parse(&format!("{}/one", registry.host)).unwrap();
+    copy::copy(&sample, &Repository::new(&client, &first).writing(), sample.root(), &tagged("1.0"), &Silent).unwrap();
+    let uploads = registry.uploads();
+    let second = RegistryReference::parse(&format!("{}/two/deep", registry.host)).unwrap();
+    let source = Repository::new(&client, &first);
+    let report =
+        copy::copy(&source, &Repository::new(&client, &second).writing(), sample.root(), &tagged("1.0"), &Silent).unwrap();
+    assert_eq!(registry.uploads(), uploads);
+    let mounted = report.outcomes.values().filter(|outcome| **outcome == Outcome::Mounted).count();
+    assert_eq!(mounted, sample.layers_and_configs().len());
+}
+
+#[test]
+fn a_password_opens_a_protected_registry_and_its_absence_is_told_with_a_hint() {
+    let Some(registry) = DockerRegistry::protected() else { return };
+    let reference = RegistryReference::parse(&format!("{}/locked", registry.host)).unwrap();
+    let sample = Sample::image("locked", 1000);
+    let anonymous = client();
+    let error = copy::copy(&sample, &Repository::new(&anonymous, &reference).writing(), sample.root(), &tagged("1"), &Silent);
+    let error = plugin_build::failure::Error::from(error.unwrap_err());
+    assert!(error.to_string().contains("was denied (401"), "{error}");
+    assert!(error.hint().unwrap().contains(&format!("login {}", registry.host)), "{:?}", error.hint());
+
+    let wrong = Credential::Basic { user: USER.0.to_owned(), password: "hunter2".to_owned() };
+    let error = client().offering(&registry.host, wrong).check_login(&registry.host).unwrap_err();
+    assert!(!format!("{error:?} {error}").contains("hunter2"));
+
+    let right = Credential::Basic { user: USER.0.to_owned(), password: USER.1.to_owned() };
+    let known = client().offering(&registry.host, right);
+    known.check_login(&registry.host).unwrap();
+    copy::copy(&sample, &Repository::new(&known, &reference).writing(), sample.root(), &tagged("1"), &Silent).unwrap();
+}
+
+#[test]
+fn skopeo_and_this_tool_read_each_other_in_the_same_registry() {
+    let (Some(registry), Some(skopeo)) = (DockerRegistry::start(), tools::require("skopeo")) else { return };
+    let client = client();
+    let ours = RegistryReference::parse(&format!("{}/ours", registry.host)).unwrap();
+    let sample = Sample::image("ours", 10_000);
+    copy::copy(&sample, &Repository::new(&client, &ours).writing(), sample.root(), &tagged("1.0"), &Silent).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let layout = format!("oci:{}:1.0", dir.path().display());
+    let theirs = RegistryReference::parse(&format!("{}/theirs", registry.host)).unwrap();
+    let skopeo = |from: &str, to: &str| {
+        let mut command = Command::new(&skopeo);
+        command.args(["copy", "-q", "--all", "--preserve-digests", "--src-tls-verify=false", "--dest-tls-verify=false"]);
+        tools::stdout(command.arg("--insecure-policy").args([from, to]))
+    };
+    skopeo(&format!("docker://{}:1.0", ours.name()), &layout);
+    skopeo(&layout, &format!("docker://{}:1.0", theirs.name()));
+    let back = Repository::new(&client, &theirs).resolve(&Selector::Tag("1.0".to_owned())).unwrap();
+    assert_eq!(back.digest, sample.root().digest);
+    let (_, bytes) = read_document(&Repository::new(&client, &theirs), &back).unwrap();
+    assert_eq!(bytes.len() as u64, back.size);
+    assert!(oci::media_type::is_index(&back.media_type));
+}
