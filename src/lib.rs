@@ -9,11 +9,13 @@
 //! | 0 | values, no I/O | [`digest`], [`platform`], [`reference`], [`epoch`], [`environment`], [`compression`], [`progress`], [`finding`], [`failure`] |
 //! | 1 | documents and disk | [`oci`], [`fs`], [`lock`], [`interrupt`] |
 //! | 2 | stores | [`store`] |
-//! | 3 | making | [`tree`], [`layer`], [`image`], [`bundle`], [`templates`], [`toolchain`], [`kind`], [`plugin`], [`plan`], [`compile`], [`executable`] |
+//! | 3 | making | [`tree`], [`layer`], [`image`], [`bundle`], [`toolchain`], [`kind`], [`plugin`], [`plan`], [`compile`], [`executable`] |
 //! | 3 | reading what was made | [`extract`] |
+//! | 3 | running | [`templates`], [`attachment`] |
 //! | 4 | operations | [`ops`] |
 //! | 5 | user | [`cli`] |
 
+pub mod attachment;
 pub mod bundle;
 pub mod cli;
 pub mod compile;

@@ -1,6 +1,7 @@
 //! Integration tests, one module per verb.
 
 mod architecture;
+mod attachment;
 mod compile;
 mod dependencies;
 mod extract;
