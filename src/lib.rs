@@ -11,7 +11,7 @@
 //! | 2 | stores | [`store`] |
 //! | 3 | making | [`tree`], [`layer`], [`image`], [`bundle`], [`toolchain`], [`kind`], [`plugin`], [`plan`], [`compile`], [`executable`] |
 //! | 3 | reading what was made | [`extract`] |
-//! | 3 | running | [`templates`], [`attachment`] |
+//! | 3 | running | [`templates`], [`attachment`], [`host`] |
 //! | 4 | operations | [`ops`] |
 //! | 5 | user | [`cli`] |
 
@@ -28,6 +28,7 @@ pub mod extract;
 pub mod failure;
 pub mod finding;
 pub mod fs;
+pub mod host;
 pub mod image;
 pub mod interrupt;
 pub mod kind;

@@ -1,0 +1,89 @@
+//! From a file to a handshake.
+
+use std::io;
+use std::path::Path;
+use std::process::Command;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::{Duration, Instant};
+
+use super::process::{Process, TICK};
+use super::watch::Watch;
+use super::{Handshake, HostError, Launch, Stage, handshake};
+use crate::progress::{Event, Progress};
+
+/// Name and value of the cookie.
+const COOKIE: &str = "GRPC_DATASOURCE_PLUGIN";
+
+/// Starts the process in the router's way.
+pub(super) fn spawn(launch: &Launch, sockets: &Path, progress: &dyn Progress) -> Result<Process, HostError> {
+    let path = launch.root.join(launch.entrypoint.trim_start_matches('/'));
+    check_executable(&path)?;
+    let mut command = Command::new(&path);
+    command
+        .current_dir(&launch.root)
+        .env_clear()
+        .env(COOKIE, COOKIE)
+        .env("PLUGIN_MIN_PORT", "10000")
+        .env("PLUGIN_MAX_PORT", "25000")
+        .env("PLUGIN_PROTOCOL_VERSIONS", handshake::VERSION)
+        .env("PLUGIN_UNIX_SOCKET_DIR", sockets)
+        .env("startup_config", &launch.startup_config);
+    progress.event(Event::Spawned { command: path.display().to_string() });
+    Process::start(&mut command).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => HostError::NoInterpreter { path },
+        io::ErrorKind::PermissionDenied => HostError::NotExecutable { path },
+        _ if is_exec_format(&source) => HostError::ExecFormat { path },
+        _ => HostError::Spawn { path, source },
+    })
+}
+
+fn is_exec_format(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    let code = nix::errno::Errno::ENOEXEC as i32;
+    #[cfg(not(unix))]
+    let code = 193; // ERROR_BAD_EXE_FORMAT
+    error.raw_os_error() == Some(code)
+}
+
+fn check_executable(path: &Path) -> Result<(), HostError> {
+    let Ok(found) = path.metadata() else { return Err(HostError::Missing { path: path.to_owned() }) };
+    #[cfg(unix)]
+    let executable = std::os::unix::fs::PermissionsExt::mode(&found.permissions()) & 0o111 != 0;
+    #[cfg(not(unix))]
+    let executable = true;
+    if found.is_file() && executable { Ok(()) } else { Err(HostError::NotExecutable { path: path.to_owned() }) }
+}
+
+/// Waits for the first line.
+pub(super) fn read_handshake(watch: &mut Watch<'_>, limit: Duration) -> Result<Handshake, HostError> {
+    let start = Instant::now();
+    loop {
+        let line = watch.process.stdout.recv_timeout(TICK);
+        watch.forward_logs();
+        match line {
+            Ok(line) => return Handshake::parse(&line),
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) if start.elapsed() < limit => {}
+            Err(RecvTimeoutError::Timeout) => {
+                return Err(HostError::Silent { limit, lines: watch.process.last_lines() });
+            }
+        }
+    }
+    // Stdout has ended: as a rule because the process has, which takes a moment to show.
+    let ended = watch.process.wait(Duration::from_secs(1).min(limit));
+    let lines = watch.process.last_lines();
+    watch.forward_logs();
+    Err(match ended {
+        Some(status) if says_it_is_a_plugin(&lines) => HostError::Cookie { status, lines },
+        Some(status) => HostError::Died { stage: Stage::Handshake, status, lines },
+        None => HostError::Closed { lines },
+    })
+}
+
+/// Whether the last words are those by which plugins send people away.
+fn says_it_is_a_plugin(lines: &[String]) -> bool {
+    let text = lines.join(" ").to_lowercase();
+    text.contains("not meant to be executed directly")
+        || text.contains("magic cookie")
+        || (text.contains("this") && text.contains("is a") && text.contains("plugin"))
+}
