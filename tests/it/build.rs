@@ -1,0 +1,274 @@
+//! `build`, the main job, through the program itself; foreign tools judge what it wrote.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime};
+
+use serde_json::Value;
+
+use crate::support::program::{Ran, plugin_build, ran};
+use crate::support::project::Project;
+use crate::support::tools::{require, stdout};
+
+const GREETER: &str = "oci:target/plugin-build/greeter:0.3.1";
+
+fn build(project: &Project, args: &[&str]) -> Ran {
+    ran(plugin_build(&project.root).arg("plugin-build").args(args))
+}
+
+fn built(project: &Project, args: &[&str]) -> Ran {
+    let ran = build(project, args);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    ran
+}
+
+fn greeter() -> Project {
+    let project = Project::fixture("greeter");
+    built(&project, &["-q"]);
+    project
+}
+
+/// One JSON object a line, sorted by their reason.
+fn messages(stdout: &str, reason: &str) -> Vec<Value> {
+    let objects = stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    objects.filter(|object| object["reason"] == reason).collect()
+}
+
+#[test]
+fn stdout_is_exactly_the_reference_of_each_plugin() {
+    let project = Project::fixture("greeter");
+    let first = built(&project, &[]);
+    assert_eq!(first.stdout, format!("{GREETER}\n"));
+    assert!(first.stderr.contains("Packaged greeter v0.3.1 (linux/amd64)"), "{}", first.stderr);
+    let quiet = built(&project, &["-q", "-t", "a", "-t", "b"]);
+    assert_eq!(quiet.stdout, "oci:target/plugin-build/greeter:a\n");
+    assert_eq!(quiet.stderr, "");
+    let direct = ran(plugin_build(&project.root).args(["build", "-q"]));
+    assert_eq!(direct.stdout, first.stdout, "the word that cargo puts in front may be missing");
+}
+
+#[test]
+fn json_tells_all_and_the_metadata_file_tells_the_same() {
+    let project = Project::fixture("greeter");
+    let ran = built(&project, &["--message-format", "json", "--metadata-file", "out.json"]);
+    let images = messages(&ran.stdout, "plugin-image");
+    let [image] = images.as_slice() else { panic!("{}", ran.stdout) };
+    assert_eq!(image["schema"], 1);
+    assert_eq!(image["tags"], serde_json::json!(["0.3.1"]));
+    let layers = image["platforms"][0]["layers"].as_array().unwrap();
+    assert_eq!(layers.len(), 2, "files, then the artifact");
+    for layer in layers {
+        let digest = layer["digest"].as_str().unwrap().strip_prefix("sha256:").unwrap();
+        let blob = fs::metadata(project.root.join("target/plugin-build/greeter/blobs/sha256").join(digest)).unwrap();
+        assert_eq!(blob.len(), layer["size"].as_u64().unwrap());
+        assert!(layer["diff_id"].as_str().unwrap().starts_with("sha256:"));
+    }
+    let file = fs::read_to_string(project.root.join("out.json")).unwrap();
+    assert_eq!(messages(&file, "plugin-image"), images);
+}
+
+#[test]
+fn an_unchanged_rebuild_compresses_and_writes_nothing() {
+    let project = greeter();
+    let layout = project.root.join("target/plugin-build/greeter");
+    let before = times(&layout);
+    let again = built(&project, &["--message-format", "json"]);
+    let events = messages(&again.stdout, "progress");
+    let count = |name: &str| events.iter().filter(|event| event["event"] == name).count();
+    assert_eq!((count("compressed"), count("wrote"), count("removed"), count("tag-moved")), (0, 0, 0, 0), "{}", again.stdout);
+    assert!(count("blob-finished") >= 3, "the events are there to be counted: {}", again.stdout);
+    assert_eq!(times(&layout), before, "a modification time moved");
+
+    project.write("assets/greeting.txt", "Good morning\n");
+    let changed = built(&project, &["--message-format", "json"]);
+    let events = messages(&changed.stdout, "progress");
+    let compressed = events.iter().filter(|event| event["event"] == "compressed").count();
+    assert_eq!(compressed, 1, "only the layer with the changed file is made again");
+    assert_eq!(blobs(&layout).len(), 5, "what only the replaced tag reached is gone");
+}
+
+fn times(dir: &Path) -> BTreeMap<String, SystemTime> {
+    let entries = walkdir::WalkDir::new(dir).into_iter().map(Result::unwrap);
+    entries.map(|entry| (entry.path().display().to_string(), entry.metadata().unwrap().modified().unwrap())).collect()
+}
+
+fn blobs(layout: &Path) -> Vec<String> {
+    let entries = walkdir::WalkDir::new(layout.join("blobs/sha256")).min_depth(1).sort_by_file_name();
+    entries.into_iter().map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
+}
+
+#[test]
+fn skopeo_reads_and_copies_the_image() {
+    let Some(skopeo) = require("skopeo") else { return };
+    let project = greeter();
+    let inspected = stdout(Command::new(&skopeo).args(["inspect", GREETER]).current_dir(&project.root));
+    let inspected: Value = serde_json::from_str(&inspected).unwrap();
+    assert_eq!(inspected["Labels"]["example.plugins.team"], "hospitality");
+    assert_eq!(inspected["Os"], "linux");
+    stdout(Command::new(&skopeo).args(["copy", "-q", "--all", GREETER, "oci:copied:1"]).current_dir(&project.root));
+    let tag =
+        |layout: &str| stdout(plugin_build(&project.root).args(["ls", layout])).split_whitespace().nth(1).unwrap().to_owned();
+    assert_eq!(tag("oci:copied"), tag("oci:target/plugin-build/greeter"), "the digest came through");
+}
+
+#[test]
+fn the_reference_validator_finds_nothing_wrong() {
+    let Some(tool) = require("oci-image-tool") else { return };
+    let project = greeter();
+    let mut command = Command::new(tool);
+    command.args(["validate", "--type", "image", "--ref", "name=0.3.1", "target/plugin-build/greeter"]);
+    stdout(command.current_dir(&project.root));
+}
+
+#[test]
+fn an_unpacked_bundle_runs_and_greets() {
+    let (Some(umoci), Some(runc), Some(crun)) = (require("umoci"), require("runc"), require("crun")) else { return };
+    let project = greeter();
+    let mut unpack = Command::new(umoci);
+    unpack.args(["unpack", "--image", "target/plugin-build/greeter:0.3.1", "bundle"]).current_dir(&project.root);
+    stdout(&mut unpack);
+    let bundle = project.root.join("bundle");
+    let mut config: Value = serde_json::from_slice(&fs::read(bundle.join("config.json")).unwrap()).unwrap();
+    config["process"]["terminal"] = false.into();
+    fs::write(bundle.join("config.json"), config.to_string()).unwrap();
+    let id = format!("greeter-{}", std::process::id());
+    // Which of the two works is up to the machine's cgroups.
+    let tries = [(&runc, vec!["run"]), (&crun, vec!["run"]), (&crun, vec!["--cgroup-manager=disabled", "run"])];
+    let mut outputs = Vec::new();
+    for (runtime, args) in tries {
+        let output = Command::new(runtime).args(args).arg(&id).current_dir(&bundle).stdin(Stdio::null()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        if output.status.success() {
+            assert!(said.contains("greeting: Hello, world!") && said.contains("mood: cheerful"), "{said}");
+            return;
+        }
+        outputs.push(format!("{said}{}", String::from_utf8_lossy(&output.stderr)));
+    }
+    panic!("neither runtime ran the bundle: {outputs:?}");
+}
+
+#[test]
+fn our_own_readers_agree_with_what_was_built() {
+    let project = greeter();
+    let verify = built(&project, &["verify"]);
+    assert!(verify.stdout.is_empty() && verify.stderr.contains("nothing wrong"), "{}{}", verify.stdout, verify.stderr);
+    let listed = built(&project, &["ls", "oci:target/plugin-build/greeter"]);
+    assert!(listed.stdout.starts_with("0.3.1  sha256:") && listed.stdout.contains("linux/amd64"), "{}", listed.stdout);
+    let inspected = built(&project, &["inspect", GREETER]);
+    for line in ["0644        6 B  share/greeting.txt", "entrypoint  [\"/greeter\"]", "env         GREETER_MOOD=cheerful"] {
+        assert!(inspected.stdout.contains(line), "{}", inspected.stdout);
+    }
+}
+
+#[test]
+fn a_compile_error_leaves_the_layout_as_it_was() {
+    let project = greeter();
+    let layout = project.root.join("target/plugin-build/greeter");
+    let before = times(&layout);
+    project.write("src/main.rs", "fn main() { nonsense }\n");
+    let broken = build(&project, &[]);
+    assert_eq!(broken.code, 1);
+    assert!(broken.stderr.contains("cannot find value `nonsense`"), "{}", broken.stderr);
+    assert_eq!(broken.stdout, "");
+    assert_eq!(times(&layout), before);
+}
+
+#[test]
+fn an_interrupt_stops_cargo_and_leaves_the_layout_as_it_was() {
+    let project = greeter();
+    let layout = project.root.join("target/plugin-build/greeter");
+    let before = times(&layout);
+    project.write("build.rs", "fn main() { std::thread::sleep(std::time::Duration::from_secs(600)); }\n");
+    for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
+        let mut child = plugin_build(&project.root).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(1500));
+        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+        assert_eq!(child.wait().unwrap().code(), Some(code), "{signal}");
+        assert_eq!(times(&layout), before, "{signal}");
+    }
+}
+
+#[test]
+fn bad_flags_and_metadata_exit_with_2_and_name_the_object() {
+    let project = Project::fixture("greeter");
+    let cases: [(&[&str], &str); 5] = [
+        (&["-t", "no good"], "`no good` is not a valid tag"),
+        (&["-o", "a:b"], "has a `:`"),
+        (&["--platform", "linux"], "is not a platform"),
+        (&["--no-such-flag"], "--no-such-flag"),
+        (&["verify", "greeter"], "is not an image reference"),
+    ];
+    for (args, text) in cases {
+        let ran = build(&project, args);
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{args:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains(text), "{args:?}: {}", ran.stderr);
+    }
+    for epoch in ["abc", "-1", "", "9223372036854775808"] {
+        let ran = ran(plugin_build(&project.root).env("SOURCE_DATE_EPOCH", epoch));
+        assert_eq!(ran.code, 2, "{epoch}: {}", ran.stderr);
+        assert!(ran.stderr.contains("SOURCE_DATE_EPOCH"), "{}", ran.stderr);
+    }
+    let absent = build(&project, &["verify", "oci:nowhere"]);
+    assert_eq!(absent.code, 1, "what is absent is not wrong: {}", absent.stderr);
+}
+
+#[test]
+fn the_epoch_is_the_only_time_in_the_image() {
+    let project = Project::fixture("greeter");
+    let ran = ran(plugin_build(&project.root).env("SOURCE_DATE_EPOCH", "86400"));
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let inspected = built(&project, &["inspect", GREETER, "--message-format", "json"]);
+    let config = &messages(&inspected.stdout, "inspected")[0]["platforms"][0]["config"];
+    assert_eq!(config["created"], "1970-01-02T00:00:00Z");
+    assert_eq!(config["history"][1]["created"], "1970-01-02T00:00:00Z");
+    assert_eq!(built(&project, &["verify", GREETER]).code, 0, "and the entries of the layers have it too");
+}
+
+#[test]
+fn a_dry_run_prints_the_plan_and_does_nothing() {
+    let project = Project::fixture("greeter");
+    let ran = built(&project, &["--dry-run"]);
+    let plan: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(plan["images"][0]["name"], "greeter");
+    assert!(plan["invocations"][0]["args"].to_string().contains("--remap-path-prefix"), "{}", ran.stdout);
+    assert!(!project.root.join("target").exists());
+}
+
+#[test]
+fn a_workspace_gives_one_image_for_each_of_its_plugins() {
+    let project = Project::fixture("trio");
+    let ran = built(&project, &["--workspace", "-o", "out", "-v"]);
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    assert_eq!(lines.len(), 3, "{}", ran.stdout);
+    for (line, package) in lines.iter().zip(["alpha", "beta", "gamma"]) {
+        assert!(line.starts_with(&format!("oci:out/{package}:")), "{line}");
+    }
+    assert!(ran.stderr.contains("tool"), "the member that is no plugin is named at -v: {}", ran.stderr);
+    assert_eq!(built(&project, &["verify", "oci:out/beta"]).code, 0);
+}
+
+#[test]
+fn one_of_two_binaries_is_chosen_and_features_reach_it() {
+    let project = Project::fixture("options");
+    let ran = built(&project, &["--bin", "options-admin", "-F", "whisper", "--no-default-features"]);
+    assert_eq!(ran.stdout, "oci:target/plugin-build/options:2.0.0-rc.1_build.5\n");
+}
+
+#[test]
+fn every_compression_verifies_and_runs_through_its_own_tool() {
+    let project = Project::fixture("greeter");
+    for compression in ["gzip", "zstd", "none"] {
+        let out = format!("out-{compression}");
+        built(&project, &["-q", "--compression", compression, "-o", &out]);
+        let verify = build(&project, &["verify", &format!("oci:{out}")]);
+        assert_eq!(verify.code, 0, "{}", verify.stdout);
+    }
+    let digest = |compression: &str| {
+        let out = built(&project, &["inspect", "--message-format", "json", &format!("oci:out-{compression}")]).stdout;
+        messages(&out, "inspected")[0]["platforms"][0]["layers"][1]["diff_id"].clone()
+    };
+    assert_eq!(digest("gzip"), digest("zstd"));
+    assert_eq!(digest("gzip"), digest("none"));
+}
