@@ -2,6 +2,7 @@
 
 mod architecture;
 mod attachment;
+mod base;
 mod build;
 mod compile;
 mod dependencies;
