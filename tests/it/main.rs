@@ -8,6 +8,7 @@ mod compile;
 mod dependencies;
 mod extract;
 mod layer;
+mod layout;
 mod new;
 mod plan;
 mod plugin;

@@ -10,9 +10,9 @@ use crate::bundle::Bundle;
 use crate::compile::Artifact;
 use crate::digest::Digest;
 use crate::failure::{Complaint, Error};
-use crate::fs::TempFile;
+use crate::fs::{FileError, TempFile};
 use crate::image::{BASE_DIGEST, BASE_NAME, Image, Layer, Settings, index_over};
-use crate::layer::{self, Packer};
+use crate::layer::{self, LayerError, Packer};
 use crate::oci::Descriptor;
 use crate::plan::annotations::REQUEST_KEY;
 use crate::plan::{ImagePlan, Plan, TargetPlan};
@@ -177,7 +177,11 @@ impl Press<'_> {
         let workers = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let mut temp = self.writer.temp()?;
         let label = format!("{} {name}", self.assembly.image.name);
-        let packed = Packer { compression, epoch, workers }.pack(&label, tree, &mut temp, self.assembly.progress)?;
+        let packed = Packer { compression, epoch, workers }.pack(&label, tree, &mut temp, self.assembly.progress);
+        let packed = packed.map_err(|error| match error {
+            LayerError::Write { source } => Error::from(FileError { what: "write", path: temp.path().to_owned(), source }),
+            error => error.into(),
+        })?;
         if let Some(expected) = expected.filter(|expected| *expected != packed.diff_id) {
             let text =
                 format!("the files of layer `{label}` changed while packing (diff id {expected}, then {})", packed.diff_id);

@@ -1,0 +1,198 @@
+//! Layouts under stress: many writers, a full disk, other people's content, removal.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use plugin_build::digest::Digest;
+use serde_json::{Value, json};
+
+use crate::support::program::{Ran, plugin_build, ran};
+use crate::support::project::Project;
+use crate::support::tools::require;
+
+fn run(project: &Project, args: &[&str]) -> Ran {
+    ran(plugin_build(&project.root).args(args))
+}
+
+fn run_ok(project: &Project, args: &[&str]) -> Ran {
+    let ran = run(project, args);
+    assert_eq!(ran.code, 0, "{args:?}: {}{}", ran.stdout, ran.stderr);
+    ran
+}
+
+fn tags(project: &Project, store: &str) -> Vec<String> {
+    let listed = run_ok(project, &["ls", store]).stdout;
+    listed.lines().filter_map(|line| line.split_whitespace().next().map(str::to_owned)).collect()
+}
+
+#[test]
+fn sixteen_processes_that_tag_one_layout_leave_sixteen_tags() {
+    let project = Project::fixture("greeter");
+    run_ok(&project, &["-q", "-o", "shared", "-t", "first"]);
+    let children: Vec<_> = (0..16)
+        .map(|number| {
+            let (tag, label) = (format!("t{number}"), format!("number={number}"));
+            let mut command = plugin_build(&project.root);
+            command.args(["-q", "-o", "shared", "-t", &tag, "--label", &label]);
+            command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert_eq!(tags(&project, "oci:shared").len(), 17);
+    run_ok(&project, &["verify", "oci:shared"]);
+    assert_eq!(leftovers(&project.root.join("shared")), Vec::<String>::new());
+}
+
+fn leftovers(layout: &Path) -> Vec<String> {
+    let names = fs::read_dir(layout).unwrap().map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
+    names.filter(|name| name.starts_with(".plugin-build-")).collect()
+}
+
+#[test]
+fn a_full_disk_exits_with_1_and_leaves_the_index_as_it_was() {
+    if require("unshare").is_none() {
+        return;
+    }
+    let project = Project::fixture("greeter");
+    run_ok(&project, &["-q", "-o", "small", "-t", "1"]);
+    // Noise as an asset: too large for what the file system has left.
+    let mut state = 0x9e37_79b9_u64;
+    let noise: Vec<u8> = (0..3_000_000)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            u8::try_from(state & 0xff).unwrap()
+        })
+        .collect();
+    fs::write(project.root.join("assets/noise"), noise).unwrap();
+    let script = r#"
+        mkdir tight && mount -t tmpfs -o size=2m tmpfs tight && cp -r small tight/layout || exit 77
+        sha256sum < tight/layout/index.json > before
+        "$PROGRAM" -o tight/layout -t 2 2> said; code=$?
+        sha256sum < tight/layout/index.json > after
+        "$PROGRAM" verify oci:tight/layout 2>> said || exit 78
+        find tight/layout -name '.plugin-build-*' > left
+        exit $code
+    "#;
+    let mut shell = Command::new("unshare");
+    shell.args(["-rm", "sh", "-c", script]).env("PROGRAM", env!("CARGO_BIN_EXE_cargo-plugin-build")).current_dir(&project.root);
+    let code = shell.status().unwrap().code();
+    if code == Some(77) {
+        eprintln!("skipped: no tmpfs can be mounted here");
+        return;
+    }
+    let read = |name: &str| fs::read_to_string(project.root.join(name)).unwrap();
+    assert_eq!(code, Some(1), "{}", read("said"));
+    assert!(read("said").contains("No space left on device") && read("said").contains("free some space"), "{}", read("said"));
+    assert_eq!(read("before"), read("after"));
+    assert_eq!(read("left"), "", "temporary files stayed");
+}
+
+#[test]
+fn other_peoples_tags_fields_and_files_survive() {
+    let project = Project::fixture("greeter");
+    run_ok(&project, &["-q", "-o", "shared", "-t", "theirs"]);
+    let index = project.root.join("shared/index.json");
+    let mut document: Value = serde_json::from_slice(&fs::read(&index).unwrap()).unwrap();
+    document["x-field"] = json!([1, 2]);
+    document["manifests"][0]["x-entry"] = json!("kept");
+    fs::write(&index, document.to_string()).unwrap();
+    let orphan = Digest::of(b"orphan");
+    fs::write(project.root.join("shared/blobs/sha256").join(orphan.hex()), b"orphan").unwrap();
+    fs::write(project.root.join("shared/NOTES"), "mine").unwrap();
+
+    run_ok(&project, &["-q", "-o", "shared", "-t", "ours", "--label", "a=b"]);
+    let after: Value = serde_json::from_slice(&fs::read(&index).unwrap()).unwrap();
+    assert_eq!(after["x-field"], json!([1, 2]));
+    assert_eq!(after["manifests"][0]["x-entry"], "kept");
+    assert_eq!(after["manifests"].as_array().unwrap().len(), 2);
+    assert!(project.root.join("shared/NOTES").exists());
+    assert!(project.root.join("shared/blobs/sha256").join(orphan.hex()).exists(), "an orphan is left to gc");
+    run_ok(&project, &["verify", "oci:shared"]);
+
+    let collected = run_ok(&project, &["gc", "oci:shared"]);
+    assert_eq!(collected.stdout.trim(), orphan.to_string());
+    run_ok(&project, &["verify", "oci:shared"]);
+}
+
+#[test]
+fn a_replaced_tag_keeps_its_blobs_outside_the_default_layout_until_gc() {
+    let project = Project::fixture("greeter");
+    let blobs = || fs::read_dir(project.root.join("out/blobs/sha256")).unwrap().count();
+    run_ok(&project, &["-q", "-o", "out"]);
+    assert_eq!(blobs(), 5);
+    let moved = run_ok(&project, &["-o", "out", "--label", "a=b"]);
+    assert!(moved.stderr.contains("Moved tag 0.3.1: sha256:"), "a moved tag is told: {}", moved.stderr);
+    assert_eq!(blobs(), 8, "config, manifest and index are new, the old ones stay");
+    run_ok(&project, &["gc", "oci:out"]);
+    assert_eq!(blobs(), 5);
+    run_ok(&project, &["verify", "oci:out"]);
+}
+
+#[test]
+fn rm_drops_a_tag_and_only_what_no_other_tag_needs() {
+    let project = Project::fixture("greeter");
+    run_ok(&project, &["-q", "-o", "out", "-t", "a"]);
+    run_ok(&project, &["-q", "-o", "out", "-t", "b", "--label", "x=y"]);
+    let removed = run_ok(&project, &["rm", "oci:out:a"]);
+    assert!(removed.stdout.starts_with("a@sha256:"), "{}", removed.stdout);
+    assert_eq!(tags(&project, "oci:out"), ["b"]);
+    run_ok(&project, &["verify", "oci:out"]);
+    assert_eq!(fs::read_dir(project.root.join("out/blobs/sha256")).unwrap().count(), 5);
+    let absent = run(&project, &["rm", "oci:out:a"]);
+    assert_eq!(absent.code, 1);
+    assert!(absent.stderr.contains("has no `a`") && absent.stderr.contains("it has b"), "{}", absent.stderr);
+}
+
+#[test]
+fn a_directory_with_something_else_in_it_is_not_written_to() {
+    let project = Project::fixture("greeter");
+    project.write("out/thesis.txt", "years of work");
+    let refused = run(&project, &["-q", "-o", "out"]);
+    assert_eq!(refused.code, 1);
+    assert!(refused.stderr.contains("is not an OCI image layout"), "{}", refused.stderr);
+    assert_eq!(fs::read_dir(project.root.join("out")).unwrap().count(), 1);
+}
+
+#[test]
+fn a_truncated_blob_under_the_right_name_is_found_and_rewritten() {
+    let project = Project::fixture("greeter");
+    run_ok(&project, &["-q", "-o", "out"]);
+    for entry in fs::read_dir(project.root.join("out/blobs/sha256")).unwrap() {
+        let path = entry.unwrap().path();
+        let whole = fs::read(&path).unwrap();
+        fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+        let found = run(&project, &["verify", "oci:out"]);
+        assert_eq!(found.code, 3, "{}", path.display());
+        run_ok(&project, &["-q", "-o", "out"]);
+        assert_eq!(fs::read(&path).unwrap(), whole, "{}", path.display());
+    }
+    run_ok(&project, &["verify", "oci:out"]);
+}
+
+#[test]
+fn modes_are_explicit_whatever_the_umask() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let project = Project::fixture("greeter");
+    let script = "umask 077; exec \"$PROGRAM\" -q -o deep/down/out";
+    let mut shell = plugin_build(&project.root);
+    let program = shell.get_program().to_owned();
+    shell = {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).env("PROGRAM", program).current_dir(&project.root);
+        command
+    };
+    assert!(shell.status().unwrap().success());
+    for entry in walkdir::WalkDir::new(project.root.join("deep")) {
+        let entry = entry.unwrap();
+        let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+        let lock = entry.file_name() == ".plugin-build.lock";
+        let wanted = if entry.file_type().is_dir() { 0o755 } else { 0o644 };
+        assert!(lock || mode == wanted, "{} has {mode:o}", entry.path().display());
+    }
+}
