@@ -26,7 +26,13 @@ pub enum ExtractError {
     Decompress {
         /// What the media type states.
         compression: Compression,
-        /// What the decoder, or the store below it, says.
+        /// What the decoder says.
+        source: io::Error,
+    },
+    /// The reader of stored bytes failed.
+    #[error("cannot read its stored bytes")]
+    Stored {
+        /// What the reader says.
         source: io::Error,
     },
     /// The archive breaks the tar format, or uses a part of it that readers disagree about.
@@ -145,7 +151,18 @@ impl ExtractError {
             Self::Parent { .. } => Some("entry-parent"),
             Self::Limit { .. } => Some("limit"),
             Self::DiffId { .. } => Some("diff-id-mismatch"),
-            Self::Destination { .. } | Self::Disk { .. } | Self::Place(_) | Self::Visit { .. } => None,
+            Self::Destination { .. } | Self::Disk { .. } | Self::Place(_) | Self::Stored { .. } | Self::Visit { .. } => None,
+        }
+    }
+
+    /// The error of the reader that the layer came from, if that is what failed.
+    pub fn stored_bytes(self) -> Result<io::Error, Self> {
+        match self {
+            Self::Stored { source } => Ok(source),
+            Self::Layer { layer, source } => {
+                source.stored_bytes().map_err(|source| Self::Layer { layer, source: Box::new(source) })
+            }
+            other => Err(other),
         }
     }
 

@@ -39,6 +39,7 @@ use serde::Serialize;
 pub use error::ExtractError;
 pub use limits::{ExtractOptions, Limits, Rules};
 pub use read::{Body, Entry, Kind, read_entries};
+pub use root::remove_tree;
 pub use stream::LayerInput;
 
 use crate::digest::Digest;
@@ -74,6 +75,11 @@ impl Extraction {
         let (entries, facts) = applied.map_err(|source| ExtractError::Layer { layer: name, source: Box::new(source) })?;
         self.layers.push(LayerFacts { diff_id: facts.diff_id, tar_size: facts.tar_size, entries });
         Ok(self)
+    }
+
+    /// Where it is being filled: under a hidden name, directories not yet as they will be.
+    pub fn path(&self) -> &Path {
+        self.staging.path()
     }
 
     /// Sets the directories' modes, writes everything to the disk and gives the directory its name.

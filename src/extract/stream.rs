@@ -8,9 +8,9 @@
 //! The compressed reader is always read to its end, so a reader that checks a digest there has checked it.
 
 use std::io::{self, BufReader, Read};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use super::error::ExtractError;
@@ -134,8 +134,12 @@ struct Pump<'a> {
 impl Pump<'_> {
     fn run(self, reader: Box<dyn Read + Send + '_>, compression: Compression) {
         let compressed = AtomicU64::new(0);
-        let counting = BufReader::with_capacity(128 << 10, Counting { reader, count: &compressed });
-        let wrap = |source| ExtractError::Decompress { compression, source };
+        let failed = Mutex::new(None);
+        let counting = BufReader::with_capacity(128 << 10, Counting { reader, count: &compressed, failed: &failed });
+        let wrap = |source| match failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(source) => ExtractError::Stored { source },
+            None => ExtractError::Decompress { compression, source },
+        };
         let result = match compression {
             Compression::Gzip => self.pump(flate2::bufread::MultiGzDecoder::new(counting), &compressed, wrap),
             Compression::Zstd => zstd::stream::read::Decoder::with_buffer(counting)
@@ -214,11 +218,19 @@ fn read_full(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
 struct Counting<'a> {
     reader: Box<dyn Read + Send + 'a>,
     count: &'a AtomicU64,
+    /// The reader's own error, so that it is not taken for the decoder's.
+    failed: &'a Mutex<Option<io::Error>>,
 }
 
 impl Read for Counting<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.reader.read(buffer)?;
+        let read = self.reader.read(buffer).map_err(|error| {
+            let kind = error.kind();
+            if kind != io::ErrorKind::Interrupted {
+                *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            }
+            io::Error::from(kind)
+        })?;
         self.count.fetch_add(read as u64, Ordering::Relaxed);
         Ok(read)
     }

@@ -4,7 +4,9 @@
 
 pub mod build;
 pub mod inspect;
+pub mod install;
 pub mod list;
 pub mod new;
 pub mod remove;
+pub mod unpack;
 pub mod verify;

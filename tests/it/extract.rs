@@ -12,6 +12,7 @@ use plugin_build::extract::{ExtractError, ExtractOptions, Extraction, Kind, Laye
 use plugin_build::fs::sorted_listing;
 
 use crate::support::archive::Archive;
+use crate::support::layouts::{HandLayout, gzip, zstd};
 use crate::support::tools::{require, stdout};
 
 pub fn layer(tar: Vec<u8>) -> LayerInput<'static> {
@@ -29,16 +30,6 @@ fn unpack(target: &Path, layers: Vec<Vec<u8>>) -> Result<Report, ExtractError> {
 
 fn strict() -> ExtractOptions {
     ExtractOptions { rules: Rules::Strict, ..ExtractOptions::default() }
-}
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
-
-fn zstd(bytes: &[u8]) -> Vec<u8> {
-    zstd::stream::encode_all(bytes, 1).unwrap()
 }
 
 fn compressed(compression: Compression, bytes: Vec<u8>, diff_id: Option<Digest>) -> LayerInput<'static> {
@@ -299,29 +290,6 @@ fn every_limit_can_be_reached_and_raised() {
     assert!(read(Limits { zstd_window_log: 24, ..Limits::default() }).is_ok());
 }
 
-/// A layout of one image, written by hand: what is compared here must not depend on our own writer.
-fn write_layout(dir: &Path, layers: &[Vec<u8>]) {
-    let blob = |bytes: &[u8], media_type: &str| {
-        let digest = Digest::of(bytes);
-        fs::create_dir_all(dir.join("blobs/sha256")).unwrap();
-        fs::write(dir.join("blobs/sha256").join(digest.hex()), bytes).unwrap();
-        serde_json::json!({"mediaType": media_type, "digest": digest, "size": bytes.len()})
-    };
-    let diff_ids: Vec<Digest> = layers.iter().map(|tar| Digest::of(tar)).collect();
-    let config = serde_json::json!({
-        "architecture": "amd64", "os": "linux", "config": {}, "rootfs": {"type": "layers", "diff_ids": diff_ids}, "history": [],
-    });
-    let config = blob(config.to_string().as_bytes(), "application/vnd.oci.image.config.v1+json");
-    let layers: Vec<_> = layers.iter().map(|tar| blob(&gzip(tar), Compression::Gzip.layer_media_type())).collect();
-    let media_type = "application/vnd.oci.image.manifest.v1+json";
-    let manifest = serde_json::json!({"schemaVersion": 2, "mediaType": media_type, "config": config, "layers": layers});
-    let mut manifest = blob(manifest.to_string().as_bytes(), media_type);
-    manifest["annotations"] = serde_json::json!({"org.opencontainers.image.ref.name": "x"});
-    let index = serde_json::json!({"schemaVersion": 2, "manifests": [manifest]});
-    fs::write(dir.join("index.json"), index.to_string()).unwrap();
-    fs::write(dir.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
-}
-
 /// Everything that can be told about a tree: one line per path.
 fn describe(root: &Path) -> Vec<String> {
     let mut first_of_inode = std::collections::BTreeMap::new();
@@ -392,7 +360,9 @@ fn whiteouts_and_opaque_directories_end_as_in_umoci() {
         .end();
     let dir = tempfile::tempdir().unwrap();
     let layers = vec![lower, upper];
-    write_layout(&dir.path().join("layout"), &layers);
+    let mut layout = HandLayout::new(&dir.path().join("layout"));
+    let manifest = layout.image("linux/amd64", &layers, Compression::Gzip);
+    layout.tag("x", manifest);
     let image = format!("{}:x", dir.path().join("layout").display());
     let bundle = dir.path().join("bundle");
     stdout(Command::new(umoci).args(["unpack", "--rootless", "--image", &image]).arg(&bundle));

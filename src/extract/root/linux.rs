@@ -192,8 +192,8 @@ impl Handle {
     }
 }
 
-/// Removes a directory of ours and all below it, by its path.
-pub(in super::super) fn remove_tree(path: &Path) -> io::Result<()> {
+/// Removes a directory and all below it, whatever the modes; no link is followed.
+pub fn remove_tree(path: &Path) -> io::Result<()> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Err(io::ErrorKind::InvalidInput.into()) };
     let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
     Handle(openat(AT_FDCWD, parent, DIRECTORY.difference(OFlag::O_NOFOLLOW), Mode::empty())?).remove_named(name)

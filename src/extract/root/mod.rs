@@ -12,9 +12,13 @@ mod linux;
 mod portable;
 
 #[cfg(target_os = "linux")]
-pub(super) use linux::{Handle, Root, remove_tree};
+pub use linux::remove_tree;
+#[cfg(target_os = "linux")]
+pub(super) use linux::{Handle, Root};
 #[cfg(not(target_os = "linux"))]
-pub(super) use portable::{Handle, Root, remove_tree};
+pub use portable::remove_tree;
+#[cfg(not(target_os = "linux"))]
+pub(super) use portable::{Handle, Root};
 
 use std::io;
 

@@ -125,8 +125,8 @@ impl Handle {
     }
 }
 
-/// Removes a directory of ours and all below it, by its path.
-pub(in super::super) fn remove_tree(path: &Path) -> io::Result<()> {
+/// Removes a directory and all below it, whatever the modes; no link is followed.
+pub fn remove_tree(path: &Path) -> io::Result<()> {
     std::fs::remove_dir_all(path)
 }
 

@@ -3,6 +3,7 @@
 #[path = "../../../fixtures/hostile/archive.rs"]
 pub mod archive;
 pub mod docker_registry;
+pub mod layouts;
 pub mod program;
 pub mod project;
 pub mod recorder;

@@ -1,0 +1,179 @@
+//! Unpacking: one platform of an image, applied to a directory that did not exist before.
+//!
+//! The rules are [`crate::extract`]'s; what is added here is where the layers come from, and that their digests, their
+//! sizes and the configuration's diff ids are checked on the way.
+
+use std::io::{self, Cursor, Read};
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::compression::Compression;
+use crate::digest::Digest;
+use crate::extract::{ExtractOptions, Extraction, LayerInput, Report};
+use crate::failure::{Class, Error, Explain};
+use crate::oci::{Descriptor, media_type};
+use crate::platform::Platform;
+use crate::progress::{Event, Outcome, Progress};
+use crate::store::{PlatformImage, Selector, Source, StoreError, Verified, read_config, select_platform};
+
+/// What to unpack, and where to.
+#[derive(Clone, Debug)]
+pub struct UnpackOptions {
+    /// Which image of the source.
+    pub selector: Selector,
+    /// Which platform of it.
+    pub platform: Platform,
+    /// The directory to make: missing, or empty.
+    pub target: PathBuf,
+    /// Limits, and which archives are accepted.
+    pub extract: ExtractOptions,
+}
+
+/// What was unpacked.
+#[derive(Clone, Debug, Serialize)]
+pub struct Unpacked {
+    /// The new directory.
+    pub path: PathBuf,
+    /// Digest of the platform's manifest.
+    pub digest: Digest,
+    /// The platform that was asked for.
+    pub platform: Platform,
+    /// What was in it.
+    #[serde(flatten)]
+    pub report: Report,
+}
+
+/// Unpacks one platform of an image.
+pub fn unpack(source: &dyn Source, options: &UnpackOptions, progress: &dyn Progress) -> Result<Unpacked, Error> {
+    let root = source.resolve(&options.selector)?;
+    let image = select_platform(source, &root, &options.platform)?;
+    let layers = layers_of(source, &image)?;
+    let mut extraction = Extraction::begin(&options.target, options.extract.clone())?;
+    for layer in &layers {
+        extraction = apply(source, layer, extraction, progress)?;
+    }
+    let report = extraction.commit()?;
+    warn_of_dropped(&report, progress);
+    Ok(Unpacked { path: options.target.clone(), digest: image.descriptor.digest, platform: options.platform.clone(), report })
+}
+
+/// A layer of an image, before any of its bytes were read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ImageLayer {
+    pub(super) descriptor: Descriptor,
+    compression: Compression,
+    diff_id: Option<Digest>,
+}
+
+/// Why an image cannot be unpacked.
+#[derive(Debug, thiserror::Error)]
+pub enum UnpackError {
+    /// A layer is no tar.
+    #[error("manifest {manifest} has a layer of type `{media_type}`, which is no tar")]
+    NotATar {
+        /// The manifest.
+        manifest: Digest,
+        /// The media type.
+        media_type: String,
+    },
+    /// The configuration speaks of other layers.
+    #[error("manifest {manifest} has {layers} layers, but its configuration names {diff_ids} diff ids")]
+    LayerCount {
+        /// The manifest.
+        manifest: Digest,
+        /// Layers of the manifest.
+        layers: usize,
+        /// Diff ids of the configuration.
+        diff_ids: usize,
+    },
+}
+
+impl Explain for UnpackError {
+    fn class(&self) -> Class {
+        Class::Failed
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotATar { .. } => Some("`copy` moves artifacts of any type as they are".to_owned()),
+            Self::LayerCount { .. } => None,
+        }
+    }
+}
+
+/// The layers of an image, lowest first, each with what its bytes must turn out to be. An artifact without an image
+/// configuration has no diff ids; its layers' digests are all there is to check.
+pub(super) fn layers_of(source: &dyn Source, image: &PlatformImage) -> Result<Vec<ImageLayer>, Error> {
+    let manifest = &image.manifest;
+    let named = if media_type::is_config(&manifest.config.media_type) {
+        let config = read_config(source, &manifest.config)?;
+        let diff_ids = config.diff_ids().to_vec();
+        if diff_ids.len() != manifest.layers.len() {
+            let (manifest, layers) = (image.descriptor.digest.clone(), manifest.layers.len());
+            return Err(UnpackError::LayerCount { manifest, layers, diff_ids: diff_ids.len() }.into());
+        }
+        diff_ids.into_iter().map(Some).collect()
+    } else {
+        vec![None; manifest.layers.len()]
+    };
+    let layers = manifest.layers.iter().zip(named).map(|(descriptor, diff_id)| {
+        let compression = Compression::of_media_type(&descriptor.media_type).ok_or_else(|| UnpackError::NotATar {
+            manifest: image.descriptor.digest.clone(),
+            media_type: descriptor.media_type.clone(),
+        })?;
+        Ok(ImageLayer { descriptor: descriptor.clone(), compression, diff_id })
+    });
+    layers.collect()
+}
+
+/// Applies a layer of a store to a directory that is being filled.
+pub(super) fn apply(
+    source: &dyn Source,
+    layer: &ImageLayer,
+    extraction: Extraction,
+    progress: &dyn Progress,
+) -> Result<Extraction, Error> {
+    let ImageLayer { descriptor, compression, diff_id } = layer;
+    let stored: Box<dyn Read + Send + '_> = match &descriptor.data {
+        Some(data) => Box::new(Cursor::new(data)),
+        None => source.open(descriptor)?,
+    };
+    let blob = descriptor.digest.to_string();
+    progress.event(Event::BlobStarted { blob: blob.clone(), verb: "Unpacking", total: Some(descriptor.size) });
+    let reader = Box::new(Told { inner: Verified::new(stored, descriptor), blob: blob.clone(), progress });
+    let input = LayerInput { reader, compression: *compression, diff_id: diff_id.clone() };
+    let extraction = extraction.apply(input).map_err(|error| match error.stored_bytes() {
+        // What the store yields is not what its manifest says: the store's error says so better.
+        Ok(source_error) => Error::from(StoreError::reading(&source.name(), descriptor, source_error)),
+        Err(error) => Error::from(error),
+    })?;
+    progress.event(Event::BlobFinished { blob, outcome: Outcome::Copied, bytes: descriptor.size });
+    Ok(extraction)
+}
+
+/// Says what an unpacked image does not have although its layers do.
+pub(super) fn warn_of_dropped(report: &Report, progress: &dyn Progress) {
+    let counts = &report.counts;
+    if counts.dropped_modes > 0 {
+        progress.warn(format!("{} setuid or setgid bits were not set", counts.dropped_modes), None);
+    }
+    if counts.dropped_xattrs > 0 {
+        progress.warn(format!("{} extended attributes were not set", counts.dropped_xattrs), None);
+    }
+}
+
+/// Reports bytes as they are read.
+struct Told<'a, R> {
+    inner: R,
+    blob: String,
+    progress: &'a dyn Progress,
+}
+
+impl<R: Read> Read for Told<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let bytes = self.inner.read(buffer)?;
+        self.progress.event(Event::BlobAdvanced { blob: self.blob.clone(), bytes: bytes as u64 });
+        Ok(bytes)
+    }
+}

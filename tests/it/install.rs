@@ -1,0 +1,225 @@
+//! `install`: a plugin where its host loads it, checked and brought back.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use plugin_build::compression::Compression;
+use plugin_build::extract::Limits;
+use plugin_build::failure::{Class, Error};
+use plugin_build::fs::sorted_listing;
+use plugin_build::ops::install::{CheckOptions, InstallOptions, Installed, check, install, rollback};
+use plugin_build::progress::Silent;
+use plugin_build::store::Selector;
+use plugin_build::store::layout::Layout;
+use serde_json::{Value, json};
+
+use crate::support::archive::Archive;
+use crate::support::layouts::HandLayout;
+
+struct Scene {
+    dir: tempfile::TempDir,
+}
+
+impl Scene {
+    /// A layout with two versions of a router plugin for two platforms, and images that are no such thing.
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut layout = HandLayout::new(&dir.path().join("layout"));
+        let ours = |kind: &str| json!({"dev.cargo-plugin-build.name": "greeter", "dev.cargo-plugin-build.kind": kind});
+        for version in ["1", "2"] {
+            let assets = Archive::new().dir("share/").file("share/hello", version.as_bytes()).end();
+            let images = ["amd64", "arm64"].map(|arch| {
+                let program = Archive::new().dir("bin/").file_with(&format!("bin/linux_{arch}"), version.as_bytes(), 0o755).end();
+                layout.image(&format!("linux/{arch}"), &[assets.clone(), program], Compression::Gzip)
+            });
+            let index = layout.index(&images, &ours("cosmo-router"));
+            layout.tag(version, index);
+        }
+        let image = |layout: &HandLayout, tar: Archive| layout.image("linux/amd64", &[tar.end()], Compression::Zstd);
+        let foreign = image(&layout, Archive::new().file("a", b"a"));
+        layout.tag("foreign", foreign);
+        let clash = ["amd64", "arm64"].map(|arch| {
+            layout.image(&format!("linux/{arch}"), &[Archive::new().file("same", arch.as_bytes()).end()], Compression::Gzip)
+        });
+        let clash = layout.index(&clash, &ours("cosmo-router"));
+        layout.tag("clash", clash);
+        for (tag, tar) in [
+            ("evil-link", Archive::new().symlink("a", "/etc/passwd")),
+            ("evil-name", Archive::new().file("../a", b"")),
+            ("evil-whiteout", Archive::new().file(".wh..wh.plnk", b"")),
+        ] {
+            let evil = image(&layout, tar);
+            let evil = layout.index(&[evil], &ours("cosmo-router"));
+            layout.tag(tag, evil);
+        }
+        let image = image(&layout, Archive::new().file("a", b""));
+        let named = layout.index(&[image], &json!({"dev.cargo-plugin-build.name": "../../x"}));
+        layout.tag("evil-plugin-name", named);
+        Self { dir }
+    }
+
+    fn plugins(&self) -> PathBuf {
+        self.dir.path().join("plugins")
+    }
+
+    fn options(&self, tag: &str) -> InstallOptions {
+        InstallOptions {
+            selector: Selector::Tag(tag.to_owned()),
+            plugins_dir: self.plugins(),
+            name: None,
+            platforms: Vec::new(),
+            copy: false,
+            limits: Limits::default(),
+        }
+    }
+
+    fn run(&self, options: &InstallOptions) -> Result<Installed, Error> {
+        install(&Layout::open(&self.dir.path().join("layout")).unwrap(), options, &Silent)
+    }
+
+    fn install(&self, tag: &str) -> Result<Installed, Error> {
+        self.run(&self.options(tag))
+    }
+
+    fn hello(&self) -> String {
+        fs::read_to_string(self.plugins().join("greeter/share/hello")).unwrap()
+    }
+
+    fn rules(&self) -> Vec<&'static str> {
+        let options = CheckOptions { plugins_dir: self.plugins(), name: Some("greeter".to_owned()), expected: None };
+        check(&options).unwrap().remove(0).findings.into_iter().map(|finding| finding.rule).collect()
+    }
+}
+
+/// Every path with what changes when anything is touched.
+fn stamps(dir: &Path) -> Vec<(PathBuf, u64, i64, i64)> {
+    let entries = walkdir::WalkDir::new(dir).sort_by_file_name().into_iter().map(|entry| {
+        let metadata = entry.as_ref().unwrap().path().symlink_metadata().unwrap();
+        (entry.unwrap().into_path(), metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
+    });
+    entries.collect()
+}
+
+#[test]
+fn a_plugin_is_placed_replaced_and_brought_back() {
+    let scene = Scene::new();
+    let first = scene.install("1").unwrap();
+    assert_eq!((first.name.as_str(), first.changed, first.previous), ("greeter", true, None));
+    assert_eq!(first.platforms, ["linux/amd64", "linux/arm64"]);
+    for program in ["bin/linux_amd64", "bin/linux_arm64"] {
+        let metadata = fs::metadata(first.path.join(program)).unwrap();
+        assert_eq!(metadata.permissions().mode() & 0o777, 0o755);
+    }
+    assert!(fs::read_link(&first.path).unwrap().is_relative(), "the directory can be mounted elsewhere");
+    let before = stamps(&scene.plugins());
+    assert!(!scene.install("1").unwrap().changed);
+    assert_eq!(stamps(&scene.plugins()), before, "the same image again touches nothing");
+    let second = scene.install("2").unwrap();
+    assert_eq!((scene.hello().as_str(), second.previous), ("2", Some(first.digest.clone())));
+    let back = rollback(&scene.plugins(), "greeter", &Silent).unwrap();
+    assert_eq!((scene.hello().as_str(), &back.digest, back.previous), ("1", &first.digest, Some(second.digest)));
+    rollback(&scene.plugins(), "greeter", &Silent).unwrap();
+    assert_eq!(scene.hello(), "2");
+    assert!(scene.rules().is_empty());
+    // Two installations, the record, the lock.
+    assert_eq!(sorted_listing(&scene.plugins().join(".store/greeter")).unwrap().len(), 4);
+    let mut options = scene.options("1");
+    options.platforms = vec!["linux/arm64".parse().unwrap()];
+    let one = scene.run(&options).unwrap();
+    assert_ne!(one.digest, first.digest);
+    assert!(!one.path.join("bin/linux_amd64").exists());
+    assert_eq!(sorted_listing(&scene.plugins().join(".store/greeter")).unwrap().len(), 4, "the oldest went");
+}
+
+#[test]
+fn a_copy_needs_no_link_and_can_become_one() {
+    let scene = Scene::new();
+    let copied = |tag: &str| InstallOptions { copy: true, ..scene.options(tag) };
+    let first = scene.run(&copied("1")).unwrap();
+    assert!(!first.path.is_symlink());
+    let before = stamps(&scene.plugins());
+    assert!(!scene.run(&copied("1")).unwrap().changed);
+    assert_eq!(stamps(&scene.plugins()), before);
+    scene.run(&copied("2")).unwrap();
+    assert_eq!(scene.hello(), "2");
+    rollback(&scene.plugins(), "greeter", &Silent).unwrap();
+    assert_eq!(scene.hello(), "1");
+    assert!(!first.path.is_symlink() && scene.rules().is_empty());
+    let linked = scene.install("1").unwrap();
+    assert!(linked.path.is_symlink() && linked.changed && scene.rules().is_empty());
+    scene.run(&copied("1")).unwrap();
+    assert!(!first.path.is_symlink() && scene.rules().is_empty());
+    rollback(&scene.plugins(), "greeter", &Silent).unwrap();
+    assert_eq!(scene.hello(), "2");
+}
+
+#[test]
+fn a_changed_installation_is_found_and_made_anew() {
+    for copy in [false, true] {
+        let scene = Scene::new();
+        let options = |tag| InstallOptions { copy, ..scene.options(tag) };
+        let installed = scene.run(&options("1")).unwrap();
+        scene.run(&options("2")).unwrap();
+        fs::write(installed.path.join("share/hello"), "x").unwrap();
+        fs::write(installed.path.join("more"), "x").unwrap();
+        fs::set_permissions(installed.path.join("bin/linux_amd64"), fs::Permissions::from_mode(0o700)).unwrap();
+        fs::remove_file(installed.path.join("bin/linux_arm64")).unwrap();
+        assert_eq!(scene.rules(), ["changed-mode", "missing-file", "unexpected-file", "changed-content"]);
+        assert!(scene.run(&options("2")).unwrap().changed);
+        assert!(scene.rules().is_empty() && scene.hello() == "2");
+        rollback(&scene.plugins(), "greeter", &Silent).unwrap();
+        assert_eq!(scene.hello(), "1", "repairing keeps what was before");
+    }
+    let scene = Scene::new();
+    let first = scene.install("1").unwrap();
+    fs::remove_file(&first.path).unwrap();
+    assert_eq!(scene.rules(), ["missing-link"]);
+    std::os::unix::fs::symlink("elsewhere", &first.path).unwrap();
+    assert_eq!(scene.rules(), ["changed-link"]);
+    assert!(scene.install("1").is_err(), "a link of somebody else is not replaced");
+    fs::remove_file(&first.path).unwrap();
+    assert!(scene.install("1").unwrap().changed);
+    let expected = Some(plugin_build::digest::Digest::of(b"another"));
+    let options = CheckOptions { plugins_dir: scene.plugins(), name: None, expected };
+    assert_eq!(check(&options).unwrap()[0].findings[0].rule, "other-image");
+}
+
+#[test]
+fn what_cannot_be_installed_leaves_nothing() {
+    let scene = Scene::new();
+    for tag in ["foreign", "clash", "evil-link", "evil-name", "evil-whiteout", "evil-plugin-name"] {
+        let error = scene.install(tag).unwrap_err();
+        let left = if scene.plugins().exists() { sorted_listing(&scene.plugins()).unwrap() } else { Vec::new() };
+        assert!(left.is_empty(), "{tag}: {error}: {left:?}");
+    }
+    let error = scene.install("foreign").unwrap_err();
+    assert_eq!((error.class(), error.hint().unwrap().contains("--name")), (Class::Usage, true));
+    let named = InstallOptions { name: Some("mine".to_owned()), ..scene.options("foreign") };
+    assert_eq!(fs::read(scene.run(&named).unwrap().path.join("a")).unwrap(), b"a");
+    for name in ["", ".", "..", ".hidden", "a/b", "a\nb", "-x"] {
+        let named = InstallOptions { name: Some(name.to_owned()), ..scene.options("foreign") };
+        assert_eq!(scene.run(&named).unwrap_err().class(), Class::Usage, "{name:?}");
+    }
+    fs::create_dir_all(scene.plugins().join("greeter")).unwrap();
+    assert!(scene.install("1").is_err(), "a directory of somebody else is not replaced");
+    assert!(rollback(&scene.plugins(), "greeter", &Silent).is_err());
+    let error = rollback(&scene.plugins(), "mine", &Silent).unwrap_err();
+    assert!(error.to_string().contains("nothing was installed before"), "{error}");
+}
+
+#[test]
+fn a_record_that_leads_elsewhere_is_refused() {
+    let scene = Scene::new();
+    scene.install("1").unwrap();
+    scene.install("2").unwrap();
+    let path = scene.plugins().join(".store/greeter/installed.json");
+    let good: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    for (pointer, value) in [("/current/id", "../../x"), ("/previous/id", "."), ("/current/id", "sha/../.."), ("/schema", "2")] {
+        let mut bad = good.clone();
+        *bad.pointer_mut(pointer).unwrap() = json!(value);
+        fs::write(&path, bad.to_string()).unwrap();
+        let options = CheckOptions { plugins_dir: scene.plugins(), name: None, expected: None };
+        assert!(check(&options).is_err() && scene.install("1").is_err(), "{pointer} {value}");
+    }
+}

@@ -1,0 +1,82 @@
+//! Layouts written by hand: what our readers are tried with must not depend on our own writers.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use plugin_build::compression::Compression;
+use plugin_build::digest::Digest;
+use serde_json::{Value, json};
+
+/// One gzip member.
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// One zstd frame.
+pub fn zstd(bytes: &[u8]) -> Vec<u8> {
+    zstd::stream::encode_all(bytes, 1).unwrap()
+}
+
+/// A layout in the making; whole after each call of [`HandLayout::tag`].
+pub struct HandLayout {
+    dir: PathBuf,
+    tags: Vec<Value>,
+}
+
+impl HandLayout {
+    pub fn new(dir: &Path) -> Self {
+        fs::create_dir_all(dir.join("blobs/sha256")).unwrap();
+        fs::write(dir.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+        Self { dir: dir.to_owned(), tags: Vec::new() }
+    }
+
+    pub fn blob(&self, bytes: &[u8], media_type: &str) -> Value {
+        let digest = Digest::of(bytes);
+        fs::write(self.dir.join("blobs/sha256").join(digest.hex()), bytes).unwrap();
+        json!({"mediaType": media_type, "digest": digest, "size": bytes.len()})
+    }
+
+    /// An image for a platform; its descriptor.
+    pub fn image(&self, platform: &str, tars: &[Vec<u8>], compression: Compression) -> Value {
+        let diff_ids: Vec<Digest> = tars.iter().map(|tar| Digest::of(tar)).collect();
+        let packed = tars.iter().map(|tar| match compression {
+            Compression::Gzip => gzip(tar),
+            Compression::Zstd => zstd(tar),
+            Compression::None => tar.clone(),
+        });
+        let layers: Vec<Value> = packed.map(|bytes| self.blob(&bytes, compression.layer_media_type())).collect();
+        self.manifest(platform, &diff_ids, &layers)
+    }
+
+    /// A manifest that may lie about its layers.
+    pub fn manifest(&self, platform: &str, diff_ids: &[Digest], layers: &[Value]) -> Value {
+        let (os, architecture) = platform.split_once('/').unwrap();
+        let config = json!({
+            "architecture": architecture, "os": os, "config": {}, "history": [],
+            "rootfs": {"type": "layers", "diff_ids": diff_ids},
+        });
+        let config = self.blob(config.to_string().as_bytes(), "application/vnd.oci.image.config.v1+json");
+        let media_type = "application/vnd.oci.image.manifest.v1+json";
+        let manifest = json!({"schemaVersion": 2, "mediaType": media_type, "config": config, "layers": layers});
+        let mut descriptor = self.blob(manifest.to_string().as_bytes(), media_type);
+        descriptor["platform"] = json!({"os": os, "architecture": architecture});
+        descriptor
+    }
+
+    /// An index over images; its descriptor.
+    pub fn index(&self, images: &[Value], annotations: &Value) -> Value {
+        let media_type = "application/vnd.oci.image.index.v1+json";
+        let index = json!({"schemaVersion": 2, "mediaType": media_type, "manifests": images, "annotations": annotations});
+        self.blob(index.to_string().as_bytes(), media_type)
+    }
+
+    pub fn tag(&mut self, tag: &str, mut descriptor: Value) {
+        descriptor["annotations"] = json!({"org.opencontainers.image.ref.name": tag});
+        self.tags.push(descriptor);
+        let index = json!({"schemaVersion": 2, "manifests": self.tags});
+        fs::write(self.dir.join("index.json"), index.to_string()).unwrap();
+    }
+}

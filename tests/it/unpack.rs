@@ -1,0 +1,99 @@
+//! `unpack`: one platform of an image, to a new directory.
+
+use std::fs;
+use std::path::Path;
+
+use plugin_build::compression::Compression;
+use plugin_build::digest::Digest;
+use plugin_build::extract::ExtractOptions;
+use plugin_build::failure::Error;
+use plugin_build::fs::sorted_listing;
+use plugin_build::ops::unpack::{UnpackOptions, Unpacked, unpack};
+use plugin_build::progress::Silent;
+use plugin_build::store::Selector;
+use plugin_build::store::layout::Layout;
+use serde_json::json;
+
+use crate::support::archive::Archive;
+use crate::support::layouts::{HandLayout, gzip};
+
+fn run(dir: &Path, platform: &str) -> Result<Unpacked, Error> {
+    let layout = Layout::open(&dir.join("layout")).unwrap();
+    let options = UnpackOptions {
+        selector: Selector::Only,
+        platform: platform.parse().unwrap(),
+        target: dir.join("out"),
+        extract: ExtractOptions::default(),
+    };
+    unpack(&layout, &options, &Silent)
+}
+
+fn tar(text: &str) -> Vec<u8> {
+    Archive::new().file("which", text.as_bytes()).end()
+}
+
+#[test]
+fn the_wanted_platform_is_unpacked_and_an_absent_one_names_those_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut layout = HandLayout::new(&dir.path().join("layout"));
+    let amd = layout.image("linux/amd64", &[tar("amd")], Compression::Gzip);
+    let arm = layout.image("linux/arm64", &[tar("arm")], Compression::Zstd);
+    let index = layout.index(&[amd, arm], &json!({}));
+    layout.tag("1", index);
+    let error = run(dir.path(), "darwin/arm64").unwrap_err();
+    assert!(error.hint().unwrap().contains("linux/amd64, linux/arm64"), "{error}");
+    assert!(!dir.path().join("out").exists());
+    let unpacked = run(dir.path(), "linux/arm64").unwrap();
+    assert_eq!(fs::read(dir.path().join("out/which")).unwrap(), b"arm");
+    assert_eq!((unpacked.report.counts.files, unpacked.report.layers.len()), (1, 1));
+    assert!(run(dir.path(), "linux/arm64").is_err(), "the directory is there now");
+}
+
+#[test]
+fn every_corrupt_blob_is_found_and_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut layout = HandLayout::new(&dir.path().join("layout"));
+    let image = layout.image("linux/amd64", &[tar("one"), tar("two")], Compression::Gzip);
+    let index = layout.index(&[image], &json!({}));
+    layout.tag("1", index);
+    let blobs = dir.path().join("layout/blobs/sha256");
+    for name in sorted_listing(&blobs).unwrap() {
+        let path = blobs.join(&name);
+        let good = fs::read(&path).unwrap();
+        let last_changed = [&good[..good.len() - 1], &[good[good.len() - 1] ^ 1]].concat();
+        let bads = [good[1..].to_vec(), last_changed, [&good[..], b"x"].concat(), Vec::new()];
+        for bad in bads {
+            fs::write(&path, bad).unwrap();
+            let error = run(dir.path(), "linux/amd64").unwrap_err();
+            let text = error.to_string();
+            assert!(text.contains("sha256:"), "{text}");
+            assert_eq!(sorted_listing(dir.path()).unwrap(), ["layout"], "{text}");
+        }
+        fs::write(&path, good).unwrap();
+    }
+    run(dir.path(), "linux/amd64").unwrap();
+}
+
+#[test]
+fn a_configuration_that_lies_about_its_layers_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let cases = [
+        (vec![Digest::of(b"another tar")], 1, "diff id"),
+        (vec![], 1, "names 0 diff ids"),
+        (vec![Digest::of(&tar("x")), Digest::of(&tar("x"))], 1, "names 2 diff ids"),
+    ];
+    for (diff_ids, layers, expected) in cases {
+        let mut layout = HandLayout::new(&dir.path().join("layout"));
+        let blob = layout.blob(&gzip(&tar("x")), Compression::Gzip.layer_media_type());
+        let manifest = layout.manifest("linux/amd64", &diff_ids, &vec![blob; layers]);
+        layout.tag("1", manifest);
+        let error = run(dir.path(), "linux/amd64").unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+    let mut layout = HandLayout::new(&dir.path().join("layout"));
+    let blob = layout.blob(&gzip(&tar("x")), "application/vnd.oci.image.layer.v1.tar+br");
+    let manifest = layout.manifest("linux/amd64", &[Digest::of(&tar("x"))], &[blob]);
+    layout.tag("1", manifest);
+    assert!(run(dir.path(), "linux/amd64").unwrap_err().to_string().contains("tar+br"));
+    assert_eq!(sorted_listing(dir.path()).unwrap(), ["layout"]);
+}
