@@ -1,0 +1,114 @@
+//! Looking into artifacts.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use plugin_build::compile::compile;
+use plugin_build::executable::bundle::{LibraryPaths, bundle};
+use plugin_build::executable::leak::{Origin, Pattern, scan};
+use plugin_build::executable::{Format, inspect, start};
+use plugin_build::failure::Explain;
+use plugin_build::platform::Platform;
+use plugin_build::plugin::BuildFlags;
+use plugin_build::progress::Silent;
+
+use crate::support::project::Project;
+
+/// A program that links dynamically, because its author said so.
+fn dynamic() -> (Project, PathBuf) {
+    let project = Project::with_table("");
+    project.write("src/main.rs", "fn main() { println!(\"alive\"); }\n");
+    project.write(".cargo/config.toml", "[build]\nrustflags = ['-Ctarget-feature=-crt-static']\n");
+    let path = build(&project);
+    (project, path)
+}
+
+fn build(project: &Project) -> PathBuf {
+    let plan = project.plan(&BuildFlags { quiet: true, ..BuildFlags::default() });
+    compile(&plan, &project.env(), &Silent).unwrap().remove(0).path
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_static_program_starts_anywhere_of_its_machine() {
+    let project = Project::fixture("greeter");
+    let path = build(&project);
+    let host = Platform::host();
+    let executable = start::check(&path, &host, true).unwrap();
+    assert!(executable.is_static() && executable.format == Format::Elf);
+    let error = start::check(&path, &Platform::new("linux", "s390x"), true).unwrap_err();
+    assert!(error.to_string().contains("platform linux/s390x wants ELF for s390x"), "{error}");
+    let error = start::check(&path, &Platform::new("darwin", &host.architecture), true).unwrap_err();
+    assert!(error.to_string().contains("wants Mach-O"), "{error}");
+}
+
+#[test]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn a_dynamic_program_is_refused_with_what_it_needs_and_three_ways_out() {
+    let (_project, path) = dynamic();
+    let error = start::check(&path, &Platform::host(), true).unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("the loader /lib") && text.contains("libc.so.6"), "{text}");
+    let hint = error.hint().unwrap();
+    assert!(["musl", "`base`", "bundle-libs"].iter().all(|way| hint.contains(way)), "{hint}");
+    let executable = start::check(&path, &Platform::host(), false).unwrap();
+    assert!(executable.glibc.unwrap().starts_with("2."));
+}
+
+#[test]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn a_dynamic_program_starts_with_what_is_bundled_and_nothing_else() {
+    let (_project, path) = dynamic();
+    let files = bundle(&path, &LibraryPaths::of_system()).unwrap();
+    assert!(files.iter().any(|file| file.path.ends_with("/libc.so.6")));
+    assert!(files.windows(2).all(|pair| pair[0].path < pair[1].path));
+    let root = tempfile::tempdir().unwrap();
+    for (file, source) in files.iter().map(|file| (&file.path, &file.source)).chain([(&"program".to_owned(), &path)]) {
+        let target = root.path().join(file);
+        std::fs::create_dir_all(target.parent().unwrap()).unwrap();
+        std::fs::copy(source, target).unwrap();
+    }
+    // An ordinary user may change root in a user namespace; where the kernel forbids it, the lists above must do.
+    let output = Command::new("unshare").args(["--map-root-user", "--root"]).arg(root.path()).arg("/program").output();
+    match output {
+        Ok(output) if output.status.success() => assert_eq!(output.stdout, b"alive\n"),
+        other => eprintln!("skipped: cannot change root here: {other:?}"),
+    }
+}
+
+#[test]
+fn a_manifest_directory_kept_as_text_is_found_with_its_cure() {
+    let project = Project::with_table("");
+    project.write("src/main.rs", "fn main() { println!(\"{}\", env!(\"CARGO_MANIFEST_DIR\")); }\n");
+    let path = build(&project);
+    let pattern = Pattern::of(Origin::Workspace, &project.root).unwrap();
+    let leaks = scan(&path, &[pattern], &[]).unwrap();
+    assert_eq!((leaks.len(), leaks[0].origin), (1, Origin::Workspace));
+    assert!(leaks[0].cause().contains("CARGO_MANIFEST_DIR"));
+}
+
+#[test]
+fn a_clean_program_has_no_leaks() {
+    let project = Project::fixture("buildscript");
+    let path = build(&project);
+    let env = project.env();
+    let home = env.path("HOME").unwrap_or_default();
+    let patterns: Vec<Pattern> = [
+        Pattern::of(Origin::Workspace, &project.root),
+        Pattern::of(Origin::Target, &project.root.join("target")),
+        Pattern::of(Origin::Home, &home),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    assert_eq!(scan(&path, &patterns, &[]).unwrap(), []);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_library_tells_what_it_exports() {
+    let project = Project::fixture("cdylib");
+    let executable = inspect(&build(&project)).unwrap();
+    assert!(executable.exports.contains(&"checksum_fnv1a".to_owned()), "{:?}", executable.exports);
+    assert!(executable.needed.contains(&"libc.so.6".to_owned()));
+}
