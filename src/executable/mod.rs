@@ -179,7 +179,7 @@ where
         }
     }
     let dynamic = file.elf_dynamic_table()?;
-    for entry in dynamic.iter() {
+    for entry in &dynamic {
         let list = match entry.tag {
             elf::DT_RPATH => &mut executable.search.rpath,
             elf::DT_RUNPATH => &mut executable.search.runpath,

@@ -19,7 +19,7 @@ pub fn check(path: &Path, platform: &Platform, must_be_static: bool) -> Result<E
             path: path.to_owned(),
             found: format!("{} for {}", executable.format.as_str(), executable.architecture),
             wanted: format!("{} for {}", wanted.as_str(), platform.architecture),
-            platform: platform.clone(),
+            platform: Box::new(platform.clone()),
         }
         .into());
     }
@@ -47,7 +47,7 @@ pub enum StartError {
         /// What it should be.
         wanted: String,
         /// The platform.
-        platform: Platform,
+        platform: Box<Platform>,
     },
     /// It needs a loader that is not in the image.
     #[error("{} cannot start in an image without a base: {}", path.display(), needs(interpreter.as_deref(), needed))]

@@ -25,7 +25,7 @@ use crate::compression::Compression;
 use crate::environment::Environment;
 use crate::epoch::{Epoch, EpochError};
 use crate::failure::{Class, Explain};
-use crate::kind::{Kind, KindError, Place, Product, Subject};
+use crate::kind::{Kind, KindError, Place, Product, Subject, cosmo_router};
 use crate::platform::{Platform, PlatformError};
 use crate::plugin::files::PackedFile;
 use crate::plugin::{BuildFlags, Builder, ContractFiles, Plugin, Workspace};
@@ -240,6 +240,7 @@ struct Planner<'a> {
 impl Planner<'_> {
     fn image(&self, plugin: &Plugin) -> Result<ImagePlan, PlanError> {
         self.check_base(plugin)?;
+        preflight(plugin)?;
         let mut targets = Vec::new();
         for target in &plugin.targets {
             targets.push(self.target(plugin, target)?);
@@ -290,7 +291,7 @@ impl Planner<'_> {
         }
         let users = self.targets.get(target).map(|flags| flags.users.flags.as_slice()).unwrap_or_default();
         let record = request::request(self.workspace, plugin, self.flags, target, users);
-        let must_be_static = plugin.kind.is_process() && plugin.base.is_none() && !plugin.bundle_libs && platform.os == "linux";
+        let must_be_static = rustflags::wants_static(plugin) && platform.os == "linux";
         Ok(TargetPlan { target: target.to_owned(), platform, place, must_be_static, request: record.0, rebuildable: record.1 })
     }
 
@@ -329,6 +330,23 @@ impl Planner<'_> {
             _ => Ok(()),
         }
     }
+}
+
+/// What a kind asks before anything is compiled.
+fn preflight(plugin: &Plugin) -> Result<(), PlanError> {
+    if let Some(contract) = &plugin.contract {
+        let link = plugin.files.iter().find(|file| file.link.is_some());
+        let subject = cosmo_router::Preflight {
+            schema: &contract.schema,
+            proto: &contract.proto,
+            mapping: &contract.mapping,
+            entrypoint: plugin.entrypoint.as_deref(),
+            brings_system: plugin.base.is_some() || plugin.bundle_libs,
+            link: link.map(|file| file.path.as_str()),
+        };
+        cosmo_router::preflight(&subject).map_err(KindError::from)?;
+    }
+    Ok(())
 }
 
 #[expect(clippy::ref_option, reason = "serde's signature")]

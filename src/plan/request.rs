@@ -79,7 +79,7 @@ fn without_paths(flag: &str, root: &str, complete: &mut bool) -> String {
             rest.match_indices([',', ':', '"', '\'', ' ', ';']).map(|(end, _)| end).find(|&end| end > 1).unwrap_or(rest.len());
         let path = &rest[..end];
         match path.strip_prefix(root).filter(|below| below.is_empty() || below.starts_with('/')) {
-            Some(below) => text.push_str(&format!("/ws{below}")),
+            Some(below) => text.extend(["/ws", below]),
             None => text.push_str("<path>"),
         }
         *complete = false;

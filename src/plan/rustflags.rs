@@ -44,14 +44,18 @@ impl TargetFlags {
         if self.users.flags.iter().any(|flag| flag.contains("crt-static")) {
             return None;
         }
-        let scratch = plugin.base.is_none() && !plugin.bundle_libs;
         match &plugin.product {
-            Product::Bin(_) if is_linux_gnu(target) && plugin.kind.is_process() && scratch => Some('+'),
+            Product::Bin(_) if is_linux_gnu(target) && wants_static(plugin) => Some('+'),
             // musl links statically by default, and a static cdylib does not exist: cargo would drop it.
             Product::Lib(_) if target.contains("-linux-musl") => Some('-'),
             _ => None,
         }
     }
+}
+
+/// Whether a plugin's program finds no loader where it is started.
+pub fn wants_static(plugin: &Plugin) -> bool {
+    plugin.kind.is_process() && plugin.base.is_none() && !plugin.bundle_libs
 }
 
 /// Whether a target's libc is glibc.

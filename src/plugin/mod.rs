@@ -112,8 +112,8 @@ pub struct ContractFiles {
     pub proto: PathBuf,
     /// How the one maps to the other.
     pub mapping: PathBuf,
-    /// Field numbers already given out.
-    pub lock: PathBuf,
+    /// Field numbers already given out; absent where there is no such file and none is configured.
+    pub lock: Option<PathBuf>,
 }
 
 /// A package whose sources lie where cargo's directories do not say it.
@@ -398,11 +398,13 @@ fn traits(package: &Package, config: &Config, flags: &BuildFlags, directory: &Pa
 fn contract(contract: Option<&config::Contract>, directory: &Path) -> ContractFiles {
     let contract = contract.cloned().unwrap_or_default();
     let file = |configured: Option<String>, default: &str| directory.join(configured.as_deref().unwrap_or(default));
+    let lock_is_configured = contract.lock.is_some();
+    let lock = file(contract.lock, "generated/service.proto.lock.json");
     ContractFiles {
         schema: file(contract.schema, "src/schema.graphql"),
         proto: file(contract.proto, "generated/service.proto"),
         mapping: file(contract.mapping, "generated/mapping.json"),
-        lock: file(contract.lock, "generated/service.proto.lock.json"),
+        lock: (lock_is_configured || lock.is_file()).then_some(lock),
     }
 }
 
