@@ -7,6 +7,8 @@
 //! - A failed command has told why, so the error adds only that it failed.
 //! - An interrupt is handed on to cargo, which stops its compilers. (Ctrl-C in a terminal reaches cargo by itself.)
 
+pub mod check;
+
 use std::io::{self, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, ExitStatus, Stdio};

@@ -28,6 +28,11 @@ pub enum Form {
 }
 
 impl Wasm {
+    /// Whether this is a core module.
+    pub const fn is_module(&self) -> bool {
+        matches!(self.form, Form::Module)
+    }
+
     /// The `os` of a CNCF artifact: `wasip2` for components, which exist since then, else `wasip1`.
     pub const fn os(&self) -> &'static str {
         match self.form {

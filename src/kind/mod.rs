@@ -181,6 +181,9 @@ pub enum KindError {
     /// A rule of the Cosmo Router is broken.
     #[error(transparent)]
     Cosmo(#[from] cosmo_router::CosmoError),
+    /// A rule of the proxies is broken.
+    #[error(transparent)]
+    ProxyWasm(#[from] proxy_wasm::ProxyWasmError),
 }
 
 impl Explain for KindError {
@@ -189,6 +192,7 @@ impl Explain for KindError {
             Self::Target { .. } => Class::Usage,
             Self::Infer(error) => error.class(),
             Self::Cosmo(error) => error.class(),
+            Self::ProxyWasm(error) => error.class(),
         }
     }
 
@@ -200,6 +204,7 @@ impl Explain for KindError {
             Self::Target { .. } => Some("wasm targets want the kind `wasm` or `proxy-wasm`".to_owned()),
             Self::Infer(error) => error.hint(),
             Self::Cosmo(error) => error.hint(),
+            Self::ProxyWasm(error) => error.hint(),
         }
     }
 }

@@ -7,6 +7,7 @@
 //! - [`invocation`]: the cargo commands.
 //! - [`request`]: the record from which the same artifact can be built again.
 //! - [`annotations`]: what the image says about itself.
+//! - `hazards`: warnings about what would make bytes differ all the same.
 //!
 //! # What makes a build the same everywhere
 //!
@@ -35,6 +36,7 @@ use crate::toolchain::linker::Linker;
 use crate::toolchain::{ToolchainError, find_program};
 
 pub mod annotations;
+mod hazards;
 pub mod invocation;
 pub mod remap;
 pub mod request;
@@ -147,7 +149,7 @@ pub fn plan(workspace: &Workspace, flags: &BuildFlags, env: &Environment, progre
     };
     let remaps = remap::remaps(workspace, env);
     let targets = target_flags(workspace, flags, &remaps, env, progress)?;
-    warn_of_outside_paths(workspace, progress);
+    hazards::warn(workspace, env, progress);
     let mut images = Vec::new();
     for plugin in &workspace.plugins {
         images.push(Planner { workspace, flags, env, targets: &targets, several: workspace.plugins.len() > 1 }.image(plugin)?);
@@ -199,20 +201,6 @@ fn target_flags(
         targets.insert(target.clone(), TargetFlags { users, remaps: remap_flags, linker });
     }
     Ok(targets)
-}
-
-/// A path dependency outside the workspace enters cargo's hashes with its absolute path.
-fn warn_of_outside_paths(workspace: &Workspace, progress: &dyn Progress) {
-    for package in workspace.foreign.iter().filter(|package| package.is_path) {
-        progress.warn(
-            format!(
-                "{} lies outside the workspace at {}: the bytes depend on that path",
-                package.name,
-                package.directory.display()
-            ),
-            Some("move it into the workspace, or depend on it from git or a registry".to_owned()),
-        );
-    }
 }
 
 /// Tells once that static gnu programs embed the host's libc.

@@ -137,6 +137,11 @@ impl CargoConfig {
         self.env.path("RUSTC").or_else(|| self.text(&["build", "rustc"]).map(PathBuf::from))
     }
 
+    /// `build.rustc-workspace-wrapper`.
+    pub fn workspace_wrapper(&self) -> Option<PathBuf> {
+        self.text(&["build", "rustc-workspace-wrapper"]).filter(|text| !text.is_empty()).map(PathBuf::from)
+    }
+
     /// Whether the standard library is built from source, so that none needs to be installed.
     pub fn builds_std(&self, cargo_args: &[String]) -> bool {
         cargo_args.iter().any(|argument| argument.contains("build-std"))

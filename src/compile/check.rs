@@ -1,0 +1,119 @@
+//! Looks at what was compiled before anything is packed: can it start where it goes, does it hold paths of this machine,
+//! what else does it need.
+
+use crate::environment::Environment;
+use crate::executable::bundle::{BundledFile, LibraryPaths, bundle};
+use crate::executable::leak::{self, Leak, Origin, Pattern};
+use crate::executable::{Executable, ExecutableError, start};
+use crate::failure::{Class, Explain};
+use crate::kind::{Kind, KindError, proxy_wasm};
+use crate::plan::{ImagePlan, Plan};
+use crate::progress::{Event, Progress};
+use crate::toolchain::home;
+
+use super::Artifact;
+
+/// What is known of an artifact.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// What it is.
+    pub executable: Executable,
+    /// Paths of this machine in it.
+    pub leaks: Vec<Leak>,
+    /// Loader and libraries to pack with it, for `bundle-libs`.
+    pub bundled: Vec<BundledFile>,
+}
+
+/// Checks artifacts, in their order. A leak is told as a warning, and under `strict` (a hermetic build) is an error.
+pub fn check(
+    plan: &Plan,
+    artifacts: &[Artifact],
+    strict: bool,
+    env: &Environment,
+    progress: &dyn Progress,
+) -> Result<Vec<Checked>, CheckError> {
+    let patterns = patterns(plan, env);
+    let hidden: Vec<String> = plan.remaps.iter().map(|remap| remap.to.clone()).collect();
+    let mut checked = Vec::new();
+    for artifact in artifacts {
+        let Some(image) = plan.images.iter().find(|image| image.package == artifact.package) else { continue };
+        let (executable, bundled) = needs(image, artifact)?;
+        if let Some(glibc) = &executable.glibc {
+            let text = format!("{} needs glibc {glibc} or later where it runs", artifact.path.display());
+            progress.event(Event::Note { text });
+        }
+        let leaks = leak::scan(&artifact.path, &patterns, &hidden)
+            .map_err(|source| ExecutableError::Read { path: artifact.path.clone(), source })?;
+        for leak in &leaks {
+            if strict && leak.is_grave() {
+                return Err(CheckError::Leak { artifact: artifact.path.clone(), leak: leak.clone() });
+            }
+            progress.warn(describe(&artifact.path, leak), Some(format!("it is probably {}", leak.cause())));
+        }
+        checked.push(Checked { executable, leaks, bundled });
+    }
+    Ok(checked)
+}
+
+fn needs(image: &ImagePlan, artifact: &Artifact) -> Result<(Executable, Vec<BundledFile>), CheckError> {
+    let target = image.targets.iter().find(|target| target.target == artifact.target);
+    let executable = start::check(&artifact.path, &artifact.platform, target.is_some_and(|target| target.must_be_static))?;
+    if image.kind == Kind::ProxyWasm {
+        proxy_wasm::check(&executable.exports, executable.wasm.as_ref().is_some_and(crate::executable::wasm::Wasm::is_module))
+            .map_err(KindError::from)?;
+    }
+    let dynamic = executable.interpreter.is_some() || !executable.needed.is_empty();
+    let bundled = if image.bundle_libs && dynamic { bundle(&artifact.path, &LibraryPaths::of_system())? } else { Vec::new() };
+    Ok((executable, bundled))
+}
+
+/// The paths that must not be in an artifact: whatever was to be hidden, and the home directory.
+fn patterns(plan: &Plan, env: &Environment) -> Vec<Pattern> {
+    let origin = |name: &str| match name {
+        "/ws" => Some(Origin::Workspace),
+        "/cargo" => Some(Origin::CargoHome),
+        "/ws/target" => Some(Origin::Target),
+        _ => None,
+    };
+    let hidden = plan.remaps.iter().filter_map(|remap| Pattern::of(origin(&remap.to)?, &remap.from));
+    let home = home(env).and_then(|home| Pattern::of(Origin::Home, &home));
+    hidden.chain(home).collect()
+}
+
+fn describe(artifact: &std::path::Path, leak: &Leak) -> String {
+    let more = if leak.count > 1 { format!(", and {} more", leak.count - 1) } else { String::new() };
+    format!("{} holds a path of this machine: {} at offset {}{more}", artifact.display(), leak.path, leak.offset)
+}
+
+/// Why an artifact is not packed.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// It cannot be understood, or cannot start where it goes.
+    #[error(transparent)]
+    Executable(#[from] ExecutableError),
+    /// Its host would refuse it.
+    #[error(transparent)]
+    Kind(#[from] KindError),
+    /// It holds a path of this machine, and the build is hermetic.
+    #[error("{}", describe(artifact, leak))]
+    Leak {
+        /// The artifact.
+        artifact: std::path::PathBuf,
+        /// The path.
+        leak: Leak,
+    },
+}
+
+impl Explain for CheckError {
+    fn class(&self) -> Class {
+        Class::Failed
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Executable(error) => error.hint(),
+            Self::Kind(error) => error.hint(),
+            Self::Leak { leak, .. } => Some(format!("it is probably {}", leak.cause())),
+        }
+    }
+}
