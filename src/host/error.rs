@@ -148,6 +148,14 @@ pub enum HostError {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// Somebody listens, but it is no gRPC server.
+    #[error("what listens at {address} does not speak HTTP/2: {reason}")]
+    NotHttp {
+        /// The address.
+        address: String,
+        /// What came instead.
+        reason: String,
+    },
     /// No answer in time.
     #[error("the plugin did not answer within {} {stage}", humantime::format_duration(*limit))]
     Timeout {
@@ -220,7 +228,9 @@ impl Explain for HostError {
             Self::NoHealth { missing: true, .. } => {
                 "serve grpc.health.v1.Health (crate tonic-health), with `plugin` as the name of a service that is SERVING"
             }
-            Self::NoHealth { missing: false, .. } => "the plugin must speak plaintext HTTP/2 where its handshake says",
+            Self::NotHttp { .. } | Self::NoHealth { missing: false, .. } => {
+                "the plugin must speak plaintext HTTP/2 where its handshake says"
+            }
             Self::NotServing { .. } => "set the health of the service named `plugin` to SERVING before the handshake",
             Self::Runtime(_) | Self::Spawn { .. } | Self::Died { .. } | Self::CallFailed { .. } => return None,
         };

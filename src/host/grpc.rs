@@ -18,17 +18,30 @@ use super::handshake::Address;
 /// The router takes and sends messages of any size that gRPC can hold.
 const MESSAGE_LIMIT: usize = i32::MAX as usize;
 
+/// Why there is no connection.
+pub(super) enum ConnectError {
+    /// Nobody listens.
+    Dial(io::Error),
+    /// Somebody does, but speaks something else.
+    Http(String),
+}
+
 /// Connects now.
-pub(super) async fn connect(address: &Address) -> io::Result<Channel> {
-    // The authority is a formality where there is no name.
-    let endpoint = Endpoint::from_static("http://plugin");
+pub(super) async fn connect(address: &Address) -> Result<Channel, ConnectError> {
+    let mut first = Some(dial(address).await.map_err(ConnectError::Dial)?);
     let target = address.clone();
     let connector = tower::service_fn(move |_: Uri| {
-        let target = target.clone();
-        async move { dial(&target).await }
+        let (ready, target) = (first.take(), target.clone());
+        async move {
+            match ready {
+                Some(stream) => Ok(stream),
+                None => dial(&target).await,
+            }
+        }
     });
-    let connected = endpoint.connect_with_connector(connector).await;
-    connected.map_err(|error| io_cause(&error).unwrap_or_else(|| io::Error::other(error)))
+    // The authority is a formality where there is no name.
+    let endpoint = Endpoint::from_static("http://plugin");
+    endpoint.connect_with_connector(connector).await.map_err(|error| ConnectError::Http(last_cause(&error)))
 }
 
 type Stream = TokioIo<Box<dyn Both>>;
@@ -49,15 +62,12 @@ async fn dial(address: &Address) -> io::Result<Stream> {
     Ok(TokioIo::new(stream))
 }
 
-fn io_cause(error: &(dyn std::error::Error + 'static)) -> Option<io::Error> {
-    let mut next = Some(error);
-    while let Some(cause) = next {
-        if let Some(found) = cause.downcast_ref::<io::Error>() {
-            return Some(found.raw_os_error().map_or_else(|| found.kind().into(), io::Error::from_raw_os_error));
-        }
-        next = cause.source();
+fn last_cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut last = error;
+    while let Some(cause) = last.source() {
+        last = cause;
     }
-    None
+    last.to_string()
 }
 
 /// Calls a unary method with the bytes of a request.

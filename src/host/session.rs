@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use super::grpc::{self, code_name};
+use super::grpc::{self, ConnectError, code_name};
 use super::process::{GRACE, TICK};
 use super::start::{read_handshake, spawn};
 use super::watch::Watch;
@@ -49,9 +49,13 @@ impl<'a> Session<'a> {
         let connection = watch.over(Stage::Connection, timeout, grpc::connect(&handshake.address));
         let channel = match runtime.block_on(connection)? {
             Ok(channel) => channel,
-            Err(source) => {
-                let dead = HostError::DeadSocket { address: handshake.address.to_string(), source };
-                return Err(watch.settled(Stage::Connection).unwrap_or(dead));
+            Err(error) => {
+                let address = handshake.address.to_string();
+                let failed = match error {
+                    ConnectError::Dial(source) => HostError::DeadSocket { address, source },
+                    ConnectError::Http(reason) => HostError::NotHttp { address, reason },
+                };
+                return Err(watch.settled(Stage::Connection).unwrap_or(failed));
             }
         };
         Ok(Self { watch, handshake, channel, runtime, timeout, _cleanup: cleanup, _sockets: sockets })

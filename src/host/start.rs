@@ -29,12 +29,24 @@ pub(super) fn spawn(launch: &Launch, sockets: &Path, progress: &dyn Progress) ->
         .env("PLUGIN_UNIX_SOCKET_DIR", sockets)
         .env("startup_config", &launch.startup_config);
     progress.event(Event::Spawned { command: path.display().to_string() });
-    Process::start(&mut command).map_err(|source| match source.kind() {
+    start(&mut command).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => HostError::NoInterpreter { path },
         io::ErrorKind::PermissionDenied => HostError::NotExecutable { path },
         _ if is_exec_format(&source) => HostError::ExecFormat { path },
         _ => HostError::Spawn { path, source },
     })
+}
+
+/// A file that was just written counts as busy while a child that some other thread has just forked still holds a copy
+/// of the writing handle: that passes.
+fn start(command: &mut Command) -> io::Result<Process> {
+    for _ in 0..100 {
+        match Process::start(command) {
+            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => std::thread::sleep(TICK),
+            started => return started,
+        }
+    }
+    Process::start(command)
 }
 
 fn is_exec_format(error: &io::Error) -> bool {

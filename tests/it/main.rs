@@ -9,6 +9,7 @@ mod dependencies;
 mod executable;
 mod extract;
 mod install;
+mod host;
 mod layer;
 mod layout;
 mod new;

@@ -4,6 +4,7 @@
 pub mod archive;
 pub mod docker_registry;
 pub mod layouts;
+pub mod plugins;
 pub mod program;
 pub mod project;
 pub mod recorder;

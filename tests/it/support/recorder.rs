@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use plugin_build::progress::{Event, Progress};
+use plugin_build::progress::{Event, LogLevel, Progress};
 
 /// Keeps every event.
 #[derive(Default)]
@@ -33,5 +33,15 @@ impl Recorder {
             _ => None,
         };
         events.iter().filter_map(command).collect()
+    }
+
+    /// What plugins logged.
+    pub fn logs(&self) -> Vec<(LogLevel, String)> {
+        let events = self.0.lock().unwrap();
+        let log = |event: &Event| match event {
+            Event::PluginLog { level, text } => Some((*level, text.clone())),
+            _ => None,
+        };
+        events.iter().filter_map(log).collect()
     }
 }
