@@ -1,3 +1,61 @@
 //! Registries: a real one, and an in-process one for what real ones do not do.
 
+mod evil;
+mod honest;
 mod real;
+
+use std::time::Duration;
+
+use plugin_build::environment::Environment;
+use plugin_build::failure::Error;
+use plugin_build::progress::{Progress, Silent};
+use plugin_build::reference::RegistryReference;
+use plugin_build::store::copy::{self, Options, Report};
+use plugin_build::store::layout::{Layout, LayoutWriter, Obsolete};
+use plugin_build::store::registry::{Client, Credential, Repository, Settings, Timeouts};
+use plugin_build::store::{Selector, Source};
+
+use crate::support::sample::Sample;
+
+/// Flags with short pauses, so that tests of second tries take no time.
+fn settings() -> Settings {
+    let timeouts = Timeouts {
+        pause: Duration::from_millis(1),
+        stall: Duration::from_millis(400),
+        answer: Duration::from_secs(20),
+        ..Timeouts::default()
+    };
+    Settings { timeouts, ..Settings::default() }
+}
+
+fn client_with(progress: &dyn Progress) -> Client<'_> {
+    Client::new(settings(), &Environment::default(), progress)
+}
+
+fn client() -> Client<'static> {
+    client_with(&Silent)
+}
+
+fn password(user: &str, password: &str) -> Credential {
+    Credential::Basic { user: user.to_owned(), password: password.to_owned() }
+}
+
+fn tagged(tag: &str) -> Options {
+    Options { tags: vec![tag.to_owned()], ..Options::default() }
+}
+
+fn push(client: &Client<'_>, sample: &Sample, to: &RegistryReference) -> Result<Report, Error> {
+    let sink = Repository::new(client, to).writing();
+    Ok(copy::copy(sample, &sink, sample.root(), &tagged("1.0"), &Silent)?)
+}
+
+/// Pulls the tag `1.0` into a fresh layout.
+fn pull(client: &Client<'_>, from: &RegistryReference) -> Result<(tempfile::TempDir, Layout), Error> {
+    let source = Repository::new(client, from);
+    let root = source.resolve(&Selector::Tag("1.0".to_owned()))?;
+    let dir = tempfile::tempdir().unwrap();
+    let writer = LayoutWriter::new(dir.path(), Obsolete::Keep, &Silent)?;
+    copy::copy(&source, &writer, &root, &tagged("1.0"), &Silent)?;
+    let layout = Layout::open(dir.path())?;
+    Ok((dir, layout))
+}

@@ -45,6 +45,13 @@ struct Granted {
     until: Option<Instant>,
 }
 
+/// An answer to a refusal.
+pub(super) struct Renewed {
+    pub(super) header: String,
+    /// Obtained just now.
+    pub(super) fresh: bool,
+}
+
 /// Remembers what was granted. One request at a time asks for more.
 #[derive(Default)]
 pub(super) struct Authority {
@@ -66,20 +73,20 @@ impl Authority {
         found.until.is_none_or(|until| Instant::now() < until).then(|| found.header.clone())
     }
 
-    /// Answers a 401: obtains a header other than `refused`. `None` where there is nothing (more) to try.
+    /// Answers a 401: obtains a header other than `refused`. `None` where there is nothing (more) to try. One that another
+    /// thread obtained meanwhile may be stale itself: only a fresh one has to be good.
     pub(super) fn renew(
         &self,
         client: &Client<'_>,
         refusal: &Reply,
         leave: &Leave,
         refused: Option<&str>,
-    ) -> Result<Option<String>, RegistryError> {
+    ) -> Result<Option<Renewed>, RegistryError> {
         let origin = refusal.url.origin();
         let key = (origin.clone(), leave.clone());
         let mut granted = self.lock();
         if let Some(other) = granted.get(&key).filter(|found| Some(found.header.as_str()) != refused) {
-            // Another thread was quicker.
-            return Ok(Some(other.header.clone()));
+            return Ok(Some(Renewed { header: other.header.clone(), fresh: false }));
         }
         let challenges: Vec<Challenge> =
             refusal.headers("WWW-Authenticate").iter().flat_map(|text| challenge::parse(text)).collect();
@@ -96,7 +103,7 @@ impl Authority {
         if let Some(new) = &new {
             granted.insert(key, new.clone());
         }
-        Ok(new.map(|new| new.header))
+        Ok(new.map(|new| Renewed { header: new.header, fresh: true }))
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<(Origin, Leave), Granted>> {

@@ -44,8 +44,8 @@ impl<'a> BlobReader<'a> {
         Ok(Some(Self { repository, url, size: descriptor.size, position: 0, stream: Some(stream), broken: 0, since: 0 }))
     }
 
-    /// Asks for the rest.
-    fn reopen(&mut self) -> Result<(), RegistryError> {
+    /// Asks for the rest. The inner error is one of the stream, which a further try may mend.
+    fn reopen(&mut self) -> Result<io::Result<()>, RegistryError> {
         let leave = self.repository.leave();
         let call = Call::new(Method::GET, self.url.clone()).header("Range", format!("bytes={}-", self.position));
         let reply = self.repository.client.send(&call, &leave)?;
@@ -53,18 +53,22 @@ impl<'a> BlobReader<'a> {
         match reply.status {
             206 if reply.header("Content-Range").is_some_and(|range| range.starts_with(&starts)) => {
                 self.stream = Some(Box::new(reply.stream()));
+                Ok(Ok(()))
             }
             200 => {
                 let mut stream = reply.stream();
-                let skipped = io::copy(&mut (&mut stream).take(self.position), &mut io::sink());
-                if skipped.is_ok_and(|skipped| skipped == self.position) {
-                    self.stream = Some(Box::new(stream));
-                }
+                Ok(match io::copy(&mut (&mut stream).take(self.position), &mut io::sink()) {
+                    Ok(skipped) if skipped < self.position => Err(ended()),
+                    Ok(_) => {
+                        self.stream = Some(Box::new(stream));
+                        Ok(())
+                    }
+                    Err(error) => Err(error),
+                })
             }
-            206 => return Err(RegistryError::protocol(&reply.url, "it answers with another range than was asked for")),
-            _ => return Err(self.repository.client.refused(reply, &leave)),
+            206 => Err(RegistryError::protocol(&reply.url, "it answers with another range than was asked for")),
+            _ => Err(self.repository.client.refused(reply, &leave)),
         }
-        Ok(())
     }
 
     /// Takes note of a broken stream; gives the error back where there have been too many.
@@ -74,7 +78,15 @@ impl<'a> BlobReader<'a> {
             (self.since, self.broken) = (self.position, 0);
         }
         self.broken += 1;
-        if self.repository.client.pause(self.broken, None) { Ok(()) } else { Err(error) }
+        if self.repository.client.pause(self.broken, None) { Ok(()) } else { Err(self.explain(error)) }
+    }
+
+    fn explain(&self, error: io::Error) -> io::Error {
+        let timed_out = error.get_ref().is_some_and(|inner| matches!(inner.downcast_ref(), Some(ureq::Error::Timeout(_))));
+        if timed_out || error.kind() == io::ErrorKind::TimedOut {
+            return io::Error::other(TransportError::Stalled(self.repository.client.timeouts().stall));
+        }
+        error
     }
 }
 
@@ -85,32 +97,25 @@ impl Read for BlobReader<'_> {
         }
         loop {
             let Some(stream) = &mut self.stream else {
-                match self.reopen() {
-                    Ok(()) if self.stream.is_none() => self.retry(ended())?,
-                    Ok(()) => {}
-                    // The requests inside were tried again already.
-                    Err(error) => return Err(io::Error::other(error)),
+                // The requests inside were tried again already: an outer error is final.
+                if let Err(error) = self.reopen().map_err(io::Error::other)? {
+                    self.retry(error)?;
                 }
                 continue;
             };
             match stream.read(buffer) {
-                Ok(0) if self.position < self.size => self.retry(ended())?,
+                // A whole answer that is too short. When it stays so, whoever checks the content will say it best.
+                Ok(0) if self.position < self.size => {
+                    if self.retry(ended()).is_err() {
+                        return Ok(0);
+                    }
+                }
                 Ok(count) => {
                     self.position += count as u64;
                     return Ok(count);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    let stalled =
-                        error.get_ref().is_some_and(|inner| matches!(inner.downcast_ref(), Some(ureq::Error::Timeout(_))))
-                            || error.kind() == io::ErrorKind::TimedOut;
-                    let error = if stalled {
-                        io::Error::other(TransportError::Stalled(self.repository.client.timeouts().stall))
-                    } else {
-                        error
-                    };
-                    self.retry(error)?;
-                }
+                Err(error) => self.retry(error)?,
             }
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use ureq::http::Method;
 
-use super::auth::{Authority, Leave};
+use super::auth::{Authority, Leave, Renewed};
 use super::credentials::{AuthFiles, Credential, is_hub};
 use super::error::{RegistryError, TransportError, clean, is_passing_status};
 use super::transport::{Call, Payload, Reply, Timeouts, Transport};
@@ -229,17 +229,16 @@ impl<'a> Client<'a> {
 
     /// One request; a refusal is answered once with new credentials, if there are any.
     fn authenticated(&self, call: &Call<'_>, leave: &Leave) -> Result<Reply, RegistryError> {
-        let header = self.header_for(&call.url, leave)?;
-        let reply = self.exchange(with_authorization(call.again(), header.as_deref()))?;
-        if reply.status != 401 {
-            return Ok(reply);
-        }
-        match self.answer_refusal(&reply, leave, header.as_deref())? {
-            Some(header) => {
-                reply.drain();
-                self.exchange(with_authorization(call.again(), Some(&header)))
+        let mut header = self.header_for(&call.url, leave)?;
+        let mut fresh = false;
+        loop {
+            let reply = self.exchange(with_authorization(call.again(), header.as_deref()))?;
+            if reply.status != 401 || fresh {
+                return Ok(reply);
             }
-            None => Ok(reply),
+            let Some(renewed) = self.answer_refusal(&reply, leave, header.as_deref())? else { return Ok(reply) };
+            reply.drain();
+            (header, fresh) = (Some(renewed.header), renewed.fresh);
         }
     }
 
@@ -250,7 +249,7 @@ impl<'a> Client<'a> {
     }
 
     /// New credentials after a 401, from the registry's own origin only.
-    fn answer_refusal(&self, reply: &Reply, leave: &Leave, refused: Option<&str>) -> Result<Option<String>, RegistryError> {
+    fn answer_refusal(&self, reply: &Reply, leave: &Leave, refused: Option<&str>) -> Result<Option<Renewed>, RegistryError> {
         if reply.url.origin() != self.url(&leave.host, "/v2/")?.origin() {
             return Ok(None);
         }

@@ -140,9 +140,9 @@ impl TransportError {
     /// Whether a second try may go better.
     pub(super) fn is_passing(&self) -> bool {
         match self {
-            Self::NoSuchHost | Self::NotTls | Self::Tls(_) => false,
+            Self::NoSuchHost | Self::NotTls | Self::Tls(_) | Self::Http(_) => false,
             Self::Io(error) => error.kind() != io::ErrorKind::ConnectionRefused,
-            Self::Stalled(_) | Self::Http(_) => true,
+            Self::Stalled(_) => true,
         }
     }
 }

@@ -77,7 +77,10 @@ impl<'a> Repository<'a> {
                 names.insert(tag);
             }
         }
-        Ok(names.into_iter().collect())
+        match next {
+            None => Ok(names.into_iter().collect()),
+            Some(url) => Err(RegistryError::protocol(&url, "its list of tags has no end")),
+        }
     }
 
     pub(super) fn url(&self, rest: &str) -> Result<Url, RegistryError> {
@@ -100,6 +103,9 @@ impl<'a> Repository<'a> {
     fn next_page(&self, reply: &Reply) -> Result<Option<Url>, RegistryError> {
         let Some(link) = reply.header("Link").as_deref().and_then(next_link).map(str::to_owned) else { return Ok(None) };
         let url = self.client.admit(&reply.url, &link)?;
+        if url == reply.url {
+            return Err(RegistryError::protocol(&reply.url, "its next page is itself"));
+        }
         // A page may not lead to another host: nothing honest does.
         if url.origin() == reply.url.origin() {
             Ok(Some(url))

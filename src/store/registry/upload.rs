@@ -100,7 +100,7 @@ impl Repository<'_> {
             }
             tries += 1;
             denials += u32::from(matches!(error, RegistryError::Denied { .. }));
-            if denials > 1 || !self.client.pause(tries, pause) {
+            if denials > 2 || !self.client.pause(tries, pause) {
                 return Err(error.into());
             }
             if let Resume::Ask(broken) = resume {

@@ -2,26 +2,17 @@
 
 use std::process::Command;
 
-use plugin_build::environment::Environment;
 use plugin_build::oci;
 use plugin_build::progress::{Outcome, Silent};
 use plugin_build::reference::RegistryReference;
-use plugin_build::store::copy::{self, Options};
-use plugin_build::store::layout::{Layout, LayoutWriter, Obsolete};
-use plugin_build::store::registry::{Client, Credential, Repository, Settings};
+use plugin_build::store::copy;
+use plugin_build::store::registry::Repository;
 use plugin_build::store::{Selector, Source, read_document};
 
+use super::{client, password, pull, push, tagged};
 use crate::support::docker_registry::{DockerRegistry, USER};
 use crate::support::sample::Sample;
 use crate::support::tools;
-
-fn client() -> Client<'static> {
-    Client::new(Settings::default(), &Environment::default(), &Silent)
-}
-
-fn tagged(tag: &str) -> Options {
-    Options { tags: vec![tag.to_owned()], ..Options::default() }
-}
 
 #[test]
 fn what_is_pushed_is_pulled_with_the_same_digests_and_referrers() {
@@ -34,13 +25,10 @@ fn what_is_pushed_is_pulled_with_the_same_digests_and_referrers() {
     assert!(pushed.outcomes.values().all(|outcome| *outcome == Outcome::Copied), "{pushed:?}");
     assert_eq!(pushed.tags.len(), 1);
 
-    let dir = tempfile::tempdir().unwrap();
+    let (_dir, layout) = pull(&client, &reference).unwrap();
     let source = Repository::new(&client, &reference);
     let root = source.resolve(&Selector::Tag("1.0".to_owned())).unwrap();
     assert_eq!((&root.digest, root.size), (&sample.root().digest, sample.root().size));
-    let writer = LayoutWriter::new(dir.path(), Obsolete::Keep, &Silent).unwrap();
-    copy::copy(&source, &writer, &root, &tagged("1.0"), &Silent).unwrap();
-    let layout = Layout::open(dir.path()).unwrap();
     let referrers = layout.referrers(&root.digest).unwrap();
     assert_eq!(referrers.len(), 1);
     assert_eq!(referrers[0].artifact_type.as_deref(), Some("application/spdx+json"));
@@ -55,14 +43,10 @@ fn a_second_push_sends_no_blob_and_moves_no_tag() {
     let Some(registry) = DockerRegistry::start() else { return };
     let reference = RegistryReference::parse(&format!("{}/twice", registry.host)).unwrap();
     let sample = Sample::image("twice", 50_000).with_referrer();
-    let push = || {
-        let client = client();
-        copy::copy(&sample, &Repository::new(&client, &reference).writing(), sample.root(), &tagged("1.0"), &Silent).unwrap()
-    };
-    push();
+    push(&client(), &sample, &reference).unwrap();
     let (uploads, writes) = (registry.uploads(), registry.requests(&["\"PUT "]).len());
     assert!(uploads >= sample.layers_and_configs().len());
-    let second = push();
+    let second = push(&client(), &sample, &reference).unwrap();
     assert_eq!((registry.uploads(), registry.requests(&["\"PUT "]).len()), (uploads, writes));
     assert!(second.outcomes.values().all(|outcome| *outcome == Outcome::Present), "{second:?}");
     assert!(second.tags.is_empty() && second.bytes == 0);
@@ -74,7 +58,7 @@ fn a_blob_of_another_repository_is_mounted_without_its_bytes() {
     let client = client();
     let sample = Sample::image("mounted", 50_000);
     let first = RegistryReference::parse(&format!("{}/one", registry.host)).unwrap();
-    copy::copy(&sample, &Repository::new(&client, &first).writing(), sample.root(), &tagged("1.0"), &Silent).unwrap();
+    push(&client, &sample, &first).unwrap();
     let uploads = registry.uploads();
     let second = RegistryReference::parse(&format!("{}/two/deep", registry.host)).unwrap();
     let source = Repository::new(&client, &first);
@@ -90,20 +74,16 @@ fn a_password_opens_a_protected_registry_and_its_absence_is_told_with_a_hint() {
     let Some(registry) = DockerRegistry::protected() else { return };
     let reference = RegistryReference::parse(&format!("{}/locked", registry.host)).unwrap();
     let sample = Sample::image("locked", 1000);
-    let anonymous = client();
-    let error = copy::copy(&sample, &Repository::new(&anonymous, &reference).writing(), sample.root(), &tagged("1"), &Silent);
-    let error = plugin_build::failure::Error::from(error.unwrap_err());
+    let error = push(&client(), &sample, &reference).unwrap_err();
     assert!(error.to_string().contains("was denied (401"), "{error}");
     assert!(error.hint().unwrap().contains(&format!("login {}", registry.host)), "{:?}", error.hint());
 
-    let wrong = Credential::Basic { user: USER.0.to_owned(), password: "hunter2".to_owned() };
-    let error = client().offering(&registry.host, wrong).check_login(&registry.host).unwrap_err();
+    let error = client().offering(&registry.host, password(USER.0, "hunter2")).check_login(&registry.host).unwrap_err();
     assert!(!format!("{error:?} {error}").contains("hunter2"));
 
-    let right = Credential::Basic { user: USER.0.to_owned(), password: USER.1.to_owned() };
-    let known = client().offering(&registry.host, right);
+    let known = client().offering(&registry.host, password(USER.0, USER.1));
     known.check_login(&registry.host).unwrap();
-    copy::copy(&sample, &Repository::new(&known, &reference).writing(), sample.root(), &tagged("1"), &Silent).unwrap();
+    push(&known, &sample, &reference).unwrap();
 }
 
 #[test]
@@ -112,7 +92,7 @@ fn skopeo_and_this_tool_read_each_other_in_the_same_registry() {
     let client = client();
     let ours = RegistryReference::parse(&format!("{}/ours", registry.host)).unwrap();
     let sample = Sample::image("ours", 10_000);
-    copy::copy(&sample, &Repository::new(&client, &ours).writing(), sample.root(), &tagged("1.0"), &Silent).unwrap();
+    push(&client, &sample, &ours).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let layout = format!("oci:{}:1.0", dir.path().display());
     let theirs = RegistryReference::parse(&format!("{}/theirs", registry.host)).unwrap();

@@ -5,6 +5,8 @@ pub mod archive;
 pub mod docker_registry;
 pub mod layouts;
 pub mod plugins;
+pub mod http_server;
+pub mod memory_registry;
 pub mod program;
 pub mod project;
 pub mod recorder;
