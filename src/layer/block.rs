@@ -11,7 +11,7 @@ use std::sync::mpsc::{self, Sender};
 use super::LayerError;
 
 /// Bytes in every block but the last.
-pub(super) const BLOCK: usize = 512 * 1024;
+pub(super) const BLOCK: usize = 256 * 1024;
 
 /// Bytes of the block before that a block carries along: as far as DEFLATE can look back.
 pub(super) const WINDOW: usize = 32 * 1024;
@@ -59,7 +59,7 @@ pub(super) struct Blocks {
 }
 
 impl Blocks {
-    /// Memory enough to keep `workers` busy.
+    /// Memory for a block in the hands of each worker and one waiting for it, and for those being filled and hashed.
     pub(super) fn new(workers: usize) -> Self {
         let (home, returned) = mpsc::channel();
         Self { home, returned, unmade: 2 * workers + 3 }

@@ -38,9 +38,6 @@ use crate::epoch::Epoch;
 use crate::progress::{Event, Outcome, Progress};
 use crate::tree::Tree;
 
-/// More threads than this gain nothing, since one thread hashes the tar, and cost memory.
-const MAX_WORKERS: usize = 8;
-
 /// Makes layers.
 #[derive(Clone, Copy, Debug)]
 pub struct Packer {
@@ -72,7 +69,12 @@ impl Packer {
     pub fn pack(&self, name: &str, tree: &Tree, out: &mut dyn Write, progress: &dyn Progress) -> Result<Packed, LayerError> {
         let total = tar::size(tree, self.epoch);
         progress.event(Event::BlobStarted { blob: name.to_owned(), verb: "Compressing", total: Some(total) });
-        let workers = self.workers.get().min(MAX_WORKERS);
+        let most = match self.compression {
+            Compression::Gzip => gzip::MAX_WORKERS,
+            Compression::Zstd => zstd::MAX_WORKERS,
+            Compression::None => 1,
+        };
+        let workers = self.workers.get().min(most);
         let mut output = Output::new(name, out, progress, self.compression != Compression::None);
         let (diff_id, tar_size) = thread::scope(|scope| {
             let (to_hash, tar) = block::channel();
