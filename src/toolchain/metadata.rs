@@ -88,10 +88,14 @@ impl Asked {
     }
 }
 
-/// Whether the answer without dependencies is enough: the lock file is there, and every package in it is a member or
-/// from crates.io.
+/// Whether the answer without dependencies is enough: every package of the lock file is a member or from crates.io; or
+/// there is no lock file yet, and nothing to lock.
 pub fn lock_is_plain(metadata: &Metadata) -> bool {
-    let Ok(text) = std::fs::read_to_string(metadata.workspace_root.join("Cargo.lock")) else { return false };
+    let is_member = |name: &str| metadata.packages.iter().any(|member| member.name == name);
+    let Ok(text) = std::fs::read_to_string(metadata.workspace_root.join("Cargo.lock")) else {
+        let mut dependencies = metadata.packages.iter().flat_map(|member| &member.dependencies);
+        return dependencies.all(|dependency| dependency.path.is_some() && is_member(&dependency.name));
+    };
     let Ok(lock) = text.parse::<toml::Table>() else { return false };
     let packages = lock.get("package").and_then(toml::Value::as_array).map(Vec::as_slice).unwrap_or_default();
     packages.iter().all(|package| {
@@ -99,7 +103,7 @@ pub fn lock_is_plain(metadata: &Metadata) -> bool {
         let name = package.get("name").and_then(toml::Value::as_str).unwrap_or_default();
         match source {
             Some(source) => source == CRATES_IO,
-            None => metadata.packages.iter().any(|member| member.name == name),
+            None => is_member(name),
         }
     })
 }
