@@ -1,17 +1,22 @@
 //! From artifacts and files to one image in its layout.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::num::NonZeroUsize;
+use std::path::Path;
 
 use super::base::ResolvedBase;
 use super::cache::Cache;
-use super::{Built, BuiltPlatform};
+use super::check::Checked;
+use super::{Built, BuiltPlatform, artifact};
+use crate::attachment::Contract;
 use crate::bundle::Bundle;
-use crate::compile::Artifact;
 use crate::digest::Digest;
+use crate::executable::bundle;
 use crate::failure::{Complaint, Error};
 use crate::fs::{FileError, TempFile};
 use crate::image::{BASE_DIGEST, BASE_NAME, Image, Layer, Settings, index_over};
+use crate::kind::Kind;
 use crate::layer::{self, LayerError, Packer};
 use crate::oci::Descriptor;
 use crate::plan::annotations::REQUEST_KEY;
@@ -21,14 +26,17 @@ use crate::store::layout::{LayoutWriter, Obsolete};
 use crate::store::{Sink as _, Source, copy};
 use crate::tree::{Mode, Tree, TreeBuilder};
 
+/// Annotation of a platform manifest: the oldest glibc that its program starts with.
+const GLIBC_KEY: &str = "dev.cargo-plugin-build.glibc";
+
 /// Everything that one image is made of.
 pub struct Assembly<'a> {
     /// What was decided.
     pub plan: &'a Plan,
     /// What was decided about this image.
     pub image: &'a ImagePlan,
-    /// What cargo made for it.
-    pub artifacts: &'a [&'a Artifact],
+    /// What cargo made for it, one a target.
+    pub artifacts: &'a [Checked<'a>],
     /// What it builds on.
     pub base: Option<&'a ResolvedBase>,
     /// Where events go.
@@ -42,17 +50,15 @@ impl Assembly<'_> {
         let writer = LayoutWriter::new(&self.image.output, obsolete, self.progress)?;
         let cache = writer.existing().map(Cache::of).unwrap_or_default();
         let mut press = Press { assembly: self, writer: &writer, cache, staged: BTreeMap::new() };
-        let files = self.files()?;
-        let files = if files.is_empty() { None } else { Some(press.layer("files", &files)?) };
-        let mut images = Vec::new();
-        for (position, target) in self.image.targets.iter().enumerate() {
-            let artifact = press.layer(&target.platform.to_string(), &self.artifact(target)?)?;
-            let layers = files.iter().cloned().chain([artifact]).collect();
-            images.push(Image::assemble(&self.settings(target, position), layers)?);
-        }
+        let mut documents = Vec::new();
+        let images = self.images(&mut press, &mut documents)?;
         let staged = press.staged;
-        let index = index_over(&images, self.index_annotations());
-        let mut bundle = Bundle::of_index(&index, &images);
+        let mut bundle = if self.image.kind.has_index() {
+            Bundle::of_index(&index_over(&images, self.index_annotations()), &images)
+        } else {
+            Bundle::of_manifest(&images[0])
+        };
+        documents.into_iter().for_each(|bytes| bundle.add_document(bytes));
         for (digest, file) in staged {
             bundle.add_staged(digest, file);
         }
@@ -64,9 +70,73 @@ impl Assembly<'_> {
             bundle.add_behind(layout as &dyn Source);
         }
         let root = bundle.root().clone();
+        if let Some(contract) = self.contract()? {
+            contract.attach(&root).add_to(&mut bundle);
+        }
         let options = copy::Options { tags: self.image.tags.clone(), verb: "Writing", ..copy::Options::default() };
         copy::copy(&bundle, &writer, &root, &options, self.progress)?;
         Ok(self.report(root, &images))
+    }
+
+    /// One image for each target; `documents` takes blobs that live in memory.
+    fn images(&self, press: &mut Press<'_>, documents: &mut Vec<Vec<u8>>) -> Result<Vec<Image>, Error> {
+        if self.image.kind == Kind::Wasm {
+            let (target, checked) = (&self.image.targets[0], &self.artifacts[0]);
+            let (image, module) = artifact::wasm(self.plan, target, checked, self.annotations(target))?;
+            documents.push(module);
+            return Ok(vec![image]);
+        }
+        let files = self.files()?;
+        // A library is exactly one layer, so what lies beside it goes into the same.
+        let apart = self.image.kind != Kind::Library && !self.image.files.is_empty();
+        let shared = if apart { Some(press.layer("files", &self.tree(files.clone())?)?) } else { None };
+        let mut images = Vec::new();
+        for (position, (target, checked)) in self.image.targets.iter().zip(self.artifacts).enumerate() {
+            let mut layers: Vec<Layer> = shared.iter().cloned().collect();
+            if self.image.bundle_libs
+                && let Some(libraries) = self.libraries(checked)?
+            {
+                layers.push(press.layer(&format!("{} libraries", target.platform), &libraries)?);
+            }
+            let mut builder = if self.image.kind == Kind::Library { files.clone() } else { Tree::builder() };
+            builder.disk(&target.place.path, Mode::of_bits(target.place.mode), &checked.artifact.path)?;
+            let layer = press.layer(&target.platform.to_string(), &self.tree(builder)?)?;
+            if self.image.kind == Kind::Library {
+                images.push(artifact::library(self.plan, target, checked, layer, self.annotations(target)));
+                continue;
+            }
+            layers.push(layer);
+            let mut settings = self.settings(target, position);
+            if let Some(glibc) = &checked.executable.glibc {
+                settings.annotations.insert(GLIBC_KEY.to_owned(), glibc.clone());
+            }
+            images.push(Image::assemble(&settings, layers)?);
+        }
+        Ok(images)
+    }
+
+    /// The loader and libraries that a dynamic program needs; `None` for a static one.
+    fn libraries(&self, checked: &Checked<'_>) -> Result<Option<Tree>, Error> {
+        let files = bundle::bundle(&checked.artifact.path, &bundle::LibraryPaths::of_system())?;
+        if files.is_empty() {
+            return Ok(None);
+        }
+        let mut builder = Tree::builder();
+        for file in files {
+            // Libraries are reached through links; what is packed is the file behind them.
+            let source = file.source.canonicalize().map_err(FileError::at("read", &file.source))?;
+            builder.disk(&file.path, Mode::of_bits(file.mode), &source)?;
+        }
+        Ok(Some(self.tree(builder)?))
+    }
+
+    /// The files that a composer of routers wants beside the image.
+    fn contract(&self) -> Result<Option<Contract>, Error> {
+        let Some(files) = &self.image.contract else { return Ok(None) };
+        let read = |path: &Path| fs::read(path).map_err(FileError::at("read", path));
+        let lock = files.lock.as_deref().map(read).transpose()?;
+        let (schema, proto, mapping) = (read(&files.schema)?, read(&files.proto)?, read(&files.mapping)?);
+        Ok(Some(Contract { schema, proto, mapping, lock }))
     }
 
     fn report(&self, root: Descriptor, images: &[Image]) -> Built {
@@ -84,8 +154,8 @@ impl Assembly<'_> {
         }
     }
 
-    /// The tree that all platforms share.
-    fn files(&self) -> Result<Tree, Error> {
+    /// The files that all platforms share.
+    fn files(&self) -> Result<TreeBuilder, Error> {
         let mut builder = Tree::builder();
         for file in &self.image.files {
             match &file.link {
@@ -93,24 +163,14 @@ impl Assembly<'_> {
                 None => builder.disk(&file.path, Mode::of_bits(file.mode), &file.source)?,
             }
         }
-        self.finish(builder)
+        Ok(builder)
     }
 
-    /// The tree of one platform.
-    fn artifact(&self, target: &TargetPlan) -> Result<Tree, Error> {
-        let Some(artifact) = self.artifacts.iter().find(|artifact| artifact.target == target.target) else {
-            return Err(Complaint::failed(format!("nothing was compiled for {}", target.target)).into());
-        };
-        let mut builder = Tree::builder();
-        builder.disk(&target.place.path, Mode::of_bits(target.place.mode), &artifact.path)?;
-        self.finish(builder)
-    }
-
-    fn finish(&self, builder: TreeBuilder) -> Result<Tree, Error> {
+    fn tree(&self, builder: TreeBuilder) -> Result<Tree, Error> {
         let tree = builder.finish()?;
         for collision in tree.case_collisions() {
             let folds = |target: &&TargetPlan| matches!(target.platform.os.as_str(), "windows" | "darwin");
-            let text = format!("`{}` and `{}` differ only in case", collision.first, collision.second);
+            let text = collision.to_string();
             match self.image.targets.iter().find(folds) {
                 Some(target) => {
                     let text = format!("{text}, and platform {} cannot hold both", target.platform);
@@ -122,9 +182,13 @@ impl Assembly<'_> {
         Ok(tree)
     }
 
-    fn settings(&self, target: &TargetPlan, position: usize) -> Settings {
+    fn annotations(&self, target: &TargetPlan) -> BTreeMap<String, String> {
         let mut annotations = self.image.annotations.clone();
         annotations.insert(REQUEST_KEY.to_owned(), target.request.clone());
+        annotations
+    }
+
+    fn settings(&self, target: &TargetPlan, position: usize) -> Settings {
         Settings {
             platform: target.platform.clone(),
             epoch: self.plan.epoch,
@@ -134,7 +198,7 @@ impl Assembly<'_> {
             workdir: self.image.workdir.clone(),
             env: self.image.env.clone(),
             labels: self.image.labels.clone(),
-            annotations,
+            annotations: self.annotations(target),
             base: self.base.and_then(|base| base.platforms.get(position).cloned()),
         }
     }

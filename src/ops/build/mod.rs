@@ -3,15 +3,17 @@
 //! Everything is decided in the [`Plan`]; cargo compiles; then each image is assembled and committed to its layout in one
 //! step. Whatever fails before that step, a compile error or an interrupt included, leaves the layout as it was.
 
+mod artifact;
 mod assemble;
 mod base;
 mod cache;
+mod check;
 
 use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::compile::{self, Artifact};
+use crate::compile;
 use crate::digest::Digest;
 use crate::environment::Environment;
 use crate::failure::Error;
@@ -83,13 +85,18 @@ pub fn plan(flags: &BuildFlags, env: &Environment, progress: &dyn Progress) -> R
 pub fn build(plan: &Plan, env: &Environment, progress: &dyn Progress) -> Result<Vec<Built>, Error> {
     let mut bases = Vec::new();
     for image in &plan.images {
+        artifact::preflight(image)?;
         bases.push(base::resolve(image)?);
     }
     let artifacts = compile::compile(plan, env, progress)?;
+    let check = check::Check::new(plan, env, false, progress);
+    let mut checked = Vec::new();
+    for image in &plan.images {
+        checked.push(check.image(image, &artifacts)?);
+    }
     let mut built = Vec::new();
-    for (image, base) in plan.images.iter().zip(&bases) {
-        let own: Vec<&Artifact> = artifacts.iter().filter(|artifact| artifact.package == image.package).collect();
-        let assembly = assemble::Assembly { plan, image, artifacts: &own, base: base.as_ref(), progress };
+    for ((image, base), artifacts) in plan.images.iter().zip(&bases).zip(&checked) {
+        let assembly = assemble::Assembly { plan, image, artifacts, base: base.as_ref(), progress };
         let done = match assembly.write() {
             Err(error) if error.is::<StoreError>(|error| matches!(error, StoreError::Vanished { .. })) => assembly.write()?,
             done => done?,
