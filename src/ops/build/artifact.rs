@@ -8,7 +8,7 @@ use std::fs;
 
 use serde_json::json as value;
 
-use super::check::Checked;
+use super::Compiled;
 use crate::compression::Compression;
 use crate::executable::wasm::Form;
 use crate::failure::{Complaint, Error};
@@ -33,12 +33,12 @@ const EXPORTS_KEY: &str = "dev.cargo-plugin-build.exports";
 pub fn wasm(
     plan: &Plan,
     target: &TargetPlan,
-    checked: &Checked<'_>,
+    compiled: &Compiled<'_>,
     annotations: BTreeMap<String, String>,
 ) -> Result<(Image, Vec<u8>), Error> {
-    let path = &checked.artifact.path;
+    let path = &compiled.artifact.path;
     let bytes = fs::read(path).map_err(FileError::at("read", path))?;
-    let Some(wasm) = &checked.executable.wasm else {
+    let Some(wasm) = &compiled.checked.executable.wasm else {
         return Err(Complaint::failed(format!("`{}` is no WebAssembly", path.display())).into());
     };
     let descriptor = Descriptor::of(WASM, &bytes);
@@ -60,11 +60,11 @@ pub fn wasm(
 pub fn library(
     plan: &Plan,
     target: &TargetPlan,
-    checked: &Checked<'_>,
+    compiled: &Compiled<'_>,
     layer: Layer,
     mut annotations: BTreeMap<String, String>,
 ) -> Image {
-    let exports = library::exports_digest(&checked.executable.exports);
+    let exports = library::exports_digest(&compiled.checked.executable.exports);
     annotations.insert(RUSTC_KEY.to_owned(), plan.rustc.release.to_string());
     annotations.insert(EXPORTS_KEY.to_owned(), exports.to_string());
     let config = Descriptor::of(media_type::EMPTY, EMPTY);

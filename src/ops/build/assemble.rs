@@ -7,12 +7,10 @@ use std::path::Path;
 
 use super::base::ResolvedBase;
 use super::cache::Cache;
-use super::check::Checked;
-use super::{Built, BuiltPlatform, artifact};
+use super::{Built, BuiltPlatform, Compiled, artifact};
 use crate::attachment::Contract;
 use crate::bundle::Bundle;
 use crate::digest::Digest;
-use crate::executable::bundle;
 use crate::failure::{Complaint, Error};
 use crate::fs::{FileError, TempFile};
 use crate::image::{BASE_DIGEST, BASE_NAME, Image, Layer, Settings, index_over};
@@ -36,7 +34,7 @@ pub struct Assembly<'a> {
     /// What was decided about this image.
     pub image: &'a ImagePlan,
     /// What cargo made for it, one a target.
-    pub artifacts: &'a [Checked<'a>],
+    pub artifacts: &'a [Compiled<'a>],
     /// What it builds on.
     pub base: Option<&'a ResolvedBase>,
     /// Where events go.
@@ -81,8 +79,8 @@ impl Assembly<'_> {
     /// One image for each target; `documents` takes blobs that live in memory.
     fn images(&self, press: &mut Press<'_>, documents: &mut Vec<Vec<u8>>) -> Result<Vec<Image>, Error> {
         if self.image.kind == Kind::Wasm {
-            let (target, checked) = (&self.image.targets[0], &self.artifacts[0]);
-            let (image, module) = artifact::wasm(self.plan, target, checked, self.annotations(target))?;
+            let (target, compiled) = (&self.image.targets[0], &self.artifacts[0]);
+            let (image, module) = artifact::wasm(self.plan, target, compiled, self.annotations(target))?;
             documents.push(module);
             return Ok(vec![image]);
         }
@@ -91,23 +89,21 @@ impl Assembly<'_> {
         let apart = self.image.kind != Kind::Library && !self.image.files.is_empty();
         let shared = if apart { Some(press.layer("files", &self.tree(files.clone())?)?) } else { None };
         let mut images = Vec::new();
-        for (position, (target, checked)) in self.image.targets.iter().zip(self.artifacts).enumerate() {
+        for (position, (target, compiled)) in self.image.targets.iter().zip(self.artifacts).enumerate() {
             let mut layers: Vec<Layer> = shared.iter().cloned().collect();
-            if self.image.bundle_libs
-                && let Some(libraries) = self.libraries(checked)?
-            {
+            if let Some(libraries) = self.libraries(compiled)? {
                 layers.push(press.layer(&format!("{} libraries", target.platform), &libraries)?);
             }
             let mut builder = if self.image.kind == Kind::Library { files.clone() } else { Tree::builder() };
-            builder.disk(&target.place.path, Mode::of_bits(target.place.mode), &checked.artifact.path)?;
+            builder.disk(&target.place.path, Mode::of_bits(target.place.mode), &compiled.artifact.path)?;
             let layer = press.layer(&target.platform.to_string(), &self.tree(builder)?)?;
             if self.image.kind == Kind::Library {
-                images.push(artifact::library(self.plan, target, checked, layer, self.annotations(target)));
+                images.push(artifact::library(self.plan, target, compiled, layer, self.annotations(target)));
                 continue;
             }
             layers.push(layer);
             let mut settings = self.settings(target, position);
-            if let Some(glibc) = &checked.executable.glibc {
+            if let Some(glibc) = &compiled.checked.executable.glibc {
                 settings.annotations.insert(GLIBC_KEY.to_owned(), glibc.clone());
             }
             images.push(Image::assemble(&settings, layers)?);
@@ -115,14 +111,13 @@ impl Assembly<'_> {
         Ok(images)
     }
 
-    /// The loader and libraries that a dynamic program needs; `None` for a static one.
-    fn libraries(&self, checked: &Checked<'_>) -> Result<Option<Tree>, Error> {
-        let files = bundle::bundle(&checked.artifact.path, &bundle::LibraryPaths::of_system())?;
-        if files.is_empty() {
+    /// The loader and libraries that a dynamic program needs; `None` where nothing is to be packed with it.
+    fn libraries(&self, compiled: &Compiled<'_>) -> Result<Option<Tree>, Error> {
+        if compiled.checked.bundled.is_empty() {
             return Ok(None);
         }
         let mut builder = Tree::builder();
-        for file in files {
+        for file in &compiled.checked.bundled {
             // Libraries are reached through links; what is packed is the file behind them.
             let source = file.source.canonicalize().map_err(FileError::at("read", &file.source))?;
             builder.disk(&file.path, Mode::of_bits(file.mode), &source)?;

@@ -7,13 +7,13 @@ mod artifact;
 mod assemble;
 mod base;
 mod cache;
-mod check;
 
 use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::compile;
+use crate::compile::check::{self, Checked};
+use crate::compile::{self, Artifact};
 use crate::digest::Digest;
 use crate::environment::Environment;
 use crate::failure::Error;
@@ -75,6 +75,12 @@ pub struct BuiltLayer {
     pub media_type: String,
 }
 
+/// What cargo made for one target, and what was seen in it.
+struct Compiled<'a> {
+    artifact: &'a Artifact,
+    checked: &'a Checked,
+}
+
 /// Decides everything about a build.
 pub fn plan(flags: &BuildFlags, env: &Environment, progress: &dyn Progress) -> Result<Plan, Error> {
     let workspace = plugin::load(flags, env, progress)?;
@@ -89,14 +95,12 @@ pub fn build(plan: &Plan, env: &Environment, progress: &dyn Progress) -> Result<
         bases.push(base::resolve(image)?);
     }
     let artifacts = compile::compile(plan, env, progress)?;
-    let check = check::Check::new(plan, env, false, progress);
-    let mut checked = Vec::new();
-    for image in &plan.images {
-        checked.push(check.image(image, &artifacts)?);
-    }
+    let checked = check::check(plan, &artifacts, false, env, progress)?;
     let mut built = Vec::new();
-    for ((image, base), artifacts) in plan.images.iter().zip(&bases).zip(&checked) {
-        let assembly = assemble::Assembly { plan, image, artifacts, base: base.as_ref(), progress };
+    for (image, base) in plan.images.iter().zip(&bases) {
+        let pairs = artifacts.iter().zip(&checked).filter(|(artifact, _)| artifact.package == image.package);
+        let own: Vec<Compiled<'_>> = pairs.map(|(artifact, checked)| Compiled { artifact, checked }).collect();
+        let assembly = assemble::Assembly { plan, image, artifacts: &own, base: base.as_ref(), progress };
         let done = match assembly.write() {
             Err(error) if error.is::<StoreError>(|error| matches!(error, StoreError::Vanished { .. })) => assembly.write()?,
             done => done?,
