@@ -78,6 +78,8 @@ pub enum Verb {
     Ls(super::list::ListArgs),
     /// Show an image: platforms, layers, files, configuration, attachments
     Inspect(super::inspect::InspectArgs),
+    /// Tell every difference of two images, from an annotation to a section of a program
+    Diff(super::diff::DiffArgs),
     /// Check every digest, size and rule of an image or a whole layout
     Verify(super::verify::VerifyArgs),
     /// Remove a tag, and what only it reached

@@ -8,6 +8,7 @@ mod args;
 mod build;
 mod context;
 mod default_layout;
+mod diff;
 mod docs;
 mod failure;
 mod inspect;
@@ -68,6 +69,7 @@ fn run(cli: Cli, context: &Context) -> Result<ExitCode, Error> {
         Some(Verb::Init(args)) => new::init(args, context),
         Some(Verb::Ls(args)) => list::list(&args, context),
         Some(Verb::Inspect(args)) => inspect::inspect(&args, context),
+        Some(Verb::Diff(args)) => diff::diff(&args, context),
         Some(Verb::Verify(args)) => verify::verify(&args, context),
         Some(Verb::Rm(args)) => remove::remove(&args, context),
         Some(Verb::Gc(args)) => tidy::collect(&args, context),

@@ -31,6 +31,8 @@ pub(super) struct Header {
     pub(super) name: Vec<u8>,
     pub(super) link: Vec<u8>,
     pub(super) mode: u32,
+    /// User and group; 0 where they are no numbers, as nobody gives files away.
+    pub(super) owner: (u64, u64),
     pub(super) size: u64,
     pub(super) mtime: i64,
 }
@@ -65,9 +67,11 @@ pub(super) fn decode(block: &[u8; BLOCK], offset: u64) -> Result<Header, Extract
     let size = number(&old.size).ok_or_else(|| bad("its size is not a number"))?;
     let size = u64::try_from(size).map_err(|_| bad("its size is negative"))?;
     let mode = number(&old.mode).and_then(|mode| u32::try_from(mode).ok()).ok_or_else(|| bad("its mode is not a number"))?;
+    let id = |field: &[u8]| number(field).and_then(|id| u64::try_from(id).ok()).unwrap_or_default();
+    let owner = (id(&old.uid), id(&old.gid));
     let mtime = number(&old.mtime).ok_or_else(|| bad("its time is not a number"))?;
     let link = header.link_name_bytes().map_or_else(Vec::new, std::borrow::Cow::into_owned);
-    Ok(Header { flag, name, link, mode, size, mtime })
+    Ok(Header { flag, name, link, mode, owner, size, mtime })
 }
 
 /// The sum of all bytes, those of the checksum field counted as spaces.

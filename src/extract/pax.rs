@@ -12,6 +12,8 @@ pub(super) struct Records {
     pub(super) link: Option<Vec<u8>>,
     pub(super) size: Option<u64>,
     pub(super) mtime: Option<(i64, u32)>,
+    pub(super) uid: Option<u64>,
+    pub(super) gid: Option<u64>,
     /// Number of extended attributes, all of which are dropped.
     pub(super) xattrs: u64,
 }
@@ -32,6 +34,11 @@ pub(super) fn local(body: &[u8], offset: u64) -> Result<Records, ExtractError> {
             b"mtime" => {
                 let time = seconds(value).ok_or_else(|| bad("its PAX time is not a number"))?;
                 records.mtime.replace(time).is_none()
+            }
+            b"uid" | b"gid" => {
+                let id = decimal(value).ok_or_else(|| bad("its PAX owner is not a number"))?;
+                let field = if key == b"uid" { &mut records.uid } else { &mut records.gid };
+                field.replace(id).is_none()
             }
             _ if key.starts_with(b"GNU.sparse.") => return Err(bad("it is a sparse file")),
             _ => {

@@ -20,6 +20,10 @@ pub struct Entry {
     pub kind: Kind,
     /// All twelve mode bits as stated.
     pub mode: u32,
+    /// The user that it is said to belong to; never applied.
+    pub uid: u64,
+    /// The group that it is said to belong to; never applied.
+    pub gid: u64,
     /// Bytes of content.
     pub size: u64,
     /// Seconds since 1970.
@@ -114,7 +118,8 @@ impl Checks<'_> {
                 (path, Kind::Opaque)
             }
         };
-        Ok(Entry { path, kind, mode: raw.mode & 0o7777, size: raw.size, mtime: raw.mtime.0 })
+        let (uid, gid) = raw.owner;
+        Ok(Entry { path, kind, mode: raw.mode & 0o7777, uid, gid, size: raw.size, mtime: raw.mtime.0 })
     }
 
     fn kind(&self, path: &str, raw: &RawEntry) -> Result<Kind, ExtractError> {

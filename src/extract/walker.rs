@@ -27,6 +27,8 @@ pub(super) struct RawEntry {
     pub(super) name: Vec<u8>,
     pub(super) link: Vec<u8>,
     pub(super) mode: u32,
+    /// User and group.
+    pub(super) owner: (u64, u64),
     pub(super) size: u64,
     pub(super) mtime: (i64, u32),
     /// Number of extended attributes that are dropped.
@@ -130,7 +132,8 @@ impl<S: Stream> Walker<S> {
         }
         self.expect(size, offset)?;
         let mtime = pax.mtime.unwrap_or((header.mtime, 0));
-        Ok(RawEntry { flag: header.flag, name, link, mode: header.mode, size, mtime, xattrs: pax.xattrs })
+        let owner = (pax.uid.unwrap_or(header.owner.0), pax.gid.unwrap_or(header.owner.1));
+        Ok(RawEntry { flag: header.flag, name, link, mode: header.mode, owner, size, mtime, xattrs: pax.xattrs })
     }
 
     /// Sets how much content, and how much padding, comes next.

@@ -3,6 +3,7 @@
 //! Options are decided values, reports are serialisable values; nothing here prints or reads the environment.
 
 pub mod build;
+pub mod diff;
 pub mod inspect;
 pub mod install;
 pub mod list;

@@ -4,7 +4,7 @@
 //! - An image kind is an index; every child has a platform, in sorted order; a wasm kind is a lone manifest.
 //! - No media type of Docker's in anything that was written here.
 //! - `Env` is sorted; `created` is one time in the configuration and every history entry of ours; one history entry a layer.
-//! - In a layer of ours: sorted names, 0755 directories, 0777 links, one modification time (the epoch), no hard links, no
+//! - In a layer of ours: sorted names, owner 0:0, 0755 directories, 0777 links, one modification time (the epoch), no hard links, no
 //!   whiteouts.
 
 use std::collections::BTreeMap;
@@ -117,6 +117,9 @@ impl TarLaw {
         self.last = Some(entry.path.clone());
         if self.epoch.is_some_and(|epoch| epoch != entry.mtime) {
             self.broken("entry-time", format!("`{}` has modification time {}", entry.path, entry.mtime));
+        }
+        if (entry.uid, entry.gid) != (0, 0) {
+            self.broken("entry-owner", format!("`{}` belongs to {}:{}", entry.path, entry.uid, entry.gid));
         }
         match entry.kind {
             Kind::Directory if entry.mode != 0o755 => {

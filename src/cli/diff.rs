@@ -1,0 +1,55 @@
+//! `diff`: every difference of two images.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::context::Context;
+use crate::failure::{Class, Error};
+use crate::ops::diff::{self, Difference, Report, Side, Verdict};
+use crate::platform::{Platform, PlatformError};
+use crate::reference::Reference;
+use crate::store::{self, Selector};
+
+/// Flags of `diff`.
+#[derive(Debug, Args)]
+pub struct DiffArgs {
+    /// The first image
+    first: String,
+    /// The second image
+    second: String,
+    /// Only this platform (repeatable)
+    #[arg(long, value_name = "PLATFORM", value_parser = |text: &str| text.parse::<Platform>().map_err(|e: PlatformError| e.to_string()))]
+    platform: Vec<Platform>,
+}
+
+/// Compares two images; exit code 3 when they differ.
+pub fn diff(args: &DiffArgs, context: &Context) -> Result<ExitCode, Error> {
+    let first: Reference = args.first.parse()?;
+    let second: Reference = args.second.parse()?;
+    let sources = [store::open::source(&first)?, store::open::source(&second)?];
+    let selectors = [&first, &second].map(|reference| Selector::of(reference.tag(), reference.digest()));
+    let side = |side: usize| Side { source: sources[side].as_ref(), selector: &selectors[side] };
+    let report = diff::diff(side(0), side(1), &args.platform, context.progress())?;
+    print(&report.differences, context);
+    let same = report.differences.is_empty() && report.verdict == Verdict::Same;
+    context.progress().status("Compared", format!("{first} and {second}: {}", told(&report)));
+    context.result("compared", &report, String::new);
+    Ok(if same { ExitCode::SUCCESS } else { ExitCode::from(Class::Found.exit_code()) })
+}
+
+/// Prints differences, a line each.
+pub fn print(differences: &[Difference], context: &Context) {
+    for difference in differences {
+        context
+            .result("difference", difference, || format!("{}: {} [{}]", difference.object, difference.message, difference.rule));
+    }
+}
+
+fn told(report: &Report) -> String {
+    match report.verdict {
+        Verdict::Same if report.first != report.second => "the same in what was compared".to_owned(),
+        Verdict::Same => format!("the same digest {}", report.first),
+        verdict => verdict.as_str().to_owned(),
+    }
+}

@@ -1,0 +1,141 @@
+//! Absolute paths inside programs that only one of two files holds: what a compiler or a build script left behind.
+
+use std::collections::BTreeSet;
+use std::io::{self, Read, Seek as _};
+
+use tempfile::SpooledTempFile;
+
+use super::{Difference, below};
+
+/// The most paths of one file that are remembered.
+const MOST: usize = 20_000;
+/// The most paths that are told.
+const MOST_TOLD: usize = 5;
+/// The longest text that counts as a path.
+const LONGEST: usize = 400;
+
+/// Tells the paths that differ.
+pub(super) fn compare(files: [&mut SpooledTempFile; 2], chain: &str) -> io::Result<Vec<Difference>> {
+    let [first, second] = files;
+    let paths = [in_file(first)?, in_file(second)?];
+    let only = |side: usize| paths[side].difference(&paths[1 - side]).cloned().collect::<Vec<_>>();
+    let only = [only(0), only(1)];
+    let object = below(chain, "paths");
+    let mut told = Vec::new();
+    // As many here as there, in sorted order: the same places under other directories.
+    if only[0].len() == only[1].len() {
+        let pairs = only[0].iter().zip(&only[1]).take(MOST_TOLD);
+        told.extend(pairs.map(|(a, b)| Difference::changed(object.as_str(), "leaked-path", "", [a.clone(), b.clone()])));
+    } else {
+        for (side, paths) in only.iter().enumerate() {
+            let few = paths.iter().take(MOST_TOLD);
+            told.extend(few.map(|path| Difference::only(object.as_str(), "leaked-path", side, path.as_str())));
+        }
+    }
+    Ok(told)
+}
+
+fn in_file(file: &mut SpooledTempFile) -> io::Result<BTreeSet<String>> {
+    file.rewind()?;
+    let mut found = BTreeSet::new();
+    let mut scanner = Scanner::default();
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let count = file.read(&mut buffer)?;
+        if count == 0 {
+            scanner.end(&mut found);
+            return Ok(found);
+        }
+        for &byte in &buffer[..count] {
+            scanner.take(byte, &mut found);
+        }
+        if found.len() > MOST {
+            return Ok(found);
+        }
+    }
+}
+
+/// Collects runs of characters that paths are made of.
+#[derive(Default)]
+struct Scanner {
+    run: Vec<u8>,
+}
+
+impl Scanner {
+    fn take(&mut self, byte: u8, found: &mut BTreeSet<String>) {
+        if byte.is_ascii_alphanumeric() || b"/\\:._+@~%-".contains(&byte) {
+            if self.run.len() <= LONGEST {
+                self.run.push(byte);
+            }
+        } else {
+            self.end(found);
+        }
+    }
+
+    fn end(&mut self, found: &mut BTreeSet<String>) {
+        let run = std::mem::take(&mut self.run);
+        if let Ok(run) = std::str::from_utf8(&run)
+            && run.len() <= LONGEST
+        {
+            found.extend(paths_in(run));
+        }
+    }
+}
+
+/// The absolute paths in a run: strings of a program lie end to end, so that a path ends where the name of a source file
+/// does, and may begin anywhere.
+fn paths_in(run: &str) -> Vec<String> {
+    let mut rest = run;
+    let mut found = Vec::new();
+    while let Some(start) = start_of_path(rest) {
+        let path = &rest[start..];
+        let end = end_of_path(path);
+        let (path, after) = path.split_at(end);
+        let components = path.split(['/', '\\']).filter(|component| component.len() > 1 && !component.contains(':')).count();
+        if components >= 2 {
+            found.push(path.to_owned());
+        }
+        rest = after;
+    }
+    found
+}
+
+fn start_of_path(text: &str) -> Option<usize> {
+    let drive = |at: usize| at > 0 && text.as_bytes()[at - 1].is_ascii_alphabetic();
+    text.find(['/', ':']).and_then(|at| match &text[at..] {
+        // `C:\` or `C:/`; `https://` has no single letter before it, and is no path either way.
+        colon if colon.starts_with(":\\") && drive(at) => Some(at - 1),
+        colon if colon.starts_with(':') => {
+            let skip = at + 1 + colon[1..].bytes().take_while(|byte| *byte == b'/').count();
+            start_of_path(&text[skip..]).map(|start| skip + start)
+        }
+        _ => Some(at),
+    })
+}
+
+fn end_of_path(path: &str) -> usize {
+    let sources = [".rs", ".c", ".cc", ".cpp", ".h", ".S"];
+    let ends = sources.iter().filter_map(|extension| {
+        path.match_indices(extension).map(|(at, found)| at + found.len()).find(|end| {
+            let next = path.as_bytes().get(*end);
+            // `.rs` glued to the next string; the one-letter kinds only at a clear end.
+            extension.len() > 2 && next != Some(&b'/') || next.is_none_or(|byte| matches!(byte, b':'))
+        })
+    });
+    let colon = path.char_indices().skip(2).find(|(_, c)| *c == ':').map(|(at, _)| at);
+    ends.chain(colon).min().unwrap_or(path.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_found_between_other_strings() {
+        assert_eq!(paths_in("oops/home/me/ws/src/main.rsnext"), ["/home/me/ws/src/main.rs"]);
+        assert_eq!(paths_in("/ws/a.rs/ws/b.rs:12"), ["/ws/a.rs", "/ws/b.rs"]);
+        assert_eq!(paths_in("https://example.org"), Vec::<String>::new());
+        assert_eq!(paths_in("a/b"), Vec::<String>::new());
+        assert_eq!(paths_in(r"C:\src\main.rs"), [r"C:\src\main.rs"]);
+    }
+}
