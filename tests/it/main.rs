@@ -6,6 +6,7 @@ mod base;
 mod build;
 mod compile;
 mod dependencies;
+mod diff;
 mod executable;
 mod extract;
 mod install;

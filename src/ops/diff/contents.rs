@@ -138,9 +138,8 @@ fn first_byte(files: [&mut SpooledTempFile; 2]) -> io::Result<u64> {
     let [first, second] = files;
     first.rewind()?;
     second.rewind()?;
-    let mut pair = BufReader::new(first).bytes().zip(BufReader::new(second).bytes());
     let mut offset = 0;
-    while let Some((a, b)) = pair.next() {
+    for (a, b) in BufReader::new(first).bytes().zip(BufReader::new(second).bytes()) {
         if a? != b? {
             break;
         }

@@ -82,12 +82,11 @@ impl Comparison<'_> {
             match [maps[0].get(key), maps[1].get(key)] {
                 [Some(first), Some(second)] if first != second => {
                     // Some annotations are JSON, our own request among them: the key in it says more.
-                    match [object_in(first), object_in(second)] {
-                        [Some(first), Some(second)] => self.values([&first, &second], &object, "annotation"),
-                        _ => {
-                            let values = [json::text(first), json::text(second)];
-                            self.description(Difference::changed(object, "annotation", "", values));
-                        }
+                    if let [Some(first), Some(second)] = [object_in(first), object_in(second)] {
+                        self.values([&first, &second], &object, "annotation");
+                    } else {
+                        let values = [json::text(first), json::text(second)];
+                        self.description(Difference::changed(object, "annotation", "", values));
                     }
                 }
                 [Some(first), None] => self.description(Difference::only(object, "annotation", 0, json::text(first))),
@@ -227,12 +226,11 @@ impl Comparison<'_> {
     fn artifact_configs(&mut self, configs: [&Descriptor; 2], chain: &str) -> Result<(), Error> {
         let read = |side: usize| read_blob(self.sources[side], configs[side], crate::oci::CONFIG_LIMIT);
         let parsed = [read(0)?, read(1)?].map(|bytes| crate::oci::json::parse(&bytes).ok());
-        match parsed {
-            [Some(first), Some(second)] => self.values([&first, &second], chain, "config"),
-            _ => {
-                let digests = configs.map(|config| short(&config.digest));
-                self.description(Difference::changed(chain, "config", "", digests));
-            }
+        if let [Some(first), Some(second)] = parsed {
+            self.values([&first, &second], chain, "config");
+        } else {
+            let digests = configs.map(|config| short(&config.digest));
+            self.description(Difference::changed(chain, "config", "", digests));
         }
         Ok(())
     }

@@ -57,6 +57,12 @@ struct Known {
     content: u128,
 }
 
+/// Entries by path.
+type Facts = BTreeMap<String, Known>;
+/// A rule, and the values on both sides.
+type Change = (&'static str, String, String);
+/// A rule, and how to see its value.
+type Fact = (&'static str, fn(&Entry) -> String);
 type Visit<'a> = dyn FnMut(&Entry, &mut dyn Read) -> io::Result<()> + 'a;
 
 impl Comparison<'_> {
@@ -100,7 +106,9 @@ impl Comparison<'_> {
                 let object = below(chain, path);
                 let found = super::contents::compare([first, second], &object)
                     .map_err(|source| DiffError::SetAside { object, source })?;
-                found.into_iter().for_each(|difference| self.content(difference));
+                for difference in found {
+                    self.content(difference);
+                }
             }
         }
         Ok(())
@@ -122,17 +130,19 @@ impl Comparison<'_> {
         let (mut first, mut second) = (set_aside(0)?, set_aside(1)?);
         let found = super::contents::compare([&mut first, &mut second], chain)
             .map_err(|source| DiffError::SetAside { object: chain.to_owned(), source })?;
-        found.into_iter().for_each(|difference| self.content(difference));
+        for difference in found {
+            self.content(difference);
+        }
         Ok(())
     }
 
     /// Tells the facts that differ; returns the files whose content does.
-    fn tell(&mut self, facts: &[BTreeMap<String, Known>; 2], chain: &str) -> Vec<String> {
+    fn tell(&mut self, facts: &[Facts; 2], chain: &str) -> Vec<String> {
         let mut paths: Vec<&String> = facts[0].keys().chain(facts[1].keys()).collect();
         paths.sort();
         paths.dedup();
         let mut changed = Vec::new();
-        let mut shared: BTreeMap<(&'static str, String, String), Vec<&str>> = BTreeMap::new();
+        let mut shared: BTreeMap<Change, Vec<&str>> = BTreeMap::new();
         for path in paths {
             let (first, second) = match [facts[0].get(path), facts[1].get(path)] {
                 [Some(first), Some(second)] => (first, second),
@@ -176,8 +186,8 @@ fn about(paths: &[&str], rule: &'static str, values: [String; 2], chain: &str) -
 }
 
 /// What differs of two entries beside their content.
-fn metadata(entries: [&Entry; 2]) -> Vec<(&'static str, String, String)> {
-    let facts: [(&'static str, fn(&Entry) -> String); 5] = [
+fn metadata(entries: [&Entry; 2]) -> Vec<Change> {
+    let facts: [Fact; 5] = [
         ("entry-kind", |entry| kind(&entry.kind).to_owned()),
         ("entry-target", |entry| target(&entry.kind).unwrap_or_default().to_owned()),
         ("entry-mode", |entry| format!("{:04o}", entry.mode)),
@@ -279,7 +289,7 @@ impl<'a> Stored<'a> {
     }
 
     /// The facts of the wanted paths.
-    fn facts(&self, keys: Keys, wanted: &BTreeSet<u128>) -> Result<BTreeMap<String, Known>, Error> {
+    fn facts(&self, keys: Keys, wanted: &BTreeSet<u128>) -> Result<Facts, Error> {
         let mut known = BTreeMap::new();
         if wanted.is_empty() {
             return Ok(known);

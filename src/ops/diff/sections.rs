@@ -105,7 +105,7 @@ fn layout(file: &mut SpooledTempFile) -> io::Result<Option<Layout>> {
     for section in parsed.sections() {
         let Ok(name) = section.name() else { continue };
         let range = section.file_range().map(|(offset, size)| Range { offset, size });
-        insert(&mut sections, name.to_owned(), range);
+        insert(&mut sections, name, range);
     }
     Ok(Some(Layout { format, sections }))
 }
@@ -144,7 +144,7 @@ fn wasm(file: &mut SpooledTempFile) -> io::Result<Option<Layout>> {
             file.by_ref().take(length).read_to_end(&mut text)?;
             name = format!("custom {}", String::from_utf8_lossy(&text));
         }
-        insert(&mut sections, name, Some(Range { offset, size }));
+        insert(&mut sections, &name, Some(Range { offset, size }));
         match offset.checked_add(size).filter(|next| *next <= end) {
             Some(next) => at = file.seek(SeekFrom::Start(next))?,
             None => return Ok(None),
@@ -169,8 +169,8 @@ fn leb128(file: &mut SpooledTempFile) -> io::Result<Option<u64>> {
 }
 
 /// A name that occurs again is numbered.
-fn insert(sections: &mut BTreeMap<String, Option<Range>>, name: String, range: Option<Range>) {
-    let mut unique = name.clone();
+fn insert(sections: &mut BTreeMap<String, Option<Range>>, name: &str, range: Option<Range>) {
+    let mut unique = name.to_owned();
     let mut number = 1;
     while sections.contains_key(&unique) {
         number += 1;
@@ -256,7 +256,7 @@ fn table(file: &mut SpooledTempFile) -> Option<Symbols> {
         }
     }
     let mut found = Symbols::new();
-    for symbol in parsed.symbols().filter(|symbol| symbol.is_definition()) {
+    for symbol in parsed.symbols().filter(object::ObjectSymbol::is_definition) {
         let Ok(name) = symbol.name() else { continue };
         let place = symbol.section_index().and_then(|index| places.get(&index.0));
         let range = place.and_then(|(address, section)| {
@@ -310,7 +310,7 @@ fn without_hash(name: &str) -> String {
     while let Some(at) = rest.find("Cs") {
         let hash = rest[at + 2..].bytes().take_while(u8::is_ascii_alphanumeric).count();
         let end = at + 2 + hash;
-        plain.push_str(&rest[..at + 1]);
+        plain.push_str(&rest[..=at]);
         rest = if rest[end..].starts_with('_') { &rest[end + 1..] } else { &rest[at + 2..] };
     }
     plain + rest

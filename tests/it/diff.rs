@@ -1,0 +1,210 @@
+//! `diff` through the program: the cause of a difference, and only the cause.
+
+use std::path::Path;
+use std::process::Command;
+
+use plugin_build::compression::Compression;
+use serde_json::{Value, json};
+
+use crate::support::layouts::HandLayout;
+use crate::support::program::{Ran, plugin_build, ran};
+use crate::support::project::Project;
+
+/// A file of a tar: path, content, mode, modification time, owner.
+type File<'a> = (&'a str, &'a [u8], u32, u64, u64);
+
+fn tar(files: &[File<'_>]) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for (path, content, mode, mtime, uid) in files {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(content.len() as u64);
+        header.set_mode(*mode);
+        header.set_mtime(*mtime);
+        header.set_uid(*uid);
+        header.set_gid(0);
+        builder.append_data(&mut header, path, *content).unwrap();
+    }
+    builder.into_inner().unwrap()
+}
+
+/// A layout with images tagged `a` and `b`, each a list of layers.
+fn two(dir: &Path, a: &[Vec<u8>], b: &[Vec<u8>]) {
+    let mut layout = HandLayout::new(dir);
+    for (tag, tars) in [("a", a), ("b", b)] {
+        let image = layout.image("linux/amd64", tars, Compression::Gzip);
+        let index = layout.index(&[image], &json!({}));
+        layout.tag(tag, index);
+    }
+}
+
+fn diff(dir: &Path, args: &[&str]) -> Ran {
+    ran(plugin_build(dir).args(["plugin-build", "diff", "--message-format", "json"]).args(args))
+}
+
+/// `object: message`, a line each.
+fn told(ran: &Ran) -> Vec<String> {
+    let objects = ran.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let differences = objects.filter(|object| object["reason"] == "difference");
+    differences.map(|d| format!("{}: {}", d["object"].as_str().unwrap(), d["message"].as_str().unwrap())).collect()
+}
+
+fn verdict(ran: &Ran) -> String {
+    let last: Value = serde_json::from_str(ran.stdout.lines().last().unwrap()).unwrap();
+    last["verdict"].as_str().unwrap().to_owned()
+}
+
+fn told_of(a: &[Vec<u8>], b: &[Vec<u8>]) -> Vec<String> {
+    let dir = tempfile::tempdir().unwrap();
+    two(&dir.path().join("l"), a, b);
+    let found = diff(dir.path(), &["oci:l:a", "oci:l:b"]);
+    assert_eq!(found.code, 3, "{}", found.stderr);
+    assert_eq!(verdict(&found), "other-contents");
+    told(&found)
+}
+
+#[test]
+fn the_same_image_has_no_differences() {
+    let dir = tempfile::tempdir().unwrap();
+    let layer = vec![tar(&[("a", b"1", 0o644, 0, 0)])];
+    two(&dir.path().join("l"), &layer, &layer);
+    let same = diff(dir.path(), &["oci:l:a", "oci:l:b"]);
+    assert_eq!((same.code, told(&same).len()), (0, 0), "{}", same.stderr);
+    assert_eq!(verdict(&same), "same");
+    let missing = diff(dir.path(), &["oci:l:a", "oci:l:c"]);
+    assert_eq!(missing.code, 1, "{}", missing.stderr);
+}
+
+#[test]
+fn each_fact_of_an_entry_is_told_by_its_name() {
+    let of = |files: &[File<'_>]| vec![tar(files)];
+    let plain: File<'_> = ("a/b", b"1", 0o644, 0, 0);
+    let cases: [(&[File<'_>], &str); 6] = [
+        (&[("a/b", b"1", 0o600, 0, 0)], "linux/amd64 > layer 1 > a/b: mode 0644 -> 0600"),
+        (&[("a/b", b"1", 0o644, 7, 0)], "linux/amd64 > layer 1 > a/b: mtime 0 -> 7"),
+        (&[("a/b", b"1", 0o644, 0, 7)], "linux/amd64 > layer 1 > a/b: owner 0:0 -> 7:0"),
+        (&[("a/b", b"12", 0o644, 0, 0)], "linux/amd64 > layer 1 > a/b > line 1: 1 -> 12"),
+        (&[], "linux/amd64 > layer 1: only in the first: file a/b (mode 0644, 1 bytes)"),
+        (&[plain, ("c", b"", 0o644, 0, 0)], "linux/amd64 > layer 1: only in the second: file c (mode 0644, 0 bytes)"),
+    ];
+    for (changed, expected) in cases {
+        assert_eq!(told_of(&of(&[plain]), &of(changed)), [expected]);
+    }
+}
+
+#[test]
+fn a_change_of_many_entries_is_one_difference() {
+    let at = |time: u64| vec![tar(&["a", "b", "c", "d"].map(|path| (path, &b"1"[..], 0o644, time, 0)))];
+    assert_eq!(told_of(&at(0), &at(9)), ["linux/amd64 > layer 1: mtime of 4 entries (a, b, c, ...): 0 -> 9"]);
+}
+
+#[test]
+fn order_of_entries_and_of_layers_counts() {
+    let (a, b): (File<'_>, File<'_>) = (("a", b"1", 0o644, 0, 0), ("b", b"2", 0o644, 0, 0));
+    assert_eq!(told_of(&[tar(&[a, b])], &[tar(&[b, a])]), ["linux/amd64 > layer 1: the same entries in another order"]);
+    let swapped = told_of(&[tar(&[a]), tar(&[b])], &[tar(&[b]), tar(&[a])]);
+    assert_eq!(swapped.len(), 1);
+    assert!(swapped[0].starts_with("linux/amd64 > layers: sha256:"), "{swapped:?}");
+    let more = told_of(&[tar(&[a])], &[tar(&[b]), tar(&[a])]);
+    assert_eq!(more.len(), 1);
+    assert!(more[0].starts_with("linux/amd64 > layers: only in the second: layer 1 sha256:"), "{more:?}");
+}
+
+#[test]
+fn other_compression_is_told_from_other_contents() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut layout = HandLayout::new(&dir.path().join("l"));
+    let tars = [tar(&[("a", b"1", 0o644, 0, 0)])];
+    for (tag, compression) in [("a", Compression::Gzip), ("b", Compression::Zstd), ("c", Compression::None)] {
+        let image = layout.image("linux/amd64", &tars, compression);
+        let index = layout.index(&[image], &json!({}));
+        layout.tag(tag, index);
+    }
+    for (other, words) in [("b", "gzip -> zstd"), ("c", "gzip -> none")] {
+        let found = diff(dir.path(), &["oci:l:a", &format!("oci:l:{other}")]);
+        assert_eq!((found.code, verdict(&found).as_str()), (3, "other-compression"), "{}", found.stderr);
+        let told = told(&found);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].starts_with("linux/amd64 > layer 1: same contents (diff id sha256:"), "{told:?}");
+        assert!(told[0].ends_with(words), "{told:?}");
+    }
+    let human = ran(plugin_build(dir.path()).args(["diff", "oci:l:a", "oci:l:b"]));
+    assert!(human.stderr.contains("same contents (diff ids equal), other compression"), "{}", human.stderr);
+}
+
+#[test]
+fn descriptions_differ_by_their_keys() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut layout = HandLayout::new(&dir.path().join("l"));
+    let tars = [tar(&[("a", b"1", 0o644, 0, 0)])];
+    let image = |layout: &HandLayout, platform: &str| layout.image(platform, &tars, Compression::Gzip);
+    let amd64 = image(&layout, "linux/amd64");
+    let arm64 = image(&layout, "linux/arm64");
+    let first = layout.index(std::slice::from_ref(&amd64), &json!({"x": "1", "gone": "y", "j": r#"{"a":[1,2]}"#}));
+    let second = layout.index(std::slice::from_ref(&amd64), &json!({"x": "2", "new": "z", "j": r#"{"a":[1,3]}"#}));
+    let third = layout.index(&[arm64, amd64], &json!({"x": "1", "gone": "y", "j": r#"{"a":[1,2]}"#}));
+    for (tag, index) in [("a", first), ("b", second), ("c", third)] {
+        layout.tag(tag, index);
+    }
+    let described = diff(dir.path(), &["oci:l:a", "oci:l:b"]);
+    assert_eq!((described.code, verdict(&described).as_str()), (3, "other-description"));
+    assert_eq!(
+        told(&described),
+        [
+            "index > annotation gone: only in the first: y",
+            "index > annotation j > a[1]: 2 -> 3",
+            "index > annotation new: only in the second: z",
+            "index > annotation x: 1 -> 2",
+        ]
+    );
+    let platforms = told(&diff(dir.path(), &["oci:l:a", "oci:l:c"]));
+    assert_eq!(platforms.len(), 1, "{platforms:?}");
+    assert!(platforms[0].starts_with("index: only in the second: linux/arm64 (sha256:"), "{platforms:?}");
+    assert_eq!(diff(dir.path(), &["oci:l:a", "oci:l:c", "--platform", "linux/amd64"]).code, 0);
+}
+
+#[test]
+fn programs_differ_by_section_symbol_and_leaked_path() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = |name: &str, source: &str, prefix: &str| {
+        let file = dir.path().join(prefix).join("main.rs");
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, source).unwrap();
+        let out = dir.path().join(name);
+        let mut rustc = Command::new("rustc");
+        rustc.args(["--edition=2024", "-Copt-level=1", "-o"]).arg(&out).arg(&file);
+        assert!(rustc.status().unwrap().success());
+        std::fs::read(out).unwrap()
+    };
+    let source = "fn main() { println!(\"{}\", file!()); helper(); }\n\
+                  #[inline(never)] #[unsafe(no_mangle)] fn helper() { println!(\"h\"); }\n";
+    let more = source.replace("helper(); }", "helper(); added(); }")
+        + "#[inline(never)] #[unsafe(no_mangle)] fn added() { println!(\"a\"); }\n";
+    let plain = program("one", source, "home/ana/work");
+    let leaked = program("two", source, "home/bob/work");
+    let longer = program("three", &more, "home/ana/work");
+    let of = |program: &[u8]| vec![tar(&[("greeter", program, 0o755, 0, 0)])];
+    let paths = told_of(&of(&plain), &of(&leaked));
+    assert!(paths[0].contains("ELF sections"), "{paths:?}");
+    let leak = paths.iter().find(|told| told.contains("layer 1 > greeter > paths: ")).unwrap();
+    assert!(leak.contains("home/ana/work/main.rs -> ") && leak.ends_with("home/bob/work/main.rs"), "{leak}");
+    let symbols = told_of(&of(&plain), &of(&longer));
+    let added = "linux/amd64 > layer 1 > greeter > symbols: only in the second: added";
+    assert!(symbols.iter().any(|told| told == added), "{symbols:?}");
+}
+
+#[test]
+fn a_build_of_changed_sources_differs_by_the_line_and_the_key() {
+    let project = Project::fixture("greeter");
+    let build = |tag: &str| {
+        let built = ran(plugin_build(&project.root).args(["build", "-q", "-o", "out", "-t", tag]));
+        assert_eq!(built.code, 0, "{}", built.stderr);
+    };
+    build("a");
+    project.write("assets/greeting.txt", "Good evening\n");
+    build("b");
+    let found = diff(&project.root, &["oci:out:a", "oci:out:b"]);
+    let told = told(&found);
+    assert_eq!(found.code, 3);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].starts_with("linux/amd64 > layer 1 > share/greeting.txt > line 1: "), "{told:?}");
+}
