@@ -102,17 +102,22 @@ pub struct TempFile {
 }
 
 impl TempFile {
-    /// Makes a locked temporary file in `dir`.
+    /// Makes a locked temporary file in `dir`. Between making and locking it another process may sweep it: then another
+    /// is made.
     pub fn new_in(dir: &Path) -> Result<Self, FileError> {
-        let file = tempfile::Builder::new()
-            .prefix(TEMP_PREFIX)
-            .rand_bytes(10)
-            .tempfile_in(dir)
-            .map_err(FileError::at("create a temporary file in", dir))?;
-        file.as_file().lock().map_err(FileError::at("lock", file.path()))?;
-        let path = file.path().to_owned();
-        let cleanup = interrupt::on_interrupt(move || drop(fs::remove_file(&path)));
-        Ok(Self { file, _cleanup: cleanup })
+        loop {
+            let file = tempfile::Builder::new()
+                .prefix(TEMP_PREFIX)
+                .rand_bytes(10)
+                .tempfile_in(dir)
+                .map_err(FileError::at("create a temporary file in", dir))?;
+            file.as_file().lock().map_err(FileError::at("lock", file.path()))?;
+            if is_at(file.as_file(), file.path()) {
+                let path = file.path().to_owned();
+                let cleanup = interrupt::on_interrupt(move || drop(fs::remove_file(&path)));
+                return Ok(Self { file, _cleanup: cleanup });
+            }
+        }
     }
 
     /// Where it is now.
@@ -151,12 +156,33 @@ impl Write for TempFile {
 
 const TEMP_PREFIX: &str = ".plugin-build-";
 
-/// Removes temporary files in `dir` that no living process holds.
+/// Whether an open file is still the one at a path: nobody removed or replaced it.
+pub fn is_at(file: &File, path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        match (file.metadata(), path.metadata()) {
+            (Ok(held), Ok(named)) => held.dev() == named.dev() && held.ino() == named.ino(),
+            _ => false,
+        }
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = (file, path);
+        true
+    }
+}
+
+/// Removes temporary files in `dir` that no living process holds. Each is removed while its lock is held, so that whoever
+/// made it and has not locked it yet can see that it is gone.
 pub fn sweep(dir: &Path) {
     for name in sorted_listing(dir).unwrap_or_default() {
         let path = dir.join(&name);
         let ours = name.to_string_lossy().starts_with(TEMP_PREFIX) && path.is_file();
-        if ours && File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
+        if let Some(file) = ours.then(|| File::open(&path).ok()).flatten()
+            && file.try_lock().is_ok()
+            && is_at(&file, &path)
+        {
             drop(fs::remove_file(&path));
         }
     }

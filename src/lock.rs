@@ -6,7 +6,7 @@
 use std::fs::{File, OpenOptions};
 use std::path::Path;
 
-use crate::fs::FileError;
+use crate::fs::{FileError, is_at};
 
 /// Held until dropped.
 #[derive(Debug)]
@@ -37,21 +37,5 @@ impl Lock {
                 return Ok(Self { _file: file });
             }
         }
-    }
-}
-
-fn is_at(file: &File, path: &Path) -> bool {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt as _;
-        match (file.metadata(), path.metadata()) {
-            (Ok(held), Ok(named)) => held.dev() == named.dev() && held.ino() == named.ino(),
-            _ => false,
-        }
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = (file, path);
-        true
     }
 }

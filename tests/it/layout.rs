@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use plugin_build::digest::Digest;
 use serde_json::{Value, json};
@@ -60,16 +61,7 @@ fn a_full_disk_exits_with_1_and_leaves_the_index_as_it_was() {
     let project = Project::fixture("greeter");
     run_ok(&project, &["-q", "-o", "small", "-t", "1"]);
     // Noise as an asset: too large for what the file system has left.
-    let mut state = 0x9e37_79b9_u64;
-    let noise: Vec<u8> = (0..3_000_000)
-        .map(|_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            u8::try_from(state & 0xff).unwrap()
-        })
-        .collect();
-    fs::write(project.root.join("assets/noise"), noise).unwrap();
+    fs::write(project.root.join("assets/noise"), noise(3_000_000)).unwrap();
     let script = r#"
         mkdir tight && mount -t tmpfs -o size=2m tmpfs tight && cp -r small tight/layout || exit 77
         sha256sum < tight/layout/index.json > before
@@ -195,4 +187,68 @@ fn modes_are_explicit_whatever_the_umask() {
         let wanted = if entry.file_type().is_dir() { 0o755 } else { 0o644 };
         assert!(lock || mode == wanted, "{} has {mode:o}", entry.path().display());
     }
+}
+
+#[test]
+fn two_hundred_kills_leave_each_tag_wholly_old_or_new() {
+    let project = Project::fixture("greeter");
+    fs::write(project.root.join("assets/large"), noise(400_000)).unwrap();
+    run_ok(&project, &["-q", "-o", "shared", "-t", "moving", "--label", "n=0"]);
+    run_ok(&project, &["-q", "-o", "shared", "-t", "still"]);
+    let started = std::time::Instant::now();
+    run_ok(&project, &["-q", "-o", "shared", "-t", "moving", "--label", "n=00"]);
+    let whole = u64::try_from(started.elapsed().as_micros()).unwrap();
+    let mut current = "00".to_owned();
+    let (mut moved, mut seed) = (0, 7_u64);
+    for round in 1..=200 {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let wanted = round.to_string();
+        let mut command = plugin_build(&project.root);
+        command.args(["-q", "-o", "shared", "-t", "moving", "--label", &format!("n={wanted}")]);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        // Most of the time is cargo's; what writes comes last, so that is where most kills go.
+        let moment = if round % 4 == 0 { seed % whole } else { whole / 2 + seed % (whole * 3 / 4) };
+        std::thread::sleep(Duration::from_micros(moment));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let now = label(&project.root.join("shared"), "moving");
+        assert!(now == current || now == wanted, "round {round}: the tag is {now}, neither {current} nor {wanted}");
+        moved += u32::from(now == wanted);
+        current = now;
+        if round % 50 == 0 {
+            let verified = run(&project, &["verify", "oci:shared"]);
+            assert_eq!(verified.code, 0, "round {round}: {}", verified.stdout);
+        }
+    }
+    assert!((10..=195).contains(&moved), "the kills did not hit: {moved} of 200 rounds moved the tag");
+    assert_eq!(tags(&project, "oci:shared"), ["moving", "still"]);
+    run_ok(&project, &["-q", "-o", "shared", "-t", "moving", "--label", "n=last"]);
+    run_ok(&project, &["gc", "oci:shared"]);
+    assert_eq!(leftovers(&project.root.join("shared")), Vec::<String>::new(), "the next run sweeps");
+}
+
+/// The label `n` of the image that a tag names, read with every digest checked.
+fn label(layout: &Path, tag: &str) -> String {
+    use plugin_build::store::layout::Layout;
+    use plugin_build::store::{Selector, Source as _, platform_images, read_config};
+    let layout = Layout::open(layout).unwrap();
+    let root = layout.resolve(&Selector::Tag(tag.to_owned())).unwrap();
+    let image = platform_images(&layout, &root).unwrap().remove(0);
+    let config = read_config(&layout, &image.manifest.config).unwrap();
+    for layer in &image.manifest.layers {
+        assert!(layout.is_sound(layer).unwrap(), "{} is not sound", layer.digest);
+    }
+    config.tree()["config"]["Labels"]["n"].as_str().unwrap().to_owned()
+}
+
+/// Bytes that no compressor makes smaller.
+fn noise(length: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_u64;
+    let mut byte = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        u8::try_from(state & 0xff).unwrap()
+    };
+    std::iter::repeat_with(&mut byte).take(length).collect()
 }

@@ -3,10 +3,10 @@
 #[path = "../../../fixtures/hostile/archive.rs"]
 pub mod archive;
 pub mod docker_registry;
-pub mod layouts;
-pub mod plugins;
 pub mod http_server;
+pub mod layouts;
 pub mod memory_registry;
+pub mod plugins;
 pub mod program;
 pub mod project;
 pub mod recorder;
