@@ -17,5 +17,6 @@ mod new;
 mod plan;
 mod plugin;
 mod registry;
+mod sources;
 mod support;
 mod unpack;

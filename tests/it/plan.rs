@@ -9,7 +9,7 @@ use plugin_build::plan::{Plan, PlanError};
 use plugin_build::plugin::{BuildFlags, Builder};
 use plugin_build::progress::Silent;
 
-use crate::support::project::Project;
+use crate::support::project::{Project, plan_in};
 use crate::support::recorder::Recorder;
 
 const HOST: &str = "x86_64-unknown-linux-gnu";
@@ -23,7 +23,7 @@ fn refused(project: &Project, flags: &BuildFlags, vars: &[(&str, &str)]) -> Plan
     for (name, value) in vars {
         env.set(*name, *value);
     }
-    project.plan_in(flags, &env, &Silent).unwrap_err()
+    plan_in(flags, &env, &Silent).unwrap_err()
 }
 
 /// The rustflags that the plan gives on the command line.
@@ -68,7 +68,7 @@ fn cargo_is_driven_with_explicit_targets_and_every_path_hidden() {
         ..flags()
     };
     let recorder = Recorder::default();
-    let plan = project.plan_in(&wanted, &env, &recorder).unwrap();
+    let plan = plan_in(&wanted, &env, &recorder).unwrap();
     assert_eq!(plan.invocations.len(), 1);
     let invocation = &plan.invocations[0];
     let args: Vec<&str> =
@@ -116,7 +116,7 @@ fn told(project: &Project, vars: &[(&str, &str)], flags: &BuildFlags) -> String 
     for (name, value) in vars {
         env.set(*name, *value);
     }
-    let plan = project.plan_in(flags, &env, &Silent).unwrap();
+    let plan = plan_in(flags, &env, &Silent).unwrap();
     let artifacts = compile(&plan, &env, &Silent).unwrap();
     String::from_utf8(Command::new(&artifacts[0].path).output().unwrap().stdout).unwrap().trim().to_owned()
 }
@@ -149,7 +149,7 @@ fn what_was_asked_of_cargo_is_recorded_without_paths() {
     );
     let mut env = project.env();
     env.set("CARGO_PROFILE_RELEASE_STRIP", "symbols");
-    let plan = project.plan_in(&flags(), &env, &Silent).unwrap();
+    let plan = plan_in(&flags(), &env, &Silent).unwrap();
     let target = &plan.images[0].targets[0];
     let request = target.request.replace(&target.target, "[target]");
     assert_eq!(
@@ -215,7 +215,7 @@ fn only_a_date_is_a_source_date_epoch() {
     }
     let mut env = project.env();
     env.set("SOURCE_DATE_EPOCH", "1700000000");
-    let plan = project.plan_in(&flags(), &env, &Silent).unwrap();
+    let plan = plan_in(&flags(), &env, &Silent).unwrap();
     assert_eq!(plan.invocations[0].env["SOURCE_DATE_EPOCH"], "1700000000");
 }
 

@@ -63,18 +63,18 @@ impl Project {
 
     /// Loads and plans with these flags.
     pub fn plan(&self, flags: &BuildFlags) -> Plan {
-        self.plan_in(flags, &self.env(), &Silent).unwrap()
-    }
-
-    /// Loads and plans in this environment.
-    pub fn plan_in(&self, flags: &BuildFlags, env: &Environment, progress: &dyn Progress) -> Result<Plan, PlanError> {
-        plan(&load(flags, env, progress).unwrap(), flags, env, progress)
+        plan_in(flags, &self.env(), &Silent).unwrap()
     }
 
     /// A text without this machine's paths.
     pub fn anonymous(&self, text: &str) -> String {
         text.replace(&self.root.display().to_string(), "[root]")
     }
+}
+
+/// Loads and plans in an environment.
+pub fn plan_in(flags: &BuildFlags, env: &Environment, progress: &dyn Progress) -> Result<Plan, PlanError> {
+    plan(&load(flags, env, progress).unwrap(), flags, env, progress)
 }
 
 fn copy(from: &Path, to: &Path) {
