@@ -20,3 +20,4 @@ mod registry;
 mod sources;
 mod support;
 mod unpack;
+mod wasm;

@@ -107,7 +107,7 @@ fn own_home(project: &Project) -> Environment {
 }
 
 /// The program, after checking that it tells nothing of this machine.
-fn program(project: &Project, env: &Environment, flags: &BuildFlags) -> Vec<u8> {
+fn program(env: &Environment, flags: &BuildFlags) -> Vec<u8> {
     let flags = BuildFlags { quiet: true, ..flags.clone() };
     let recorder = Recorder::default();
     let plan = plan_in(&flags, env, &recorder).unwrap();
@@ -122,7 +122,7 @@ fn program(project: &Project, env: &Environment, flags: &BuildFlags) -> Vec<u8> 
 fn sources_give_the_same_bytes_wherever_they_lie_and_come_from() {
     let upstream = Upstream::new();
     let first = upstream.project();
-    let expected = program(&first, &own_home(&first), &BuildFlags::default());
+    let expected = program(&own_home(&first), &BuildFlags::default());
 
     let elsewhere = upstream.project();
     let outside = elsewhere.root.join("../outside");
@@ -130,15 +130,15 @@ fn sources_give_the_same_bytes_wherever_they_lie_and_come_from() {
     let mut env = own_home(&elsewhere);
     env.set("TZ", "Asia/Tokyo");
     env.set("LANG", "de_DE.UTF-8");
-    assert!(program(&elsewhere, &env, &flags) == expected, "another directory, target directory and CARGO_HOME");
+    assert!(program(&env, &flags) == expected, "another directory, target directory and CARGO_HOME");
 
     env.set("CARGO_BUILD_BUILD_DIR", outside.join("build").into_os_string());
-    assert!(program(&elsewhere, &env, &BuildFlags::default()) == expected, "a build directory elsewhere");
+    assert!(program(&env, &BuildFlags::default()) == expected, "a build directory elsewhere");
 
     let linked = elsewhere.root.join("../linked");
     link(&elsewhere.root, &linked);
     let env = at(own_home(&elsewhere), &linked);
-    assert!(program(&elsewhere, &env, &BuildFlags::default()) == expected, "through a symlink");
+    assert!(program(&env, &BuildFlags::default()) == expected, "through a symlink");
 
     let vendored = upstream.project();
     let env = own_home(&vendored);
@@ -147,7 +147,7 @@ fn sources_give_the_same_bytes_wherever_they_lie_and_come_from() {
     vendored.write(".cargo/config.toml", &format!("{known}\n{config}"));
     std::fs::remove_dir_all(vendored.root.with_file_name("cargo-home")).unwrap();
     let flags = BuildFlags { frozen: true, ..BuildFlags::default() };
-    assert!(program(&vendored, &env, &flags) == expected, "vendored");
+    assert!(program(&env, &flags) == expected, "vendored");
 }
 
 #[cfg(unix)]
