@@ -158,3 +158,53 @@ fn store(data: &[u8], bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(chunk);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layer::block::{BLOCK, Blocks, Cutter};
+
+    fn blocks(tar: &[u8]) -> Vec<Shared> {
+        let (to, blocks) = block::channel();
+        let mut cutter = Cutter::new(Blocks::new(8), vec![to]);
+        cutter.put(tar).unwrap();
+        cutter.finish().unwrap();
+        blocks.iter().collect()
+    }
+
+    fn part(block: &Block) -> Vec<u8> {
+        compressed(block, vec![7; 3]).unwrap().bytes
+    }
+
+    #[test]
+    fn a_block_that_would_not_shrink_is_stored_in_pieces_of_65535() {
+        let noise = probe::tests::noise(BLOCK + 5);
+        let blocks = blocks(&noise);
+        let stored = part(&blocks[0]);
+        assert_eq!(stored.len(), BLOCK + 5 * 5);
+        assert_eq!(stored[..5], [0, 0xff, 0xff, 0, 0]);
+        assert_eq!(stored[5..70], noise[..65]);
+        assert_eq!(stored[4 * 65540..][..5], [0, 4, 0, 0xfb, 0xff]);
+        assert_eq!(part(&blocks[1])[..5], [0, 5, 0, 0xfa, 0xff], "too short for the probe, but no smaller when deflated");
+    }
+
+    #[test]
+    fn a_block_that_shrinks_ends_on_a_byte_and_leans_on_the_one_before() {
+        let text: Vec<u8> = probe::tests::noise(BLOCK).iter().map(|byte| b'a' + byte % 16).collect();
+        let again = [&text[..], &text[BLOCK - 30_000..]].concat();
+        let (again, alone) = (blocks(&again), blocks(&text[BLOCK - 30_000..]));
+        assert!(part(&again[0]).ends_with(&[0, 0, 0xff, 0xff]));
+        assert!(part(&again[1]).ends_with(&[0, 0, 0xff, 0xff]));
+        assert!(part(&again[1]).len() * 20 < part(&alone[0]).len());
+    }
+
+    #[test]
+    fn a_block_does_not_depend_on_what_was_compressed_before_it() {
+        let code: Vec<u8> = probe::tests::noise(8 * BLOCK).iter().map(|byte| byte & (byte >> 3)).collect();
+        let blocks = blocks(&code);
+        let forwards: Vec<_> = blocks.iter().map(|block| part(block)).collect();
+        let mut backwards: Vec<_> = blocks.iter().rev().map(|block| part(block)).collect();
+        backwards.reverse();
+        assert!(forwards == backwards);
+    }
+}

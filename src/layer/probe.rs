@@ -28,11 +28,11 @@ pub(super) fn is_noise(block: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     /// Bytes that look random and are the same everywhere (xorshift64*).
-    fn noise(size: usize) -> Vec<u8> {
+    pub(in crate::layer) fn noise(size: usize) -> Vec<u8> {
         let mut state = 0x9e37_79b9_7f4a_7c15_u64;
         let mut next = || {
             state ^= state >> 12;

@@ -48,3 +48,36 @@ fn configure<W: Write>(encoder: &mut Encoder<'_, W>, workers: usize) -> io::Resu
     encoder.set_parameter(CParameter::JobSize(JOB))?;
     encoder.set_parameter(CParameter::OverlapSizeLog(OVERLAP))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layer::block::{Blocks, Cutter};
+    use crate::progress::Silent;
+
+    fn frame(tar: &[u8], workers: usize) -> Vec<u8> {
+        let (to, blocks) = block::channel();
+        let mut cutter = Cutter::new(Blocks::new(16), vec![to]);
+        cutter.put(tar).unwrap();
+        cutter.finish().unwrap();
+        let mut bytes = Vec::new();
+        compress(blocks, workers, &mut Output::new("layer", &mut bytes, &Silent, true)).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn a_frame_has_a_checksum_and_no_content_size() {
+        let frame = frame(b"some tar", 1);
+        assert_eq!(frame[..4], [0x28, 0xb5, 0x2f, 0xfd]);
+        assert_eq!(frame[4], 0b0000_0100, "no size, a window descriptor, a checksum, no dictionary");
+        assert_eq!(zstd::decode_all(&*frame).unwrap(), b"some tar");
+    }
+
+    #[test]
+    fn a_tar_that_ends_with_a_job_is_the_same_for_any_number_of_workers() {
+        for size in [1 << 20, (1 << 20) - 1, 2 << 20, 5 << 19] {
+            let tar: Vec<u8> = b"plugin\n".iter().copied().cycle().take(size).collect();
+            assert!(frame(&tar, 1) == frame(&tar, 3), "{size}");
+        }
+    }
+}
