@@ -1,0 +1,64 @@
+//! The same work by this crate and by the tools people use for it, side by side: `cargo bench --bench peers`.
+//!
+//! Every contestant runs as a process of its own, all of them in turn, for several rounds; tools that are not on `PATH`
+//! are left out by name. Prints a table of medians, ratios, output sizes and peak memory, and draws
+//! `target/peers/peers.svg`. Options after `--`: `--rounds N`, and words that a row (`executable: umoci insert`) must contain.
+//!
+//! A new kind of work (push, pull, unpack) is another function that returns contestants, added to [`rows::all`].
+
+mod input;
+mod measure;
+mod report;
+mod rows;
+
+use std::env;
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+use report::Result;
+use rows::Row;
+
+fn main() -> ExitCode {
+    let args: Vec<OsString> = env::args_os().skip(1).collect();
+    match args.split_first() {
+        Some((word, rest)) if word == measure::WORD => measure::child(rest),
+        Some((word, rest)) if word == rows::PACK_WORD => rows::pack_child(rest),
+        _ => compare(&args),
+    }
+}
+
+fn compare(args: &[OsString]) -> ExitCode {
+    let mut rounds = 5;
+    let mut words = Vec::new();
+    let mut args = args.iter().map(|arg| arg.to_string_lossy().into_owned());
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--rounds" => rounds = args.next().and_then(|n| n.parse().ok()).expect("`--rounds` wants a number"),
+            "--bench" => {} // from cargo
+            _ => words.push(arg),
+        }
+    }
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("peers");
+    let (rows, missing) = rows::all(&folder);
+    let rows: Vec<Row> = rows.into_iter().filter(|row| words.iter().all(|word| row.title().contains(word))).collect();
+    let mut results: Vec<Result> = rows.iter().map(Result::of).collect();
+    for round in 1..=rounds {
+        for (row, result) in rows.iter().zip(&mut results) {
+            eprintln!("round {round} of {rounds}: {}", row.title());
+            match measure::run(row) {
+                Ok(sample) => result.samples.push(sample),
+                Err(complaint) => eprintln!("  {complaint}"),
+            }
+        }
+    }
+    results.retain(|result| !result.samples.is_empty());
+    print!("{}", report::table(&results));
+    if !missing.is_empty() {
+        println!("\nNot on PATH: {}.", missing.join(", "));
+    }
+    let plot = folder.join("peers.svg");
+    std::fs::write(&plot, report::plot(&results)).expect("a plot");
+    println!("\nPlot: {}", plot.display());
+    ExitCode::SUCCESS
+}
