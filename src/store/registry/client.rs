@@ -227,19 +227,31 @@ impl<'a> Client<'a> {
         Err(RegistryError::RedirectLoop { url: first })
     }
 
-    /// One request; a refusal is answered once with new credentials, if there are any.
+    /// One request; a refusal is answered with new credentials, if there are any. This request fetches new ones once; what other
+    /// threads have fetched meanwhile is used too.
     fn authenticated(&self, call: &Call<'_>, leave: &Leave) -> Result<Reply, RegistryError> {
         let mut header = self.header_for(&call.url, leave)?;
-        let mut fresh = false;
-        loop {
+        let mut fetched = false;
+        for _ in 0..TRIES {
             let reply = self.exchange(with_authorization(call.again(), header.as_deref()))?;
-            if reply.status != 401 || fresh {
+            if reply.status != 401 {
                 return Ok(reply);
             }
-            let Some(renewed) = self.answer_refusal(&reply, leave, header.as_deref())? else { return Ok(reply) };
+            let newer = self.header_for(&call.url, leave)?.filter(|newer| Some(newer) != header.as_ref());
+            header = match newer {
+                Some(newer) => Some(newer),
+                None if fetched => return Ok(reply),
+                None => match self.answer_refusal(&reply, leave, header.as_deref())? {
+                    Some(renewed) => {
+                        fetched = renewed.fresh;
+                        Some(renewed.header)
+                    }
+                    None => return Ok(reply),
+                },
+            };
             reply.drain();
-            (header, fresh) = (Some(renewed.header), renewed.fresh);
         }
+        self.exchange(with_authorization(call.again(), header.as_deref()))
     }
 
     /// The `Authorization` that may go to this URL now.
