@@ -178,7 +178,7 @@ impl ExtractError {
         Self::Link { path: shown(path.as_bytes()), target: shown(target), why }
     }
 
-    /// Finds the error that travelled through an [`io::Error`] of [`super::Body`].
+    /// Finds the error that travelled through an [`io::Error`] of an entry's content.
     pub(super) fn from_visit(path: &str, source: io::Error) -> Self {
         match source.downcast::<Self>() {
             Ok(inner) => inner,

@@ -38,7 +38,7 @@ use serde::Serialize;
 
 pub use error::ExtractError;
 pub use limits::{ExtractOptions, Limits, Rules};
-pub use read::{Body, Entry, Kind, read_entries};
+pub use read::{Entry, Kind, read_entries};
 pub use root::remove_tree;
 pub use stream::LayerInput;
 

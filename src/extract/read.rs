@@ -54,7 +54,7 @@ pub enum Kind {
 }
 
 /// The content of the current entry. What is not read is skipped.
-pub struct Body<'a, 'b> {
+struct Body<'a, 'b> {
     walker: &'a mut Walker<&'b mut Pieces>,
 }
 
@@ -72,7 +72,7 @@ impl Read for Body<'_, '_> {
 pub fn read_entries(
     layer: LayerInput<'_>,
     options: &ExtractOptions,
-    visit: &mut dyn FnMut(&Entry, &mut Body<'_, '_>) -> io::Result<()>,
+    visit: &mut dyn FnMut(&Entry, &mut dyn Read) -> io::Result<()>,
 ) -> Result<LayerFacts, ExtractError> {
     let mut unpacked = 0;
     let read = |pieces: &mut Pieces| {

@@ -11,7 +11,7 @@ use plugin_build::digest::{Algorithm, Digest, Hasher};
 use plugin_build::extract::{ExtractError, ExtractOptions, Extraction, Kind, LayerInput, Limits, Report, Rules, read_entries};
 use plugin_build::fs::sorted_listing;
 
-use crate::support::archive::Archive;
+use crate::support::hostile::archive::Archive;
 use crate::support::layouts::{HandLayout, gzip, zstd};
 use crate::support::tools::{require, stdout};
 

@@ -10,6 +10,7 @@ mod diff;
 mod executable;
 mod extract;
 mod host;
+mod hostile;
 mod install;
 mod layer;
 mod layout;

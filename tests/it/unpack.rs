@@ -14,7 +14,7 @@ use plugin_build::store::Selector;
 use plugin_build::store::layout::Layout;
 use serde_json::json;
 
-use crate::support::archive::Archive;
+use crate::support::hostile::archive::Archive;
 use crate::support::layouts::{HandLayout, gzip};
 
 fn run(dir: &Path, platform: &str) -> Result<Unpacked, Error> {

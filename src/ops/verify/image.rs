@@ -192,7 +192,7 @@ impl<'a> Walk<'a> {
         self.progress.event(Event::BlobStarted { blob: key.clone(), verb: "Verifying", total: Some(at.size) });
         let mut tar = ours.map(format::TarLaw::new);
         let input = LayerInput { reader: Box::new(Verified::new(stored, at)), compression, diff_id };
-        let mut visit = |entry: &crate::extract::Entry, _: &mut crate::extract::Body<'_, '_>| {
+        let mut visit = |entry: &crate::extract::Entry, _: &mut dyn std::io::Read| {
             if let Some(law) = &mut tar {
                 law.entry(entry);
             }

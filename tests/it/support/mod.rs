@@ -1,8 +1,8 @@
 //! What several test modules share.
 
-#[path = "../../../fixtures/hostile/archive.rs"]
-pub mod archive;
 pub mod docker_registry;
+#[path = "../../../fixtures/hostile/mod.rs"]
+pub mod hostile;
 pub mod http_server;
 pub mod layouts;
 pub mod memory_registry;
