@@ -7,7 +7,7 @@
 //! | floor | what | modules |
 //! |---|---|---|
 //! | 0 | values, no I/O | [`digest`], [`platform`], [`reference`], [`epoch`], [`environment`], [`compression`], [`progress`], [`finding`], [`failure`] |
-//! | 1 | documents and disk | [`oci`], [`fs`], [`lock`], [`interrupt`] |
+//! | 1 | documents and disk | [`oci`], [`fs`], [`lock`], [`interrupt`], [`untar`] |
 //! | 2 | stores | [`store`] |
 //! | 3 | making | [`tree`], [`layer`], [`image`], [`bundle`], [`toolchain`], [`kind`], [`plugin`], [`plan`], [`compile`], [`executable`] |
 //! | 3 | reading what was made | [`extract`] |
@@ -45,3 +45,4 @@ pub mod store;
 pub mod templates;
 pub mod toolchain;
 pub mod tree;
+pub mod untar;

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use crate::compression::Compression;
 use crate::digest::Digest;
 use crate::failure::{Class, Explain};
+use crate::untar::TarError;
+pub(super) use crate::untar::shown;
 
 /// Everything that can go wrong between a compressed layer and a directory.
 ///
@@ -207,14 +209,15 @@ impl Explain for ExtractError {
     }
 }
 
-/// Bytes of an archive as text for a person: control characters escaped, at most 200 characters.
-pub(super) fn shown(bytes: &[u8]) -> String {
-    let cut = &bytes[..bytes.len().min(800)];
-    let mut text: String = String::from_utf8_lossy(cut).escape_debug().take(200).collect();
-    if bytes.len() > cut.len() || text.chars().count() == 200 {
-        text.push_str("...");
+impl From<TarError> for ExtractError {
+    fn from(error: TarError) -> Self {
+        match error {
+            TarError::Malformed { offset, what } => Self::Malformed { offset, what },
+            TarError::Truncated { offset } => Self::Truncated { offset },
+            TarError::Kind { path, kind } => Self::Kind { path, kind },
+            TarError::Limit { what, allowed } => Self::Limit { what, allowed },
+        }
     }
-    text
 }
 
 #[cfg(test)]

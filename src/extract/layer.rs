@@ -9,12 +9,11 @@ use std::io::{self, Write};
 use super::Counts;
 use super::directories::Directories;
 use super::error::ExtractError;
-use super::header::Flag;
 use super::limits::{ExtractOptions, Rules};
 use super::names::{self, Meaning};
 use super::root::{Found, Handle, Metadata, Obstacle, Root, Walk, join, split};
 use super::seen::{As, Seen};
-use super::walker::{RawEntry, Stream, Walker};
+use crate::untar::{Flag, RawEntry, Stream, Walker};
 
 /// The directory being filled, and what has to be remembered until it is whole.
 pub(super) struct Tree {
@@ -51,12 +50,12 @@ impl Tree {
     }
 
     /// Applies every entry of a layer and returns their number.
-    pub(super) fn apply<S: Stream>(&mut self, stream: S) -> Result<u64, ExtractError> {
+    pub(super) fn apply<S: Stream<Error = ExtractError>>(&mut self, stream: S) -> Result<u64, ExtractError> {
         self.seen.clear();
         self.walk.reset();
         let mut walker = Walker::new(stream);
         let mut number = 0;
-        while let Some(raw) = walker.next()? {
+        while let Some(raw) = walker.next_entry()? {
             number += 1;
             self.options.limits.count_entry(&mut self.entries)?;
             self.entry(&raw, &mut walker)?;
@@ -70,7 +69,7 @@ impl Tree {
         Ok((self.root, self.counts))
     }
 
-    fn entry<S: Stream>(&mut self, raw: &RawEntry, walker: &mut Walker<S>) -> Result<(), ExtractError> {
+    fn entry<S: Stream<Error = ExtractError>>(&mut self, raw: &RawEntry, walker: &mut Walker<S>) -> Result<(), ExtractError> {
         match names::entry(&raw.name, raw.flag == Flag::Directory, &self.options)? {
             Meaning::Plain(path) => self.plain(&path, raw, walker),
             _ if raw.flag != Flag::File || raw.size != 0 => Err(ExtractError::name(&raw.name, "a whiteout is an empty file")),
@@ -89,7 +88,12 @@ impl Tree {
         }
     }
 
-    fn plain<S: Stream>(&mut self, path: &str, raw: &RawEntry, walker: &mut Walker<S>) -> Result<(), ExtractError> {
+    fn plain<S: Stream<Error = ExtractError>>(
+        &mut self,
+        path: &str,
+        raw: &RawEntry,
+        walker: &mut Walker<S>,
+    ) -> Result<(), ExtractError> {
         let metadata = self.metadata(raw);
         if path.is_empty() {
             self.claim("", As::Directory)?;
@@ -164,7 +168,12 @@ impl Tree {
         made.map_err(|source| ExtractError::disk("link", place.path, source))
     }
 
-    fn file<S: Stream>(&mut self, place: &Place<'_>, metadata: Metadata, walker: &mut Walker<S>) -> Result<(), ExtractError> {
+    fn file<S: Stream<Error = ExtractError>>(
+        &mut self,
+        place: &Place<'_>,
+        metadata: Metadata,
+        walker: &mut Walker<S>,
+    ) -> Result<(), ExtractError> {
         self.counts.files += 1;
         let disk = |action| move |source| ExtractError::disk(action, place.path, source);
         let mut file = self.make(place, |parent| parent.make_file(place.name))?;

@@ -24,9 +24,6 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Body of an extension header (PAX or GNU long name); not overridable, no name needs more.
-    pub(super) const EXTENSION_BYTES: u64 = 1 << 20;
-
     /// Counts one more entry.
     pub(super) const fn count_entry(&self, entries: &mut u64) -> Result<(), ExtractError> {
         *entries += 1;

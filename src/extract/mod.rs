@@ -6,10 +6,10 @@
 //! |---|---|---|
 //! | a link that leads out of the directory | handles and single names; links among parents resolve inside | `root` |
 //! | `..`, absolute, empty, NUL in names; `.` as a link (CVE-2021-29136) | refused, never repaired | `names` |
-//! | entries that only some readers see | one reading of sizes; everything doubtful refused; all members, no tail | `walker`, `stream` |
+//! | entries that only some readers see | one reading of sizes; everything doubtful refused; all members, no tail | [`untar`](crate::untar), `stream` |
 //! | a file replaced by its second occurrence | duplicates in a layer refused | `seen` |
 //! | bombs | limits on bytes, ratio, entries, names, depth, windows | `stream`, [`Limits`] |
-//! | memory | streaming; capped headers; hashed paths | `walker`, `seen`, `directories` |
+//! | memory | streaming; capped headers; hashed paths | [`untar`](crate::untar), `seen`, `directories` |
 //! | privileges | no devices, no FIFOs, no setuid or setgid, no extended attributes at all, no owners | `layer` |
 //! | half an image | a hidden directory, renamed when whole; diff ids checked before that | `staging` |
 //! | whiteouts that hide the layer's own files | they speak about lower layers only | `layer` |
@@ -20,17 +20,14 @@
 
 mod directories;
 mod error;
-mod header;
 mod layer;
 mod limits;
 mod names;
-mod pax;
 mod read;
 mod root;
 mod seen;
 mod staging;
 mod stream;
-mod walker;
 
 use std::path::Path;
 

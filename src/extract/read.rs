@@ -4,12 +4,11 @@ use std::io::{self, Read};
 
 use super::LayerFacts;
 use super::error::ExtractError;
-use super::header::Flag;
 use super::limits::{ExtractOptions, Rules};
 use super::names::{self, Meaning};
 use super::seen::{As, Seen};
 use super::stream::{self, LayerInput, Pieces};
-use super::walker::{RawEntry, Walker};
+use crate::untar::{Flag, RawEntry, Walker};
 
 /// An entry whose names have been checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,7 +78,7 @@ pub fn read_entries(
         let mut checks = Checks { seen: Seen::new(), options };
         let mut walker = Walker::new(pieces);
         let mut entries = 0;
-        while let Some(raw) = walker.next()? {
+        while let Some(raw) = walker.next_entry()? {
             options.limits.count_entry(&mut entries)?;
             let entry = checks.entry(&raw)?;
             visit(&entry, &mut Body { walker: &mut walker }).map_err(|error| ExtractError::from_visit(&entry.path, error))?;

@@ -15,9 +15,9 @@ use std::thread;
 
 use super::error::ExtractError;
 use super::limits::Limits;
-use super::walker::Stream;
 use crate::compression::Compression;
 use crate::digest::{Algorithm, Digest, Hasher};
+use crate::untar::Stream;
 
 /// Size of one piece, and how many of them exist at most per receiver.
 const PIECE: usize = 256 << 10;
@@ -102,6 +102,8 @@ pub(super) struct Pieces {
 }
 
 impl Stream for &mut Pieces {
+    type Error = ExtractError;
+
     fn fill(&mut self) -> Result<&[u8], ExtractError> {
         while !self.done && self.current.as_ref().is_none_or(|piece| self.position == piece.len()) {
             if let Some(piece) = self.current.take() {

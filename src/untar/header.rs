@@ -5,21 +5,29 @@
 //! terminator, or base-256, nothing else; negative and beyond 63 bits refused); a block of file data taken for a header
 //! (so: the checksum must hold).
 
-use super::error::ExtractError;
+use super::TarError;
 
 /// Size of a tar block.
 pub(super) const BLOCK: usize = 512;
 
-/// What a header announces.
+/// What a header announces. Extension headers are consumed by the walker and never come out of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Flag {
+pub enum Flag {
+    /// A regular file.
     File,
+    /// A second name for an earlier file.
     HardLink,
+    /// A symbolic link.
     Symlink,
+    /// A directory.
     Directory,
+    /// PAX records for the next entry.
     PaxLocal,
+    /// PAX records for every entry after it.
     PaxGlobal,
+    /// A name for the next entry.
     GnuLongName,
+    /// A link target for the next entry.
     GnuLongLink,
     /// Something that is refused, in words.
     Refused(&'static str),
@@ -38,8 +46,8 @@ pub(super) struct Header {
 }
 
 /// Decodes a block that is not all zero.
-pub(super) fn decode(block: &[u8; BLOCK], offset: u64) -> Result<Header, ExtractError> {
-    let bad = |what| ExtractError::Malformed { offset, what };
+pub(super) fn decode(block: &[u8; BLOCK], offset: u64) -> Result<Header, TarError> {
+    let bad = |what| TarError::Malformed { offset, what };
     let header = tar::Header::from_byte_slice(block);
     let old = header.as_old();
     let stated = number(&old.cksum).ok_or_else(|| bad("its checksum is not a number"))?;

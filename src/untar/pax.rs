@@ -3,7 +3,7 @@
 //! Threats: a record that one reader takes and another drops, so that they see different entries. Lengths must be exact,
 //! a key that matters may occur once, sparse maps are refused, and a global header may not say what only an entry may.
 
-use super::error::ExtractError;
+use super::TarError;
 
 /// What the records of one header change about its entry.
 #[derive(Default, Debug)]
@@ -19,8 +19,8 @@ pub(super) struct Records {
 }
 
 /// Reads the body of an `x` header.
-pub(super) fn local(body: &[u8], offset: u64) -> Result<Records, ExtractError> {
-    let bad = |what| ExtractError::Malformed { offset, what };
+pub(super) fn local(body: &[u8], offset: u64) -> Result<Records, TarError> {
+    let bad = |what| TarError::Malformed { offset, what };
     let mut records = Records::default();
     for record in split(body) {
         let (key, value) = record.ok_or_else(|| bad("a PAX record does not follow the format"))?;
@@ -54,8 +54,8 @@ pub(super) fn local(body: &[u8], offset: u64) -> Result<Records, ExtractError> {
 }
 
 /// Checks the body of a `g` header. Nothing in it is used: comments are what honest ones hold.
-pub(super) fn global(body: &[u8], offset: u64) -> Result<(), ExtractError> {
-    let bad = |what| ExtractError::Malformed { offset, what };
+pub(super) fn global(body: &[u8], offset: u64) -> Result<(), TarError> {
+    let bad = |what| TarError::Malformed { offset, what };
     for record in split(body) {
         let (key, _) = record.ok_or_else(|| bad("a PAX record does not follow the format"))?;
         if matches!(key, b"path" | b"linkpath" | b"size") || key.starts_with(b"GNU.sparse.") {

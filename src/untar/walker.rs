@@ -8,31 +8,43 @@
 //! - *Hidden tails*: the archive ends with two zero blocks (or with one that is the last of the stream), and nothing but
 //!   zeros may follow. An archive without an end marker counts as cut short.
 
-use super::error::{ExtractError, shown};
 use super::header::{self, BLOCK, Flag, Header};
-use super::limits::Limits;
 use super::pax;
+use super::{EXTENSION_LIMIT, TarError, shown};
 
 /// Where the bytes come from: large pieces, lent one at a time.
-pub(super) trait Stream {
+pub trait Stream {
+    /// What can go wrong with it, what is wrong with the tar among others.
+    type Error: From<TarError>;
     /// The rest of the current piece, or the next one; empty at the end.
-    fn fill(&mut self) -> Result<&[u8], ExtractError>;
+    fn fill(&mut self) -> Result<&[u8], Self::Error>;
     /// Takes bytes off the current piece.
     fn consume(&mut self, bytes: usize);
+    /// Leaves bytes out without reading them, where the stream can; how many.
+    fn skip(&mut self, bytes: u64) -> Result<u64, Self::Error> {
+        let _ = bytes;
+        Ok(0)
+    }
 }
 
 /// An entry as the archive states it: names unchecked.
-pub(super) struct RawEntry {
-    pub(super) flag: Flag,
-    pub(super) name: Vec<u8>,
-    pub(super) link: Vec<u8>,
-    pub(super) mode: u32,
+pub struct RawEntry {
+    /// What it is.
+    pub flag: Flag,
+    /// Its name as stated.
+    pub name: Vec<u8>,
+    /// Its link target, for links.
+    pub link: Vec<u8>,
+    /// Permission bits and more.
+    pub mode: u32,
     /// User and group.
-    pub(super) owner: (u64, u64),
-    pub(super) size: u64,
-    pub(super) mtime: (i64, u32),
+    pub owner: (u64, u64),
+    /// Bytes of content.
+    pub size: u64,
+    /// Seconds since 1970, and nanoseconds.
+    pub mtime: (i64, u32),
     /// Number of extended attributes that are dropped.
-    pub(super) xattrs: u64,
+    pub xattrs: u64,
 }
 
 /// Extensions that wait for their entry.
@@ -50,7 +62,7 @@ impl Pending {
 }
 
 /// Walks an archive once, front to back.
-pub(super) struct Walker<S> {
+pub struct Walker<S> {
     stream: S,
     offset: u64,
     /// Content of the current entry that nobody has taken yet.
@@ -59,21 +71,27 @@ pub(super) struct Walker<S> {
 }
 
 impl<S: Stream> Walker<S> {
-    pub(super) const fn new(stream: S) -> Self {
+    /// Starts at the beginning of an archive.
+    pub const fn new(stream: S) -> Self {
         Self { stream, offset: 0, body: 0, padding: 0 }
     }
 
+    /// Where in the stream the current entry's content is, or what is left of it.
+    pub const fn offset(&self) -> u64 {
+        self.offset
+    }
+
     /// The next entry; `None` after the end marker, once the whole stream was read.
-    pub(super) fn next(&mut self) -> Result<Option<RawEntry>, ExtractError> {
+    pub fn next_entry(&mut self) -> Result<Option<RawEntry>, S::Error> {
         let mut pending = Pending::default();
         loop {
             self.skip_content()?;
             let offset = self.offset;
-            let malformed = |what| ExtractError::Malformed { offset, what };
+            let malformed = |what| TarError::Malformed { offset, what };
             let block = self.block()?;
             if block.iter().all(|&byte| byte == 0) {
                 if !pending.is_empty() {
-                    return Err(malformed("an extension header without an entry after it"));
+                    return Err(malformed("an extension header without an entry after it").into());
                 }
                 self.end()?;
                 return Ok(None);
@@ -82,7 +100,7 @@ impl<S: Stream> Walker<S> {
             match header.flag {
                 Flag::PaxGlobal => {
                     if !pending.is_empty() {
-                        return Err(malformed("a global header between an extension and its entry"));
+                        return Err(malformed("a global header between an extension and its entry").into());
                     }
                     let body = self.extension(&header, offset)?;
                     pax::global(&body, offset)?;
@@ -99,36 +117,36 @@ impl<S: Stream> Walker<S> {
     }
 
     /// The next piece of the current entry's content; empty once all of it was consumed.
-    pub(super) fn content(&mut self) -> Result<&[u8], ExtractError> {
+    pub fn content(&mut self) -> Result<&[u8], S::Error> {
         if self.body == 0 {
             return Ok(&[]);
         }
         let offset = self.offset;
         let piece = self.stream.fill()?;
         if piece.is_empty() {
-            return Err(ExtractError::Truncated { offset });
+            return Err(TarError::Truncated { offset }.into());
         }
         Ok(&piece[..piece.len().min(usize::try_from(self.body).unwrap_or(usize::MAX))])
     }
 
     /// Takes bytes off the content.
-    pub(super) fn consume(&mut self, bytes: usize) {
+    pub fn consume(&mut self, bytes: usize) {
         self.stream.consume(bytes);
         self.offset += bytes as u64;
         self.body = self.body.saturating_sub(bytes as u64);
     }
 
-    fn entry(&mut self, header: Header, pending: Pending, offset: u64) -> Result<RawEntry, ExtractError> {
-        let malformed = |what| ExtractError::Malformed { offset, what };
+    fn entry(&mut self, header: Header, pending: Pending, offset: u64) -> Result<RawEntry, S::Error> {
+        let malformed = |what| TarError::Malformed { offset, what };
         let pax = pending.pax.unwrap_or_default();
         let name = either(pax.path, pending.name, offset)?.unwrap_or(header.name);
         let link = either(pax.link, pending.link, offset)?.unwrap_or(header.link);
         if let Flag::Refused(kind) = header.flag {
-            return Err(ExtractError::Kind { path: shown(&name), kind });
+            return Err(TarError::Kind { path: shown(&name), kind }.into());
         }
         let size = pax.size.unwrap_or(header.size);
         if size != 0 && header.flag != Flag::File {
-            return Err(malformed("an entry that has no content states a size"));
+            return Err(malformed("an entry that has no content states a size").into());
         }
         self.expect(size, offset)?;
         let mtime = pax.mtime.unwrap_or((header.mtime, 0));
@@ -137,18 +155,18 @@ impl<S: Stream> Walker<S> {
     }
 
     /// Sets how much content, and how much padding, comes next.
-    fn expect(&mut self, size: u64, offset: u64) -> Result<(), ExtractError> {
+    fn expect(&mut self, size: u64, offset: u64) -> Result<(), S::Error> {
         if self.offset.checked_add(size).and_then(|end| end.checked_add(BLOCK as u64)).is_none() {
-            return Err(ExtractError::Malformed { offset, what: "its size is beyond any archive" });
+            return Err(TarError::Malformed { offset, what: "its size is beyond any archive" }.into());
         }
         self.body = size;
         self.padding = size.wrapping_neg() % BLOCK as u64;
         Ok(())
     }
 
-    fn extension(&mut self, header: &Header, offset: u64) -> Result<Vec<u8>, ExtractError> {
-        if header.size > Limits::EXTENSION_BYTES {
-            return Err(ExtractError::Limit { what: "bytes of extension header", allowed: Limits::EXTENSION_BYTES });
+    fn extension(&mut self, header: &Header, offset: u64) -> Result<Vec<u8>, S::Error> {
+        if header.size > EXTENSION_LIMIT {
+            return Err(TarError::Limit { what: "bytes of extension header", allowed: EXTENSION_LIMIT }.into());
         }
         self.expect(header.size, offset)?;
         let mut body = Vec::new();
@@ -164,19 +182,22 @@ impl<S: Stream> Walker<S> {
     }
 
     /// A GNU long name: up to its terminating NUL, which is required to be the only one and the last byte.
-    fn long_text(&mut self, header: &Header, offset: u64) -> Result<Vec<u8>, ExtractError> {
+    fn long_text(&mut self, header: &Header, offset: u64) -> Result<Vec<u8>, S::Error> {
         let mut body = self.extension(header, offset)?;
         while body.last() == Some(&0) {
             body.pop();
         }
         if body.is_empty() {
-            return Err(ExtractError::Malformed { offset, what: "a GNU long name is empty" });
+            return Err(TarError::Malformed { offset, what: "a GNU long name is empty" }.into());
         }
         Ok(body)
     }
 
-    fn skip_content(&mut self) -> Result<(), ExtractError> {
+    fn skip_content(&mut self) -> Result<(), S::Error> {
         self.body += std::mem::take(&mut self.padding);
+        let skipped = self.stream.skip(self.body)?;
+        self.offset += skipped;
+        self.body -= skipped;
         while self.body > 0 {
             let taken = self.content()?.len();
             self.consume(taken);
@@ -185,13 +206,13 @@ impl<S: Stream> Walker<S> {
     }
 
     /// One whole block.
-    fn block(&mut self) -> Result<[u8; BLOCK], ExtractError> {
+    fn block(&mut self) -> Result<[u8; BLOCK], S::Error> {
         let mut block = [0; BLOCK];
         let mut filled = 0;
         while filled < BLOCK {
             let piece = self.stream.fill()?;
             if piece.is_empty() {
-                return Err(ExtractError::Truncated { offset: self.offset });
+                return Err(TarError::Truncated { offset: self.offset }.into());
             }
             let taken = piece.len().min(BLOCK - filled);
             block[filled..filled + taken].copy_from_slice(&piece[..taken]);
@@ -203,7 +224,7 @@ impl<S: Stream> Walker<S> {
     }
 
     /// Reads to the end of the stream after the first zero block.
-    fn end(&mut self) -> Result<(), ExtractError> {
+    fn end(&mut self) -> Result<(), S::Error> {
         loop {
             let offset = self.offset;
             let piece = self.stream.fill()?;
@@ -211,7 +232,7 @@ impl<S: Stream> Walker<S> {
                 return Ok(());
             }
             if piece.iter().any(|&byte| byte != 0) {
-                return Err(ExtractError::Malformed { offset, what: "something follows the end of the archive" });
+                return Err(TarError::Malformed { offset, what: "something follows the end of the archive" }.into());
             }
             let taken = piece.len();
             self.stream.consume(taken);
@@ -220,16 +241,16 @@ impl<S: Stream> Walker<S> {
     }
 }
 
-fn once<T>(slot: &mut Option<T>, value: T, offset: u64) -> Result<(), ExtractError> {
+fn once<T>(slot: &mut Option<T>, value: T, offset: u64) -> Result<(), TarError> {
     match slot.replace(value) {
         None => Ok(()),
-        Some(_) => Err(ExtractError::Malformed { offset, what: "two extension headers of one kind before one entry" }),
+        Some(_) => Err(TarError::Malformed { offset, what: "two extension headers of one kind before one entry" }),
     }
 }
 
-fn either(pax: Option<Vec<u8>>, gnu: Option<Vec<u8>>, offset: u64) -> Result<Option<Vec<u8>>, ExtractError> {
+fn either(pax: Option<Vec<u8>>, gnu: Option<Vec<u8>>, offset: u64) -> Result<Option<Vec<u8>>, TarError> {
     if pax.is_some() && gnu.is_some() {
-        return Err(ExtractError::Malformed { offset, what: "both PAX and GNU extensions name the same entry" });
+        return Err(TarError::Malformed { offset, what: "both PAX and GNU extensions name the same entry" });
     }
     Ok(pax.or(gnu))
 }
