@@ -54,9 +54,10 @@ pub fn remaps(workspace: &Workspace, env: &Environment) -> Vec<Remap> {
     }
     add(&workspace.target_directory, "/ws/target");
     add(&workspace.build_directory, "/ws/target");
-    if let Some(commit) = &workspace.rustc.commit_hash {
-        add(&workspace.rustc.sysroot.join("lib/rustlib/src/rust"), &format!("/rustc/{commit}"));
-    }
+    // A compiler that was not built from a git checkout names its sources by its version.
+    let rustc = &workspace.rustc;
+    let sources = rustc.commit_hash.clone().unwrap_or_else(|| rustc.release.to_string());
+    add(&rustc.sysroot.join("lib/rustlib/src/rust"), &format!("/rustc/{sources}"));
     for directory in workspace.cargo_config.vendor_directories() {
         add(&directory, CRATES_IO);
     }

@@ -19,7 +19,7 @@ const GENERIC: &str = "#[track_caller]\npub fn first<T: Clone>(items: &[T]) -> T
 
 /// The same environment in another working directory.
 fn at(mut env: Environment, cwd: &Path) -> Environment {
-    env.cwd = cwd.to_owned();
+    cwd.clone_into(&mut env.cwd);
     env
 }
 
