@@ -5,13 +5,15 @@
 //!   with a warning and exit code 0.
 //! - Diagnostics and progress reach the user as cargo writes them: stderr is cargo's own, only stdout is read.
 //! - A failed command has told why, so the error adds only that it failed.
-//! - An interrupt is handed on to cargo, which stops its compilers. (Ctrl-C in a terminal reaches cargo by itself.)
+//! - Cargo runs in a process group of its own, and an interrupt of ours is sent to that group: cargo dies of a signal without
+//!   telling its compilers and build scripts, which would go on for minutes. A terminal's Ctrl-C therefore reaches cargo
+//!   through us.
 
 pub mod check;
 
 use std::io::{self, BufReader};
 use std::path::PathBuf;
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use cargo_metadata::{Message, TargetKind};
 use serde::Serialize;
@@ -82,6 +84,7 @@ fn run(
     let mut command = command(&invocation.program, env);
     command.args(&invocation.args).envs(&invocation.env).current_dir(&invocation.cwd);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+    own_group(&mut command);
     announce(&command, progress);
     let program = || invocation.program.clone();
     let child = command.spawn().map_err(|source| CompileError::Start { program: program(), source })?;
@@ -114,13 +117,23 @@ impl Drop for Running {
     }
 }
 
-/// Asks cargo to stop; unlike a kill, this reaches its compilers.
+/// Lets cargo lead a process group.
+#[cfg(unix)]
+fn own_group(command: &mut Command) {
+    use std::os::unix::process::CommandExt;
+    command.process_group(0);
+}
+
+#[cfg(not(unix))]
+fn own_group(_command: &mut Command) {}
+
+/// Asks cargo and everything it started to stop.
 #[cfg(unix)]
 fn stop(pid: u32) {
-    use nix::sys::signal::{Signal, kill};
+    use nix::sys::signal::{Signal, killpg};
     use nix::unistd::Pid;
     if let Ok(pid) = i32::try_from(pid) {
-        let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+        let _ = killpg(Pid::from_raw(pid), Signal::SIGTERM);
     }
 }
 

@@ -6,6 +6,7 @@ use plugin_build::compile::{Artifact, CompileError, compile};
 use plugin_build::plugin::BuildFlags;
 use plugin_build::progress::Silent;
 
+use crate::support::program::plugin_build;
 use crate::support::project::Project;
 use crate::support::recorder::Recorder;
 
@@ -76,4 +77,33 @@ fn a_binary_that_cargo_leaves_out_is_an_error() {
     assert!(matches!(build(&project, &BuildFlags::default()), Err(CompileError::Cargo { .. })));
     let flags = BuildFlags { features: vec!["f".to_owned()], ..BuildFlags::default() };
     assert_eq!(build(&project, &flags).unwrap().len(), 1);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_signal_stops_what_cargo_started_too() {
+    use nix::sys::signal::{Signal, kill};
+    use nix::unistd::Pid;
+    use std::time::Duration;
+
+    let patience =
+        |mut done: Box<dyn FnMut() -> bool>| (0..600).any(|_| done() || std::thread::sleep(Duration::from_millis(100)) != ());
+    let pid = |id: u32| Pid::from_raw(i32::try_from(id).unwrap());
+    let project = Project::with_table("");
+    let script = "fn main() { std::fs::write(\"pid\", std::process::id().to_string()).unwrap(); \
+                  std::thread::sleep(std::time::Duration::from_secs(120)); }";
+    project.write("build.rs", script);
+    let mut program = plugin_build(&project.root).arg("--quiet").spawn().unwrap();
+    let file = project.root.join("pid");
+    let started = file.clone();
+    assert!(
+        patience(Box::new(move || fs::read_to_string(&started).is_ok_and(|text| !text.is_empty()))),
+        "the build script starts"
+    );
+    let script = pid(fs::read_to_string(&file).unwrap().parse().unwrap());
+
+    kill(pid(program.id()), Signal::SIGTERM).unwrap();
+    assert_eq!(program.wait().unwrap().code(), Some(143));
+    assert!(patience(Box::new(move || kill(script, None).is_err())), "the build script goes on");
+    assert!(!project.root.join("target/plugin-build").exists());
 }
