@@ -9,5 +9,6 @@ pub mod install;
 pub mod list;
 pub mod new;
 pub mod remove;
+pub mod run;
 pub mod unpack;
 pub mod verify;
