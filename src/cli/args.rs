@@ -74,6 +74,8 @@ pub enum Verb {
     New(super::new::NewArgs),
     /// Make a plugin from a template, in a directory that exists
     Init(super::new::InitArgs),
+    /// Start a plugin as its host would: unpack, shake hands, ask for health, stop
+    Run(Box<super::run::RunArgs>),
     /// List the images of a store
     Ls(super::list::ListArgs),
     /// Show an image: platforms, layers, files, configuration, attachments

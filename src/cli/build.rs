@@ -11,6 +11,7 @@ use crate::compression::Compression;
 use crate::failure::{Complaint, Error};
 use crate::fs;
 use crate::ops::build::{self, Built};
+use crate::plan::Plan;
 use crate::platform::Platform;
 use crate::plugin::{BuildFlags, Builder};
 
@@ -119,6 +120,16 @@ fn parse_pair(text: &str) -> Result<(String, String), String> {
 }
 
 impl BuildArgs {
+    /// The arguments after `--`, for a verb that has a use of its own for them.
+    pub fn take_arguments(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.cargo_args)
+    }
+
+    /// The platforms asked for.
+    pub fn platforms(&self) -> &[Platform] {
+        &self.platform
+    }
+
     /// The flags as decided values.
     pub fn flags(&self, global: &GlobalArgs) -> BuildFlags {
         let args = self.clone();
@@ -184,9 +195,14 @@ pub fn build_one(args: &BuildArgs, context: &Context) -> Result<Built, Error> {
     let flags = args.flags(&context.global);
     let plan = build::plan(&flags, &context.env, context.progress())?;
     if plan.images.len() != 1 {
-        let names: Vec<&str> = plan.images.iter().map(|image| image.package.as_str()).collect();
-        let message = format!("this verb takes one plugin, and {} are selected: {}", names.len(), names.join(", "));
-        return Err(Complaint::usage(message).with_hint("choose one with `-p`").into());
+        return Err(not_one(&plan).into());
     }
     build::build(&plan, &context.env, context.progress())?.pop().ok_or_else(|| Complaint::failed("nothing was built").into())
+}
+
+/// Says that a verb takes one plugin.
+pub fn not_one(plan: &Plan) -> Complaint {
+    let names: Vec<&str> = plan.images.iter().map(|image| image.package.as_str()).collect();
+    let message = format!("this verb takes one plugin, and {} are selected: {}", names.len(), names.join(", "));
+    Complaint::usage(message).with_hint("choose one with `-p`")
 }

@@ -11,10 +11,12 @@ mod default_layout;
 mod diff;
 mod docs;
 mod failure;
+mod image;
 mod inspect;
 mod list;
 mod new;
 mod remove;
+mod run;
 mod signals;
 mod terminal;
 mod tidy;
@@ -67,6 +69,7 @@ fn run(cli: Cli, context: &Context) -> Result<ExitCode, Error> {
         Some(Verb::Build(args)) => build::build(&args, context),
         Some(Verb::New(args)) => new::new(args, context),
         Some(Verb::Init(args)) => new::init(args, context),
+        Some(Verb::Run(args)) => run::run(*args, context),
         Some(Verb::Ls(args)) => list::list(&args, context),
         Some(Verb::Inspect(args)) => inspect::inspect(&args, context),
         Some(Verb::Diff(args)) => diff::diff(&args, context),

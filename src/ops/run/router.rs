@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::RunError;
 use crate::attachment::Contract;
 use crate::failure::{Complaint, Error};
-use crate::host::{Api, Handshake, HostError, Launch, Method, STARTUP_CONFIG, START_TIMEOUT, Seen, Session, Stopped};
+use crate::host::{Api, Handshake, HostError, Launch, Method, START_TIMEOUT, STARTUP_CONFIG, Seen, Session, Stopped};
 use crate::oci::{Config, Descriptor};
 use crate::progress::Progress;
 use crate::store::Source;

@@ -1,0 +1,71 @@
+//! The image of a verb that goes on with one: named, or built first, or (`--no-build`) as the last build left it.
+
+use clap::Args;
+
+use super::build::{self, BuildArgs};
+use super::context::Context;
+use crate::failure::{Complaint, Error};
+use crate::ops;
+use crate::platform::Platform;
+use crate::progress::Silent;
+use crate::reference::Reference;
+use crate::store::{self, Selector, Source};
+
+/// The image, and how to build it where none is named.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ImageArgs {
+    /// The image: `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]` or `docker://HOST/REPO[:TAG][@DIGEST]`; without one, the selected
+    /// package is built
+    image: Option<String>,
+    /// Take what the last build left instead of building
+    #[arg(long, conflicts_with = "image", help_heading = "Packages")]
+    no_build: bool,
+    #[command(flatten)]
+    build: BuildArgs,
+}
+
+/// An image in an opened store.
+pub struct Chosen {
+    /// The store.
+    pub source: Box<dyn Source>,
+    /// The image in it.
+    pub selector: Selector,
+}
+
+impl ImageArgs {
+    /// The arguments after `--`, for a verb that has a use of its own for them.
+    pub fn take_arguments(&mut self) -> Vec<String> {
+        self.build.take_arguments()
+    }
+
+    /// The one platform asked for, or this machine's.
+    pub fn platform(&self) -> Result<Platform, Error> {
+        match self.build.platforms() {
+            [] => Ok(Platform::host()),
+            [only] => Ok(only.clone()),
+            several => {
+                let names: Vec<String> = several.iter().map(ToString::to_string).collect();
+                Err(Complaint::usage(format!("one platform can be chosen here, not {}", names.join(" and "))).into())
+            }
+        }
+    }
+
+    /// Opens the store, after a build where that is wanted.
+    pub fn open(&self, context: &Context) -> Result<Chosen, Error> {
+        if let Some(image) = &self.image {
+            let reference = image.parse::<Reference>()?;
+            let selector = Selector::of(reference.tag(), reference.digest());
+            return Ok(Chosen { source: store::open::source(&reference)?, selector });
+        }
+        if !self.no_build {
+            let built = build::build_one(&self.build, context)?;
+            let source = store::open::source(&Reference::layout(built.layout, None))?;
+            return Ok(Chosen { source, selector: Selector::Digest(built.digest) });
+        }
+        let plan = ops::build::plan(&self.build.flags(&context.global), &context.env, &Silent)?;
+        let [only] = plan.images.as_slice() else { return Err(build::not_one(&plan).into()) };
+        let tag = only.tags.first().cloned();
+        let source = store::open::source(&Reference::layout(&only.output, tag.clone()))?;
+        Ok(Chosen { source, selector: Selector::of(tag.as_deref(), None) })
+    }
+}
