@@ -18,6 +18,7 @@ mod new;
 mod plan;
 mod plugin;
 mod registry;
+mod run;
 mod sources;
 mod support;
 mod unpack;

@@ -6,6 +6,7 @@ pub mod hostile;
 pub mod http_server;
 pub mod layouts;
 pub mod memory_registry;
+pub mod packed;
 pub mod plugins;
 pub mod program;
 pub mod project;
