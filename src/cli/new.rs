@@ -1,6 +1,6 @@
 //! `new` and `init`: a package from a template.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -49,7 +49,7 @@ pub fn new(args: NewArgs, context: &Context) -> Result<ExitCode, Error> {
         return Ok(list(context));
     }
     let path = args.path.ok_or_else(|| Complaint::usage("a directory is needed"))?;
-    make(path, args.template, false, context)
+    make(&path, args.template, false, context)
 }
 
 /// Makes a package in a directory that may hold other files.
@@ -57,12 +57,12 @@ pub fn init(args: InitArgs, context: &Context) -> Result<ExitCode, Error> {
     if args.template.list {
         return Ok(list(context));
     }
-    make(args.path, args.template, true, context)
+    make(&args.path, args.template, true, context)
 }
 
-fn make(path: PathBuf, args: TemplateArgs, into_existing: bool, context: &Context) -> Result<ExitCode, Error> {
+fn make(path: &Path, args: TemplateArgs, into_existing: bool, context: &Context) -> Result<ExitCode, Error> {
     // `.` and `..` have no name of their own; what they lead to has.
-    let absolute = context.path(&path);
+    let absolute = context.path(path);
     let path = absolute.canonicalize().unwrap_or(absolute);
     let options = Options { path, template: args.template, name: args.name, into_existing };
     let report = new::new(&options, context.progress())?;

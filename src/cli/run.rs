@@ -45,7 +45,7 @@ pub struct RunArgs {
 pub fn run(mut args: RunArgs, context: &Context) -> Result<ExitCode, Error> {
     let arguments = args.image.take_arguments();
     let platform = args.image.platform()?;
-    let cache = cache(args.cache_dir.as_deref(), &context.env)?;
+    let cache = cache(args.cache_dir.as_deref(), &context.env);
     let chosen = args.image.open(context)?;
     let options = Options { selector: chosen.selector, platform, args: arguments, cache };
     match run::prepare(chosen.source.as_ref(), &options, context.progress())? {
@@ -102,22 +102,22 @@ fn start(program: Program, context: &Context) -> Result<ExitCode, Error> {
 }
 
 /// Where unpacked images stay: the flag, the user's cache, or, for users without one, a directory for temporary files.
-fn cache(flag: Option<&Path>, env: &Environment) -> Result<PathBuf, Error> {
+fn cache(flag: Option<&Path>, env: &Environment) -> PathBuf {
     if let Some(dir) = flag {
-        return Ok(env.resolve(dir));
+        return env.resolve(dir);
     }
     let user = env.path("XDG_CACHE_HOME").or_else(|| env.path("HOME").map(|home| home.join(".cache")));
     if let Some(dir) = user.filter(|dir| dir.is_absolute()).map(|dir| dir.join("cargo-plugin-build/run"))
         && fs::create_dirs(&dir).is_ok()
         && tempfile::tempfile_in(&dir).is_ok()
     {
-        return Ok(dir);
+        return dir;
     }
     #[cfg(unix)]
     let user = nix::unistd::geteuid().to_string();
     #[cfg(not(unix))]
     let user = "user";
-    Ok(temp(env).join(format!("cargo-plugin-build-run-{user}")))
+    temp(env).join(format!("cargo-plugin-build-run-{user}"))
 }
 
 /// Where directories for sockets are made. A socket's path has about a hundred bytes, so a deep one will not do.

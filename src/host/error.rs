@@ -194,8 +194,7 @@ fn last(lines: &[String]) -> String {
     if lines.is_empty() {
         return "; it wrote nothing to stderr".to_owned();
     }
-    let shown: String = lines.iter().map(|line| format!("\n    {line}")).collect();
-    format!("; the end of its stderr:{shown}")
+    format!("; the end of its stderr:\n    {}", lines.join("\n    "))
 }
 
 impl Explain for HostError {

@@ -5,6 +5,7 @@
 //! things deserve a word: where `@level` or `@message` is no string, go-plugin stops the whole host, and a line over
 //! 64 KiB is cut into pieces that no longer are JSON.
 
+use std::fmt::Write as _;
 use std::io::{self, BufRead};
 
 use serde_json::{Map, Value};
@@ -46,7 +47,7 @@ impl LogLine {
         let fields: std::collections::BTreeMap<String, Value> = object.into_iter().collect();
         for (key, value) in fields {
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            text.push_str(&format!(" {key}={value}"));
+            let _ = write!(text, " {key}={value}");
         }
         Self { level, text: printable(&text, usize::MAX), fatal: false }
     }
@@ -134,13 +135,14 @@ mod tests {
 
     #[test]
     fn lines_are_read_in_bounded_pieces() {
-        let long = "x".repeat(LINE_LIMIT as usize + 1);
+        let limit = usize::try_from(LINE_LIMIT).unwrap();
+        let long = "x".repeat(limit + 1);
         let text = format!("{long}\r\nlast");
         let mut from = text.as_bytes();
         let mut lengths = Vec::new();
         while let Some(line) = read_line(&mut from).unwrap() {
             lengths.push(line.len());
         }
-        assert_eq!(lengths, [LINE_LIMIT as usize, 1, 4]);
+        assert_eq!(lengths, [limit, 1, 4]);
     }
 }

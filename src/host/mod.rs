@@ -37,7 +37,7 @@ pub use log::LogLine;
 pub use session::Session;
 
 /// How long the router waits for a handshake.
-pub const START_TIMEOUT: Duration = Duration::from_secs(60);
+pub const START_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// What the router sends where nothing is configured: no tracing, and clients' addresses made unreadable.
 pub const STARTUP_CONFIG: &str = r#"{"ip_anonymization":{"enabled":true,"method":"redact"}}"#;

@@ -134,8 +134,12 @@ fn write_into(dir: &Path, files: &[(String, String)]) -> Result<(), NewError> {
         Ok(())
     });
     if result.is_err() {
-        written.iter().for_each(|path| drop(fs::remove_file(path)));
-        missing_dirs.iter().rev().for_each(|path| drop(fs::remove_dir(path)));
+        for path in &written {
+            drop(fs::remove_file(path));
+        }
+        for path in missing_dirs.iter().rev() {
+            drop(fs::remove_dir(path));
+        }
     }
     result
 }

@@ -1,5 +1,7 @@
 //! Attachments in a layout: written, found and read back.
 
+use std::collections::BTreeMap;
+
 use plugin_build::attachment::{Attachment, Contract, ContractError};
 use plugin_build::bundle::Bundle;
 use plugin_build::digest::Digest;
@@ -11,7 +13,7 @@ use plugin_build::store::{Selector, Source as _};
 
 fn index() -> Index {
     let (artifact_type, manifests, subject) = (None, Vec::new(), None);
-    Index { media_type: media_type::INDEX.to_owned(), artifact_type, manifests, subject, annotations: Default::default() }
+    Index { media_type: media_type::INDEX.to_owned(), artifact_type, manifests, subject, annotations: BTreeMap::new() }
 }
 
 fn contract() -> Contract {

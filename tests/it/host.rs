@@ -14,7 +14,7 @@ use crate::support::plugins;
 use crate::support::recorder::Recorder;
 
 /// Long enough for a loaded machine, for what must happen.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Short, for what must not.
 const HASTE: Duration = Duration::from_millis(300);
 

@@ -85,6 +85,8 @@ fn a_program_takes_over_with_its_arguments_environment_and_exit_code() {
     assert!(home.run(&[]).stdout.starts_with("hello default\n"));
 }
 
+type Change<'a> = &'a dyn Fn(&Path);
+
 #[test]
 fn what_was_unpacked_is_used_again_unless_it_changed() {
     let home = Home::new(program("cat \"${0%/bin/greet}/share/text\"").file("share/text", 0o644, "as packed\n"));
@@ -95,7 +97,7 @@ fn what_was_unpacked_is_used_again_unless_it_changed() {
     assert_eq!(home.run(&[]).stdout, "as packed\n");
     assert_eq!(stamp("share/text").unwrap(), before, "nothing was unpacked again");
 
-    let changes: [(&str, &dyn Fn(&Path)); 4] = [
+    let changes: [(&str, Change<'_>); 4] = [
         ("content", &|root| fs::write(root.join("share/text"), "otherwise\n").unwrap()),
         ("mode", &|root| plugin_build::fs::set_mode(&root.join("share/text"), 0o600).unwrap()),
         ("one file more", &|root| fs::write(root.join("share/more"), "").unwrap()),

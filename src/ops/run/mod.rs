@@ -65,7 +65,7 @@ pub fn prepare(source: &dyn Source, options: &Options, progress: &dyn Progress) 
     let dir = workdir::ready(source, &image.descriptor.digest, kind, options, progress)?;
     Ok(match kind {
         Kind::CosmoRouter => Ready::Router(Router::new(root, dir, &config, progress)),
-        _ => Ready::Program(Program::new(dir, &config, &options.args)?),
+        _ => Ready::Program(Program::new(&dir, &config, &options.args)?),
     })
 }
 

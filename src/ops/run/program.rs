@@ -23,7 +23,7 @@ pub struct Program {
 }
 
 impl Program {
-    pub(super) fn new(root: PathBuf, config: &Config, args: &[String]) -> Result<Self, RunError> {
+    pub(super) fn new(root: &Path, config: &Config, args: &[String]) -> Result<Self, RunError> {
         let (mut line, cmd) = command_of(config);
         line.extend(if args.is_empty() { cmd } else { args.to_vec() });
         let mut words = line.into_iter();
@@ -37,8 +37,8 @@ impl Program {
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
             .collect();
         let workdir = inner.and_then(|inner| inner.working_dir().clone()).unwrap_or_default();
-        let dir = below(&root, Path::new(&workdir));
-        let path = find(&root, &dir, &program, &env)?;
+        let dir = below(root, Path::new(&workdir));
+        let path = find(root, &dir, &program, &env)?;
         Ok(Self { path, args: words.collect(), env, dir })
     }
 
@@ -120,28 +120,28 @@ mod tests {
         root
     }
 
-    fn program(root: &Path, inner: serde_json::Value, args: &[&str]) -> Result<Program, RunError> {
+    fn program(root: &Path, inner: &serde_json::Value, args: &[&str]) -> Result<Program, RunError> {
         let rootfs = json!({ "type": "layers", "diff_ids": [] });
         let document = json!({ "architecture": "amd64", "os": "linux", "rootfs": rootfs, "config": inner });
         let args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
-        Program::new(root.to_owned(), &Config::from_value(document).unwrap(), &args)
+        Program::new(root, &Config::from_value(document).unwrap(), &args)
     }
 
     #[test]
     fn users_arguments_replace_cmd_and_keep_the_entrypoint() {
         let root = image();
         let inner = json!({ "Entrypoint": ["/greeter", "-v"], "Cmd": ["a"], "Env": ["X=1=2"] });
-        let found = program(root.path(), inner.clone(), &[]).unwrap();
+        let found = program(root.path(), &inner, &[]).unwrap();
         assert_eq!((found.path, found.args), (root.path().join("greeter"), vec!["-v".to_owned(), "a".to_owned()]));
         assert_eq!(found.env, [("X".to_owned(), "1=2".to_owned())]);
-        assert_eq!(program(root.path(), inner, &["b", "c"]).unwrap().args, ["-v", "b", "c"]);
-        assert_eq!(program(root.path(), json!({ "Cmd": ["a"] }), &["/greeter"]).unwrap().path, root.path().join("greeter"));
+        assert_eq!(program(root.path(), &inner, &["b", "c"]).unwrap().args, ["-v", "b", "c"]);
+        assert_eq!(program(root.path(), &json!({ "Cmd": ["a"] }), &["/greeter"]).unwrap().path, root.path().join("greeter"));
     }
 
     #[test]
     fn programs_are_found_as_in_a_container() {
         let root = image();
-        let path = |inner| program(root.path(), inner, &[]).map(|found| found.path);
+        let path = |inner| program(root.path(), &inner, &[]).map(|found| found.path);
         assert_eq!(path(json!({ "Entrypoint": ["tool"] })).unwrap(), root.path().join("usr/bin/tool"));
         assert_eq!(path(json!({ "Entrypoint": ["./run"], "WorkingDir": "/app" })).unwrap(), root.path().join("app/run"));
         assert_eq!(path(json!({ "Entrypoint": ["../../greeter"], "WorkingDir": "/app" })).unwrap(), root.path().join("greeter"));
@@ -153,7 +153,7 @@ mod tests {
     fn a_link_to_a_program_of_this_machine_is_refused() {
         let root = image();
         std::os::unix::fs::symlink("/bin/sh", root.path().join("sh")).unwrap();
-        let error = program(root.path(), json!({ "Entrypoint": ["/sh"] }), &[]).unwrap_err();
+        let error = program(root.path(), &json!({ "Entrypoint": ["/sh"] }), &[]).unwrap_err();
         assert!(matches!(error, RunError::Outside { .. }), "{error}");
     }
 }
