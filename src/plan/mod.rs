@@ -66,6 +66,8 @@ pub struct Plan {
     pub invocations: Vec<Invocation>,
     /// The only time in the images.
     pub epoch: Epoch,
+    /// Whether each image's provenance is attached to it.
+    pub provenance: bool,
     /// The images, one a plugin.
     pub images: Vec<ImagePlan>,
 }
@@ -166,6 +168,7 @@ pub fn plan(workspace: &Workspace, flags: &BuildFlags, env: &Environment, progre
         remaps,
         invocations,
         epoch,
+        provenance: flags.provenance,
         images,
     })
 }

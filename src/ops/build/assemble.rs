@@ -8,7 +8,7 @@ use std::path::Path;
 use super::base::ResolvedBase;
 use super::cache::Cache;
 use super::{Built, BuiltPlatform, Compiled, artifact};
-use crate::attachment::Contract;
+use crate::attachment::{Contract, Provenance};
 use crate::bundle::Bundle;
 use crate::digest::Digest;
 use crate::failure::{Complaint, Error};
@@ -37,6 +37,8 @@ pub struct Assembly<'a> {
     pub artifacts: &'a [Compiled<'a>],
     /// What it builds on.
     pub base: Option<&'a ResolvedBase>,
+    /// How it came to be, where that is to be attached.
+    pub provenance: Option<Provenance>,
     /// Where events go.
     pub progress: &'a dyn Progress,
 }
@@ -70,6 +72,9 @@ impl Assembly<'_> {
         let root = bundle.root().clone();
         if let Some(contract) = self.contract()? {
             contract.attach(&root).add_to(&mut bundle);
+        }
+        if let Some(provenance) = &self.provenance {
+            provenance.attach(&root).add_to(&mut bundle);
         }
         let options = copy::Options { tags: self.image.tags.clone(), verb: "Writing", ..copy::Options::default() };
         copy::copy(&bundle, &writer, &root, &options, self.progress)?;
