@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::base::ResolvedBase;
 use super::cache::Cache;
@@ -13,16 +13,17 @@ use crate::bundle::Bundle;
 use crate::digest::Digest;
 use crate::failure::{Complaint, Error};
 use crate::fs::{FileError, TempFile};
+use crate::hints::{Fingerprint, Hints};
 use crate::image::{BASE_DIGEST, BASE_NAME, Image, Layer, Settings, index_over};
 use crate::kind::Kind;
 use crate::layer::{self, LayerError, Packer};
 use crate::oci::Descriptor;
-use crate::plan::annotations::REQUEST_KEY;
+use crate::plan::annotations::{FORMAT, REQUEST_KEY};
 use crate::plan::{ImagePlan, Plan, TargetPlan};
 use crate::progress::Progress;
 use crate::store::layout::{LayoutWriter, Obsolete};
 use crate::store::{Sink as _, Source, copy};
-use crate::tree::{Mode, Tree, TreeBuilder};
+use crate::tree::{Content, Entry, Mode, Tree, TreeBuilder};
 
 /// Annotation of a platform manifest: the oldest glibc that its program starts with.
 const GLIBC_KEY: &str = "dev.cargo-plugin-build.glibc";
@@ -47,9 +48,10 @@ impl Assembly<'_> {
     /// Makes the image and commits it to its layout.
     pub fn write(&self) -> Result<Built, Error> {
         let obsolete = if self.image.output_is_default { Obsolete::Remove } else { Obsolete::Keep };
-        let writer = LayoutWriter::new(&self.image.output, obsolete, self.progress)?;
+        let hints = Hints::open(&self.hints_file());
+        let writer = LayoutWriter::new(&self.image.output, obsolete, self.progress)?.with_hints(&hints);
         let cache = writer.existing().map(Cache::of).unwrap_or_default();
-        let mut press = Press { assembly: self, writer: &writer, cache, staged: BTreeMap::new() };
+        let mut press = Press { assembly: self, writer: &writer, hints: &hints, cache, staged: BTreeMap::new() };
         let mut documents = Vec::new();
         let images = self.images(&mut press, &mut documents)?;
         let staged = press.staged;
@@ -78,7 +80,14 @@ impl Assembly<'_> {
         }
         let options = copy::Options { tags: self.image.tags.clone(), verb: "Writing", ..copy::Options::default() };
         copy::copy(&bundle, &writer, &root, &options, self.progress)?;
+        hints.save();
         Ok(self.report(root, &images))
+    }
+
+    /// One file a layout, below the target directory, wherever the layout lies.
+    fn hints_file(&self) -> PathBuf {
+        let name = Digest::of(self.image.output.as_os_str().as_encoded_bytes());
+        self.plan.target_directory.join("plugin-build/.hints").join(format!("{}.json", name.short()))
     }
 
     /// One image for each target; `documents` takes blobs that live in memory.
@@ -217,6 +226,7 @@ impl Assembly<'_> {
 struct Press<'a> {
     assembly: &'a Assembly<'a>,
     writer: &'a LayoutWriter<'a>,
+    hints: &'a Hints,
     cache: Cache,
     staged: BTreeMap<Digest, TempFile>,
 }
@@ -229,7 +239,7 @@ impl Press<'_> {
         let epoch = self.assembly.plan.epoch;
         let mut expected = None;
         if self.cache.has_candidates(compression) {
-            let diff_id = layer::diff_id(tree, epoch)?;
+            let diff_id = self.diff_id(tree)?;
             if let Some(known) = self.cache.find(&diff_id, compression)
                 && self.writer.contains(known)?
             {
@@ -254,5 +264,35 @@ impl Press<'_> {
         self.staged.insert(packed.digest.clone(), temp);
         let descriptor = Descriptor::new(compression.layer_media_type(), packed.digest, packed.size);
         Ok(Layer { descriptor, diff_id: packed.diff_id })
+    }
+
+    /// The diff id of a tree: by reading it, unless every file looks as it did when it was read before.
+    fn diff_id(&self, tree: &Tree) -> Result<Digest, Error> {
+        let epoch = self.assembly.plan.epoch;
+        let mut fingerprint = Fingerprint::default();
+        fingerprint.text(&format!("tree of format {FORMAT} at {}", epoch.seconds()));
+        let mut all_stamped = true;
+        for (path, entry) in tree.iter() {
+            fingerprint.text(path);
+            match entry {
+                Entry::Directory => fingerprint.text("directory"),
+                Entry::Symlink { target } => fingerprint.text(&format!("link {target}")),
+                Entry::File { mode, content: Content::Disk { path, .. } } => {
+                    fingerprint.text(&format!("file {mode}"));
+                    all_stamped &= fingerprint.file(path);
+                }
+                Entry::File { .. } => all_stamped = false,
+            }
+        }
+        let (key, stamps) = fingerprint.finish();
+        let known = self.hints.recall(&key).and_then(|text| text.parse().ok());
+        if let Some(known) = known.filter(|_| all_stamped) {
+            return Ok(known);
+        }
+        let diff_id = layer::diff_id(tree, epoch)?;
+        if all_stamped {
+            self.hints.remember(&key, &diff_id.to_string(), &stamps);
+        }
+        Ok(diff_id)
     }
 }
