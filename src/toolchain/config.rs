@@ -45,16 +45,7 @@ pub enum RustflagsOrigin {
 impl CargoConfig {
     /// Reads every file that cargo would, and the `--config` flags among `cargo_args`.
     pub fn load(env: &Environment, cargo_args: &[String]) -> Result<Self, ToolchainError> {
-        let mut files = Vec::new();
-        for directory in env.cwd.ancestors() {
-            files.extend(config_in(&directory.join(".cargo")));
-        }
-        if let Some(home) = cargo_home(env)
-            && let Some(file) = config_in(&home)
-            && !files.iter().any(|known| same_file(known, &file))
-        {
-            files.push(file);
-        }
+        let files = files(env);
         let mut table = Table::new();
         for file in files.iter().rev() {
             merge(&mut table, read(file, 0)?);
@@ -149,6 +140,37 @@ impl CargoConfig {
             || self.get(&["unstable", "build-std"]).is_some()
     }
 
+    /// Whether a source (as `Cargo.lock` spells it) is replaced by one on this disk, so that nothing needs to be fetched.
+    pub fn is_local(&self, source: &str) -> bool {
+        const MOST_STEPS: usize = 16;
+        let Some(sources) = self.get(&["source"]).and_then(Value::as_table) else { return false };
+        let text = |name: &str, key: &str| sources.get(name)?.get(key)?.as_str();
+        let url = source.split_once('+').map_or(source, |(_, url)| url);
+        let url = url.split(['?', '#']).next().unwrap_or(url);
+        let first = match url {
+            "https://github.com/rust-lang/crates.io-index" => Some("crates-io"),
+            _ => sources.keys().map(String::as_str).find(|name| {
+                ["registry", "git"].iter().filter_map(|key| text(name, key)).any(|own| own.trim_start_matches("sparse+") == url)
+            }),
+        };
+        let mut next = first;
+        for _ in 0..MOST_STEPS {
+            let Some(name) = next else { return false };
+            if text(name, "directory").or_else(|| text(name, "local-registry")).is_some() {
+                return true;
+            }
+            next = text(name, "replace-with");
+        }
+        false
+    }
+
+    /// Directories of local registries: every `source.<name>.local-registry`.
+    pub fn local_registries(&self) -> Vec<PathBuf> {
+        let sources = self.get(&["source"]).and_then(Value::as_table);
+        let directories = sources.into_iter().flatten().filter_map(|(_, source)| source.get("local-registry")?.as_str());
+        directories.map(|directory| self.env.resolve(Path::new(directory))).collect()
+    }
+
     /// Directories of vendored sources: every `source.<name>.directory`.
     pub fn vendor_directories(&self) -> Vec<PathBuf> {
         let sources = self.get(&["source"]).and_then(Value::as_table);
@@ -230,6 +252,26 @@ fn matches_cfg(key: &str, target: &str, cfgs: &[cargo_metadata::cargo_platform::
         && key.parse::<cargo_metadata::cargo_platform::Platform>().is_ok_and(|platform| platform.matches(target, cfgs))
 }
 
+/// The files that cargo reads, strongest first.
+pub fn files(env: &Environment) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for directory in env.cwd.ancestors() {
+        files.extend(config_in(&directory.join(".cargo")));
+    }
+    if let Some(home) = cargo_home(env)
+        && let Some(file) = config_in(&home)
+        && !files.iter().any(|known| same_file(known, &file))
+    {
+        files.push(file);
+    }
+    files
+}
+
+/// One file, with what it includes merged into it.
+pub fn read_file(path: &Path) -> Result<Table, ToolchainError> {
+    read(path, 0)
+}
+
 /// `config` wins over `config.toml` where both exist, as in cargo.
 fn config_in(directory: &Path) -> Option<PathBuf> {
     ["config", "config.toml"].into_iter().map(|name| directory.join(name)).find(|file| file.is_file())
@@ -251,7 +293,9 @@ fn read(path: &Path, depth: usize) -> Result<Table, ToolchainError> {
 /// Makes the paths that this module hands out absolute: in a file they start at the directory that holds `.cargo`. A
 /// program's bare name stays one.
 fn root_paths(table: &mut Table, base: &Path) {
-    for (name, key, is_program) in [("source", "directory", false), ("target", "linker", true)] {
+    for (name, key, is_program) in
+        [("source", "directory", false), ("source", "local-registry", false), ("target", "linker", true)]
+    {
         let entries = table.get_mut(name).and_then(Value::as_table_mut).into_iter().flat_map(|entries| entries.iter_mut());
         for (_, entry) in entries {
             if let Some(Value::String(path)) = entry.get_mut(key)
