@@ -8,9 +8,8 @@
 //! |---|---|---|
 //! | 0 | values, no I/O | [`digest`], [`platform`], [`reference`], [`epoch`], [`environment`], [`compression`], [`progress`], [`finding`], [`failure`] |
 //! | 1 | documents and disk | [`oci`], [`fs`], [`lock`], [`interrupt`], [`untar`] |
-//! | 1 | documents and disk | [`oci`], [`fs`], [`lock`], [`interrupt`], [`hints`] |
 //! | 2 | stores | [`store`] |
-//! | 3 | making | [`tree`], [`layer`], [`image`], [`bundle`], [`toolchain`], [`kind`], [`plugin`], [`plan`], [`compile`], [`executable`] |
+//! | 3 | making | [`tree`], [`layer`], [`image`], [`bundle`], [`toolchain`], [`kind`], [`plugin`], [`hermetic`], [`plan`], [`compile`], [`executable`] |
 //! | 3 | reading what was made | [`extract`] |
 //! | 3 | running | [`templates`], [`attachment`], [`host`] |
 //! | 4 | operations | [`ops`] |
@@ -29,7 +28,7 @@ pub mod extract;
 pub mod failure;
 pub mod finding;
 pub mod fs;
-pub mod hints;
+pub mod hermetic;
 pub mod host;
 pub mod image;
 pub mod interrupt;

@@ -1,0 +1,180 @@
+//! The file system that the build sees: an empty one, in which these places are put.
+//!
+//! Every place has the path it has outside, so that cargo's arguments, the remaps and cargo's messages mean the same on
+//! both sides and the bytes are those of a plain build. Places are put up in the order of their depth: what lies deeper
+//! covers what lies above, a writable directory in read-only sources as well as an empty one over a home in them.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// Why a place is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// The operating system's programs and libraries, the linker among them.
+    System,
+    /// rustc, cargo and their libraries.
+    Toolchain,
+    /// A linker or C compiler outside the system's directories.
+    Linker,
+    /// The workspace.
+    Workspace,
+    /// A path dependency outside the workspace.
+    PathDependency,
+    /// Vendored sources.
+    Vendor,
+    /// What `cargo fetch` fetched.
+    Fetched,
+    /// Cargo's configuration, without secrets.
+    Configuration,
+    /// What hides something: an empty directory, a file without its secrets.
+    Cover,
+    /// Where cargo writes.
+    Target,
+    /// Temporary files, gone with the build.
+    Temporary,
+}
+
+/// What is at a path.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Content {
+    /// The file or directory that is there outside, read-only, or nothing where nothing is.
+    ReadOnly,
+    /// The directory that is there outside, writable.
+    Writable,
+    /// A directory that holds nothing but deeper places.
+    Empty,
+    /// An empty directory in memory, writable.
+    Scratch,
+    /// A file of this text.
+    Text(String),
+    /// A symlink to this.
+    Link(PathBuf),
+}
+
+/// Something that the build can see.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The absolute path, inside as outside.
+    pub path: PathBuf,
+    /// Why it is there.
+    pub role: Role,
+    /// What is there.
+    pub content: Content,
+}
+
+/// All that the build can see, beside `/proc` and a few devices.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct View {
+    places: Vec<Place>,
+}
+
+impl View {
+    /// Adds a place, and the symlinks on the way to it. Where the path is taken, the first stays.
+    pub fn add(&mut self, path: &Path, role: Role, content: Content) {
+        let way = trace(path);
+        for (path, target) in way.links {
+            self.put(Place { path, role, content: Content::Link(target) });
+        }
+        self.put(Place { path: way.real, role, content });
+    }
+
+    fn put(&mut self, place: Place) {
+        if !self.places.iter().any(|other| other.path == place.path) {
+            self.places.push(place);
+        }
+    }
+
+    /// The places, each after those that it lies in.
+    pub fn places(&self) -> Vec<&Place> {
+        let mut places: Vec<&Place> = self.places.iter().collect();
+        places.sort_by_key(|place| (place.path.components().count(), &place.path));
+        places
+    }
+
+    /// The paths of one content.
+    pub fn paths<'a>(&'a self, content: &'a Content) -> impl Iterator<Item = &'a Path> {
+        self.places.iter().filter(move |place| place.content == *content).map(|place| place.path.as_path())
+    }
+
+    /// Whether a path can be seen as it is outside: the deepest place above it is a real one.
+    pub fn shows(&self, path: &Path) -> bool {
+        let above =
+            self.places.iter().filter(|place| path.starts_with(&place.path) && !matches!(place.content, Content::Link(_)));
+        let deepest = above.max_by_key(|place| place.path.components().count());
+        deepest.is_some_and(|place| matches!(place.content, Content::ReadOnly | Content::Writable))
+    }
+}
+
+/// A path followed through symlinks.
+pub struct Way {
+    /// The symlinks met, with what they say.
+    pub links: Vec<(PathBuf, PathBuf)>,
+    /// Where it ends.
+    pub real: PathBuf,
+}
+
+/// Follows an absolute path. What does not exist is taken to be no symlink.
+pub fn trace(path: &Path) -> Way {
+    const MOST_LINKS: usize = 40;
+    let words =
+        |path: &Path| -> VecDeque<OsString> { path.components().map(|component| component.as_os_str().to_owned()).collect() };
+    let mut rest = words(path);
+    let mut way = Way { links: Vec::new(), real: PathBuf::from("/") };
+    while let Some(word) = rest.pop_front() {
+        match Path::new(&word).components().next() {
+            Some(Component::ParentDir) => {
+                way.real.pop();
+            }
+            Some(Component::RootDir) => way.real = PathBuf::from("/"),
+            Some(Component::Normal(name)) => {
+                let next = way.real.join(name);
+                match fs::read_link(&next) {
+                    Ok(target) if way.links.len() < MOST_LINKS => {
+                        let mut words = words(&target);
+                        words.append(&mut rest);
+                        rest = words;
+                        way.links.push((next, target));
+                    }
+                    _ => way.real = next,
+                }
+            }
+            _ => {}
+        }
+    }
+    way
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_through_symlinks_brings_the_symlinks() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path().canonicalize().unwrap();
+        fs::create_dir_all(root.join("disk/ws")).unwrap();
+        std::os::unix::fs::symlink("disk", root.join("near")).unwrap();
+        std::os::unix::fs::symlink(root.join("near/ws"), root.join("ws")).unwrap();
+        let way = trace(&root.join("ws/src"));
+        assert_eq!(way.real, root.join("disk/ws/src"));
+        assert_eq!(way.links, [(root.join("ws"), root.join("near/ws")), (root.join("near"), "disk".into())]);
+    }
+
+    #[test]
+    fn deeper_places_cover_those_above() {
+        let mut view = View::default();
+        view.add(Path::new("/x/ws/.home"), Role::Cover, Content::Empty);
+        view.add(Path::new("/x/ws"), Role::Workspace, Content::ReadOnly);
+        let paths: Vec<_> = view.places().iter().map(|place| place.path.clone()).collect();
+        assert_eq!(paths, [Path::new("/x/ws"), Path::new("/x/ws/.home")]);
+        assert!(view.shows(Path::new("/x/ws/src")));
+        assert!(!view.shows(Path::new("/x/ws/.home/.netrc")));
+        assert!(!view.shows(Path::new("/x")));
+    }
+}
