@@ -88,6 +88,9 @@ pub enum Verb {
     Rm(super::remove::RemoveArgs),
     /// Remove what no tag reaches
     Gc(super::tidy::GcArgs),
+    /// A process of a hermetic build; started by this program only
+    #[command(hide = true)]
+    HermeticStage(super::hermetic::StageArgs),
     /// Print completions for a shell
     Completions(super::docs::CompletionsArgs),
     /// Print the manual page

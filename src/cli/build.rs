@@ -68,6 +68,9 @@ pub struct BuildArgs {
     /// Platform to build for: os/architecture, mapped to a target (repeatable)
     #[arg(long, value_name = "PLATFORM", help_heading = "Image", value_parser = parse_platform)]
     platform: Vec<Platform>,
+    /// Build without network, secrets and write access beyond the target directory (Linux); implies --locked
+    #[arg(long, help_heading = "Image")]
+    hermetic: bool,
     /// What drives the compiler
     #[arg(long, value_name = "BUILDER", help_heading = "Image", value_parser = ["cargo", "zigbuild"])]
     builder: Option<String>,
@@ -89,10 +92,6 @@ pub struct BuildArgs {
     /// Label of the image's configuration (repeatable)
     #[arg(long, value_name = "KEY=VALUE", help_heading = "Image", value_parser = parse_pair)]
     label: Vec<(String, String)>,
-
-    /// Attach what was built from what and with which tools (SLSA provenance)
-    #[arg(long, help_heading = "Image")]
-    provenance: bool,
 
     /// Arguments for cargo itself
     #[arg(last = true, value_name = "CARGO ARGS")]
@@ -155,6 +154,7 @@ impl BuildArgs {
             quiet: global.quiet,
             color: (global.color != ColorChoice::Auto).then(|| global.color.as_str().to_owned()),
             cargo_args: args.cargo_args,
+            hermetic: args.hermetic,
             bin: args.bin,
             targets: args.target,
             platforms: args.platform,
@@ -165,7 +165,6 @@ impl BuildArgs {
             labels: args.label.into_iter().collect(),
             output: args.output,
             tags: args.tag,
-            provenance: args.provenance,
         }
     }
 }

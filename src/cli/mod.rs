@@ -12,6 +12,7 @@ mod diff;
 mod docs;
 mod failure;
 mod image;
+mod hermetic;
 mod inspect;
 mod list;
 mod new;
@@ -44,6 +45,9 @@ pub fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
+    if let Some(Verb::HermeticStage(args)) = &cli.verb {
+        return hermetic::play(args);
+    }
     signals::watch();
     let environment = Environment::new(std::env::vars_os(), std::env::current_dir().unwrap_or_default());
     let context = Context::new(environment, &cli.global);
@@ -76,6 +80,8 @@ fn run(cli: Cli, context: &Context) -> Result<ExitCode, Error> {
         Some(Verb::Verify(args)) => verify::verify(&args, context),
         Some(Verb::Rm(args)) => remove::remove(&args, context),
         Some(Verb::Gc(args)) => tidy::collect(&args, context),
+        // It never gets here: its process has one thread and nothing open.
+        Some(Verb::HermeticStage(args)) => Ok(hermetic::play(&args)),
         Some(Verb::Completions(args)) => Ok(docs::completions(&args)),
         Some(Verb::Man) => Ok(docs::manual()),
     }

@@ -19,7 +19,8 @@ use cargo_metadata::{Message, TargetKind};
 use serde::Serialize;
 
 use crate::environment::Environment;
-use crate::failure::Explain;
+use crate::failure::{Class, Explain};
+use crate::hermetic::{HermeticError, Inside, Sandbox};
 use crate::interrupt::on_interrupt;
 use crate::kind::{Kind, Product};
 use crate::plan::Plan;
@@ -49,8 +50,11 @@ pub struct Artifact {
 /// Runs the commands; one artifact for each target of each image, in the plan's order.
 pub fn compile(plan: &Plan, env: &Environment, progress: &dyn Progress) -> Result<Vec<Artifact>, CompileError> {
     let mut made = Vec::new();
+    if let Some(fetch) = &plan.fetch {
+        run(fetch, None, env, progress)?;
+    }
     for invocation in &plan.invocations {
-        run(invocation, env, progress, &mut made)?;
+        made.extend(run(invocation, plan.hermetic.as_ref(), env, progress)?);
     }
     let mut artifacts = Vec::new();
     for image in &plan.images {
@@ -74,24 +78,28 @@ pub fn compile(plan: &Plan, env: &Environment, progress: &dyn Progress) -> Resul
     Ok(artifacts)
 }
 
-/// Runs one command and keeps its artifact messages.
+/// Runs one command, in the sandbox where there is one; its artifact messages.
 fn run(
     invocation: &Invocation,
+    sandbox: Option<&Sandbox>,
     env: &Environment,
     progress: &dyn Progress,
-    made: &mut Vec<cargo_metadata::Artifact>,
-) -> Result<(), CompileError> {
+) -> Result<Vec<cargo_metadata::Artifact>, CompileError> {
     let mut command = command(&invocation.program, env);
     command.args(&invocation.args).envs(&invocation.env).current_dir(&invocation.cwd);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
     own_group(&mut command);
     announce(&command, progress);
     let program = || invocation.program.clone();
-    let child = command.spawn().map_err(|source| CompileError::Start { program: program(), source })?;
+    let child = match sandbox {
+        Some(sandbox) => sandbox.spawn(&Inside { args: &invocation.args, env: &invocation.env, cwd: &invocation.cwd })?,
+        None => command.spawn().map_err(|source| CompileError::Start { program: program(), source })?,
+    };
     let pid = child.id();
     let mut running = Running(child);
     let _registration = on_interrupt(move || stop(pid));
     let read = |source| CompileError::Messages { program: program(), source };
+    let mut made = Vec::new();
     if let Some(stdout) = running.0.stdout.take() {
         for message in Message::parse_stream(BufReader::new(stdout)) {
             if let Message::CompilerArtifact(artifact) = message.map_err(read)? {
@@ -100,7 +108,7 @@ fn run(
         }
     }
     let status = running.0.wait().map_err(read)?;
-    if status.success() { Ok(()) } else { Err(CompileError::Cargo { status }) }
+    if status.success() { Ok(made) } else { Err(CompileError::Cargo { status }) }
 }
 
 /// A cargo at work. Dropped before its end (an error, a panic), it is stopped: nobody would read what it makes.
@@ -192,6 +200,9 @@ pub enum CompileError {
         /// Why.
         source: io::Error,
     },
+    /// The sandbox could not be put up.
+    #[error(transparent)]
+    Hermetic(#[from] HermeticError),
     /// Cargo's messages could not be read.
     #[error("failed to read the messages of `{}`", program.display())]
     Messages {
@@ -226,8 +237,13 @@ fn describe(product: &Product) -> String {
 }
 
 impl Explain for CompileError {
+    fn class(&self) -> Class {
+        if let Self::Hermetic(error) = self { error.class() } else { Class::Failed }
+    }
+
     fn hint(&self) -> Option<String> {
         match self {
+            Self::Hermetic(error) => error.hint(),
             Self::Absent { product: Product::Lib(_), .. } => {
                 Some("the target may know no dynamic libraries; cargo's warnings above tell".to_owned())
             }

@@ -17,7 +17,7 @@ use crate::epoch::Epoch;
 use crate::kind::Product;
 use crate::plugin::{BuildFlags, Builder, Plugin, Workspace};
 use crate::toolchain::cargo;
-use crate::toolchain::config::RustflagsOrigin;
+use crate::toolchain::config::{RustflagsOrigin, config_arguments};
 
 /// One cargo command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -52,6 +52,32 @@ pub fn invocations(
     }
     let variables = variables(remaps, epoch, env);
     groups.values().map(|plugins| one(plugins, flags, targets, &variables, env)).collect()
+}
+
+/// What fetches all sources before a hermetic build; for the host too, where build scripts run.
+pub fn fetch(workspace: &Workspace, flags: &BuildFlags, env: &Environment) -> Invocation {
+    let mut args = vec!["fetch".to_owned()];
+    args.extend(flags.lock_args());
+    if let Some(path) = &flags.manifest_path {
+        args.extend(["--manifest-path".to_owned(), path.display().to_string()]);
+    }
+    let mut targets: Vec<&String> = workspace.plugins.iter().flat_map(|plugin| &plugin.targets).collect();
+    targets.push(&workspace.rustc.host);
+    targets.sort();
+    targets.dedup();
+    args.extend(targets.into_iter().flat_map(|target| ["--target".to_owned(), target.clone()]));
+    args.extend(config_arguments(&flags.cargo_args).flat_map(|value| ["--config".to_owned(), value.to_owned()]));
+    args.extend(flags.cargo_args.iter().filter(|argument| argument.starts_with("-Z")).cloned());
+    args.extend(said(flags));
+    Invocation { program: cargo(env), args, env: BTreeMap::new(), cwd: env.cwd.clone() }
+}
+
+/// How cargo talks.
+fn said(flags: &BuildFlags) -> Vec<String> {
+    let mut args: Vec<String> = flags.color.iter().flat_map(|value| ["--color".to_owned(), value.clone()]).collect();
+    args.extend((0..flags.verbose).map(|_| "--verbose".to_owned()));
+    args.extend(flags.quiet.then(|| "--quiet".to_owned()));
+    args
 }
 
 fn one(
@@ -97,11 +123,8 @@ fn one(
         args.extend(["--target-dir".to_owned(), target_dir.display().to_string()]);
     }
     args.extend(flags.lock_args());
-    for (name, value) in [("--jobs", &flags.jobs), ("--color", &flags.color)] {
-        args.extend(value.iter().flat_map(|value| [name.to_owned(), value.clone()]));
-    }
-    args.extend((0..flags.verbose).map(|_| "--verbose".to_owned()));
-    args.extend(flags.quiet.then(|| "--quiet".to_owned()));
+    args.extend(flags.jobs.iter().flat_map(|value| ["--jobs".to_owned(), value.clone()]));
+    args.extend(said(flags));
     args.extend(flags.cargo_args.iter().cloned());
     let mut env_additions = variables.clone();
     if let Some(flags) = env_flags {

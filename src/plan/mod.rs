@@ -26,6 +26,7 @@ use crate::compression::Compression;
 use crate::environment::Environment;
 use crate::epoch::{Epoch, EpochError};
 use crate::failure::{Class, Explain};
+use crate::hermetic::{self, HermeticError, Sandbox, Wanted};
 use crate::kind::{Kind, KindError, Place, Product, Subject, cosmo_router};
 use crate::platform::{Platform, PlatformError};
 use crate::plugin::files::PackedFile;
@@ -64,10 +65,14 @@ pub struct Plan {
     pub remaps: Vec<Remap>,
     /// The cargo commands, in order.
     pub invocations: Vec<Invocation>,
+    /// What fetches the sources first, under `--hermetic`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fetch: Option<Invocation>,
+    /// Where the commands run, under `--hermetic`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hermetic: Option<Sandbox>,
     /// The only time in the images.
     pub epoch: Epoch,
-    /// Whether each image's provenance is attached to it.
-    pub provenance: bool,
     /// The images, one a plugin.
     pub images: Vec<ImagePlan>,
 }
@@ -149,7 +154,7 @@ pub fn plan(workspace: &Workspace, flags: &BuildFlags, env: &Environment, progre
         Some(text) => Epoch::parse(&text.to_string_lossy())?,
         None => Epoch::default(),
     };
-    let remaps = remap::remaps(workspace, env);
+    let remaps = remap::remaps(workspace, flags.hermetic, env);
     let targets = target_flags(workspace, flags, &remaps, env, progress)?;
     hazards::warn(workspace, env, progress);
     let mut images = Vec::new();
@@ -157,20 +162,42 @@ pub fn plan(workspace: &Workspace, flags: &BuildFlags, env: &Environment, progre
         images.push(Planner { workspace, flags, env, targets: &targets, several: workspace.plugins.len() > 1 }.image(plugin)?);
     }
     note_static_gnu(&images, &targets, progress);
-    let linkers = targets.iter().map(|(target, flags)| (target.clone(), flags.linker.clone())).collect();
-    let invocations = invocation::invocations(workspace, flags, &targets, &remaps, epoch, env);
+    let linkers: BTreeMap<String, Linker> =
+        targets.iter().map(|(target, flags)| (target.clone(), flags.linker.clone())).collect();
+    let hermetic = flags.hermetic.then(|| sandbox(workspace, flags, &linkers, env)).transpose()?;
+    let fetch = hermetic.as_ref().filter(|sandbox| sandbox.fetches).map(|_| invocation::fetch(workspace, flags, env));
+    let mut build_flags = flags.clone();
+    let mut target_directory = workspace.target_directory.clone();
+    if flags.hermetic {
+        target_directory.push(hermetic::TARGET);
+        build_flags = BuildFlags { frozen: true, target_dir: Some(target_directory.clone()), ..build_flags };
+    }
+    let invocations = invocation::invocations(workspace, &build_flags, &targets, &remaps, epoch, env);
     Ok(Plan {
         workspace_root: workspace.root.clone(),
-        target_directory: workspace.target_directory.clone(),
+        target_directory,
         build_directory: workspace.build_directory.clone(),
         rustc: workspace.rustc.clone(),
         linkers,
         remaps,
         invocations,
+        fetch,
+        hermetic,
         epoch,
-        provenance: flags.provenance,
         images,
     })
+}
+
+/// What a hermetic build sees.
+fn sandbox(
+    workspace: &Workspace,
+    flags: &BuildFlags,
+    linkers: &BTreeMap<String, Linker>,
+    env: &Environment,
+) -> Result<Sandbox, HermeticError> {
+    let linkers: Vec<PathBuf> = linkers.values().map(|linker| linker.program.clone()).collect();
+    let online = !flags.offline && !flags.frozen;
+    Sandbox::decide(Wanted { workspace, linkers: &linkers, cargo_args: &flags.cargo_args, online, env })
 }
 
 /// The flags of every target wanted, after checking that its standard library and linker are there.
@@ -315,7 +342,7 @@ impl Planner<'_> {
     /// A base by tag changes under one's feet, which `--locked` forbids.
     fn check_base(&self, plugin: &Plugin) -> Result<(), PlanError> {
         match &plugin.base {
-            Some(Reference::Registry(base)) if base.digest.is_none() && (self.flags.locked || self.flags.frozen) => {
+            Some(Reference::Registry(base)) if base.digest.is_none() && !self.flags.lock_args().is_empty() => {
                 Err(PlanError::UnpinnedBase(base.to_string()))
             }
             _ => Ok(()),
@@ -376,6 +403,9 @@ pub enum PlanError {
         /// The other.
         second: String,
     },
+    /// A hermetic build cannot be had.
+    #[error(transparent)]
+    Hermetic(#[from] HermeticError),
     /// A base by tag under `--locked`.
     #[error("base `{0}` is named by tag, which `--locked` forbids")]
     UnpinnedBase(String),
@@ -385,6 +415,7 @@ impl Explain for PlanError {
     fn class(&self) -> Class {
         match self {
             Self::Toolchain(error) => error.class(),
+            Self::Hermetic(error) => error.class(),
             _ => Class::Usage,
         }
     }
@@ -396,6 +427,7 @@ impl Explain for PlanError {
             Self::Platform(error) => error.hint(),
             Self::Kind(error) => error.hint(),
             Self::Toolchain(error) => error.hint(),
+            Self::Hermetic(error) => error.hint(),
             Self::SamePlatform { .. } => {
                 Some("an image has one manifest a platform: build one of them under another tag".to_owned())
             }

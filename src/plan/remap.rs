@@ -4,7 +4,7 @@
 //! |---|---|
 //! | the workspace | `/ws` |
 //! | `CARGO_HOME` | `/cargo` |
-//! | target and build directory | `/ws/target` |
+//! | target and build directory, and those of a hermetic build in them | `/ws/target` |
 //! | a vendor directory | `/cargo/registry/src/index.crates.io-1949cf8c6b5b557f`, crates.io's place in `CARGO_HOME` |
 //! | a package from git or another registry, checked out or vendored | `/cargo/git/<name>-<version>` |
 //! | a path dependency outside the workspace | `/cargo/path/<name>-<version>` |
@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::environment::Environment;
+use crate::hermetic;
 use crate::plugin::Workspace;
 use crate::toolchain::cargo_home;
 use crate::toolchain::rustc::Rustc;
@@ -36,7 +37,7 @@ pub struct Remap {
 }
 
 /// Every remap that applies, weakest first.
-pub fn remaps(workspace: &Workspace, env: &Environment) -> Vec<Remap> {
+pub fn remaps(workspace: &Workspace, hermetic: bool, env: &Environment) -> Vec<Remap> {
     let mut remaps = Vec::new();
     let mut add = |from: &Path, to: &str| {
         let mut names = vec![from.to_owned()];
@@ -54,6 +55,10 @@ pub fn remaps(workspace: &Workspace, env: &Environment) -> Vec<Remap> {
     }
     add(&workspace.target_directory, "/ws/target");
     add(&workspace.build_directory, "/ws/target");
+    if hermetic {
+        add(&workspace.target_directory.join(hermetic::TARGET), "/ws/target");
+        add(&workspace.build_directory.join(hermetic::TARGET), "/ws/target");
+    }
     // A compiler that was not built from a git checkout names its sources by its version.
     let rustc = &workspace.rustc;
     let sources = rustc.commit_hash.clone().unwrap_or_else(|| rustc.release.to_string());

@@ -68,6 +68,9 @@ pub struct BuildFlags {
     /// What follows `--`, for cargo.
     pub cargo_args: Vec<String>,
 
+    /// `--hermetic`: no network and no secrets for what cargo runs. Implies `--locked`.
+    pub hermetic: bool,
+
     /// `--bin`.
     pub bin: Option<String>,
     /// `--target`, repeatable.
@@ -88,8 +91,6 @@ pub struct BuildFlags {
     pub output: Option<PathBuf>,
     /// `-t`, repeatable.
     pub tags: Vec<String>,
-    /// `--provenance`.
-    pub provenance: bool,
 }
 
 impl BuildFlags {
@@ -130,7 +131,7 @@ impl BuildFlags {
 
     /// `--locked`, `--offline`, `--frozen`, as given.
     pub fn lock_args(&self) -> Vec<String> {
-        let flags = [(self.locked, "--locked"), (self.offline, "--offline"), (self.frozen, "--frozen")];
+        let flags = [(self.locked || self.hermetic, "--locked"), (self.offline, "--offline"), (self.frozen, "--frozen")];
         flags.into_iter().filter(|(set, _)| *set).map(|(_, flag)| flag.to_owned()).collect()
     }
 }

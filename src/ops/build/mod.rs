@@ -7,7 +7,6 @@ mod artifact;
 mod assemble;
 mod base;
 mod cache;
-mod provenance;
 
 use std::path::PathBuf;
 
@@ -18,6 +17,7 @@ use crate::compile::{self, Artifact};
 use crate::digest::Digest;
 use crate::environment::Environment;
 use crate::failure::Error;
+use crate::hermetic::{Report, Sandbox};
 use crate::image::Image;
 use crate::kind::Kind;
 use crate::oci::Descriptor;
@@ -25,8 +25,6 @@ use crate::plan::{self, ImagePlan, Plan};
 use crate::plugin::{self, BuildFlags};
 use crate::progress::Progress;
 use crate::store::StoreError;
-
-pub use provenance::Toolchain;
 
 /// One built image.
 #[derive(Clone, Debug, Serialize)]
@@ -47,6 +45,9 @@ pub struct Built {
     pub media_type: String,
     /// Each platform.
     pub platforms: Vec<BuiltPlatform>,
+    /// What was enforced, under `--hermetic`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hermetic: Option<Report>,
     /// The root's descriptor.
     #[serde(skip)]
     pub root: Descriptor,
@@ -92,27 +93,25 @@ pub fn plan(flags: &BuildFlags, env: &Environment, progress: &dyn Progress) -> R
 
 /// Compiles and writes every image of a plan.
 pub fn build(plan: &Plan, env: &Environment, progress: &dyn Progress) -> Result<Vec<Built>, Error> {
+    // Before anything is fetched or made.
+    let hermetic = plan.hermetic.as_ref().map(Sandbox::check).transpose()?;
     let mut bases = Vec::new();
     for image in &plan.images {
         artifact::preflight(image)?;
         bases.push(base::resolve(image)?);
     }
     let artifacts = compile::compile(plan, env, progress)?;
-    let checked = check::check(plan, &artifacts, false, env, progress)?;
+    let checked = check::check(plan, &artifacts, hermetic.is_some(), env, progress)?;
     let mut built = Vec::new();
     for (image, base) in plan.images.iter().zip(&bases) {
         let pairs = artifacts.iter().zip(&checked).filter(|(artifact, _)| artifact.package == image.package);
         let own: Vec<Compiled<'_>> = pairs.map(|(artifact, checked)| Compiled { artifact, checked }).collect();
-        let provenance = if plan.provenance {
-            Some(provenance::provenance(plan, image, base.as_ref(), env, progress)?)
-        } else {
-            None
-        };
-        let assembly = assemble::Assembly { plan, image, artifacts: &own, base: base.as_ref(), provenance, progress };
-        let done = match assembly.write() {
+        let assembly = assemble::Assembly { plan, image, artifacts: &own, base: base.as_ref(), progress };
+        let mut done = match assembly.write() {
             Err(error) if error.is::<StoreError>(|error| matches!(error, StoreError::Vanished { .. })) => assembly.write()?,
             done => done?,
         };
+        done.hermetic.clone_from(&hermetic);
         progress.status("Packaged", summary(image, &done));
         built.push(done);
     }
