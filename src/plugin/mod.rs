@@ -3,7 +3,7 @@
 //! - [`flags`]: what the command line says.
 //! - [`config`]: the keys of the metadata tables.
 //! - [`manifest`]: reading them with their lines.
-//! - [`select`]: which packages.
+//! - `select`: which packages.
 //! - [`files`]: which files are packed.
 //!
 //! Flags win over `[package.metadata.plugin-build]`, that wins over `[workspace.metadata.plugin-build]`; tables merge by

@@ -86,8 +86,13 @@ fn a_signal_stops_what_cargo_started_too() {
     use nix::unistd::Pid;
     use std::time::Duration;
 
-    let patience =
-        |mut done: Box<dyn FnMut() -> bool>| (0..600).any(|_| done() || std::thread::sleep(Duration::from_millis(100)) != ());
+    let patience = |mut done: Box<dyn FnMut() -> bool>| {
+        let mut tries = 0..600;
+        tries.any(|_| {
+            std::thread::sleep(Duration::from_millis(100));
+            done()
+        })
+    };
     let pid = |id: u32| Pid::from_raw(i32::try_from(id).unwrap());
     let project = Project::with_table("");
     let script = "fn main() { std::fs::write(\"pid\", std::process::id().to_string()).unwrap(); \
