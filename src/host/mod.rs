@@ -39,6 +39,9 @@ pub use session::Session;
 /// How long the router waits for a handshake.
 pub const START_TIMEOUT: Duration = Duration::from_mins(1);
 
+/// How long the router waits for a plugin that it told to end, before it kills it.
+pub const GRACE: Duration = Duration::from_secs(2);
+
 /// What the router sends where nothing is configured: no tracing, and clients' addresses made unreadable.
 pub const STARTUP_CONFIG: &str = r#"{"ip_anonymization":{"enabled":true,"method":"redact"}}"#;
 
@@ -53,6 +56,8 @@ pub struct Launch {
     pub startup_config: String,
     /// How long each step may take: the handshake, health, a call.
     pub timeout: Duration,
+    /// How long it may take to end after `Shutdown`.
+    pub grace: Duration,
     /// Where the directory for sockets is made; its path must be short.
     pub scratch: PathBuf,
 }

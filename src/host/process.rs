@@ -14,13 +14,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::GRACE;
 use super::log::{printable, read_line};
 use crate::interrupt::{self, Registration};
 
 /// How often a running process is looked at.
 pub(super) const TICK: Duration = Duration::from_millis(10);
-/// How long the host waits between asking a plugin to end and killing it.
-pub(super) const GRACE: Duration = Duration::from_secs(2);
 /// How many of the last lines of stderr go into a report of a death.
 const LAST_LINES: usize = 10;
 

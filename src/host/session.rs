@@ -8,7 +8,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use super::grpc::{self, ConnectError, code_name};
-use super::process::{GRACE, TICK};
+use super::process::TICK;
 use super::start::{read_handshake, spawn};
 use super::watch::Watch;
 use super::{Handshake, HostError, Launch, Seen, Stage, Stopped, log};
@@ -26,6 +26,7 @@ pub struct Session<'a> {
     channel: Channel,
     runtime: tokio::runtime::Runtime,
     timeout: Duration,
+    grace: Duration,
     _cleanup: Registration,
     _sockets: TempDir,
 }
@@ -58,7 +59,7 @@ impl<'a> Session<'a> {
                 return Err(watch.settled(Stage::Connection).unwrap_or(failed));
             }
         };
-        Ok(Self { watch, handshake, channel, runtime, timeout, _cleanup: cleanup, _sockets: sockets })
+        Ok(Self { watch, handshake, channel, runtime, timeout, grace: launch.grace, _cleanup: cleanup, _sockets: sockets })
     }
 
     /// What the plugin said of itself.
@@ -111,15 +112,18 @@ impl<'a> Session<'a> {
     }
 
     /// Stops it as the host does.
-    pub fn stop(mut self) -> (Stopped, Seen) {
-        let watch = &mut self.watch;
-        let answer = self.runtime.block_on(watch.until_exit(GRACE, grpc::shutdown(self.channel.clone())));
+    pub fn stop(self) -> (Stopped, Seen) {
+        let Self { mut watch, channel, runtime, grace, _cleanup: cleanup, _sockets: sockets, .. } = self;
+        let answer = runtime.block_on(watch.until_exit(grace, grpc::shutdown(channel)));
+        // Hangs up, as the router does: servers wait for the connections that are left. The tasks that hold ours go with
+        // the runtime.
+        drop(runtime);
         let answer = match answer {
             Some(Ok(())) => "OK",
             Some(Err(status)) => code_name(status.code()),
             None => "no answer",
         };
-        let ended = watch.wait(GRACE);
+        let ended = watch.wait(grace);
         if ended.is_none() {
             watch.process.kill();
         }
@@ -133,7 +137,9 @@ impl<'a> Session<'a> {
             success: ended.is_some_and(|status| status.success()),
             answer: answer.to_owned(),
         };
-        (stopped, std::mem::take(&mut self.watch.seen))
+        let seen = std::mem::take(&mut watch.seen);
+        drop((watch, cleanup, sockets));
+        (stopped, seen)
     }
 
     /// Has one exchange, while the plugin's output is read and its death noticed.

@@ -58,6 +58,7 @@ impl Root {
             entrypoint: "./bin/program".to_owned(),
             startup_config: STARTUP_CONFIG.to_owned(),
             timeout: PATIENCE,
+            grace: PATIENCE,
             scratch: std::env::temp_dir(),
         }
     }
@@ -240,11 +241,13 @@ fn a_method_that_the_plugin_lacks_fails_with_grpcs_own_word() {
 #[test]
 fn a_plugin_that_does_not_stop_is_killed_and_said_to_be_so() {
     let (_root, launch) = Root::with_fault("no-shutdown");
+    let launch = Launch { grace: HASTE, ..launch };
     let (stopped, _) = Session::start(&launch, &Silent).unwrap().stop();
     assert!(!stopped.graceful && !stopped.success, "{stopped:?}");
     assert_eq!(stopped.answer, "UNIMPLEMENTED");
     assert!(stopped.status.contains("SIGKILL"), "{stopped:?}");
     let (_root, launch) = Root::with_fault("lingers");
+    let launch = Launch { grace: HASTE, ..launch };
     let (stopped, _) = Session::start(&launch, &Silent).unwrap().stop();
     assert!(!stopped.graceful && stopped.answer == "OK", "{stopped:?}");
     let (_root, launch) = Root::with_fault("bad-end");

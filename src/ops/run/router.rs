@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::RunError;
 use crate::attachment::Contract;
 use crate::failure::{Complaint, Error};
-use crate::host::{Api, Handshake, HostError, Launch, Method, START_TIMEOUT, STARTUP_CONFIG, Seen, Session, Stopped};
+use crate::host::{Api, GRACE, Handshake, HostError, Launch, Method, START_TIMEOUT, STARTUP_CONFIG, Seen, Session, Stopped};
 use crate::oci::{Config, Descriptor};
 use crate::progress::Progress;
 use crate::store::Source;
@@ -99,6 +99,7 @@ impl Router {
             entrypoint: self.entrypoint,
             startup_config: steps.startup_config.clone(),
             timeout: steps.timeout,
+            grace: GRACE,
             scratch: steps.scratch.clone(),
         };
         let mut session = Session::start(&launch, progress)?;

@@ -11,8 +11,14 @@ use plugin_build::templates::{Name, Template};
 
 use super::tools::stdout;
 
+/// Whether a missing tool is a failure.
+#[expect(clippy::disallowed_methods, reason = "tests run in the developer's environment")]
+pub fn in_ci() -> bool {
+    std::env::var("CI").as_deref() == Ok("true")
+}
+
 /// Where all of it is.
-fn home() -> PathBuf {
+pub fn home() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("plugins")
 }
 

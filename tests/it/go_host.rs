@@ -1,0 +1,160 @@
+//! A real go-plugin host in Go, `tests/go-host`, as the judge of plugins and of the host that we play: both must agree.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use crate::support::packed::Packed;
+use crate::support::plugins;
+use crate::support::program::{plugin_build, ran};
+use crate::support::tools::{require, stdout};
+
+/// The host, compiled once; `None` where Go or its libraries are missing.
+fn go_host() -> Option<&'static Path> {
+    static HOST: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let build = || {
+        let go = require("go")?;
+        let libraries = Path::new("/usr/share/gocode");
+        if !libraries.join("src/github.com/hashicorp/go-plugin").is_dir() {
+            let reason = "the Debian package golang-github-hashicorp-go-plugin-dev must be installed when CI=true";
+            assert!(!plugins::in_ci(), "{reason}");
+            eprintln!("skipped: no go-plugin below {}", libraries.display());
+            return None;
+        }
+        let home = plugins::home();
+        fs::create_dir_all(&home).unwrap();
+        // Its own name for each process: several may run these tests at once.
+        let program = home.join(format!("go-host-{}", std::process::id()));
+        let mut command = Command::new(go);
+        command.args(["build", "-o"]).arg(&program).arg("main.go");
+        command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/go-host"));
+        command.env("GO111MODULE", "off").env("GOPATH", libraries).env("GOCACHE", home.join("go-cache")).env("GOFLAGS", "");
+        stdout(&mut command);
+        Some(program)
+    };
+    HOST.get_or_init(build).as_deref()
+}
+
+/// What the host says of a plugin: `key=value` lines, and whether all of them were good.
+fn judged(host: &Path, root: &Path, program: &str, arguments: &[&str]) -> (bool, Vec<String>) {
+    let output = Command::new(host)
+        .arg("-plugin")
+        .arg(root.join(program))
+        .arg("-cwd")
+        .arg(root)
+        .args(["-startup-config", r#"{"ip_anonymization":{"enabled":true,"method":"redact"}}"#])
+        .args(arguments)
+        .output()
+        .unwrap();
+    let lines = String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect();
+    (output.status.success(), lines)
+}
+
+fn has(lines: &[String], line: &str) -> bool {
+    lines.iter().any(|found| found == line)
+}
+
+/// A message with one string in field 1, in hexadecimal.
+fn request(text: &str) -> String {
+    let head = format!("0a{:02x}", text.len());
+    text.bytes().fold(head, |hex, byte| hex + &format!("{byte:02x}"))
+}
+
+fn greeter() -> Packed {
+    Packed::new("cosmo-router", "./bin/greeter")
+        .file("bin/greeter", 0o755, fs::read(plugins::template("cosmo-router", "greeter")).unwrap())
+        .file("assets/greeting.txt", 0o644, "Hello\n")
+}
+
+/// Unpacks the image by running it under the host that we play; where it lies.
+fn unpacked(packed: Packed, dir: &Path) -> PathBuf {
+    let image = packed.write(dir);
+    let cache = dir.join("cache");
+    let run = ran(plugin_build(dir).args(["run", "--cache-dir"]).arg(&cache).arg(image));
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(run.stderr.contains("Stopped in order"), "{}", run.stderr);
+    let names = plugin_build::fs::sorted_listing(&cache).unwrap();
+    names.into_iter().map(|name| cache.join(name)).find(|path| path.is_dir()).unwrap()
+}
+
+#[test]
+fn both_hosts_start_call_and_stop_the_template() {
+    let Some(host) = go_host() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let root = unpacked(greeter(), dir.path());
+    let call = ["-method", "/service.GreeterService/QueryHello", "-request", &request("Ana")];
+    let (good, lines) = judged(host, &root, "bin/greeter", &call);
+    assert!(good, "{lines:?}");
+    for line in ["handshake=ok", "network=unix", "health=SERVING", "graceful=true", "exit_code=0"] {
+        assert!(has(&lines, line), "{line}: {lines:?}");
+    }
+    // QueryHelloResponse { hello: Greeting { id: "Ana", text: "Hello, Ana!" } }
+    let greeting = format!("{}12{}", request("Ana"), &request("Hello, Ana!")[2..]);
+    assert!(has(&lines, &format!("response=0a{:02x}{greeting}", greeting.len() / 2)), "{lines:?}");
+}
+
+#[test]
+fn both_hosts_find_the_assets_of_a_plugin_whose_directory_is_read_only() {
+    let Some(host) = go_host() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let root = unpacked(greeter(), dir.path());
+    for path in ["bin", "assets", ""] {
+        plugin_build::fs::set_mode(&root.join(path), 0o555).unwrap();
+    }
+    let call = ["-method", "/service.GreeterService/QueryHello", "-request", &request("Ana")];
+    let (good, lines) = judged(host, &root, "bin/greeter", &call);
+    assert!(good, "{lines:?}");
+    for path in ["", "assets", "bin"] {
+        plugin_build::fs::set_mode(&root.join(path), 0o755).unwrap();
+    }
+}
+
+#[test]
+fn both_hosts_pass_large_messages() {
+    let Some(host) = go_host() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let root = unpacked(greeter(), dir.path());
+    let call = ["-method", "/service.GreeterService/QueryHello", "-fill", "9000000"];
+    let (good, lines) = judged(host, &root, "bin/greeter", &call);
+    assert!(good, "{lines:?}");
+}
+
+#[test]
+fn both_hosts_refuse_the_same_plugins() {
+    let Some(host) = go_host() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let binary = fs::read(plugins::fixture("misbehaving")).unwrap();
+    let image = Packed::new("cosmo-router", "./bin/plugin").file("bin/plugin", 0o755, binary).write(dir.path());
+    let cache = dir.path().join("cache");
+    let ours = |fault: &str| {
+        let mut command = plugin_build(dir.path());
+        command.args(["run", "--timeout", "3s", "--startup-config", fault, "--cache-dir"]).arg(&cache).arg(&image);
+        ran(&mut command)
+    };
+    for (name, good, graceful) in [
+        ("", true, true),
+        ("stray", true, true),
+        ("no-shutdown", false, false),
+        ("cookie", false, false),
+        ("exit", false, false),
+        ("say hello", false, false),
+        ("1|1|unix|/s|netrpc", false, false),
+        ("2|1|unix|/s|grpc", false, false),
+        ("1|2|unix|/s|grpc", false, false),
+        ("dead-socket", false, false),
+        ("no-health", false, false),
+        ("not-serving", false, false),
+    ] {
+        let fault = serde_json::json!({ "fault": name }).to_string();
+        let ours = ours(&fault);
+        let stopped = ours.code == 0 && !ours.stderr.contains("was killed");
+        assert_eq!(stopped, good && graceful, "{name}: {}", ours.stderr);
+        let root = plugin_build::fs::sorted_listing(&cache).unwrap();
+        let root = root.into_iter().map(|name| cache.join(name)).find(|path| path.is_dir()).unwrap();
+        let arguments = ["-startup-config", &fault, "-socket-dir", dir.path().to_str().unwrap(), "-start-timeout", "3s"];
+        let (theirs, lines) = judged(host, &root, "bin/plugin", &arguments);
+        drop(fs::remove_file(dir.path().join("s")));
+        assert_eq!(theirs, good, "{name}: {lines:?}");
+    }
+}
