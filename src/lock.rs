@@ -38,4 +38,15 @@ impl Lock {
             }
         }
     }
+
+    /// Waits for the exclusive lock on a directory, without a lock file in it: for files that are replaced as a whole.
+    /// Where directories cannot be locked, nothing is.
+    pub fn directory(path: &Path, waiting: impl FnOnce()) -> Result<Self, FileError> {
+        let file = File::open(path).map_err(FileError::at("open", path))?;
+        if cfg!(unix) && file.try_lock().is_err() {
+            waiting();
+            file.lock().map_err(FileError::at("lock", path))?;
+        }
+        Ok(Self { _file: file })
+    }
 }

@@ -115,7 +115,12 @@ impl<'a> Movement<'a> {
 
     /// Sets these tags and makes everything visible.
     pub fn commit_tags(mut self, tags: Vec<Tagged>) -> Result<Report, StoreError> {
-        let commit = Commit { tags, referrers: std::mem::take(&mut self.referrers), no_clobber: self.options.no_clobber };
+        let commit = Commit {
+            tags,
+            untagged: Vec::new(),
+            referrers: std::mem::take(&mut self.referrers),
+            no_clobber: self.options.no_clobber,
+        };
         self.report.tags = self.sink.commit(&commit)?;
         for change in &self.report.tags {
             let TagChange { tag, old, new } = change.clone();

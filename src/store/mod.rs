@@ -6,6 +6,7 @@
 //! What a source yields is never trusted: [`Verified`] checks size and digest of every byte stream, and
 //! [`read_document`] checks both before anything is parsed.
 
+pub mod archive;
 pub mod copy;
 mod error;
 pub mod layout;
@@ -89,6 +90,8 @@ pub trait Source: Sync {
 pub struct Commit {
     /// Tags to set.
     pub tags: Vec<Tagged>,
+    /// Images to keep without a tag: by digest. A registry keeps them anyway.
+    pub untagged: Vec<Descriptor>,
     /// Referrer manifests that are now there.
     pub referrers: Vec<Referrer>,
     /// Refuse to move a tag that names something else.

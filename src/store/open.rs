@@ -1,5 +1,6 @@
 //! From a reference to the store that it names.
 
+use super::archive::{Archive, ArchiveWriter};
 use super::layout::{Layout, LayoutWriter, Obsolete};
 use super::registry::{Client, Repository, Settings};
 use super::{Sink, Source, StoreError};
@@ -33,7 +34,7 @@ impl<'a> Stores<'a> {
         match reference {
             Reference::Registry(registry) => Ok(Box::new(Repository::new(&self.client, registry).writing())),
             Reference::Layout(local) => Ok(Box::new(LayoutWriter::new(&local.path, Obsolete::Keep, self.progress)?)),
-            Reference::Archive(_) => Err(not_yet(reference)),
+            Reference::Archive(local) => Ok(Box::new(ArchiveWriter::new(&local.path, self.progress)?)),
         }
     }
 }
@@ -42,10 +43,11 @@ impl<'a> Stores<'a> {
 pub fn source(reference: &Reference) -> Result<Box<dyn Source>, StoreError> {
     match reference {
         Reference::Layout(local) => Ok(Box::new(Layout::open(&local.path)?)),
-        other => Err(not_yet(other)),
+        Reference::Archive(local) => Ok(Box::new(Archive::open(&local.path)?)),
+        Reference::Registry(_) => Err(not_local(reference)),
     }
 }
 
-fn not_yet(reference: &Reference) -> StoreError {
-    super::RemoteError::new(Complaint::usage(format!("cannot open `{reference}` yet"))).into()
+fn not_local(reference: &Reference) -> StoreError {
+    super::RemoteError::new(Complaint::usage(format!("`{reference}` is no local store"))).into()
 }

@@ -1,6 +1,7 @@
 //! Integration tests, one module per verb.
 
 mod architecture;
+mod archives;
 mod attachment;
 mod base;
 mod build;

@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 
 pub use index_file::IndexFile;
 pub use reach::{Reachable, reachable};
+pub(super) use writer::change_tags;
 pub use writer::{LayoutWriter, Obsolete};
 
 use super::{Selector, Source, StoreError, Tagged, read_document};
@@ -119,12 +120,16 @@ impl Layout {
             }
             Err(error) => return Err(FileError::at("read", &path)(error).into()),
         };
-        let marker: oci_spec::image::OciLayout =
-            json::parse_as(&bytes).map_err(|error| not_a_layout(format!("`{MARKER_FILE}`: {error}")))?;
-        match marker.image_layout_version().as_str() {
-            "1.0.0" => Ok(()),
-            other => Err(not_a_layout(format!("its version is `{other}`, only 1.0.0 is known"))),
-        }
+        check_marker(&bytes).map_err(not_a_layout)
+    }
+}
+
+/// Checks the content of the marker file; what is wrong with it otherwise.
+pub(super) fn check_marker(bytes: &[u8]) -> Result<(), String> {
+    let marker: oci_spec::image::OciLayout = json::parse_as(bytes).map_err(|error| format!("`{MARKER_FILE}`: {error}"))?;
+    match marker.image_layout_version().as_str() {
+        "1.0.0" => Ok(()),
+        other => Err(format!("its version is `{}`, only 1.0.0 is known", other.escape_debug())),
     }
 }
 

@@ -240,30 +240,14 @@ impl Sink for LayoutWriter<'_> {
         let _lock = self.lock()?;
         let existing = Layout::open_existing(self.layout.dir())?.is_some();
         let before = if existing { self.layout.index()? } else { IndexFile::empty(self.layout.dir()) };
-        let old_tags = before.tags()?;
         let mut index = before.clone();
-        let mut changes = Vec::new();
+        let changes = change_tags(&mut index, commit, &self.layout.name())?;
         let mut replaced = BTreeSet::new();
-        for tagged in &commit.tags {
-            let old = old_tags.iter().find(|old| old.tag == tagged.tag).map(|old| old.root.clone());
-            if old.as_ref().is_some_and(|old| old.digest == tagged.root.digest) {
-                continue;
+        if self.obsolete == Obsolete::Remove {
+            for old in before.tags()?.iter().filter(|old| changes.iter().any(|change| change.tag == old.tag)) {
+                // What cannot be read any more cannot be followed; `gc` will say so, a build need not fail for it.
+                drop(follow(&self.layout, &old.root, 0, &mut replaced));
             }
-            if let Some(old) = &old {
-                if commit.no_clobber {
-                    let (store, tag, old) = (self.layout.name(), tagged.tag.clone(), old.digest.to_string());
-                    return Err(StoreError::Clobber { store, tag, old });
-                }
-                if self.obsolete == Obsolete::Remove {
-                    // What cannot be read any more cannot be followed; `gc` will say so, a build need not fail for it.
-                    drop(follow(&self.layout, old, 0, &mut replaced));
-                }
-            }
-            index.set_tag(&tagged.tag, &tagged.root);
-            changes.push(TagChange { tag: tagged.tag.clone(), old: old.map(|old| old.digest), new: tagged.root.digest.clone() });
-        }
-        for referrer in &commit.referrers {
-            index.add_untagged(&referrer.descriptor);
         }
         let Pending { staged, reused } = std::mem::take(&mut *self.pending());
         self.confirm_reused(&reused)?;
@@ -280,6 +264,32 @@ impl Sink for LayoutWriter<'_> {
         }
         Ok(changes)
     }
+}
+
+/// Edits an index as a commit says. The returned changes are those of tags.
+pub(in crate::store) fn change_tags(index: &mut IndexFile, commit: &Commit, store: &str) -> Result<Vec<TagChange>, StoreError> {
+    let old_tags = index.tags()?;
+    let mut changes = Vec::new();
+    for tagged in &commit.tags {
+        let old = old_tags.iter().find(|old| old.tag == tagged.tag).map(|old| old.root.digest.clone());
+        match old {
+            Some(old) if old == tagged.root.digest => {}
+            Some(old) if commit.no_clobber => {
+                return Err(StoreError::Clobber { store: store.to_owned(), tag: tagged.tag.clone(), old: old.to_string() });
+            }
+            old => {
+                index.set_tag(&tagged.tag, &tagged.root);
+                changes.push(TagChange { tag: tagged.tag.clone(), old, new: tagged.root.digest.clone() });
+            }
+        }
+    }
+    for root in &commit.untagged {
+        index.add_untagged(root);
+    }
+    for referrer in &commit.referrers {
+        index.add_untagged(&referrer.descriptor);
+    }
+    Ok(changes)
 }
 
 fn stamp_of(path: &Path) -> Option<Stamp> {
