@@ -84,6 +84,10 @@ pub enum Verb {
     Diff(super::diff::DiffArgs),
     /// Check every digest, size and rule of an image or a whole layout
     Verify(super::verify::VerifyArgs),
+    /// Unpack one platform of an image into a directory
+    Unpack(super::unpack::UnpackArgs),
+    /// Place a plugin where a host loads it from the file system
+    Install(Box<super::install::InstallArgs>),
     /// Remove a tag, and what only it reached
     Rm(super::remove::RemoveArgs),
     /// Remove what no tag reaches

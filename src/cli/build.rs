@@ -111,7 +111,8 @@ pub struct BuildVerbArgs {
     metadata_file: Option<PathBuf>,
 }
 
-fn parse_platform(text: &str) -> Result<Platform, String> {
+/// Parses `os/architecture`.
+pub fn parse_platform(text: &str) -> Result<Platform, String> {
     text.parse().map_err(|error: crate::platform::PlatformError| error.to_string())
 }
 

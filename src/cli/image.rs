@@ -33,6 +33,11 @@ pub struct Chosen {
 }
 
 impl ImageArgs {
+    /// The same from parts, for a verb whose words mean more than an image.
+    pub fn of(image: Option<String>, no_build: bool, build: BuildArgs) -> Self {
+        Self { image, no_build, build }
+    }
+
     /// The arguments after `--`, for a verb that has a use of its own for them.
     pub fn take_arguments(&mut self) -> Vec<String> {
         self.build.take_arguments()

@@ -8,7 +8,7 @@ use super::context::Context;
 use super::terminal::human_size;
 use crate::failure::Error;
 use crate::ops::inspect::{self, File, Inspected, InspectedLayer, InspectedPlatform, Options};
-use crate::platform::{Platform, PlatformError};
+use crate::platform::Platform;
 use crate::store::{self, Selector};
 
 /// Flags of `inspect`.
@@ -17,7 +17,7 @@ pub struct InspectArgs {
     /// The image [default: the layout that build writes]
     image: Option<String>,
     /// Only this platform
-    #[arg(long, value_name = "PLATFORM", value_parser = |text: &str| text.parse::<Platform>().map_err(|e: PlatformError| e.to_string()))]
+    #[arg(long, value_name = "PLATFORM", value_parser = super::build::parse_platform)]
     platform: Option<Platform>,
     /// Do not read the layers: no list of files
     #[arg(long)]

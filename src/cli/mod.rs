@@ -14,6 +14,8 @@ mod failure;
 mod image;
 mod hermetic;
 mod inspect;
+mod install;
+mod limits;
 mod list;
 mod new;
 mod remove;
@@ -21,6 +23,7 @@ mod run;
 mod signals;
 mod terminal;
 mod tidy;
+mod unpack;
 mod verify;
 
 use std::ffi::OsString;
@@ -78,6 +81,8 @@ fn run(cli: Cli, context: &Context) -> Result<ExitCode, Error> {
         Some(Verb::Inspect(args)) => inspect::inspect(&args, context),
         Some(Verb::Diff(args)) => diff::diff(&args, context),
         Some(Verb::Verify(args)) => verify::verify(&args, context),
+        Some(Verb::Unpack(args)) => unpack::unpack(&args, context),
+        Some(Verb::Install(args)) => install::install(*args, context),
         Some(Verb::Rm(args)) => remove::remove(&args, context),
         Some(Verb::Gc(args)) => tidy::collect(&args, context),
         // It never gets here: its process has one thread and nothing open.

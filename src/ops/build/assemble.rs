@@ -56,7 +56,9 @@ impl Assembly<'_> {
         } else {
             Bundle::of_manifest(&images[0])
         };
-        documents.into_iter().for_each(|bytes| bundle.add_document(bytes));
+        for bytes in documents {
+            bundle.add_document(bytes);
+        }
         for (digest, file) in staged {
             bundle.add_staged(digest, file);
         }

@@ -1,0 +1,98 @@
+//! `install`: a plugin where a host loads it from the file system, `--check` and `--rollback`.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::build::BuildArgs;
+use super::context::Context;
+use super::image::ImageArgs;
+use super::limits::LimitArgs;
+use crate::digest::Digest;
+use crate::failure::{Class, Complaint, Error};
+use crate::ops::install::{self, CheckOptions, InstallOptions, Installed};
+
+/// Flags of `install`.
+#[derive(Debug, Args)]
+#[command(override_usage = "cargo plugin-build install [OPTIONS] [IMAGE] <PLUGINS_DIR>")]
+pub struct InstallArgs {
+    /// The image, which is built where none is named, and the directory that the host reads
+    #[arg(required = true, num_args = 1..=2, value_name = "[IMAGE] PLUGINS_DIR")]
+    words: Vec<String>,
+    /// The plugin's name [default: the image's own]
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Place the directory itself instead of a link to it, where links cannot exist
+    #[arg(long)]
+    copy: bool,
+    /// Install nothing: tell whether what lies there is what was installed
+    #[arg(long, conflicts_with_all = ["rollback", "copy"])]
+    check: bool,
+    /// With --check: the digest that must be installed
+    #[arg(long, value_name = "DIGEST", requires = "check")]
+    digest: Option<String>,
+    /// Install nothing: bring back what was installed before
+    #[arg(long, requires = "name", conflicts_with = "copy")]
+    rollback: bool,
+    /// Take what the last build left instead of building
+    #[arg(long, help_heading = "Packages")]
+    no_build: bool,
+    #[command(flatten)]
+    build: BuildArgs,
+    #[command(flatten)]
+    limits: LimitArgs,
+}
+
+/// Installs, checks or brings back a plugin.
+pub fn install(args: InstallArgs, context: &Context) -> Result<ExitCode, Error> {
+    let (image, dir) = match args.words.as_slice() {
+        [image, dir] => (Some(image.clone()), context.path(Path::new(dir))),
+        [dir] => (None, context.path(Path::new(dir))),
+        _ => return Err(Complaint::usage("want an image and a directory").into()),
+    };
+    if (args.check || args.rollback) && image.is_some() {
+        return Err(Complaint::usage("`--check` and `--rollback` take the directory alone").into());
+    }
+    if args.check {
+        return check(&args, dir, context);
+    }
+    if args.rollback {
+        let name = args.name.as_deref().unwrap_or_default();
+        return Ok(tell(&install::rollback(&dir, name, context.progress())?, "Restored", context));
+    }
+    let platforms = args.build.platforms().to_vec();
+    let chosen = ImageArgs::of(image, args.no_build, args.build).open(context)?;
+    let options = InstallOptions {
+        selector: chosen.selector,
+        plugins_dir: dir,
+        name: args.name,
+        platforms,
+        copy: args.copy,
+        limits: args.limits.limits(),
+    };
+    let installed = install::install(chosen.source.as_ref(), &options, context.progress())?;
+    let verb = if installed.changed { "Installed" } else { "Fresh" };
+    Ok(tell(&installed, verb, context))
+}
+
+fn tell(installed: &Installed, verb: &'static str, context: &Context) -> ExitCode {
+    context.progress().status(verb, format!("{} ({})", installed.name, installed.platforms.join(", ")));
+    context.result("installed", installed, || installed.path.display().to_string());
+    ExitCode::SUCCESS
+}
+
+fn check(args: &InstallArgs, plugins_dir: PathBuf, context: &Context) -> Result<ExitCode, Error> {
+    let expected = args.digest.as_deref().map(str::parse::<Digest>).transpose()?;
+    let mut wrong = false;
+    for checked in install::check(&CheckOptions { plugins_dir, name: args.name.clone(), expected })? {
+        wrong |= !checked.findings.is_empty();
+        context.result("checked", &checked, || {
+            let lines = checked.findings.iter().map(|found| format!("{}: {} [{}]", found.object, found.message, found.rule));
+            lines.collect::<Vec<_>>().join("\n")
+        });
+        let state = if checked.findings.is_empty() { "as installed" } else { "not as installed" };
+        context.progress().status("Checked", format!("{} {state}: {}", checked.name, checked.digest));
+    }
+    Ok(if wrong { ExitCode::from(Class::Found.exit_code()) } else { ExitCode::SUCCESS })
+}
