@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | 0 | values, no I/O | [`digest`], [`platform`], [`reference`], [`epoch`], [`environment`], [`compression`], [`progress`], [`finding`], [`failure`] |
 //! | 1 | documents and disk | [`oci`], [`fs`], [`lock`], [`interrupt`], [`untar`] |
+//! | 1 | documents and disk | [`oci`], [`fs`], [`lock`], [`interrupt`], [`hints`] |
 //! | 2 | stores | [`store`] |
 //! | 3 | making | [`tree`], [`layer`], [`image`], [`bundle`], [`toolchain`], [`kind`], [`plugin`], [`hermetic`], [`plan`], [`compile`], [`executable`] |
 //! | 3 | reading what was made | [`extract`] |
@@ -28,6 +29,7 @@ pub mod extract;
 pub mod failure;
 pub mod finding;
 pub mod fs;
+pub mod hints;
 pub mod hermetic;
 pub mod host;
 pub mod image;

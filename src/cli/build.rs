@@ -93,6 +93,10 @@ pub struct BuildArgs {
     #[arg(long, value_name = "KEY=VALUE", help_heading = "Image", value_parser = parse_pair)]
     label: Vec<(String, String)>,
 
+    /// Attach what was built from what and with which tools (SLSA provenance)
+    #[arg(long, help_heading = "Image")]
+    provenance: bool,
+
     /// Arguments for cargo itself
     #[arg(last = true, value_name = "CARGO ARGS")]
     cargo_args: Vec<String>,
@@ -166,6 +170,7 @@ impl BuildArgs {
             labels: args.label.into_iter().collect(),
             output: args.output,
             tags: args.tag,
+            provenance: args.provenance,
         }
     }
 }

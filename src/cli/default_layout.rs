@@ -23,6 +23,11 @@ pub struct DefaultLayoutArgs {
 }
 
 impl DefaultLayoutArgs {
+    /// For a verb that has these flags itself.
+    pub fn new(package: Option<String>, manifest_path: Option<PathBuf>) -> Self {
+        Self { package, manifest_path }
+    }
+
     /// Parses the image, or finds the layout that `build` writes for the selected package.
     pub fn image_or_default(&self, image: Option<&str>, context: &Context) -> Result<Reference, Error> {
         if let Some(image) = image {

@@ -1,13 +1,18 @@
-//! `verify`: check everything, report everything.
+//! `verify`: check everything, report everything; with `--rebuild`, build it again and compare.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 
+use super::args::ColorChoice;
 use super::context::Context;
+use super::default_layout::DefaultLayoutArgs;
 use super::terminal::human_size;
-use crate::failure::{Class, Error};
+use crate::failure::{Class, Complaint, Error};
+use crate::ops::rebuild::{self, Tools};
 use crate::ops::verify::{self, Report};
+use crate::progress::Event;
 use crate::reference::Reference;
 use crate::store::{self, Selector};
 
@@ -16,15 +21,29 @@ use crate::store::{self, Selector};
 pub struct VerifyArgs {
     /// The image, or a whole layout (`oci:DIR`) [default: the layout that build writes]
     image: Option<String>,
-    #[command(flatten)]
-    default: super::default_layout::DefaultLayoutArgs,
+    /// The package whose default layout is meant, when no image is named
+    #[arg(short, long, value_name = "SPEC", conflicts_with = "image")]
+    package: Option<String>,
+    /// Path of a Cargo.toml: of the sources to rebuild, or of the package whose default layout is meant
+    #[arg(long, value_name = "PATH")]
+    manifest_path: Option<PathBuf>,
+    /// Build the image again from its sources, elsewhere and under other circumstances, and compare
+    #[arg(long)]
+    rebuild: bool,
+    /// Do not use the network to rebuild
+    #[arg(long, requires = "rebuild")]
+    offline: bool,
 }
 
 /// Checks an image or a layout; exit code 3 when something is wrong.
 pub fn verify(args: &VerifyArgs, context: &Context) -> Result<ExitCode, Error> {
-    let reference = args.default.image_or_default(args.image.as_deref(), context)?;
+    if args.image.is_some() && args.manifest_path.is_some() && !args.rebuild {
+        return Err(Complaint::usage("`--manifest-path` names sources to rebuild, and `--rebuild` is not given").into());
+    }
+    let default = DefaultLayoutArgs::new(args.package.clone(), args.manifest_path.clone());
+    let reference = default.image_or_default(args.image.as_deref(), context)?;
     let report = match &reference {
-        Reference::Layout(local) if local.name.is_none() && local.digest.is_none() => {
+        Reference::Layout(local) if local.name.is_none() && local.digest.is_none() && !args.rebuild => {
             verify::layout(&local.path, context.progress())?
         }
         reference => {
@@ -33,7 +52,38 @@ pub fn verify(args: &VerifyArgs, context: &Context) -> Result<ExitCode, Error> {
         }
     };
     print(&reference, &report, context);
-    Ok(if report.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(Class::Found.exit_code()) })
+    if !report.findings.is_empty() {
+        return Ok(ExitCode::from(Class::Found.exit_code()));
+    }
+    if args.rebuild { rebuild(args, &reference, context) } else { Ok(ExitCode::SUCCESS) }
+}
+
+/// Builds what was found sound again; exit code 3 when it becomes something else.
+fn rebuild(args: &VerifyArgs, reference: &Reference, context: &Context) -> Result<ExitCode, Error> {
+    let global = &context.global;
+    let options = rebuild::Options {
+        manifest_path: args.manifest_path.clone(),
+        offline: args.offline,
+        verbose: global.verbose,
+        quiet: global.quiet,
+        color: (global.color != ColorChoice::Auto).then(|| global.color.as_str().to_owned()),
+    };
+    let source = store::open::source(reference)?;
+    let selector = Selector::of(reference.tag(), reference.digest());
+    let report = rebuild::rebuild(source.as_ref(), &selector, &options, &context.env, context.progress())?;
+    super::diff::print(&report.differences, context);
+    if !report.taken.is_empty() {
+        let text = format!("taken from the image, not from the sources: {}", report.taken.join(", "));
+        context.progress().event(Event::Note { text });
+    }
+    let told = match report.tools {
+        Tools::Other if report.image != report.rebuilt => "other toolchain, ",
+        _ => "",
+    };
+    context.progress().status("Rebuilt", format!("{reference}: {told}{}", report.verdict.as_str()));
+    context.result("rebuilt", &report, String::new);
+    let same = report.image == report.rebuilt;
+    Ok(if same { ExitCode::SUCCESS } else { ExitCode::from(Class::Found.exit_code()) })
 }
 
 fn print(reference: &Reference, report: &Report, context: &Context) {

@@ -8,6 +8,7 @@ pub mod inspect;
 pub mod install;
 pub mod list;
 pub mod new;
+pub mod rebuild;
 pub mod remove;
 pub mod run;
 pub mod unpack;

@@ -73,6 +73,8 @@ pub struct Plan {
     pub hermetic: Option<Sandbox>,
     /// The only time in the images.
     pub epoch: Epoch,
+    /// Whether each image's provenance is attached to it.
+    pub provenance: bool,
     /// The images, one a plugin.
     pub images: Vec<ImagePlan>,
 }
@@ -184,6 +186,7 @@ pub fn plan(workspace: &Workspace, flags: &BuildFlags, env: &Environment, progre
         fetch,
         hermetic,
         epoch,
+        provenance: flags.provenance,
         images,
     })
 }

@@ -91,6 +91,8 @@ pub struct BuildFlags {
     pub output: Option<PathBuf>,
     /// `-t`, repeatable.
     pub tags: Vec<String>,
+    /// `--provenance`.
+    pub provenance: bool,
 }
 
 impl BuildFlags {

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::rustc::Rustc;
 use super::{ToolchainError, announce, command, config, find_program};
@@ -25,7 +25,7 @@ pub struct Linker {
 }
 
 /// What a linker puts of itself into an artifact: facts for the provenance, never for the image.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct LinkerFacts {
     /// The first line of `<linker> --version`.

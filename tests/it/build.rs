@@ -89,6 +89,28 @@ fn an_unchanged_rebuild_compresses_and_writes_nothing() {
     assert_eq!(blobs(&layout).len(), 5, "what only the replaced tag reached is gone");
 }
 
+#[test]
+fn an_edit_that_keeps_size_and_modification_time_is_noticed() {
+    let project = greeter();
+    let asset = project.root.join("assets/greeting.txt");
+    let text = fs::read_to_string(&asset).unwrap();
+    let modified = fs::metadata(&asset).unwrap().modified().unwrap();
+    // Until no file is fresh any more, so that the facts about them are kept and used.
+    std::thread::sleep(Duration::from_millis(3500));
+    let before = built(&project, &["-q", "--message-format", "json"]);
+    let hints = project.root.join("target/plugin-build/.hints");
+    assert!(fs::read_dir(&hints).unwrap().count() == 1, "the facts are kept for the next run");
+    let again = built(&project, &["-q", "--message-format", "json"]);
+    let image = |ran: &Ran| messages(&ran.stdout, "plugin-image")[0]["digest"].clone();
+    assert_eq!(image(&before), image(&again));
+
+    fs::write(&asset, text.to_uppercase()).unwrap();
+    fs::File::options().write(true).open(&asset).unwrap().set_modified(modified).unwrap();
+    let after = built(&project, &["-q", "--message-format", "json"]);
+    assert_ne!(image(&before), image(&after));
+    assert_eq!(built(&project, &["verify"]).code, 0);
+}
+
 fn times(dir: &Path) -> BTreeMap<String, SystemTime> {
     let entries = walkdir::WalkDir::new(dir).into_iter().map(Result::unwrap);
     entries.map(|entry| (entry.path().display().to_string(), entry.metadata().unwrap().modified().unwrap())).collect()

@@ -20,6 +20,7 @@ mod layout;
 mod new;
 mod plan;
 mod plugin;
+mod rebuild;
 mod registry;
 mod run;
 mod sources;

@@ -3,26 +3,27 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::base::ResolvedBase;
 use super::cache::Cache;
 use super::{Built, BuiltPlatform, Compiled, artifact};
-use crate::attachment::Contract;
+use crate::attachment::{Contract, Provenance};
 use crate::bundle::Bundle;
 use crate::digest::Digest;
 use crate::failure::{Complaint, Error};
 use crate::fs::{FileError, TempFile};
+use crate::hints::{Fingerprint, Hints};
 use crate::image::{BASE_DIGEST, BASE_NAME, Image, Layer, Settings, index_over};
 use crate::kind::Kind;
 use crate::layer::{self, LayerError, Packer};
 use crate::oci::Descriptor;
-use crate::plan::annotations::REQUEST_KEY;
+use crate::plan::annotations::{FORMAT, REQUEST_KEY};
 use crate::plan::{ImagePlan, Plan, TargetPlan};
 use crate::progress::Progress;
 use crate::store::layout::{LayoutWriter, Obsolete};
 use crate::store::{Sink as _, Source, copy};
-use crate::tree::{Mode, Tree, TreeBuilder};
+use crate::tree::{Content, Entry, Mode, Tree, TreeBuilder};
 
 /// Annotation of a platform manifest: the oldest glibc that its program starts with.
 const GLIBC_KEY: &str = "dev.cargo-plugin-build.glibc";
@@ -37,6 +38,8 @@ pub struct Assembly<'a> {
     pub artifacts: &'a [Compiled<'a>],
     /// What it builds on.
     pub base: Option<&'a ResolvedBase>,
+    /// How it came to be, where that is to be attached.
+    pub provenance: Option<Provenance>,
     /// Where events go.
     pub progress: &'a dyn Progress,
 }
@@ -45,9 +48,10 @@ impl Assembly<'_> {
     /// Makes the image and commits it to its layout.
     pub fn write(&self) -> Result<Built, Error> {
         let obsolete = if self.image.output_is_default { Obsolete::Remove } else { Obsolete::Keep };
-        let writer = LayoutWriter::new(&self.image.output, obsolete, self.progress)?;
+        let hints = Hints::open(&self.hints_file());
+        let writer = LayoutWriter::new(&self.image.output, obsolete, self.progress)?.with_hints(&hints);
         let cache = writer.existing().map(Cache::of).unwrap_or_default();
-        let mut press = Press { assembly: self, writer: &writer, cache, staged: BTreeMap::new() };
+        let mut press = Press { assembly: self, writer: &writer, hints: &hints, cache, staged: BTreeMap::new() };
         let mut documents = Vec::new();
         let images = self.images(&mut press, &mut documents)?;
         let staged = press.staged;
@@ -73,9 +77,19 @@ impl Assembly<'_> {
         if let Some(contract) = self.contract()? {
             contract.attach(&root).add_to(&mut bundle);
         }
+        if let Some(provenance) = &self.provenance {
+            provenance.attach(&root).add_to(&mut bundle);
+        }
         let options = copy::Options { tags: self.image.tags.clone(), verb: "Writing", ..copy::Options::default() };
         copy::copy(&bundle, &writer, &root, &options, self.progress)?;
+        hints.save();
         Ok(self.report(root, &images))
+    }
+
+    /// One file a layout, below the target directory, wherever the layout lies.
+    fn hints_file(&self) -> PathBuf {
+        let name = Digest::of(self.image.output.as_os_str().as_encoded_bytes());
+        self.plan.target_directory.join("plugin-build/.hints").join(format!("{}.json", name.short()))
     }
 
     /// One image for each target; `documents` takes blobs that live in memory.
@@ -215,6 +229,7 @@ impl Assembly<'_> {
 struct Press<'a> {
     assembly: &'a Assembly<'a>,
     writer: &'a LayoutWriter<'a>,
+    hints: &'a Hints,
     cache: Cache,
     staged: BTreeMap<Digest, TempFile>,
 }
@@ -227,7 +242,7 @@ impl Press<'_> {
         let epoch = self.assembly.plan.epoch;
         let mut expected = None;
         if self.cache.has_candidates(compression) {
-            let diff_id = layer::diff_id(tree, epoch)?;
+            let diff_id = self.diff_id(tree)?;
             if let Some(known) = self.cache.find(&diff_id, compression)
                 && self.writer.contains(known)?
             {
@@ -252,5 +267,35 @@ impl Press<'_> {
         self.staged.insert(packed.digest.clone(), temp);
         let descriptor = Descriptor::new(compression.layer_media_type(), packed.digest, packed.size);
         Ok(Layer { descriptor, diff_id: packed.diff_id })
+    }
+
+    /// The diff id of a tree: by reading it, unless every file looks as it did when it was read before.
+    fn diff_id(&self, tree: &Tree) -> Result<Digest, Error> {
+        let epoch = self.assembly.plan.epoch;
+        let mut fingerprint = Fingerprint::default();
+        fingerprint.text(&format!("tree of format {FORMAT} at {}", epoch.seconds()));
+        let mut all_stamped = true;
+        for (path, entry) in tree.iter() {
+            fingerprint.text(path);
+            match entry {
+                Entry::Directory => fingerprint.text("directory"),
+                Entry::Symlink { target } => fingerprint.text(&format!("link {target}")),
+                Entry::File { mode, content: Content::Disk { path, .. } } => {
+                    fingerprint.text(&format!("file {mode}"));
+                    all_stamped &= fingerprint.file(path);
+                }
+                Entry::File { .. } => all_stamped = false,
+            }
+        }
+        let (key, stamps) = fingerprint.finish();
+        let known = self.hints.recall(&key).and_then(|text| text.parse().ok());
+        if let Some(known) = known.filter(|_| all_stamped) {
+            return Ok(known);
+        }
+        let diff_id = layer::diff_id(tree, epoch)?;
+        if all_stamped {
+            self.hints.remember(&key, &diff_id.to_string(), &stamps);
+        }
+        Ok(diff_id)
     }
 }

@@ -7,6 +7,7 @@ mod artifact;
 mod assemble;
 mod base;
 mod cache;
+mod provenance;
 
 use std::path::PathBuf;
 
@@ -25,6 +26,8 @@ use crate::plan::{self, ImagePlan, Plan};
 use crate::plugin::{self, BuildFlags};
 use crate::progress::Progress;
 use crate::store::StoreError;
+
+pub use provenance::Toolchain;
 
 /// One built image.
 #[derive(Clone, Debug, Serialize)]
@@ -106,7 +109,12 @@ pub fn build(plan: &Plan, env: &Environment, progress: &dyn Progress) -> Result<
     for (image, base) in plan.images.iter().zip(&bases) {
         let pairs = artifacts.iter().zip(&checked).filter(|(artifact, _)| artifact.package == image.package);
         let own: Vec<Compiled<'_>> = pairs.map(|(artifact, checked)| Compiled { artifact, checked }).collect();
-        let assembly = assemble::Assembly { plan, image, artifacts: &own, base: base.as_ref(), progress };
+        let provenance = if plan.provenance {
+            Some(provenance::provenance(plan, image, base.as_ref(), env, progress)?)
+        } else {
+            None
+        };
+        let assembly = assemble::Assembly { plan, image, artifacts: &own, base: base.as_ref(), provenance, progress };
         let mut done = match assembly.write() {
             Err(error) if error.is::<StoreError>(|error| matches!(error, StoreError::Vanished { .. })) => assembly.write()?,
             done => done?,

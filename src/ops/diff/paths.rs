@@ -100,14 +100,55 @@ fn paths_in(run: &str) -> Vec<String> {
     found
 }
 
+/// Roots under which people and machines keep sources and products. Elsewhere a slash inside a run is more likely to be
+/// inside a relative path.
+const ROOTS: [&str; 24] = [
+    "/home/",
+    "/root/",
+    "/Users/",
+    "/tmp/",
+    "/var/",
+    "/private/",
+    "/usr/",
+    "/opt/",
+    "/build/",
+    "/builds/",
+    "/builddir/",
+    "/work/",
+    "/workspace/",
+    "/workspaces/",
+    "/github/",
+    "/mnt/",
+    "/srv/",
+    "/data/",
+    "/nix/",
+    "/gnu/",
+    "/src/",
+    "/ws/",
+    "/cargo/",
+    "/rustc/",
+];
+
 fn start_of_path(text: &str) -> Option<usize> {
+    let mut skipped = 0;
+    loop {
+        let start = skipped + start_of_any(&text[skipped..])?;
+        let inside = start > 0 && text.as_bytes()[start] == b'/' && text.as_bytes()[start - 1] != b':';
+        if !inside || ROOTS.iter().any(|root| text[start..].starts_with(root)) {
+            return Some(start);
+        }
+        skipped = start + 1;
+    }
+}
+
+fn start_of_any(text: &str) -> Option<usize> {
     let drive = |at: usize| at > 0 && text.as_bytes()[at - 1].is_ascii_alphabetic();
     text.find(['/', ':']).and_then(|at| match &text[at..] {
         // `C:\` or `C:/`; `https://` has no single letter before it, and is no path either way.
         colon if colon.starts_with(":\\") && drive(at) => Some(at - 1),
         colon if colon.starts_with(':') => {
             let skip = at + 1 + colon[1..].bytes().take_while(|byte| *byte == b'/').count();
-            start_of_path(&text[skip..]).map(|start| skip + start)
+            start_of_any(&text[skip..]).map(|start| skip + start)
         }
         _ => Some(at),
     })
@@ -118,8 +159,8 @@ fn end_of_path(path: &str) -> usize {
     let ends = sources.iter().filter_map(|extension| {
         path.match_indices(extension).map(|(at, found)| at + found.len()).find(|end| {
             let next = path.as_bytes().get(*end);
-            // `.rs` glued to the next string; the one-letter kinds only at a clear end.
-            extension.len() > 2 && next != Some(&b'/') || next.is_none_or(|byte| matches!(byte, b':'))
+            // Of `.rs` nothing is longer; the others may be the start of another word.
+            *extension == ".rs" || next.is_none_or(|byte| *byte == b':')
         })
     });
     let colon = path.char_indices().skip(2).find(|(_, c)| *c == ':').map(|(at, _)| at);
@@ -136,6 +177,7 @@ mod tests {
         assert_eq!(paths_in("/ws/a.rs/ws/b.rs:12"), ["/ws/a.rs", "/ws/b.rs"]);
         assert_eq!(paths_in("https://example.org"), Vec::<String>::new());
         assert_eq!(paths_in("a/b"), Vec::<String>::new());
+        assert_eq!(paths_in("share/greeting.txt/home/me/x"), ["/home/me/x"]);
         assert_eq!(paths_in(r"C:\src\main.rs"), [r"C:\src\main.rs"]);
     }
 }

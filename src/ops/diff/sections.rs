@@ -55,6 +55,7 @@ pub(super) fn compare(files: [&mut SpooledTempFile; 2], chain: &str) -> io::Resu
         return Ok(Some(Parts { what: "the formats".to_owned(), differences: vec![told] }));
     }
     let mut differences = Vec::new();
+    let mut resized = Vec::new();
     let mut names = Vec::new();
     for (name, range) in &a.sections {
         match b.sections.get(name) {
@@ -66,7 +67,7 @@ pub(super) fn compare(files: [&mut SpooledTempFile; 2], chain: &str) -> io::Resu
                     differences.push(Difference::changed(below(chain, "section .comment"), "compiler", "compilers:", texts));
                 } else if size(*range) != size(*other) {
                     let sizes = [size(*range), size(*other)];
-                    differences.push(Difference::changed(below(chain, &format!("section {name}")), "section", "", sizes));
+                    resized.push(Difference::changed(below(chain, &format!("section {name}")), "section", "", sizes));
                 }
             }
             Some(_) => {}
@@ -75,9 +76,9 @@ pub(super) fn compare(files: [&mut SpooledTempFile; 2], chain: &str) -> io::Resu
     for (name, range) in b.sections.iter().filter(|(name, _)| !a.sections.contains_key(*name)) {
         differences.push(Difference::only(below(chain, &format!("section {name}")), "section", 1, size(*range)));
     }
-    if a.format != "wasm" {
-        differences.extend(symbols([first, second], &below(chain, "symbols"))?);
-    }
+    let symbols = if a.format == "wasm" { Vec::new() } else { symbols([first, second], &below(chain, "symbols"))? };
+    // Sections grow because symbols do.
+    differences.extend(if symbols.is_empty() { resized } else { symbols });
     let what = match names.as_slice() {
         [] if differences.is_empty() => format!("{} headers or padding", a.format),
         [] => format!("{} sections", a.format),
@@ -258,6 +259,11 @@ fn table(file: &mut SpooledTempFile) -> Option<Symbols> {
     let mut found = Symbols::new();
     for symbol in parsed.symbols().filter(object::ObjectSymbol::is_definition) {
         let Ok(name) = symbol.name() else { continue };
+        // What LLVM adds to names that it had to make unique depends on the whole module.
+        let name = name.split(".llvm.").next().unwrap_or(name);
+        if name.starts_with("anon.") || name.is_empty() {
+            continue;
+        }
         let place = symbol.section_index().and_then(|index| places.get(&index.0));
         let range = place.and_then(|(address, section)| {
             let start = symbol.address().checked_sub(*address)?;

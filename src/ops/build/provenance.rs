@@ -1,0 +1,125 @@
+//! How an image came to be, for the provenance attachment: what was asked, what went in, and with which tools.
+//!
+//! The facts about tools never get into the image itself: where they make no difference, the digest must not show them.
+//! Where they do, they are the first thing that a failed rebuild looks at.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::base::ResolvedBase;
+use crate::attachment::{self, Dependency, Provenance};
+use crate::digest::Digest;
+use crate::environment::Environment;
+use crate::failure::Error;
+use crate::plan::rustflags::is_linux_gnu;
+use crate::plan::{ImagePlan, Plan};
+use crate::progress::Progress;
+use crate::store::{Source, StoreError, read_blob};
+use crate::toolchain::linker::LinkerFacts;
+
+/// Says how to read the parameters.
+const BUILD_TYPE: &str = "https://cargo-plugin-build.dev/build/v1";
+/// Whoever ran this program; who that was is for a signature to say.
+const BUILDER: &str = "https://cargo-plugin-build.dev/builder/v1";
+/// The most bytes of a statement that are read back.
+const STATEMENT_LIMIT: u64 = 16 << 20;
+
+/// The tools whose bytes or decisions end up in artifacts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Toolchain {
+    /// `rustc -vV`.
+    pub rustc: String,
+    /// The linker of each target.
+    pub linkers: BTreeMap<String, LinkerFacts>,
+}
+
+impl Toolchain {
+    /// Asks the linkers of an image's targets.
+    pub fn of(plan: &Plan, image: &ImagePlan, env: &Environment, progress: &dyn Progress) -> Self {
+        let facts = image.targets.iter().filter_map(|target| {
+            let linker = plan.linkers.get(&target.target)?;
+            let static_gnu = target.must_be_static && is_linux_gnu(&target.target);
+            Some((target.target.clone(), linker.facts(static_gnu, env, progress)))
+        });
+        Self { rustc: plan.rustc.verbose_version.trim().to_owned(), linkers: facts.collect() }
+    }
+
+    /// What the provenance attached to an image says; `None` where there is none of ours. Of several, the first that is.
+    pub fn recorded(source: &dyn Source, subject: &Digest) -> Result<Option<Self>, StoreError> {
+        for manifest in attachment::find(source, subject, Provenance::ARTIFACT_TYPE)? {
+            let Some(layer) = manifest.layers.first() else { continue };
+            let statement = crate::oci::json::parse(&read_blob(source, layer, STATEMENT_LIMIT)?).unwrap_or_default();
+            let definition = &statement["predicate"]["buildDefinition"];
+            let of_subject = |named: &Value| named["digest"][subject.algorithm().as_str()] == subject.hex();
+            let about_it = statement["subject"].as_array().is_some_and(|subjects| subjects.iter().any(of_subject));
+            if about_it && definition["buildType"] == BUILD_TYPE {
+                let toolchain = definition["internalParameters"]["toolchain"].clone();
+                return Ok(serde_json::from_value(toolchain).ok());
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Everything that is known of a build.
+pub fn provenance(
+    plan: &Plan,
+    image: &ImagePlan,
+    base: Option<&ResolvedBase>,
+    env: &Environment,
+    progress: &dyn Progress,
+) -> Result<Provenance, Error> {
+    let requests = image.targets.iter().map(|target| {
+        let request: Value = serde_json::from_str(&target.request).unwrap_or_default();
+        (target.platform.to_string(), request)
+    });
+    let mut dependencies = locked(plan)?;
+    dependencies.extend(base.map(|base| Dependency {
+        uri: format!("oci:{}", base.name),
+        digest: BTreeMap::from([(base.root.algorithm().as_str().to_owned(), base.root.hex().to_owned())]),
+    }));
+    Ok(Provenance {
+        name: image.name.clone(),
+        build_type: BUILD_TYPE.to_owned(),
+        external: json!({
+            "requests": requests.collect::<BTreeMap<_, _>>(),
+            "version": image.version,
+            "compression": image.compression,
+            "source-date-epoch": plan.epoch,
+        }),
+        internal: json!({ "toolchain": Toolchain::of(plan, image, env, progress) }),
+        dependencies,
+        builder: BUILDER.to_owned(),
+        versions: BTreeMap::from([(env!("CARGO_PKG_NAME").to_owned(), env!("CARGO_PKG_VERSION").to_owned())]),
+    })
+}
+
+/// The packages of `Cargo.lock` that say what they are: by checksum from a registry, by commit from git.
+fn locked(plan: &Plan) -> Result<Vec<Dependency>, Error> {
+    let path = plan.workspace_root.join("Cargo.lock");
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(crate::fs::FileError::at("read", &path)(error).into()),
+    };
+    let lock: toml::Table = text.parse().unwrap_or_default();
+    let packages = lock.get("package").and_then(toml::Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let known = packages.iter().filter_map(|package| {
+        let field = |name: &str| package.get(name).and_then(toml::Value::as_str);
+        let (name, version, source) = (field("name")?, field("version")?, field("source")?);
+        if let Some(checksum) = field("checksum") {
+            let uri = format!("pkg:cargo/{name}@{version}");
+            return Some(Dependency { uri, digest: BTreeMap::from([("sha256".to_owned(), checksum.to_owned())]) });
+        }
+        let (url, commit) = source.strip_prefix("git+")?.rsplit_once('#')?;
+        let url = url.split('?').next().unwrap_or(url);
+        // A repository on this machine is nobody else's business.
+        let url = if url.starts_with("file:") { "file:" } else { url };
+        let uri = format!("pkg:cargo/{name}@{version}?vcs_url=git+{url}");
+        Some(Dependency { uri, digest: BTreeMap::from([("gitCommit".to_owned(), commit.to_owned())]) })
+    });
+    Ok(known.collect())
+}

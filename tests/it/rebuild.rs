@@ -1,0 +1,206 @@
+//! `verify --rebuild` through the program: the same sources give the same image, and what else there is is told.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::support::program::{Ran, plugin_build, ran};
+use crate::support::project::Project;
+
+fn run(project: &Project, args: &[&str]) -> Ran {
+    ran(plugin_build(&project.root).args(args))
+}
+
+fn built(project: &Project, args: &[&str]) {
+    let built = ran(plugin_build(&project.root).args(["build", "-q"]).args(args));
+    assert_eq!(built.code, 0, "{}", built.stderr);
+}
+
+/// What a rebuild reports.
+fn report(ran: &Ran) -> Value {
+    let last = ran.stdout.lines().last().unwrap_or_else(|| panic!("{}", ran.stderr));
+    let report: Value = serde_json::from_str(last).unwrap();
+    assert_eq!(report["reason"], "rebuilt", "{}", ran.stderr);
+    report
+}
+
+fn rebuilt(project: &Project, args: &[&str]) -> (i32, Value) {
+    let ran = ran(plugin_build(&project.root).args(["verify", "--rebuild", "--message-format", "json"]).args(args));
+    (ran.code, report(&ran))
+}
+
+fn told(report: &Value) -> Vec<String> {
+    let differences = report["differences"].as_array().unwrap().iter();
+    differences.map(|d| format!("{}: {}", d["object"].as_str().unwrap(), d["message"].as_str().unwrap())).collect()
+}
+
+#[test]
+fn the_same_sources_give_the_same_digest_and_leave_nothing_behind() {
+    let project = Project::fixture("greeter");
+    built(&project, &["--provenance"]);
+    let temporary = tempfile::tempdir().unwrap();
+    let verified = ran(plugin_build(&project.root).args(["verify", "--rebuild"]).env("TMPDIR", temporary.path()));
+    assert_eq!(verified.code, 0, "{}", verified.stderr);
+    assert!(verified.stderr.contains("Rebuilt") && verified.stderr.contains("the same digest"), "{}", verified.stderr);
+    assert!(verified.stderr.contains("another/checkout"), "{}", verified.stderr);
+    assert_eq!(walkdir::WalkDir::new(temporary.path()).into_iter().count(), 1, "the place is removed");
+    let (code, report) = rebuilt(&project, &[]);
+    assert_eq!((code, &report["tools"]), (0, &Value::from("same")));
+    assert_eq!(report["image"], report["rebuilt"]);
+}
+
+#[test]
+fn an_image_is_compared_with_sources_that_lie_anywhere() {
+    let project = Project::fixture("greeter");
+    built(&project, &["-o", "out"]);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let image = format!("oci:{}:0.3.1", project.root.join("out").display());
+    let manifest = project.root.join("Cargo.toml");
+    let mut verify = plugin_build(elsewhere.path());
+    verify.args(["verify", "--rebuild", "--manifest-path"]).arg(&manifest).arg(&image);
+    let verified = ran(&mut verify);
+    assert_eq!(verified.code, 0, "{}", verified.stderr);
+    let pointless = ran(plugin_build(elsewhere.path()).args(["verify", "--manifest-path"]).arg(&manifest).arg(&image));
+    assert_eq!(pointless.code, 2, "{}", pointless.stderr);
+}
+
+#[test]
+fn other_sources_are_told_down_to_the_line() {
+    let project = Project::fixture("greeter");
+    built(&project, &[]);
+    project.write("assets/greeting.txt", "Good evening\n");
+    let (code, report) = rebuilt(&project, &[]);
+    assert_eq!((code, &report["verdict"], &report["tools"]), (3, &"other-contents".into(), &"unknown".into()));
+    let told = told(&report);
+    assert!(told[0].starts_with("toolchain: the image does not say"), "{told:?}");
+    assert!(told[1].starts_with("linux/amd64 > layer 1 > share/greeting.txt > line 1: "), "{told:?}");
+    assert_eq!(told.len(), 2, "{told:?}");
+}
+
+#[test]
+fn another_linker_is_named_first() {
+    let project = Project::fixture("greeter");
+    project.write("cc", "#!/bin/sh\ncase \"$1\" in --version) echo 'another linker 9.9';; *) exec cc \"$@\";; esac\n");
+    assert!(Command::new("chmod").arg("+x").arg(project.root.join("cc")).status().unwrap().success());
+    let mut build = plugin_build(&project.root);
+    build.args(["build", "-q", "--provenance"]);
+    build.env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER", project.root.join("cc"));
+    let first = ran(&mut build);
+    assert_eq!(first.code, 0, "{}", first.stderr);
+    let (code, report) = rebuilt(&project, &[]);
+    assert_eq!((code, &report["tools"]), (0, &"other".into()), "the linker's name makes no difference to the bytes");
+    project.write("src/main.rs", "fn main() {}\n");
+    let (code, report) = rebuilt(&project, &[]);
+    assert_eq!(code, 3);
+    assert!(
+        told(&report)[0].starts_with("toolchain > linker for x86_64-unknown-linux-gnu: other toolchain: another linker 9.9 -> ")
+    );
+}
+
+#[test]
+fn what_was_given_on_the_command_line_is_given_again() {
+    let project = Project::fixture("options");
+    let mut build = plugin_build(&project.root);
+    build.args(["build", "-q", "-F", "whisper", "--no-default-features", "--profile", "dev", "--bin", "options"]);
+    build.args(["--compression", "zstd", "--annotation", "org.example.revision=7", "--label", "a=b"]);
+    build.env("SOURCE_DATE_EPOCH", "1700000000").env("RUSTFLAGS", "-Copt-level=1").env("CARGO_PROFILE_DEV_PANIC", "abort");
+    let first = ran(&mut build);
+    assert_eq!(first.code, 0, "{}", first.stderr);
+    let (code, report) = rebuilt(&project, &[]);
+    assert_eq!(code, 0, "{:?}", told(&report));
+    let taken = ["annotation org.example.revision", "label a", "time 2023-11-14T22:13:20Z"];
+    assert_eq!(report["taken"], serde_json::json!(taken));
+}
+
+#[test]
+fn what_the_user_has_set_here_does_not_reach_there() {
+    let project = Project::fixture("greeter");
+    built(&project, &[]);
+    let mut verify = plugin_build(&project.root);
+    verify.args(["verify", "--rebuild", "-q", "oci:target/plugin-build/greeter:0.3.1"]);
+    verify.env("RUSTFLAGS", "--cfg=other -Copt-level=0").env("CARGO_PROFILE_RELEASE_DEBUG", "true");
+    verify.env("SOURCE_DATE_EPOCH", "9").env("CARGO_TARGET_DIR", "other").env("RUSTC_WRAPPER", "/nowhere");
+    let verified = ran(&mut verify);
+    assert_eq!(verified.code, 0, "{}{}", verified.stdout, verified.stderr);
+}
+
+#[test]
+fn flags_with_absolute_paths_and_foreign_images_cannot_be_rebuilt() {
+    let project = Project::fixture("buildscript");
+    let flag = format!("-L{}", project.root.display());
+    let first = ran(plugin_build(&project.root).args(["build", "-q"]).env("RUSTFLAGS", flag));
+    assert_eq!(first.code, 0, "{}", first.stderr);
+    let refused = run(&project, &["verify", "--rebuild", "-q"]);
+    assert_eq!(refused.code, 1, "{}", refused.stderr);
+    assert!(refused.stderr.contains("absolute paths: -L/ws"), "{}", refused.stderr);
+
+    let mut layout = crate::support::layouts::HandLayout::new(&project.root.join("foreign"));
+    let image = layout.image("linux/amd64", &[], plugin_build::compression::Compression::Gzip);
+    let index = layout.index(&[image], &serde_json::json!({}));
+    layout.tag("1", index);
+    let refused = run(&project, &["verify", "--rebuild", "-q", "oci:foreign:1"]);
+    assert_eq!(refused.code, 1, "{}", refused.stderr);
+    assert!(refused.stderr.contains("does not say how it was built"), "{}", refused.stderr);
+}
+
+#[test]
+fn ignored_files_that_are_packed_by_name_and_packages_outside_come_along() {
+    let project = Project::new(&[
+        (
+            "inner/Cargo.toml",
+            "[package]\nname='p'\nversion='0.1.0'\nedition='2024'\n[workspace]\n[dependencies]\nq={path='../q'}\n\
+         [package.metadata.plugin-build]\nfiles=[{from='made/it.txt'}]\n",
+        ),
+        ("inner/src/main.rs", "fn main() { println!(\"{}\", q::Q); }\n"),
+        ("inner/.gitignore", "made\nsecret\n"),
+        ("inner/made/it.txt", "made\n"),
+        ("inner/secret/key", "s3cret\n"),
+        ("q/Cargo.toml", "[package]\nname='q'\nversion='0.1.0'\nedition='2024'\n"),
+        ("q/src/lib.rs", "pub const Q: &str = \"q\";\n"),
+    ]);
+    let inner = project.root.join("inner");
+    let first = ran(plugin_build(&inner).args(["build", "-q"]));
+    assert_eq!(first.code, 0, "{}", first.stderr);
+    let verified = ran(plugin_build(&inner).args(["verify", "--rebuild", "--message-format", "json"]));
+    let report = report(&verified);
+    // A path dependency outside the workspace is hashed by its absolute path, so that the program may differ; nothing else
+    // may.
+    for told in told(&report) {
+        assert!(!told.contains("it.txt"), "{told}");
+    }
+    assert!(fs::metadata(inner.join("secret/key")).is_ok());
+}
+
+#[test]
+fn provenance_names_the_tools_and_is_the_same_every_time() {
+    let project = Project::fixture("telemetry");
+    let statement = |dir: &Path| {
+        let layout = dir.join("target/plugin-build/telemetry");
+        let index: Value = serde_json::from_slice(&fs::read(layout.join("index.json")).unwrap()).unwrap();
+        let entries = index["manifests"].as_array().unwrap().clone();
+        let of_type = |entry: &&Value| entry["artifactType"] == "application/vnd.in-toto+json";
+        let blob = |digest: &Value| {
+            let hex = digest.as_str().unwrap().strip_prefix("sha256:").unwrap().to_owned();
+            serde_json::from_slice::<Value>(&fs::read(layout.join("blobs/sha256").join(hex)).unwrap()).unwrap()
+        };
+        let manifest = blob(&entries.iter().find(of_type).unwrap()["digest"]);
+        blob(&manifest["layers"][0]["digest"])
+    };
+    built(&project, &["--provenance"]);
+    let first = statement(&project.root);
+    let definition = &first["predicate"]["buildDefinition"];
+    let toolchain = &definition["internalParameters"]["toolchain"];
+    assert!(toolchain["rustc"].as_str().unwrap().starts_with("rustc "));
+    let linker = &toolchain["linkers"]["x86_64-unknown-linux-gnu"];
+    assert!(linker["libc"].as_str().unwrap().starts_with("sha256:") && linker["version"].is_string(), "{linker}");
+    let request = &definition["externalParameters"]["requests"]["linux/amd64"];
+    assert_eq!(request["package"], "telemetry");
+    let dependencies = definition["resolvedDependencies"].as_array().unwrap();
+    assert!(dependencies.iter().any(|one| one["uri"].as_str().unwrap().starts_with("pkg:cargo/serde")), "{dependencies:?}");
+    let text = first.to_string();
+    assert!(!text.contains(&project.root.display().to_string()), "{text}");
+    built(&project, &["--provenance"]);
+    assert_eq!(statement(&project.root), first);
+}
