@@ -11,7 +11,7 @@ use crate::support::program::{plugin_build, ran};
 use crate::support::tools::{require, stdout};
 
 /// The host, compiled once; `None` where Go or its libraries are missing.
-fn go_host() -> Option<&'static Path> {
+pub fn go_host() -> Option<&'static Path> {
     static HOST: OnceLock<Option<PathBuf>> = OnceLock::new();
     let build = || {
         let go = require("go")?;
@@ -24,13 +24,14 @@ fn go_host() -> Option<&'static Path> {
         }
         let home = plugins::home();
         fs::create_dir_all(&home).unwrap();
-        // Its own name for each process: several may run these tests at once.
-        let program = home.join(format!("go-host-{}", std::process::id()));
+        // Several processes may run these tests at once.
+        let (program, fresh) = (home.join("go-host"), home.join(format!("go-host-{}", std::process::id())));
         let mut command = Command::new(go);
-        command.args(["build", "-o"]).arg(&program).arg("main.go");
+        command.args(["build", "-o"]).arg(&fresh).arg("main.go");
         command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/go-host"));
         command.env("GO111MODULE", "off").env("GOPATH", libraries).env("GOCACHE", home.join("go-cache")).env("GOFLAGS", "");
         stdout(&mut command);
+        fs::rename(&fresh, &program).unwrap();
         Some(program)
     };
     HOST.get_or_init(build).as_deref()
@@ -51,12 +52,12 @@ fn judged(host: &Path, root: &Path, program: &str, arguments: &[&str]) -> (bool,
     (output.status.success(), lines)
 }
 
-fn has(lines: &[String], line: &str) -> bool {
+pub fn has(lines: &[String], line: &str) -> bool {
     lines.iter().any(|found| found == line)
 }
 
 /// A message with one string in field 1, in hexadecimal.
-fn request(text: &str) -> String {
+pub fn request(text: &str) -> String {
     let head = format!("0a{:02x}", text.len());
     text.bytes().fold(head, |hex, byte| hex + &format!("{byte:02x}"))
 }

@@ -8,6 +8,7 @@ mod build;
 mod compile;
 mod dependencies;
 mod diff;
+mod doors;
 mod executable;
 mod extract;
 mod go_host;
