@@ -24,3 +24,14 @@ pub fn stdout(command: &mut Command) -> String {
     assert!(output.status.success(), "{command:?}: {}\n{stderr}", output.status);
     String::from_utf8(output.stdout).unwrap()
 }
+
+/// Whether a file of another package is there; with `CI=true` it must be.
+#[expect(clippy::disallowed_methods, reason = "tests run in the developer's environment")]
+pub fn require_file(path: &str) -> bool {
+    let found = std::path::Path::new(path).exists();
+    if !found {
+        assert_ne!(env::var("CI").as_deref(), Ok("true"), "`{path}` must be there when CI=true");
+        eprintln!("skipped: `{path}` is not there");
+    }
+    found
+}
