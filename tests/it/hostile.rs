@@ -151,7 +151,7 @@ fn run(first: usize, end: usize) -> String {
         .unwrap();
     let log = fs::read_to_string(&log).unwrap();
     assert!(status.success() && log.contains("DONE"), "the child of {first}..{end} died: {status}\n{log}");
-    log.lines().filter(|line| line.contains("WRONG")).map(|line| format!("{line}\n")).collect()
+    log.lines().filter(|line| line.contains("WRONG")).collect::<Vec<_>>().join("\n")
 }
 
 /// Where the cases begin that need a process, and some time, of their own.

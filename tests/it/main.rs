@@ -18,6 +18,7 @@ mod hostile;
 mod install;
 mod layer;
 mod layout;
+mod mutated;
 mod new;
 mod plan;
 mod platforms;

@@ -1,6 +1,8 @@
 //! What several test modules share.
 
 pub mod docker_registry;
+#[path = "../../../fuzz/bodies.rs"]
+pub mod fuzz_bodies;
 #[path = "../../../fixtures/hostile/mod.rs"]
 pub mod hostile;
 pub mod http_server;

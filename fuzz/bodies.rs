@@ -1,0 +1,118 @@
+//! What the fuzz targets do with their input: one function for each reader of foreign bytes. The test suite runs the same
+//! functions on mutated input, so this file is included there as well. Nothing here may panic, hang or need much memory.
+
+use std::fs;
+use std::io::{self, Cursor};
+use std::path::Path;
+
+use plugin_build::compression::Compression;
+use plugin_build::extract::{ExtractError, ExtractOptions, Extraction, LayerInput, Limits, Rules, read_entries};
+use plugin_build::oci::{Config, Document};
+use plugin_build::platform::Platform;
+use plugin_build::reference::Reference;
+use plugin_build::store::layout::Layout;
+use plugin_build::store::{Source, read_document};
+
+/// Small enough that a bomb found by chance ends soon.
+fn options(rules: Rules) -> ExtractOptions {
+    let limits = Limits { unpacked_bytes: 4 << 20, ratio_from: 1 << 20, entries: 2000, ..Limits::default() };
+    ExtractOptions { limits, rules }
+}
+
+fn input(compression: Compression, bytes: &[u8]) -> LayerInput<'_> {
+    LayerInput { reader: Box::new(Cursor::new(bytes)), compression, diff_id: None }
+}
+
+/// A layer of any compression: the first byte says which, and which rules apply.
+pub fn tar_reading(data: &[u8]) {
+    let Some((first, layer)) = data.split_first() else { return };
+    let compression = Compression::ALL[usize::from(first % 3)];
+    let rules = if first & 4 == 0 { Rules::Foreign } else { Rules::Strict };
+    let mut paths = Vec::new();
+    let read = read_entries(input(compression, layer), &options(rules), &mut |entry, body| {
+        paths.push(entry.path.clone());
+        io::copy(body, &mut io::sink()).map(drop)
+    });
+    for path in &paths {
+        assert!(path.split('/').all(|name| !matches!(name, "." | "..")), "{path}");
+        assert!(!path.starts_with('/') && !path.contains('\0') && !path.contains("//"), "{path}");
+    }
+    drop(read);
+}
+
+/// An uncompressed layer applied twice, so that whiteouts and replacements meet something; beside it lies what must not
+/// change.
+pub fn layer_application(data: &[u8]) {
+    let scene = tempfile::tempdir().expect("a temporary directory");
+    let (outside, work) = (scene.path().join("sentinel"), scene.path().join("work"));
+    fs::create_dir(&work).expect("a fresh directory");
+    fs::write(&outside, "untouched").expect("a fresh file");
+    let applied = apply(data, &work.join("out"));
+    assert_eq!(fs::read(&outside).expect("it is still there"), b"untouched");
+    let left = plugin_build::fs::sorted_listing(&work).expect("it is still there");
+    let expected: &[&str] = if applied.is_ok() { &["out"] } else { &[] };
+    assert_eq!(left, expected, "{applied:?}");
+    // Whatever modes the archive asked for.
+    drop(plugin_build::extract::remove_tree(&work));
+}
+
+fn apply(data: &[u8], target: &Path) -> Result<(), ExtractError> {
+    let extraction = Extraction::begin(target, options(Rules::Foreign))?;
+    let extraction = extraction.apply(input(Compression::None, data))?;
+    extraction.apply(input(Compression::None, data))?.commit().map(drop)
+}
+
+/// The documents of a layout: as its index, and as every kind of document behind it.
+pub fn documents(data: &[u8]) {
+    for media_type in [
+        "application/vnd.oci.image.index.v1+json",
+        "application/vnd.oci.image.manifest.v1+json",
+        "application/vnd.docker.distribution.manifest.list.v2+json",
+        "application/vnd.docker.distribution.manifest.v2+json",
+    ] {
+        if let Ok(document) = Document::parse(data, media_type) {
+            for child in document.children() {
+                assert!(child.digest.hex().bytes().all(|byte| byte.is_ascii_hexdigit()));
+            }
+        }
+    }
+    drop(Config::parse(data).map(|config| (config.platform(), config.command_line())));
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    fs::write(dir.path().join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).expect("a fresh file");
+    fs::write(dir.path().join("index.json"), data).expect("a fresh file");
+    layout(dir.path());
+}
+
+/// Everything that a layout is asked for.
+pub fn layout(dir: &Path) {
+    let Ok(layout) = Layout::open(dir) else { return };
+    for tagged in layout.tags().unwrap_or_default() {
+        if let Ok((document, _)) = read_document(&layout, &tagged.root) {
+            for child in document.children() {
+                drop(layout.is_sound(child));
+            }
+        }
+        drop(layout.referrers(&tagged.root.digest));
+    }
+}
+
+/// References and platforms: what is accepted must come out again as it went in.
+pub fn references(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Ok(reference) = text.parse::<Reference>() {
+        assert_eq!(reference.to_string().parse::<Reference>().as_ref(), Ok(&reference), "{text}");
+    }
+    drop(Reference::parse_image_or_repository(text));
+    if let Ok(platform) = text.parse::<Platform>() {
+        assert_eq!(platform.to_string(), text);
+    }
+}
+
+/// Headers that registries send.
+pub fn headers(data: &[u8]) {
+    use plugin_build::store::registry::fuzzing;
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    fuzzing::challenge(text);
+    fuzzing::location(text);
+    fuzzing::text(text);
+}

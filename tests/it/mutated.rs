@@ -1,0 +1,182 @@
+//! The fuzz targets' bodies on a thousand mutated inputs each, the same ones every time: no panic, no hang, and memory
+//! that stays small. `fuzz/` runs them on more.
+
+use std::env;
+use std::fs;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use plugin_build::compression::Compression;
+use plugin_build::fs::sorted_listing;
+
+use crate::support::fuzz_bodies as bodies;
+use crate::support::hostile::archive::Archive;
+use crate::support::hostile::bulk::Packing;
+use crate::support::hostile::catalogue;
+use crate::support::layouts::{HandLayout, gzip, zstd};
+
+/// Xorshift: no dependency, and the same sequence for ever.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        usize::try_from(self.next() % end.max(1) as u64).unwrap()
+    }
+
+    fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+        &from[self.below(from.len())]
+    }
+}
+
+/// Changes a few bytes, or moves, repeats or cuts a piece. Headers of an archive get their checksum again, else hardly
+/// any mutation would get past it.
+fn mutate(random: &mut Random, seed: &[u8], other: &[u8], tar: bool) -> Vec<u8> {
+    const INTERESTING: &[u8] = b"\0\x01\x7f\x80\xff/.0127gxLK5S{}[]\":,-";
+    let mut bytes = seed.to_vec();
+    for _ in 0..=random.below(4) {
+        let (at, length) = (random.below(bytes.len()), random.below(600));
+        match random.below(6) {
+            0..=2 if !bytes.is_empty() => bytes[at] = *random.pick(INTERESTING),
+            3 if !bytes.is_empty() => bytes[at] ^= 1 << random.below(8),
+            4 => {
+                let piece: Vec<u8> = other.iter().skip(random.below(other.len()) & !511).take(1 + length).copied().collect();
+                bytes.splice(at..at, piece);
+            }
+            _ => drop(bytes.drain(at..bytes.len().min(at + length))),
+        }
+    }
+    if tar {
+        for block in bytes.chunks_exact_mut(512) {
+            let block: &mut [u8; 512] = block.try_into().unwrap();
+            if block[257..262] == *b"ustar" {
+                crate::support::hostile::archive::seal(block);
+            }
+        }
+    }
+    bytes
+}
+
+/// Archives to start from: honest ones, and every small one of the catalogue.
+fn archives() -> Vec<Vec<u8>> {
+    let honest = Archive::new()
+        .dir("bin/")
+        .file_with("bin/tool", &[7; 700], 0o755)
+        .symlink("link", "bin/tool")
+        .hard_link("hard", "bin/tool")
+        .pax(&[("path", "a/long/name"), ("mtime", "1.5")])
+        .file("x", b"x")
+        .file("bin/.wh.gone", b"")
+        .file("a/.wh..wh..opq", b"")
+        .extension(b'L', b"gnu/name\0")
+        .file("x", b"x")
+        .end();
+    let mut archives = vec![honest; 40];
+    for case in catalogue::all("/nowhere/outside").iter().take_while(|case| !case.sentence.starts_with("a gzip bomb")) {
+        for layer in case.layers.iter().filter(|layer| layer.packing == Packing::None) {
+            let mut bytes = Vec::new();
+            std::io::Read::read_to_end(&mut (layer.open)(), &mut bytes).unwrap();
+            archives.push(bytes);
+        }
+    }
+    archives
+}
+
+fn tars() {
+    let (mut random, archives) = (Random(0x5eed), archives());
+    for number in 0..1000 {
+        let (seed, other) = (random.pick(&archives), random.pick(&archives));
+        let archive = mutate(&mut random, seed, other, true);
+        bodies::layer_application(&archive);
+        bodies::tar_reading(&[&[2_u8][..], &archive].concat());
+        let (first, packed) = if number % 2 == 0 { (4_u8, gzip(&archive)) } else { (1, zstd(&archive)) };
+        let packed = mutate(&mut random, &packed, &[], false);
+        bodies::tar_reading(&[&[first][..], &packed].concat());
+    }
+}
+
+fn layouts() {
+    let mut random = Random(0x1a70);
+    let dir = tempfile::tempdir().unwrap();
+    let mut layout = HandLayout::new(dir.path());
+    let image = layout.image("linux/amd64", &[Archive::new().file("a", b"a").end()], Compression::Gzip);
+    let index = layout.index(&[image], &serde_json::json!({"a": "b"}));
+    layout.tag("1", index);
+    let mut files = vec![dir.path().join("index.json"), dir.path().join("oci-layout")];
+    let blobs = dir.path().join("blobs/sha256");
+    files.extend(sorted_listing(&blobs).unwrap().into_iter().map(|name| blobs.join(name)));
+    let texts: Vec<Vec<u8>> = files.iter().map(|path| fs::read(path).unwrap()).collect();
+    for number in 0..1000 {
+        let at = number % files.len();
+        let (seed, other) = (&texts[at], random.pick(&texts).clone());
+        let bytes = mutate(&mut random, seed, &other, false);
+        bodies::documents(&bytes);
+        fs::write(&files[at], &bytes).unwrap();
+        bodies::layout(dir.path());
+        fs::write(&files[at], &texts[at]).unwrap();
+    }
+}
+
+fn texts() {
+    let mut random = Random(0x7e57);
+    let seeds: [&[u8]; 10] = [
+        b"docker://registry.example:5000/a/b-c/d:1.0@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        b"oci:dir/with:tag",
+        b"oci-archive:file.tar:name@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        b"localhost/a",
+        b"[::1]:5000/a/b:c",
+        b"linux/arm64/v8",
+        b"Bearer realm=\"https://auth.example/token\",service=\"registry\",scope=\"repository:a/b:pull,push\", Basic realm=x",
+        b"https://other.example:444/v2/a/blobs/uploads/1?state=a%20b#fragment",
+        b"/v2/a/blobs/uploads/1?state=x",
+        b"</v2/_catalog?n=1&last=a>; rel=\"next\"",
+    ];
+    for _ in 0..10_000 {
+        let (seed, other) = (*random.pick(&seeds), *random.pick(&seeds));
+        let text = mutate(&mut random, seed, other, false);
+        bodies::references(&text);
+        bodies::headers(&text);
+    }
+}
+
+/// The variable that makes a test binary a child.
+const CHILD: &str = "PLUGIN_BUILD_MUTATED";
+
+/// Not a test by itself: what the processes started by the test below do.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "how a child is told what to do")]
+fn child_of_the_mutated_tests() {
+    match env::var(CHILD).as_deref() {
+        Ok("tars") => tars(),
+        Ok("layouts") => layouts(),
+        Ok("texts") => texts(),
+        _ => return,
+    }
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    println!("DONE {}", status.lines().find(|line| line.starts_with("VmHWM:")).unwrap());
+}
+
+#[test]
+fn a_thousand_mutated_tars_and_layouts_do_no_harm() {
+    for job in ["tars", "layouts", "texts"] {
+        let start = Instant::now();
+        let output = Command::new(env::current_exe().unwrap())
+            .args(["--exact", "mutated::child_of_the_mutated_tests", "--nocapture"])
+            .env(CHILD, job)
+            .output()
+            .unwrap();
+        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{job}: {text}");
+        let memory = text.split("DONE VmHWM:").nth(1).and_then(|rest| rest.split_whitespace().next()).unwrap();
+        let memory: u64 = memory.parse().unwrap();
+        assert!(memory < 256 << 10, "{job} needed {memory} kB");
+        // Ten minutes is a hang even on a machine that does much else.
+        assert!(start.elapsed() < Duration::from_mins(10), "{job} took {:?}", start.elapsed());
+    }
+}
