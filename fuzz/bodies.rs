@@ -10,6 +10,7 @@ use plugin_build::extract::{ExtractError, ExtractOptions, Extraction, LayerInput
 use plugin_build::oci::{Config, Document};
 use plugin_build::platform::Platform;
 use plugin_build::reference::Reference;
+use plugin_build::store::archive::Archive;
 use plugin_build::store::layout::Layout;
 use plugin_build::store::{Source, read_document};
 
@@ -93,6 +94,18 @@ pub fn layout(dir: &Path) {
             }
         }
         drop(layout.referrers(&tagged.root.digest));
+    }
+}
+
+/// An image layout as one tar file.
+pub fn archives(data: &[u8]) {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("archive.tar");
+    fs::write(&path, data).expect("a fresh file");
+    let Ok(archive) = Archive::open(&path) else { return };
+    for tagged in archive.tags().unwrap_or_default() {
+        drop(read_document(&archive, &tagged.root));
+        drop(archive.referrers(&tagged.root.digest));
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use plugin_build::compression::Compression;
 use plugin_build::extract::Limits;
@@ -16,6 +17,7 @@ use serde_json::{Value, json};
 
 use crate::support::hostile::archive::Archive;
 use crate::support::layouts::HandLayout;
+use crate::support::tools::{require, stdout};
 
 struct Scene {
     dir: tempfile::TempDir,
@@ -222,4 +224,42 @@ fn a_record_that_leads_elsewhere_is_refused() {
         let options = CheckOptions { plugins_dir: scene.plugins(), name: None, expected: None };
         assert!(check(&options).is_err() && scene.install("1").is_err(), "{pointer} {value}");
     }
+}
+
+/// What a Kubernetes initContainer has: a user of no name, a root that cannot be written to, no environment, and one
+/// directory.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "CI must not skip")]
+fn any_user_can_install_where_only_one_directory_can_be_written_to() {
+    if !fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0) {
+        assert!(std::env::var_os("CI").is_none(), "CI runs this as root");
+        eprintln!("skipped: only root can become another user on a read-only root");
+        return;
+    }
+    let (Some(unshare), Some(_)) = (require("unshare"), require("setpriv")) else { return };
+    let scene = Scene::new();
+    fs::set_permissions(scene.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let program = scene.dir.path().join("program");
+    fs::copy(env!("CARGO_BIN_EXE_cargo-plugin-build"), &program).unwrap();
+    fs::create_dir(scene.plugins()).unwrap();
+    let script = r#"
+        set -eu
+        mount -t tmpfs -o mode=0777 tmpfs "$1/plugins"
+        mount -o remount,bind,ro /
+        as_nobody() { setpriv --reuid 65532 --regid 65532 --clear-groups --no-new-privs "$DIR/program" "$@" 2>&1; }
+        DIR=$1
+        cd /
+        ! as_nobody unpack "oci:$DIR/layout:1" --platform linux/amd64 "$DIR/elsewhere"
+        as_nobody install "oci:$DIR/layout:1" "$DIR/plugins"
+        as_nobody install "oci:$DIR/layout:2" "$DIR/plugins"
+        as_nobody install --rollback --name greeter "$DIR/plugins"
+        as_nobody install --check "$DIR/plugins"
+        as_nobody unpack "oci:$DIR/layout:2" --platform linux/amd64 "$DIR/plugins/by-hand"
+        cat "$DIR/plugins/greeter/share/hello" "$DIR/plugins/by-hand/share/hello"
+        stat -c %u "$DIR/plugins/greeter/share/hello"
+    "#;
+    let mut shell = Command::new(unshare);
+    shell.args(["--mount", "--propagation", "private", "sh", "-c", script, "sh"]).arg(scene.dir.path()).env_clear();
+    let text = stdout(shell.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"));
+    assert!(text.contains("1265532\n"), "{text}");
 }

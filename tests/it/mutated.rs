@@ -10,7 +10,7 @@ use plugin_build::compression::Compression;
 use plugin_build::fs::sorted_listing;
 
 use crate::support::fuzz_bodies as bodies;
-use crate::support::hostile::archive::Archive;
+use crate::support::hostile::archive::Archive as TarFile;
 use crate::support::hostile::bulk::Packing;
 use crate::support::hostile::catalogue;
 use crate::support::layouts::{HandLayout, gzip, zstd};
@@ -65,7 +65,7 @@ fn mutate(random: &mut Random, seed: &[u8], other: &[u8], tar: bool) -> Vec<u8> 
 
 /// Archives to start from: honest ones, and every small one of the catalogue.
 fn archives() -> Vec<Vec<u8>> {
-    let honest = Archive::new()
+    let honest = TarFile::new()
         .dir("bin/")
         .file_with("bin/tool", &[7; 700], 0o755)
         .symlink("link", "bin/tool")
@@ -105,7 +105,7 @@ fn layouts() {
     let mut random = Random(0x1a70);
     let dir = tempfile::tempdir().unwrap();
     let mut layout = HandLayout::new(dir.path());
-    let image = layout.image("linux/amd64", &[Archive::new().file("a", b"a").end()], Compression::Gzip);
+    let image = layout.image("linux/amd64", &[TarFile::new().file("a", b"a").end()], Compression::Gzip);
     let index = layout.index(&[image], &serde_json::json!({"a": "b"}));
     layout.tag("1", index);
     let mut files = vec![dir.path().join("index.json"), dir.path().join("oci-layout")];
@@ -120,6 +120,13 @@ fn layouts() {
         fs::write(&files[at], &bytes).unwrap();
         bodies::layout(dir.path());
         fs::write(&files[at], &texts[at]).unwrap();
+    }
+    let archive = files.iter().zip(&texts).fold(TarFile::new(), |archive, (path, bytes)| {
+        archive.file(path.strip_prefix(dir.path()).unwrap().to_str().unwrap(), bytes)
+    });
+    let archive = archive.end();
+    for _ in 0..1000 {
+        bodies::archives(&mutate(&mut random, &archive, &archive, true));
     }
 }
 

@@ -1,7 +1,10 @@
 //! `unpack`: one platform of an image, to a new directory.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use plugin_build::compression::Compression;
 use plugin_build::digest::Digest;
@@ -16,6 +19,8 @@ use serde_json::json;
 
 use crate::support::hostile::archive::Archive;
 use crate::support::layouts::{HandLayout, gzip};
+use crate::support::program::plugin_build;
+use crate::support::tools::stdout;
 
 fn run(dir: &Path, platform: &str) -> Result<Unpacked, Error> {
     let layout = Layout::open(&dir.join("layout")).unwrap();
@@ -96,4 +101,54 @@ fn a_configuration_that_lies_about_its_layers_is_refused() {
     layout.tag("1", manifest);
     assert!(run(dir.path(), "linux/amd64").unwrap_err().to_string().contains("tar+br"));
     assert_eq!(sorted_listing(dir.path()).unwrap(), ["layout"]);
+}
+
+/// Waits until an unpacking below `dir` has begun, or the time is up.
+fn wait_for_hidden_directory(dir: &Path) -> bool {
+    (0..5000).any(|_| {
+        std::thread::sleep(Duration::from_millis(1));
+        sorted_listing(dir).unwrap().iter().any(|name| name.to_string_lossy().starts_with(".plugin-build-unpack-"))
+    })
+}
+
+#[test]
+fn an_interrupt_leaves_nothing_and_what_a_kill_leaves_goes_at_the_next_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut layout = HandLayout::new(&dir.path().join("layout"));
+    let many = (0..20_000).fold(Archive::new(), |archive, number| archive.file(&format!("{}/{number}", number / 100), b"x"));
+    let large = many.file("large", &vec![0; 200 << 20]).end();
+    let image = layout.image("linux/amd64", &[large], Compression::Zstd);
+    layout.tag("1", image);
+    let start = |program: &mut Command| {
+        let child =
+            program.args(["unpack", "--platform", "linux/amd64", "--max-ratio", "1000000", "oci:layout:1", "out"]).spawn();
+        child.unwrap()
+    };
+    for (signal, code, left) in [("INT", Some(130), 1), ("TERM", Some(143), 1), ("KILL", None, 2)] {
+        let mut child = start(plugin_build(dir.path()).stderr(Stdio::null()));
+        assert!(wait_for_hidden_directory(dir.path()));
+        stdout(Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", signal]).arg(child.id().to_string()));
+        assert_eq!(child.wait().unwrap().code(), code, "{signal}");
+        assert_eq!(sorted_listing(dir.path()).unwrap().len(), left, "{signal}");
+    }
+    let mut child = start(plugin_build(dir.path()).stderr(Stdio::null()).stdout(Stdio::null()));
+    assert!(child.wait().unwrap().success());
+    assert_eq!(sorted_listing(dir.path()).unwrap(), ["layout", "out"]);
+}
+
+#[test]
+fn modes_are_those_of_the_image_whatever_the_umask() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut layout = HandLayout::new(&dir.path().join("layout"));
+    let tar = Archive::new().dir_with("closed/", 0o555).file_with("closed/a/b", b"", 0o666).file_with("x", b"", 0o751).end();
+    let image = layout.image("linux/amd64", &[tar], Compression::Gzip);
+    layout.tag("1", image);
+    for umask in ["000", "022", "077", "0777"] {
+        let mut program = Command::new("sh");
+        program.args(["-c", &format!("umask {umask}; exec \"$0\" unpack --platform linux/amd64 oci:layout:1 {umask}")]);
+        stdout(program.arg(env!("CARGO_BIN_EXE_cargo-plugin-build")).current_dir(dir.path()));
+        let mode = |path: &str| fs::metadata(dir.path().join(umask).join(path)).unwrap().permissions().mode() & 0o7777;
+        let modes = ["", "closed", "closed/a", "closed/a/b", "x"].map(mode);
+        assert_eq!(modes, [0o755, 0o555, 0o755, 0o666, 0o751], "umask {umask}");
+    }
 }

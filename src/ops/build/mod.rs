@@ -109,11 +109,8 @@ pub fn build(plan: &Plan, env: &Environment, progress: &dyn Progress) -> Result<
     for (image, base) in plan.images.iter().zip(&bases) {
         let pairs = artifacts.iter().zip(&checked).filter(|(artifact, _)| artifact.package == image.package);
         let own: Vec<Compiled<'_>> = pairs.map(|(artifact, checked)| Compiled { artifact, checked }).collect();
-        let provenance = if plan.provenance {
-            Some(provenance::provenance(plan, image, base.as_ref(), env, progress)?)
-        } else {
-            None
-        };
+        let provenance =
+            if plan.provenance { Some(provenance::provenance(plan, image, base.as_ref(), env, progress)?) } else { None };
         let assembly = assemble::Assembly { plan, image, artifacts: &own, base: base.as_ref(), provenance, progress };
         let mut done = match assembly.write() {
             Err(error) if error.is::<StoreError>(|error| matches!(error, StoreError::Vanished { .. })) => assembly.write()?,
