@@ -147,11 +147,15 @@ impl Image {
 
 /// The index over some images, in the order of their platforms.
 pub fn index_over(images: &[Image], annotations: BTreeMap<String, String>) -> Index {
-    let mut manifests: Vec<Descriptor> = images.iter().map(|image| image.descriptor.clone()).collect();
-    manifests.sort_by(|a, b| a.platform.cmp(&b.platform));
-    let media_type = media_type::INDEX.to_owned();
+    let manifests = images.iter().map(|image| image.descriptor.clone()).collect();
     let artifact_type = images.first().and_then(|image| image.manifest.artifact_type.clone());
-    Index { media_type, artifact_type, manifests, subject: None, annotations }
+    index_of(manifests, artifact_type, annotations)
+}
+
+/// The same from descriptors: a merge of finished images gives the index that one build would have given.
+pub fn index_of(mut manifests: Vec<Descriptor>, artifact_type: Option<String>, annotations: BTreeMap<String, String>) -> Index {
+    manifests.sort_by(|a, b| a.platform.cmp(&b.platform));
+    Index { media_type: media_type::INDEX.to_owned(), artifact_type, manifests, subject: None, annotations }
 }
 
 fn retyped(descriptor: &Descriptor) -> Descriptor {

@@ -129,7 +129,7 @@ impl LogLevel {
 }
 
 /// How a blob got to where it is now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// Its bytes were written or sent.

@@ -3,10 +3,12 @@
 //! Options are decided values, reports are serialisable values; nothing here prints or reads the environment.
 
 pub mod build;
+pub mod copy;
 pub mod diff;
 pub mod inspect;
 pub mod install;
 pub mod list;
+pub mod login;
 pub mod new;
 pub mod rebuild;
 pub mod remove;

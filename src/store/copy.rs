@@ -92,12 +92,9 @@ impl<'a> Movement<'a> {
             }
         }
         self.move_blobs(&walk.blobs.into_values().collect::<Vec<_>>())?;
+        // Never left out of a delta: they are small, and say what the blobs are for.
         for (descriptor, bytes) in &walk.manifests {
-            let outcome = if self.options.have.contains(&descriptor.digest) {
-                Outcome::LeftOut
-            } else {
-                self.sink.put_manifest(descriptor, bytes)?
-            };
+            let outcome = self.sink.put_manifest(descriptor, bytes)?;
             self.record(&descriptor.digest, outcome, descriptor.size);
         }
         Ok(())
@@ -110,17 +107,13 @@ impl<'a> Movement<'a> {
             self.options.tags.iter().map(move |tag| Tagged { tag: tag.clone(), root: root.clone() }).collect::<Vec<_>>()
         };
         let tags = roots.iter().flat_map(tagged).collect();
-        self.commit_tags(tags)
+        self.commit_tags(tags, Vec::new())
     }
 
-    /// Sets these tags and makes everything visible.
-    pub fn commit_tags(mut self, tags: Vec<Tagged>) -> Result<Report, StoreError> {
-        let commit = Commit {
-            tags,
-            untagged: Vec::new(),
-            referrers: std::mem::take(&mut self.referrers),
-            no_clobber: self.options.no_clobber,
-        };
+    /// Sets these tags, keeps these roots without one, and makes everything visible.
+    pub fn commit_tags(mut self, tags: Vec<Tagged>, untagged: Vec<Descriptor>) -> Result<Report, StoreError> {
+        let commit =
+            Commit { tags, untagged, referrers: std::mem::take(&mut self.referrers), no_clobber: self.options.no_clobber };
         self.report.tags = self.sink.commit(&commit)?;
         for change in &self.report.tags {
             let TagChange { tag, old, new } = change.clone();
