@@ -1,6 +1,10 @@
 //! The shape of the command line: global flags and verbs. Each verb's own flags are in the verb's file.
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::store::registry::Settings;
 
 /// Build Rust plugins into reproducible OCI images, without Docker or any daemon.
 #[derive(Debug, Parser)]
@@ -30,6 +34,39 @@ pub struct GlobalArgs {
     /// What stdout carries
     #[arg(long, value_name = "FORMAT", global = true, value_enum, default_value_t)]
     pub message_format: MessageFormat,
+    #[command(flatten)]
+    pub registries: RegistryArgs,
+}
+
+/// How to reach registries. Every verb that takes an image may take one from there.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Registries")]
+pub struct RegistryArgs {
+    /// Auth file; without it that of `REGISTRY_AUTH_FILE`, or podman's and docker's own
+    #[arg(long, value_name = "FILE", global = true)]
+    pub authfile: Option<PathBuf>,
+    /// Host to reach without encryption, with or without a port (repeatable); this machine needs no such word
+    #[arg(long, value_name = "HOST", global = true)]
+    pub plain_http: Vec<String>,
+    /// File with further trusted authorities, PEM (repeatable)
+    #[arg(long, value_name = "FILE", global = true)]
+    pub tls_ca: Vec<PathBuf>,
+    /// Token server outside the registry's own domain that may see its credentials (repeatable)
+    #[arg(long, value_name = "HOST", global = true)]
+    pub trust_realm: Vec<String>,
+}
+
+impl RegistryArgs {
+    /// The flags as decided values.
+    pub fn settings(&self) -> Settings {
+        Settings {
+            authfile: self.authfile.clone(),
+            plain_http: self.plain_http.clone(),
+            authorities: self.tls_ca.clone(),
+            trust_realms: self.trust_realm.clone(),
+            ..Settings::default()
+        }
+    }
 }
 
 /// When to use colour.
@@ -88,6 +125,16 @@ pub enum Verb {
     Unpack(super::unpack::UnpackArgs),
     /// Place a plugin where a host loads it from the file system
     Install(Box<super::install::InstallArgs>),
+    /// Copy images from any store to any store
+    Copy(super::copy::CopyArgs),
+    /// Push an image to registries; without one, the selected package is built first
+    Push(Box<super::push::PushArgs>),
+    /// Pull an image from a registry into a layout
+    Pull(super::pull::PullArgs),
+    /// Store credentials for a registry
+    Login(super::login::LoginArgs),
+    /// Forget the credentials for a registry
+    Logout(super::login::LogoutArgs),
     /// Remove a tag, and what only it reached
     Rm(super::remove::RemoveArgs),
     /// Remove what no tag reaches

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -10,28 +11,35 @@ use super::args::{GlobalArgs, MessageFormat};
 use super::terminal::Terminal;
 use crate::environment::Environment;
 use crate::progress::Progress;
+use crate::store::open::Stores;
 
 /// Version of the JSON objects on stdout.
 const SCHEMA: u64 = 1;
 
 /// The environment, the terminal and the output format.
-pub struct Context {
+pub struct Context<'t> {
     /// Variables and working directory.
     pub env: Environment,
     /// Flags that every verb takes.
     pub global: GlobalArgs,
-    terminal: Terminal,
+    terminal: &'t Terminal,
+    stores: OnceLock<Stores<'t>>,
 }
 
-impl Context {
-    /// Sets up the terminal as the flags say.
-    pub fn new(env: Environment, global: &GlobalArgs) -> Self {
-        Self { env, global: global.clone(), terminal: Terminal::new(global) }
+impl<'t> Context<'t> {
+    /// Puts together what the flags say.
+    pub fn new(env: Environment, global: &GlobalArgs, terminal: &'t Terminal) -> Self {
+        Self { env, global: global.clone(), terminal, stores: OnceLock::new() }
+    }
+
+    /// Opens stores, registries among them; all verbs share one set of connections.
+    pub fn stores(&self) -> &Stores<'t> {
+        self.stores.get_or_init(|| Stores::new(self.global.registries.settings(), &self.env, self.terminal))
     }
 
     /// Where events go.
     pub fn progress(&self) -> &dyn Progress {
-        &self.terminal
+        self.terminal
     }
 
     /// Whether results are JSON.

@@ -9,7 +9,7 @@ use crate::failure::{Class, Error};
 use crate::ops::diff::{self, Difference, Report, Side, Verdict};
 use crate::platform::{Platform, PlatformError};
 use crate::reference::Reference;
-use crate::store::{self, Selector};
+use crate::store::Selector;
 
 /// Flags of `diff`.
 #[derive(Debug, Args)]
@@ -27,7 +27,7 @@ pub struct DiffArgs {
 pub fn diff(args: &DiffArgs, context: &Context) -> Result<ExitCode, Error> {
     let first: Reference = args.first.parse()?;
     let second: Reference = args.second.parse()?;
-    let sources = [store::open::source(&first)?, store::open::source(&second)?];
+    let sources = [context.stores().source(&first)?, context.stores().source(&second)?];
     let selectors = [&first, &second].map(|reference| Selector::of(reference.tag(), reference.digest()));
     let side = |side: usize| Side { source: sources[side].as_ref(), selector: &selectors[side] };
     let report = diff::diff(side(0), side(1), &args.platform, context.progress())?;

@@ -8,8 +8,8 @@ use crate::failure::{Complaint, Error};
 use crate::ops;
 use crate::platform::Platform;
 use crate::progress::Silent;
-use crate::reference::Reference;
-use crate::store::{self, Selector, Source};
+use crate::reference::{LocalReference, Reference};
+use crate::store::{Selector, Source};
 
 /// The image, and how to build it where none is named.
 #[derive(Debug, Clone, Default, Args)]
@@ -25,9 +25,9 @@ pub struct ImageArgs {
 }
 
 /// An image in an opened store.
-pub struct Chosen {
+pub struct Chosen<'c> {
     /// The store.
-    pub source: Box<dyn Source>,
+    pub source: Box<dyn Source + 'c>,
     /// The image in it.
     pub selector: Selector,
 }
@@ -56,21 +56,28 @@ impl ImageArgs {
     }
 
     /// Opens the store, after a build where that is wanted.
-    pub fn open(&self, context: &Context) -> Result<Chosen, Error> {
+    pub fn open<'c>(&self, context: &'c Context) -> Result<Chosen<'c>, Error> {
+        let reference = self.reference(context)?;
+        let selector = Selector::of(reference.tag(), reference.digest());
+        Ok(Chosen { source: context.stores().source(&reference)?, selector })
+    }
+
+    /// The image as a reference, after a build where that is wanted. One that nobody named is named by its digest: all its
+    /// tags are meant.
+    pub fn reference(&self, context: &Context) -> Result<Reference, Error> {
         if let Some(image) = &self.image {
-            let reference = image.parse::<Reference>()?;
-            let selector = Selector::of(reference.tag(), reference.digest());
-            return Ok(Chosen { source: store::open::source(&reference)?, selector });
+            return Ok(image.parse::<Reference>()?);
         }
+        let by_digest = |path, digest| Reference::Layout(LocalReference { path, name: None, digest: Some(digest) });
         if !self.no_build {
             let built = build::build_one(&self.build, context)?;
-            let source = store::open::source(&Reference::layout(built.layout, None))?;
-            return Ok(Chosen { source, selector: Selector::Digest(built.digest) });
+            return Ok(by_digest(built.layout, built.digest));
         }
         let plan = ops::build::plan(&self.build.flags(&context.global), &context.env, &Silent)?;
         let [only] = plan.images.as_slice() else { return Err(build::not_one(&plan).into()) };
         let tag = only.tags.first().cloned();
-        let source = store::open::source(&Reference::layout(&only.output, tag.clone()))?;
-        Ok(Chosen { source, selector: Selector::of(tag.as_deref(), None) })
+        let source = context.stores().source(&Reference::layout(&only.output, tag.clone()))?;
+        let root = source.resolve(&Selector::of(tag.as_deref(), None))?;
+        Ok(by_digest(only.output.clone(), root.digest))
     }
 }

@@ -9,7 +9,7 @@ use super::terminal::human_size;
 use crate::failure::Error;
 use crate::ops::inspect::{self, File, Inspected, InspectedLayer, InspectedPlatform, Options};
 use crate::platform::Platform;
-use crate::store::{self, Selector};
+use crate::store::Selector;
 
 /// Flags of `inspect`.
 #[derive(Debug, Args)]
@@ -29,7 +29,7 @@ pub struct InspectArgs {
 /// Shows an image.
 pub fn inspect(args: &InspectArgs, context: &Context) -> Result<ExitCode, Error> {
     let reference = args.default.image_or_default(args.image.as_deref(), context)?;
-    let source = store::open::source(&reference)?;
+    let source = context.stores().source(&reference)?;
     let selector = Selector::of(reference.tag(), reference.digest());
     let options = Options { selector, platform: args.platform.clone(), files: !args.no_files };
     let inspected = inspect::inspect(source.as_ref(), &options)?;

@@ -9,7 +9,6 @@ use super::terminal::human_size;
 use crate::failure::Error;
 use crate::ops::list::{self, Listed};
 use crate::reference::Reference;
-use crate::store;
 
 /// Flags of `ls`.
 #[derive(Debug, Args)]
@@ -20,7 +19,7 @@ pub struct ListArgs {
 
 /// Lists the tags of a store.
 pub fn list(args: &ListArgs, context: &Context) -> Result<ExitCode, Error> {
-    let source = store::open::source(&args.store.parse::<Reference>()?)?;
+    let source = context.stores().source(&args.store.parse::<Reference>()?)?;
     let listed = list::list(source.as_ref())?;
     let width = listed.iter().map(|entry| entry.tag.chars().count()).max().unwrap_or(0);
     for entry in &listed {

@@ -7,6 +7,7 @@
 mod args;
 mod build;
 mod context;
+mod copy;
 mod default_layout;
 mod diff;
 mod docs;
@@ -17,7 +18,10 @@ mod inspect;
 mod install;
 mod limits;
 mod list;
+mod login;
 mod new;
+mod pull;
+mod push;
 mod remove;
 mod run;
 mod signals;
@@ -33,6 +37,7 @@ use clap::Parser as _;
 
 use args::{Cli, Verb};
 use context::Context;
+use terminal::Terminal;
 
 use crate::environment::Environment;
 use crate::failure::Error;
@@ -53,7 +58,8 @@ pub fn main() -> ExitCode {
     }
     signals::watch();
     let environment = Environment::new(std::env::vars_os(), std::env::current_dir().unwrap_or_default());
-    let context = Context::new(environment, &cli.global);
+    let terminal = Terminal::new(&cli.global);
+    let context = Context::new(environment, &cli.global, &terminal);
     let code = match run(cli, &context) {
         Ok(code) => code,
         Err(error) => failure::report(&error, &context),
@@ -83,6 +89,11 @@ fn run(cli: Cli, context: &Context) -> Result<ExitCode, Error> {
         Some(Verb::Verify(args)) => verify::verify(&args, context),
         Some(Verb::Unpack(args)) => unpack::unpack(&args, context),
         Some(Verb::Install(args)) => install::install(*args, context),
+        Some(Verb::Copy(args)) => copy::copy(args, context),
+        Some(Verb::Push(args)) => push::push(*args, context),
+        Some(Verb::Pull(args)) => pull::pull(&args, context),
+        Some(Verb::Login(args)) => login::login(&args, context),
+        Some(Verb::Logout(args)) => login::logout(&args, context),
         Some(Verb::Rm(args)) => remove::remove(&args, context),
         Some(Verb::Gc(args)) => tidy::collect(&args, context),
         // It never gets here: its process has one thread and nothing open.

@@ -14,7 +14,7 @@ use crate::ops::rebuild::{self, Tools};
 use crate::ops::verify::{self, Report};
 use crate::progress::Event;
 use crate::reference::Reference;
-use crate::store::{self, Selector};
+use crate::store::Selector;
 
 /// Flags of `verify`.
 #[derive(Debug, Args)]
@@ -47,7 +47,7 @@ pub fn verify(args: &VerifyArgs, context: &Context) -> Result<ExitCode, Error> {
             verify::layout(&local.path, context.progress())?
         }
         reference => {
-            let source = store::open::source(reference)?;
+            let source = context.stores().source(reference)?;
             verify::image(source.as_ref(), &Selector::of(reference.tag(), reference.digest()), context.progress())?
         }
     };

@@ -1,0 +1,45 @@
+//! `pull`: an image from a registry into a layout, `copy` in its short spelling.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::build::parse_platform;
+use super::context::Context;
+use super::copy::{CarryArgs, tell};
+use crate::failure::Error;
+use crate::ops::copy::{self, Options, Target};
+use crate::platform::Platform;
+use crate::reference::{Reference, RegistryReference, check_output_path};
+
+/// Flags of `pull`.
+#[derive(Debug, Args)]
+pub struct PullArgs {
+    /// The image: `HOST/REPO[:TAG][@DIGEST]` [TAG default: latest]
+    #[arg(value_name = "REPO")]
+    repository: String,
+    /// Layout directory to write
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+    /// Only the manifest for this platform, without the index above it
+    #[arg(long, value_name = "PLATFORM", value_parser = parse_platform)]
+    platform: Option<Platform>,
+    #[command(flatten)]
+    carry: CarryArgs,
+}
+
+/// Pulls an image.
+pub fn pull(args: &PullArgs, context: &Context) -> Result<ExitCode, Error> {
+    check_output_path(&args.dir)?;
+    let source = Reference::Registry(RegistryReference::parse(&args.repository)?);
+    let options = Options {
+        platform: args.platform.clone(),
+        referrers: !args.carry.no_referrers,
+        no_clobber: args.carry.no_clobber,
+        verb: "Pulling",
+        ..Options::new(vec![source], Target::Store(Reference::layout(&args.dir, None)))
+    };
+    tell(&copy::copy(&options, context.stores(), context.progress())?, "pulled", context);
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,76 @@
+//! `push`: an image to registries, `copy` in its short spelling.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::build::BuildArgs;
+use super::context::Context;
+use super::copy::{CarryArgs, tell};
+use super::image::ImageArgs;
+use crate::failure::{Complaint, Error};
+use crate::ops::copy::{self, Options, Target};
+use crate::reference::{Reference, has_transport};
+
+/// Flags of `push`.
+#[derive(Debug, Args)]
+#[command(override_usage = "cargo plugin-build push [OPTIONS] [IMAGE] <REPO[:TAG]>...")]
+pub struct PushArgs {
+    /// The image (`oci:DIR[:TAG]` or `oci-archive:FILE[:TAG]`), which is built where none is named, and the repositories;
+    /// without TAG, the image's own tags
+    #[arg(required = true, num_args = 1.., value_name = "[IMAGE] REPO")]
+    words: Vec<String>,
+    /// Take what the last build left instead of building
+    #[arg(long, help_heading = "Packages")]
+    no_build: bool,
+    #[command(flatten)]
+    carry: CarryArgs,
+    #[command(flatten)]
+    build: BuildArgs,
+}
+
+/// Pushes an image.
+pub fn push(args: PushArgs, context: &Context) -> Result<ExitCode, Error> {
+    let (image, repositories) = match args.words.split_first() {
+        Some((first, rest)) if is_local(first) => (Some(first.parse::<Reference>()?), rest),
+        _ => (None, args.words.as_slice()),
+    };
+    let targets = repositories.iter().map(|text| target(text)).collect::<Result<Vec<_>, _>>()?;
+    if targets.is_empty() {
+        return Err(Complaint::usage("no repository to push to").into());
+    }
+    let image = match image {
+        Some(image) => image,
+        None => ImageArgs::of(None, args.no_build, args.build).reference(context)?,
+    };
+    for target in targets {
+        push_to(&image, target, &args.carry, context)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Pushes one image to one place.
+pub fn push_to(image: &Reference, target: Target, carry: &CarryArgs, context: &Context) -> Result<(), Error> {
+    let options = Options {
+        referrers: !carry.no_referrers,
+        no_clobber: carry.no_clobber,
+        verb: "Pushing",
+        ..Options::new(vec![image.clone()], target)
+    };
+    tell(&copy::copy(&options, context.stores(), context.progress())?, "pushed", context);
+    Ok(())
+}
+
+/// A repository, `docker://` before it or not.
+pub fn target(text: &str) -> Result<Target, Error> {
+    if is_local(text) {
+        return Err(Complaint::usage(format!("`{text}` is no repository"))
+            .with_hint("the image comes first, then repositories")
+            .into());
+    }
+    Ok(format!("docker://{}", text.strip_prefix("docker://").unwrap_or(text)).parse()?)
+}
+
+fn is_local(text: &str) -> bool {
+    has_transport(text) && !text.starts_with("docker://")
+}

@@ -1,0 +1,96 @@
+//! `login` and `logout`, and what must never be seen.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::support::docker_registry::{DockerRegistry, USER};
+use crate::support::program::{Ran, plugin_build};
+use crate::support::sample::Sample;
+use crate::support::tools;
+
+fn run_with_input(command: &mut Command, input: &str) -> Ran {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    Ran { code: output.status.code().unwrap_or(-1), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+fn program(dir: &Path) -> Command {
+    let mut command = plugin_build(dir);
+    command.env("HOME", dir).env_remove("DOCKER_CONFIG").env("DOCKER_CONFIG", dir.join("docker"));
+    command
+}
+
+#[test]
+fn a_password_opens_the_registry_for_us_and_skopeo_and_is_never_seen() {
+    let Some(registry) = DockerRegistry::protected() else { return };
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    Sample::image("secret", 1000).to_layout(&dir.join("image"));
+    let repository = format!("{}/secret", registry.host);
+    let mut seen = String::new();
+    let mut step = |code: i32, input: &str, arguments: &[&str]| {
+        let run = run_with_input(program(dir).args(arguments), input);
+        assert_eq!(run.code, code, "{arguments:?}: {}", run.stderr);
+        seen.push_str(&run.stdout);
+        seen.push_str(&run.stderr);
+        run.stderr
+    };
+    let denied = step(1, "", &["push", "-vv", "oci:image", &repository]);
+    assert!(denied.contains("was denied") && denied.contains(&format!("login {}", registry.host)), "{denied}");
+    step(1, "not-the-password", &["login", "-vv", &registry.host, "-u", USER.0, "--password-stdin"]);
+    assert!(!dir.join("docker").exists());
+    step(0, &format!("{}\n", USER.1), &["login", "-vv", &registry.host, "-u", USER.0, "--password-stdin"]);
+    step(0, "", &["push", "-vv", "oci:image", &repository]);
+    step(0, "", &["pull", "-vv", &format!("{repository}:1.0"), "pulled"]);
+    if let Some(skopeo) = tools::require("skopeo") {
+        let mut command = Command::new(skopeo);
+        command.args(["inspect", "--raw", "--tls-verify=false", "--authfile"]).arg(dir.join("docker/config.json"));
+        tools::stdout(command.arg(format!("docker://{repository}:1.0")));
+    }
+    step(0, "", &["logout", "-vv", &registry.host]);
+    step(1, "", &["logout", "-vv", &registry.host]);
+    step(1, "", &["pull", "-vv", &format!("{repository}:1.0"), "again"]);
+    for secret in [USER.1, "not-the-password", "cGx1Z2lu"] {
+        assert!(!seen.contains(secret), "`{secret}` was shown:\n{seen}");
+    }
+    assert!(seen.contains("/v2/secret/"), "-vv shows requests");
+}
+
+#[test]
+fn a_password_in_the_arguments_is_not_taken() {
+    let temp = tempfile::tempdir().unwrap();
+    let run = run_with_input(program(temp.path()).args(["login", "localhost:1", "-u", "me", "--password", "x"]), "");
+    assert_eq!(run.code, 2);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_credential_helper_is_asked_and_its_output_is_never_shown() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let Some(registry) = DockerRegistry::protected() else { return };
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    Sample::image("helper", 1000).to_layout(&dir.join("image"));
+    std::fs::create_dir_all(dir.join("docker")).unwrap();
+    let helper = dir.join("docker-credential-test");
+    let config = format!("{{\"credHelpers\":{{\"{}\":\"test\"}}}}", registry.host);
+    std::fs::write(dir.join("docker/config.json"), config).unwrap();
+    let push = |script: &str| {
+        std::fs::write(&helper, format!("#!/bin/sh\nread host\n{script}\n")).unwrap();
+        std::fs::set_permissions(&helper, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let mut command = program(dir);
+        command.env("PATH", format!("{}:/bin:/usr/bin", dir.display()));
+        run_with_input(command.args(["push", "-vv", "oci:image", &format!("{}/helper", registry.host)]), "")
+    };
+    let answer = format!("{{\"ServerURL\":\"'$host'\",\"Username\":\"{}\",\"Secret\":\"{}\"}}", USER.0, USER.1);
+    let run = push(&format!("echo '{answer}'"));
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let run = push("echo credentials not found in native keychain; exit 1");
+    assert!(run.code == 1 && run.stderr.contains("was denied"), "{}", run.stderr);
+    let run = push("echo hunter2; echo hunter2 >&2; exit 1");
+    assert!(run.code == 1 && run.stderr.contains("`docker-credential-test` failed to get"), "{}", run.stderr);
+    assert!(!run.stderr.contains("hunter2"), "{}", run.stderr);
+}
