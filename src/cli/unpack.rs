@@ -13,7 +13,7 @@ use crate::failure::Error;
 use crate::ops::unpack::{self, UnpackOptions};
 use crate::platform::Platform;
 use crate::reference::Reference;
-use crate::store::{self, Selector};
+use crate::store::Selector;
 
 /// Flags of `unpack`.
 #[derive(Debug, Args)]
@@ -35,7 +35,7 @@ pub struct UnpackArgs {
 /// Unpacks an image.
 pub fn unpack(args: &UnpackArgs, context: &Context) -> Result<ExitCode, Error> {
     let reference: Reference = args.image.parse()?;
-    let source = store::open::source(&reference)?;
+    let source = context.stores().source(&reference)?;
     let options = UnpackOptions {
         selector: Selector::of(reference.tag(), reference.digest()),
         platform: args.platform.clone().unwrap_or_else(Platform::host),

@@ -68,7 +68,7 @@ fn rebuild(args: &VerifyArgs, reference: &Reference, context: &Context) -> Resul
         quiet: global.quiet,
         color: (global.color != ColorChoice::Auto).then(|| global.color.as_str().to_owned()),
     };
-    let source = store::open::source(reference)?;
+    let source = context.stores().source(reference)?;
     let selector = Selector::of(reference.tag(), reference.digest());
     let report = rebuild::rebuild(source.as_ref(), &selector, &options, &context.env, context.progress())?;
     super::diff::print(&report.differences, context);

@@ -156,8 +156,8 @@ fn a_delta_holds_what_the_other_side_lacks_and_goes_nowhere_else() {
     done(dir, &["copy", "--have", "there", "oci:here:1.0", "oci-archive:delta.tar:new"]);
     assert!(size("full.tar") > 120_000 && size("delta.tar") < 10_000, "{}", size("delta.tar"));
     // A list of digests, as a listing gives them.
-    let list: String = base.layers_and_configs().iter().map(|digest| format!("{digest}  17\n")).collect();
-    std::fs::write(dir.join("list"), format!("# there\n\n{list}")).unwrap();
+    let list: Vec<String> = base.layers_and_configs().iter().map(|digest| format!("{digest}  17")).collect();
+    std::fs::write(dir.join("list"), format!("# there\n\n{}\n", list.join("\n"))).unwrap();
     done(dir, &["copy", "--have", "list", "oci:here:1.0", "oci-archive:delta2.tar:new"]);
     assert_eq!(std::fs::read(dir.join("delta.tar")).unwrap(), std::fs::read(dir.join("delta2.tar")).unwrap());
 
