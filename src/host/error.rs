@@ -49,6 +49,14 @@ pub enum HostError {
         /// Where it should be.
         path: PathBuf,
     },
+    /// The program is one of this machine's.
+    #[error("the entrypoint `{entrypoint}` leads out of the image, to `{}`", path.display())]
+    Outside {
+        /// What the image says.
+        entrypoint: String,
+        /// Where it leads.
+        path: PathBuf,
+    },
     /// The program's file may not be executed.
     #[error("the entrypoint `{}` is not an executable file", path.display())]
     NotExecutable {
@@ -201,7 +209,9 @@ impl Explain for HostError {
     fn hint(&self) -> Option<String> {
         let text = match self {
             Self::File(error) => return error.hint(),
-            Self::Missing { .. } => "the first word of the image's entrypoint is a path from the image's root",
+            Self::Missing { .. } | Self::Outside { .. } => {
+                "the first word of the image's entrypoint is a path from the image's root"
+            }
             Self::NotExecutable { .. } => "the entrypoint must be a regular file of mode 0755",
             Self::NoInterpreter { .. } => "link the program statically: build for a musl target or with `crt-static`",
             Self::ExecFormat { .. } => "pick the image of this machine with `--platform`, or build for this machine",

@@ -18,6 +18,7 @@ const COOKIE: &str = "GRPC_DATASOURCE_PLUGIN";
 pub(super) fn spawn(launch: &Launch, sockets: &Path, progress: &dyn Progress) -> Result<Process, HostError> {
     let path = launch.root.join(launch.entrypoint.trim_start_matches('/'));
     check_executable(&path)?;
+    check_inside(launch, &path)?;
     let mut command = Command::new(&path);
     command
         .current_dir(&launch.root)
@@ -55,6 +56,16 @@ fn is_exec_format(error: &io::Error) -> bool {
     #[cfg(not(unix))]
     let code = 193; // ERROR_BAD_EXE_FORMAT
     error.raw_os_error() == Some(code)
+}
+
+/// The router would start whatever the path leads to; an image that starts a program of the host's is none to try.
+fn check_inside(launch: &Launch, path: &Path) -> Result<(), HostError> {
+    let missing = |_| HostError::Missing { path: path.to_owned() };
+    let found = path.canonicalize().map_err(missing)?;
+    if found.starts_with(launch.root.canonicalize().map_err(missing)?) {
+        return Ok(());
+    }
+    Err(HostError::Outside { entrypoint: launch.entrypoint.clone(), path: found })
 }
 
 fn check_executable(path: &Path) -> Result<(), HostError> {

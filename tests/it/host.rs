@@ -312,6 +312,16 @@ fn what_cannot_be_executed_is_told_why() {
 }
 
 #[test]
+fn an_entrypoint_that_leads_out_of_the_image_is_refused() {
+    let root = Root::of_script("exit 0");
+    for entrypoint in ["../../../../../../../../bin/sh", "bin/link"] {
+        drop(std::os::unix::fs::symlink("/bin/sh", root.0.path().join("bin/link")));
+        let error = failure(&Launch { entrypoint: entrypoint.to_owned(), ..root.launch() });
+        assert!(matches!(error, HostError::Outside { .. }), "{error}");
+    }
+}
+
+#[test]
 fn the_fixtures_proto_finds_what_can_be_called() {
     let proto = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/plugins/misbehaving/service.proto");
     let api = Api::of_file(&proto).unwrap();
