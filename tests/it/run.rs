@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use plugin_build::attachment::Contract;
 use serde_json::{Value, json};
 
+use crate::support::memory_registry::MemoryRegistry;
 use crate::support::packed::Packed;
 use crate::support::plugins;
 use crate::support::program::{Ran, plugin_build, ran};
@@ -252,4 +253,15 @@ fn a_kept_plugin_that_dies_is_an_error() {
     let failed = home.run(&["--keep", "--call", "QueryEcho", r#"{"text":"die"}"#]);
     assert_eq!(failed.code, 1, "{}", failed.stderr);
     assert!(failed.stderr.contains("ended with exit status: 11 while it was called"), "{}", failed.stderr);
+}
+
+#[test]
+fn an_image_runs_from_a_registry_with_what_is_attached_to_it() {
+    let (home, registry) = (misbehaving(), MemoryRegistry::honest());
+    let remote = format!("docker://{}/{}:1.0", registry.repository("x").host, "team/misbehaving");
+    let pushed = ran(plugin_build(home.dir.path()).args(["copy", &home.image, &remote]));
+    assert_eq!(pushed.code, 0, "{}", pushed.stderr);
+    let remote = Home { image: remote, ..home };
+    let called = remote.run(&["--call", "QueryEcho", r#"{"text":"far"}"#]);
+    assert_eq!((called.code, called.stdout.as_str()), (0, "{\"text\":\"far\"}\n"), "{}", called.stderr);
 }
