@@ -111,6 +111,7 @@ impl Sandbox {
         let build_directory = (build != target).then(|| build.clone());
         let fixed = Fixed { path: decider.path, cargo_home, rustc, build_directory };
         let mut directories = vec![target, build];
+        directories.extend(fixed.cargo_home.clone());
         directories.dedup();
         Ok(Self {
             cargo,
@@ -182,10 +183,8 @@ impl Decider<'_> {
             Ok(())
         };
         add(&workspace.root, Role::Workspace, "the workspace")?;
-        for plugin in &workspace.plugins {
-            if !plugin.package.directory.starts_with(&workspace.root) {
-                add(&plugin.package.directory, Role::Workspace, "the package")?;
-            }
+        for member in workspace.members.iter().filter(|member| !member.starts_with(&workspace.root)) {
+            add(member, Role::Workspace, "the member")?;
         }
         let config = &workspace.cargo_config;
         for directory in config.vendor_directories().into_iter().chain(config.local_registries()) {

@@ -154,6 +154,7 @@ pub fn trace(path: &Path) -> Way {
 mod tests {
     use super::*;
 
+    #[cfg(unix)]
     #[test]
     fn a_path_through_symlinks_brings_the_symlinks() {
         let root = tempfile::tempdir().unwrap();

@@ -142,6 +142,8 @@ pub struct Workspace {
     pub rustc: Rustc,
     /// Cargo's configuration.
     pub cargo_config: CargoConfig,
+    /// The directories of all members.
+    pub members: Vec<PathBuf>,
     /// Packages from git, other registries and outside paths.
     pub foreign: Vec<ForeignPackage>,
     /// The plugins, sorted by package name; never empty.
@@ -177,7 +179,8 @@ pub fn load(flags: &BuildFlags, env: &Environment, progress: &dyn Progress) -> R
     let selected = select::select(&metadata, flags, env, progress)?;
     let plugins = selected.into_iter().map(|package| loader.plugin(package)).collect::<Result<Vec<_>, _>>()?;
     names_differ(&plugins)?;
-    Ok(Workspace { root, target_directory, build_directory, rustc, cargo_config, foreign, plugins })
+    let members = metadata.workspace_packages().into_iter().map(|member| metadata::directory(member).to_owned()).collect();
+    Ok(Workspace { root, target_directory, build_directory, rustc, cargo_config, members, foreign, plugins })
 }
 
 fn metadata_options(flags: &BuildFlags) -> MetadataOptions {
