@@ -14,6 +14,7 @@
 //! | writes to sources, `~/.bashrc`, other builds, finished layouts | read-only mounts; `target/hermetic` and `/tmp` only, and landlock says so again |
 //! | takes what an earlier, not hermetic build left in `target/` | a target directory of its own, the rest of `target/` is hidden |
 //! | types into the caller's terminal | a session of its own, and landlock on `/proc/<pid>/fd` |
+//! | runs before the sandbox is there, as the compiler, linker or helper that `.cargo/config.toml` names | programs of the sources are refused (`trust`) |
 //! | keeps running | everything ends with pid 1 of the sandbox, and that with this program |
 //!
 //! Two phases: `cargo fetch --locked` with network and credentials, which runs nothing of what it fetches (left out where
@@ -26,8 +27,9 @@
 //! Not kept out: what the sources and fetched packages hold themselves, the clock, the machine's kind and speed
 //! (`/proc/cpuinfo`), kernel keys of the caller's session, and bugs of the kernel.
 //!
-//! The image does not tell how it was built; the [`Report`] goes to the provenance.
+//! The image does not tell how it was built; the [`Statement`] goes to the provenance.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -37,6 +39,7 @@ use crate::toolchain::ToolchainError;
 
 mod sandbox;
 mod secrets;
+mod trust;
 mod variables;
 pub mod view;
 
@@ -60,11 +63,12 @@ mod supervise;
 pub use sandbox::{Inside, Sandbox, Wanted};
 #[cfg(target_os = "linux")]
 pub use stages::{Stage, VERB};
+pub use trust::check_sources;
 
 /// Where cargo writes under `--hermetic`, below the usual target directory.
 pub const TARGET: &str = "hermetic";
 
-/// What was allowed and what was enforced: for the provenance.
+/// What was allowed and what was enforced.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Report {
@@ -80,6 +84,39 @@ pub struct Report {
     pub read_only: Vec<Allowed>,
     /// What could be written.
     pub writable: Vec<Allowed>,
+}
+
+/// What a report says to others: nothing that tells this machine's paths.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Statement {
+    /// The phases, each with its network.
+    pub phases: Vec<Phase>,
+    /// The kinds of namespaces that were new.
+    pub namespaces: Vec<&'static str>,
+    /// The landlock ABI in force.
+    pub landlock_abi: u32,
+    /// The names of the variables that cargo saw.
+    pub environment: Vec<String>,
+    /// What could be read.
+    pub read_only: BTreeSet<view::Role>,
+    /// What could be written.
+    pub writable: BTreeSet<view::Role>,
+}
+
+impl Report {
+    /// For the provenance.
+    pub fn statement(&self) -> Statement {
+        let roles = |allowed: &[Allowed]| allowed.iter().map(|allowed| allowed.role).collect();
+        Statement {
+            phases: self.phases.clone(),
+            namespaces: self.namespaces.clone(),
+            landlock_abi: self.landlock_abi,
+            environment: self.environment.clone(),
+            read_only: roles(&self.read_only),
+            writable: roles(&self.writable),
+        }
+    }
 }
 
 /// One phase of a build.
@@ -129,6 +166,16 @@ pub enum HermeticError {
         /// The directory.
         path: PathBuf,
     },
+    /// The sources would run a program of theirs outside the sandbox.
+    #[error("{}: `{key}` names {}, a program of the sources, which would run outside the sandbox", file.display(), program.display())]
+    OwnProgram {
+        /// The configuration file.
+        file: PathBuf,
+        /// The key.
+        key: String,
+        /// The program.
+        program: PathBuf,
+    },
     /// Cargo's configuration cannot be read.
     #[error(transparent)]
     Toolchain(#[from] ToolchainError),
@@ -158,6 +205,7 @@ impl Explain for HermeticError {
         match self {
             Self::NotLinux => Some("build in a Linux machine, or leave `--hermetic` out".to_owned()),
             Self::Exposed { .. } => Some("move the sources into a directory of their own, or set HOME and CARGO_HOME".to_owned()),
+            Self::OwnProgram { .. } => Some("install it on the machine and name it by its name alone".to_owned()),
             Self::Toolchain(error) => error.hint(),
             Self::Refused { cure, .. } => Some(cure.clone()),
             Self::Broken(_) => None,

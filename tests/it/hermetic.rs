@@ -374,6 +374,57 @@ fn without_user_namespaces_it_refuses_names_the_reason_and_builds_nothing() {
 }
 
 #[test]
+fn homes_inside_the_workspace_are_covered() {
+    let config = "[build]\nrustflags = [\"--cfg\", \"kept\"]\n[registries.own]\nindex = \"sparse+https://r.example/\"\ntoken = \"s3cret\"\n";
+    let files = [
+        ("build.rs", SPY),
+        ("src/main.rs", "#[cfg(kept)]\nfn main() {}\n"),
+        ("home/.netrc", "s3cret\n"),
+        (".cargo/credentials.toml", "[registry]\ntoken = \"s3cret\"\n"),
+        (".cargo/config.toml", config),
+        ("spy.txt", "read home/.netrc\nread .cargo/credentials.toml\nread .cargo/config.toml\n"),
+    ];
+    for caller in CALLERS {
+        let Some(scene) = Scene::new(caller, &files) else { return };
+        let root = &scene.project.root;
+        let build = |args: &[&str]| ran(scene.build(args).env("HOME", root.join("home")).env("CARGO_HOME", root.join(".cargo")));
+        let hermetic = build(&["--hermetic"]);
+        assert_eq!(hermetic.code, 0, "{caller:?}: {}", hermetic.stderr);
+        assert_eq!(report(&scene, "hermetic"), "", "{caller:?}");
+        assert_eq!(build(&["--target-dir", "target/plain"]).code, 0);
+        assert_eq!(report(&scene, "plain").lines().count(), 3, "{caller:?}");
+    }
+}
+
+#[test]
+fn no_program_of_the_sources_runs_before_the_sandbox() {
+    let script = "#!/bin/sh\necho ran >> \"${0%/*}/ran.txt\"\nexec \"$@\"\n";
+    let files = [("wrap.sh", script), (".cargo/config.toml", "[build]\nrustc-wrapper = \"./wrap.sh\"\n")];
+    let Some(scene) = Scene::new(Caller::Root, &files) else { return };
+    fs::set_permissions(scene.project.root.join("wrap.sh"), fs::Permissions::from_mode(0o755)).unwrap();
+    let refused = ran(&mut scene.build(&["--hermetic"]));
+    assert_eq!(refused.code, 1, "{}", refused.stderr);
+    assert!(refused.stderr.contains("`build.rustc-wrapper` names"), "{}", refused.stderr);
+    assert!(!scene.project.root.join("ran.txt").exists());
+    assert_eq!(ran(&mut scene.build(&[])).code, 0);
+    assert!(scene.project.root.join("ran.txt").exists(), "the test cannot fail");
+}
+
+#[test]
+fn the_provenance_tells_and_the_image_does_not() {
+    let Some(scene) = Scene::new(Caller::Root, &[]) else { return };
+    let built = result(&ran(&mut scene.build(&["--hermetic", "--provenance", "--message-format", "json", "-o", "out"])));
+    let files = walkdir::WalkDir::new(scene.project.root.join("out/blobs")).into_iter().flatten();
+    let texts = files.filter_map(|entry| fs::read_to_string(entry.path()).ok().filter(|text| text.contains("landlock-abi")));
+    let [text] = &texts.collect::<Vec<_>>()[..] else { panic!("one blob should tell: {built}") };
+    let statement: Value = serde_json::from_str(text).unwrap();
+    let told = &statement["predicate"]["buildDefinition"]["internalParameters"]["hermetic"];
+    assert_eq!(told["writable"], serde_json::json!(["target", "temporary"]));
+    assert_eq!(told["phases"], serde_json::json!([{ "name": "build", "network": false }]));
+    assert!(!text.contains(&scene.stage().display().to_string()), "{text}");
+}
+
+#[test]
 fn the_home_directory_itself_is_no_workspace() {
     let Some(scene) = Scene::new(Caller::Root, &[]) else { return };
     let refused = ran(scene.build(&["--hermetic"]).env("HOME", &scene.project.root));

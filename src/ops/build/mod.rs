@@ -18,7 +18,7 @@ use crate::compile::{self, Artifact};
 use crate::digest::Digest;
 use crate::environment::Environment;
 use crate::failure::Error;
-use crate::hermetic::{Report, Sandbox};
+use crate::hermetic::{self, Report, Sandbox};
 use crate::image::Image;
 use crate::kind::Kind;
 use crate::oci::Descriptor;
@@ -90,6 +90,9 @@ struct Compiled<'a> {
 
 /// Decides everything about a build.
 pub fn plan(flags: &BuildFlags, env: &Environment, progress: &dyn Progress) -> Result<Plan, Error> {
+    if flags.hermetic {
+        hermetic::check_sources(env)?;
+    }
     let workspace = plugin::load(flags, env, progress)?;
     Ok(plan::plan(&workspace, flags, env, progress)?)
 }
@@ -97,26 +100,29 @@ pub fn plan(flags: &BuildFlags, env: &Environment, progress: &dyn Progress) -> R
 /// Compiles and writes every image of a plan.
 pub fn build(plan: &Plan, env: &Environment, progress: &dyn Progress) -> Result<Vec<Built>, Error> {
     // Before anything is fetched or made.
-    let hermetic = plan.hermetic.as_ref().map(Sandbox::check).transpose()?;
+    let enforced = plan.hermetic.as_ref().map(Sandbox::check).transpose()?;
     let mut bases = Vec::new();
     for image in &plan.images {
         artifact::preflight(image)?;
         bases.push(base::resolve(image)?);
     }
     let artifacts = compile::compile(plan, env, progress)?;
-    let checked = check::check(plan, &artifacts, hermetic.is_some(), env, progress)?;
+    let checked = check::check(plan, &artifacts, enforced.is_some(), env, progress)?;
     let mut built = Vec::new();
     for (image, base) in plan.images.iter().zip(&bases) {
         let pairs = artifacts.iter().zip(&checked).filter(|(artifact, _)| artifact.package == image.package);
         let own: Vec<Compiled<'_>> = pairs.map(|(artifact, checked)| Compiled { artifact, checked }).collect();
-        let provenance =
+        let mut provenance =
             if plan.provenance { Some(provenance::provenance(plan, image, base.as_ref(), env, progress)?) } else { None };
+        if let (Some(provenance), Some(report)) = (&mut provenance, &enforced) {
+            provenance.internal["hermetic"] = serde_json::json!(report.statement());
+        }
         let assembly = assemble::Assembly { plan, image, artifacts: &own, base: base.as_ref(), provenance, progress };
         let mut done = match assembly.write() {
             Err(error) if error.is::<StoreError>(|error| matches!(error, StoreError::Vanished { .. })) => assembly.write()?,
             done => done?,
         };
-        done.hermetic.clone_from(&hermetic);
+        done.hermetic.clone_from(&enforced);
         progress.status("Packaged", summary(image, &done));
         built.push(done);
     }
