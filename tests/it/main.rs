@@ -27,6 +27,7 @@ mod platforms;
 mod plugin;
 mod rebuild;
 mod registry;
+mod reproducible;
 mod run;
 mod sources;
 mod support;

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::support::git::git_dependency;
 use crate::support::program::{Ran, plugin_build, ran};
 use crate::support::project::Project;
 
@@ -175,9 +176,17 @@ fn ignored_files_that_are_packed_by_name_and_packages_outside_come_along() {
 
 #[test]
 fn provenance_names_the_tools_and_is_the_same_every_time() {
-    let project = Project::fixture("telemetry");
+    let project = Project::with_table("");
+    let repository = git_dependency(&project.root.join("../orbit"));
+    let manifest = fs::read_to_string(project.root.join("Cargo.toml")).unwrap();
+    project.write("Cargo.toml", &format!("{manifest}[dependencies]\norbit = {{ git = '{repository}' }}\n"));
+    let cargo = tempfile::tempdir().unwrap();
+    let built = || {
+        let built = ran(plugin_build(&project.root).args(["build", "-q", "--provenance"]).env("CARGO_HOME", cargo.path()));
+        assert_eq!(built.code, 0, "{}", built.stderr);
+    };
     let statement = |dir: &Path| {
-        let layout = dir.join("target/plugin-build/telemetry");
+        let layout = dir.join("target/plugin-build/p");
         let index: Value = serde_json::from_slice(&fs::read(layout.join("index.json")).unwrap()).unwrap();
         let entries = index["manifests"].as_array().unwrap().clone();
         let of_type = |entry: &&Value| entry["artifactType"] == "application/vnd.in-toto+json";
@@ -188,7 +197,7 @@ fn provenance_names_the_tools_and_is_the_same_every_time() {
         let manifest = blob(&entries.iter().find(of_type).unwrap()["digest"]);
         blob(&manifest["layers"][0]["digest"])
     };
-    built(&project, &["--provenance"]);
+    built();
     let first = statement(&project.root);
     let definition = &first["predicate"]["buildDefinition"];
     let toolchain = &definition["internalParameters"]["toolchain"];
@@ -196,11 +205,25 @@ fn provenance_names_the_tools_and_is_the_same_every_time() {
     let linker = &toolchain["linkers"]["x86_64-unknown-linux-gnu"];
     assert!(linker["libc"].as_str().unwrap().starts_with("sha256:") && linker["version"].is_string(), "{linker}");
     let request = &definition["externalParameters"]["requests"]["linux/amd64"];
-    assert_eq!(request["package"], "telemetry");
+    assert_eq!(request["package"], "p");
     let dependencies = definition["resolvedDependencies"].as_array().unwrap();
-    assert!(dependencies.iter().any(|one| one["uri"].as_str().unwrap().starts_with("pkg:cargo/serde")), "{dependencies:?}");
+    let [orbit] = dependencies.as_slice() else { panic!("{dependencies:?}") };
+    assert!(orbit["uri"].as_str().unwrap().starts_with("pkg:cargo/orbit@0.2.0?vcs_url=git+file:"), "{orbit}");
+    assert_eq!(orbit["digest"]["gitCommit"].as_str().unwrap().len(), 40, "{orbit}");
     let text = first.to_string();
     assert!(!text.contains(&project.root.display().to_string()), "{text}");
-    built(&project, &["--provenance"]);
+    built();
     assert_eq!(statement(&project.root), first);
+}
+
+#[test]
+fn a_path_that_the_code_asks_for_is_found_and_named() {
+    let project = Project::with_table("");
+    project.write("src/main.rs", "fn main() { println!(\"{}\", env!(\"CARGO_MANIFEST_DIR\")); }\n");
+    built(&project, &[]);
+    let (code, report) = rebuilt(&project, &[]);
+    assert_eq!((code, &report["verdict"]), (3, &"other-contents".into()));
+    let told = told(&report);
+    let leak = told.iter().find(|told| told.contains("> paths: ")).unwrap_or_else(|| panic!("{told:?}"));
+    assert!(leak.contains(&project.root.display().to_string()) || leak.contains("another/checkout"), "{told:?}");
 }

@@ -3,6 +3,7 @@
 pub mod docker_registry;
 #[path = "../../../fuzz/bodies.rs"]
 pub mod fuzz_bodies;
+pub mod git;
 #[path = "../../../fixtures/hostile/mod.rs"]
 pub mod hostile;
 pub mod http_server;

@@ -77,7 +77,8 @@ pub fn plan_in(flags: &BuildFlags, env: &Environment, progress: &dyn Progress) -
     plan(&load(flags, env, progress).unwrap(), flags, env, progress)
 }
 
-fn copy(from: &Path, to: &Path) {
+/// Copies a folder without its products.
+pub fn copy(from: &Path, to: &Path) {
     for entry in walkdir::WalkDir::new(from).into_iter().filter_entry(|entry| entry.file_name() != "target") {
         let entry = entry.unwrap();
         let target = to.join(entry.path().strip_prefix(from).unwrap());
