@@ -7,13 +7,17 @@ use clap::Args;
 
 use super::args::{ColorChoice, GlobalArgs};
 use super::context::{Context, json_line};
+use super::copy::CarryArgs;
+use super::push;
 use crate::compression::Compression;
 use crate::failure::{Complaint, Error};
 use crate::fs;
 use crate::ops::build::{self, Built};
+use crate::ops::copy::Target;
 use crate::plan::Plan;
 use crate::platform::Platform;
 use crate::plugin::{BuildFlags, Builder};
+use crate::reference::Reference;
 
 /// What to build and how: shared by every verb that builds first.
 #[derive(Debug, Clone, Default, Args)]
@@ -110,6 +114,9 @@ pub struct BuildVerbArgs {
     /// Print everything that is decided, and do nothing
     #[arg(long, help_heading = "Image")]
     dry_run: bool,
+    /// Push the image to a repository too, under its own tags or the one given (repeatable)
+    #[arg(long, value_name = "REPO[:TAG]", conflicts_with = "dry_run", help_heading = "Image")]
+    push: Vec<String>,
     /// Write the JSON of the result to a file as well
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     metadata_file: Option<PathBuf>,
@@ -183,6 +190,7 @@ pub fn build(args: &BuildVerbArgs, context: &Context) -> Result<ExitCode, Error>
         context.result("plan", &plan, || serde_json::to_string_pretty(&plan).unwrap_or_default());
         return Ok(ExitCode::SUCCESS);
     }
+    let targets = push_targets(&args.push, plan.images.len())?;
     let built = build::build(&plan, &context.env, context.progress())?;
     for image in &built {
         context.result("plugin-image", image, || line(image, context));
@@ -191,7 +199,33 @@ pub fn build(args: &BuildVerbArgs, context: &Context) -> Result<ExitCode, Error>
         let text: String = built.iter().map(|image| json_line("plugin-image", image) + "\n").collect();
         fs::write_atomically(&context.path(file), text.as_bytes())?;
     }
+    for image in &built {
+        for target in &targets {
+            push_image(image, target, context)?;
+        }
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where to push; several images need a place each, which only a prefix gives them.
+fn push_targets(repositories: &[String], images: usize) -> Result<Vec<Target>, Error> {
+    if images > 1
+        && let Some(repository) = repositories.iter().find(|repository| !repository.ends_with('/'))
+    {
+        let message = format!("{images} plugins cannot all be pushed to `{repository}`");
+        return Err(Complaint::usage(message).with_hint("end it with a slash: each goes to PREFIX/NAME").into());
+    }
+    repositories.iter().map(|repository| push::target(repository)).collect()
+}
+
+/// Pushes under the tag that the target names, else under each of the image's own.
+fn push_image(image: &Built, target: &Target, context: &Context) -> Result<(), Error> {
+    let tags = if target.has_tag() { image.tags.get(..1).unwrap_or_default() } else { image.tags.as_slice() };
+    for tag in tags {
+        let reference = Reference::layout(&image.layout, Some(tag.clone()));
+        push::push_to(&reference, target.clone(), &CarryArgs::default(), context)?;
+    }
+    Ok(())
 }
 
 /// `oci:<dir>:<first tag>`, the directory as seen from here where it lies below.

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
+use crate::support::docker_registry::DockerRegistry;
 use crate::support::program::{Ran, plugin_build, ran};
 use crate::support::project::Project;
 use crate::support::tools::{require, stdout};
@@ -293,4 +294,26 @@ fn every_compression_verifies_and_runs_through_its_own_tool() {
     };
     assert_eq!(digest("gzip"), digest("zstd"));
     assert_eq!(digest("gzip"), digest("none"));
+}
+
+#[test]
+fn a_build_is_pushed_under_its_own_tags_or_the_one_given() {
+    let Some(registry) = DockerRegistry::start() else { return };
+    let project = Project::fixture("greeter");
+    let repository = format!("{}/plugins/greeter", registry.host);
+    let ran = built(&project, &["-q", "-t", "a", "-t", "b", "--push", &repository]);
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    assert_eq!(lines[0], "oci:target/plugin-build/greeter:a");
+    assert!(lines[1].starts_with(&format!("{repository}@sha256:")), "{}", ran.stdout);
+    built(&project, &["-q", "--push", &format!("{repository}:given")]);
+    let tags = built(&project, &["ls", &format!("docker://{repository}")]).stdout;
+    let tags: Vec<&str> = tags.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(tags, ["a", "b", "given"]);
+    let trio = Project::fixture("trio");
+    let refused = build(&trio, &["--workspace", "--push", &repository]);
+    assert_eq!(refused.code, 2);
+    assert!(refused.stderr.contains("end it with a slash"), "{}", refused.stderr);
+    let below = format!("{}/all/", registry.host);
+    let pushed = built(&trio, &["-q", "--workspace", "--push", &below]);
+    assert!(pushed.stdout.contains("/all/trio-beta@sha256:"), "{}", pushed.stdout);
 }

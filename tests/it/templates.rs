@@ -57,36 +57,3 @@ fn the_router_plugin_compiles_under_awkward_names() {
         cargo(&package("cosmo-router", name), &["check", "--quiet", "--all-targets"]);
     }
 }
-
-/// A second compiler, with the sources of its standard library, makes real modules of both wasm templates.
-#[test]
-#[ignore = "compiles a standard library: minutes"]
-fn the_wasm_templates_become_modules() {
-    use std::process::Command;
-
-    use crate::support::tools::stdout;
-
-    let tools = ["/usr/bin/cargo", "/usr/bin/rustc", "/usr/bin/wasm-ld-19"];
-    if !tools.iter().all(|tool| std::path::Path::new(tool).is_file()) {
-        eprintln!("skipped: no second compiler with wasm");
-        return;
-    }
-    for (template, name, export) in
-        [("wasm", "word-count", "count_words"), ("proxy-wasm", "header-rules", "proxy_on_context_create")]
-    {
-        let target = home().join("target-wasm");
-        let mut command = Command::new(tools[0]);
-        command.current_dir(package(template, name));
-        command.args(["build", "--quiet", "--release", "--target", "wasm32-unknown-unknown", "-Zbuild-std=std,panic_abort"]);
-        command.arg("--config").arg(format!("target.wasm32-unknown-unknown.linker=\"{}\"", tools[2]));
-        command.env("RUSTC", tools[1]).env("RUSTC_BOOTSTRAP", "1").env("CARGO_TARGET_DIR", &target);
-        for variable in ["CARGO", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTUP_TOOLCHAIN"] {
-            command.env_remove(variable);
-        }
-        stdout(&mut command);
-        let module = target.join("wasm32-unknown-unknown/release").join(format!("{}.wasm", name.replace('-', "_")));
-        let bytes = std::fs::read(module).unwrap();
-        let facts = plugin_build::executable::wasm::inspect(&bytes).unwrap();
-        assert!(facts.exports.contains(&export.to_owned()), "{:?}", facts.exports);
-    }
-}

@@ -23,6 +23,11 @@ impl Target {
     pub fn is_local(&self) -> bool {
         matches!(self, Self::Store(Reference::Layout(_) | Reference::Archive(_)))
     }
+
+    /// Whether it says under which tag.
+    pub fn has_tag(&self) -> bool {
+        matches!(self, Self::Store(reference) if reference.tag().is_some())
+    }
 }
 
 impl FromStr for Target {
