@@ -21,6 +21,12 @@ pub struct LimitArgs {
     /// Bytes of one path [default: 4096]
     #[arg(long, value_name = "BYTES")]
     max_path: Option<usize>,
+    /// Directories above one another [default: 256]
+    #[arg(long, value_name = "N")]
+    max_depth: Option<usize>,
+    /// Bytes of memory for the paths of all directories [default: 16 MiB]
+    #[arg(long, value_name = "BYTES")]
+    max_directory_bytes: Option<usize>,
     /// Base two logarithm of a zstd layer's window [default: 23, that is 8 MiB]
     #[arg(long, value_name = "LOG", value_parser = clap::value_parser!(u32).range(10..=31))]
     max_zstd_window: Option<u32>,
@@ -35,6 +41,8 @@ impl LimitArgs {
             ratio: self.max_ratio.unwrap_or(defaults.ratio),
             entries: self.max_entries.unwrap_or(defaults.entries),
             path_bytes: self.max_path.unwrap_or(defaults.path_bytes),
+            depth: self.max_depth.unwrap_or(defaults.depth),
+            directory_bytes: self.max_directory_bytes.unwrap_or(defaults.directory_bytes),
             zstd_window_log: self.max_zstd_window.unwrap_or(defaults.zstd_window_log),
             ..defaults
         }

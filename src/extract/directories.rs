@@ -33,7 +33,7 @@ impl Directories {
             self.bytes += path.len() + OVERHEAD;
         }
         if self.bytes > limits.directory_bytes {
-            return Err(ExtractError::Limit { what: "bytes of directory paths", allowed: limits.directory_bytes as u64 });
+            return Err(ExtractError::Limit { what: Limits::DIRECTORY_BYTES, allowed: limits.directory_bytes as u64 });
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::limits::Limits;
 use crate::compression::Compression;
 use crate::digest::Digest;
 use crate::failure::{Class, Explain};
@@ -202,7 +203,13 @@ impl Explain for ExtractError {
         match self {
             Self::Layer { source, .. } => source.hint(),
             Self::Place(error) => error.hint(),
-            Self::Limit { .. } => Some("if the image is trusted, raise the limit".to_owned()),
+            Self::Limit { what, .. } => Some(match flag(what) {
+                Some(flag) => format!("if the image is trusted, raise the limit with `{flag}`"),
+                None => "no honest image needs more".to_owned(),
+            }),
+            Self::Decompress { compression: Compression::Zstd, source } if source.to_string().contains("too much memory") => {
+                Some("if the image is trusted, allow its window with `--max-zstd-window`".to_owned())
+            }
             Self::Destination { .. } => Some("name a directory that does not exist yet, or an empty one".to_owned()),
             _ => None,
         }
@@ -218,6 +225,19 @@ impl From<TarError> for ExtractError {
             TarError::Limit { what, allowed } => Self::Limit { what, allowed },
         }
     }
+}
+
+/// The flag that raises a limit, where there is one.
+fn flag(what: &str) -> Option<&'static str> {
+    Some(match what {
+        Limits::UNPACKED_BYTES => "--max-bytes",
+        Limits::RATIO => "--max-ratio",
+        Limits::ENTRIES => "--max-entries",
+        Limits::PATH_BYTES => "--max-path",
+        Limits::DEPTH => "--max-depth",
+        Limits::DIRECTORY_BYTES => "--max-directory-bytes",
+        _ => return None,
+    })
 }
 
 #[cfg(test)]

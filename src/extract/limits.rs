@@ -24,11 +24,18 @@ pub struct Limits {
 }
 
 impl Limits {
+    pub(super) const UNPACKED_BYTES: &str = "bytes unpacked";
+    pub(super) const RATIO: &str = "bytes unpacked per compressed byte";
+    pub(super) const ENTRIES: &str = "entries";
+    pub(super) const PATH_BYTES: &str = "bytes of path";
+    pub(super) const DEPTH: &str = "directories above one another";
+    pub(super) const DIRECTORY_BYTES: &str = "bytes of directory paths";
+
     /// Counts one more entry.
     pub(super) const fn count_entry(&self, entries: &mut u64) -> Result<(), ExtractError> {
         *entries += 1;
         if *entries > self.entries {
-            return Err(ExtractError::Limit { what: "entries", allowed: self.entries });
+            return Err(ExtractError::Limit { what: Self::ENTRIES, allowed: self.entries });
         }
         Ok(())
     }

@@ -17,11 +17,10 @@ pub(super) struct Staging {
     path: PathBuf,
     target: PathBuf,
     parent: PathBuf,
-    /// Parents that were made for it, outermost first.
-    made: Vec<PathBuf>,
     done: bool,
     /// Held until the directory is whole or gone.
     lock: Option<File>,
+    parents: Parents,
     _cleanup: Registration,
 }
 
@@ -42,17 +41,17 @@ impl Staging {
             Ok(_) => {}
         }
         let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
-        let missing = parent.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists());
-        let mut made: Vec<PathBuf> = missing.map(Path::to_owned).collect();
-        made.reverse();
-        create_dirs(&parent)?;
+        let parents = Parents::make(&parent)?;
         sweep(&parent);
         let (path, lock) = hidden_directory(&parent)?;
         let cleanup = {
-            let path = path.clone();
-            interrupt::on_interrupt(move || remove_while_filled(&path))
+            let (path, made) = (path.clone(), parents.made.clone());
+            interrupt::on_interrupt(move || {
+                remove_while_filled(&path);
+                drop(Parents { made: made.clone() });
+            })
         };
-        let staging = Self { path, target: target.to_owned(), parent, made, done: false, lock, _cleanup: cleanup };
+        let staging = Self { path, target: target.to_owned(), parent, done: false, lock, parents, _cleanup: cleanup };
         set_mode(&staging.path, 0o700)?;
         Ok(staging)
     }
@@ -69,9 +68,7 @@ impl Staging {
         self.done = true;
         drop(self.lock.take());
         sync_dir(&self.parent)?;
-        for dir in self.made.iter().filter_map(|dir| dir.parent()).filter(|dir| !dir.as_os_str().is_empty()) {
-            sync_dir(dir)?;
-        }
+        self.parents.keep()?;
         Ok(())
     }
 }
@@ -80,10 +77,41 @@ impl Drop for Staging {
     fn drop(&mut self) {
         if !self.done {
             drop(remove_tree(&self.path));
-            for dir in self.made.iter().rev() {
-                // Whatever somebody else put there keeps it.
-                drop(fs::remove_dir(dir));
+        }
+    }
+}
+
+/// Directories above the target that did not exist; removed again when dropped, unless somebody put something there.
+struct Parents {
+    /// Outermost first.
+    made: Vec<PathBuf>,
+}
+
+impl Parents {
+    fn make(parent: &Path) -> Result<Self, ExtractError> {
+        let missing = parent.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists());
+        let mut made: Vec<PathBuf> = missing.map(Path::to_owned).collect();
+        made.reverse();
+        let parents = Self { made };
+        create_dirs(parent)?;
+        Ok(parents)
+    }
+
+    /// They stay, durably.
+    fn keep(&mut self) -> Result<(), ExtractError> {
+        for dir in std::mem::take(&mut self.made) {
+            if let Some(above) = dir.parent().filter(|above| !above.as_os_str().is_empty()) {
+                sync_dir(above)?;
             }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Parents {
+    fn drop(&mut self) {
+        for dir in self.made.iter().rev() {
+            drop(fs::remove_dir(dir));
         }
     }
 }

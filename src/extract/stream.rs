@@ -193,10 +193,10 @@ impl Pump<'_> {
     fn check(&self, more: u64, compressed: u64) -> Result<(), ExtractError> {
         let total = self.total.fetch_add(more, Ordering::Relaxed) + more;
         if total > self.budget {
-            return Err(ExtractError::Limit { what: "bytes unpacked", allowed: self.limits.unpacked_bytes });
+            return Err(ExtractError::Limit { what: Limits::UNPACKED_BYTES, allowed: self.limits.unpacked_bytes });
         }
         if total > self.limits.ratio_from && total / self.limits.ratio.max(1) > compressed {
-            return Err(ExtractError::Limit { what: "bytes unpacked per compressed byte", allowed: self.limits.ratio });
+            return Err(ExtractError::Limit { what: Limits::RATIO, allowed: self.limits.ratio });
         }
         Ok(())
     }

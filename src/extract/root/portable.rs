@@ -31,7 +31,11 @@ impl Root {
 
     /// Where a path that has symbolic links in it ends, as a path beneath the root without any.
     pub(in super::super) fn resolve(&self, path: &str) -> io::Result<String> {
-        let end = self.0.canonicalize(path)?;
+        let end = self.0.canonicalize(path).map_err(|error| match error.kind() {
+            // What leads out leads nowhere.
+            io::ErrorKind::PermissionDenied => io::ErrorKind::NotFound.into(),
+            _ => error,
+        })?;
         let names: Option<Vec<&str>> = end.iter().filter(|name| *name != ".").map(std::ffi::OsStr::to_str).collect();
         names.map(|names| names.join("/")).ok_or_else(|| io::Error::other("resolved to a name that is not UTF-8"))
     }
@@ -93,7 +97,8 @@ impl Handle {
         if cfg!(windows) {
             return Ok(());
         }
-        finish(&self.0.try_clone()?.into_std_file(), metadata)
+        // The handle itself may be good for nothing but finding what is below it.
+        finish(&self.0.open(".")?.into_std(), metadata)
     }
 
     /// Removes `name` with all below it; what is not there counts as removed.
