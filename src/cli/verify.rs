@@ -30,6 +30,9 @@ pub struct VerifyArgs {
     /// Build the image again from its sources, elsewhere and under other circumstances, and compare
     #[arg(long)]
     rebuild: bool,
+    /// The base to rebuild on, where the sources do not name it
+    #[arg(long, value_name = "IMAGE", requires = "rebuild")]
+    base: Option<String>,
     /// Do not use the network to rebuild
     #[arg(long, requires = "rebuild")]
     offline: bool,
@@ -64,6 +67,7 @@ fn rebuild(args: &VerifyArgs, reference: &Reference, context: &Context) -> Resul
     let options = rebuild::Options {
         manifest_path: args.manifest_path.clone(),
         offline: args.offline,
+        base: args.base.clone(),
         verbose: global.verbose,
         quiet: global.quiet,
         color: (global.color != ColorChoice::Auto).then(|| global.color.as_str().to_owned()),

@@ -4,9 +4,11 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use plugin_build::compression::Compression;
 use serde_json::Value;
 
 use crate::support::git::git_dependency;
+use crate::support::layouts::HandLayout;
 use crate::support::program::{Ran, plugin_build, ran};
 use crate::support::project::Project;
 
@@ -137,8 +139,8 @@ fn flags_with_absolute_paths_and_foreign_images_cannot_be_rebuilt() {
     assert_eq!(refused.code, 1, "{}", refused.stderr);
     assert!(refused.stderr.contains("absolute paths: -L/ws"), "{}", refused.stderr);
 
-    let mut layout = crate::support::layouts::HandLayout::new(&project.root.join("foreign"));
-    let image = layout.image("linux/amd64", &[], plugin_build::compression::Compression::Gzip);
+    let mut layout = HandLayout::new(&project.root.join("foreign"));
+    let image = layout.image("linux/amd64", &[], Compression::Gzip);
     let index = layout.index(&[image], &serde_json::json!({}));
     layout.tag("1", index);
     let refused = run(&project, &["verify", "--rebuild", "-q", "oci:foreign:1"]);
@@ -226,4 +228,38 @@ fn a_path_that_the_code_asks_for_is_found_and_named() {
     let told = told(&report);
     let leak = told.iter().find(|told| told.contains("> paths: ")).unwrap_or_else(|| panic!("{told:?}"));
     assert!(leak.contains(&project.root.display().to_string()) || leak.contains("another/checkout"), "{told:?}");
+}
+
+#[test]
+fn a_base_that_was_given_to_build_is_given_again() {
+    let project = Project::fixture("greeter");
+    let mut layout = HandLayout::new(&project.root.join("base"));
+    let image = layout.image("linux/amd64", &[], Compression::Gzip);
+    let index = layout.index(&[image], &serde_json::json!({}));
+    layout.tag("1", index);
+    built(&project, &["--base", "oci:base:1", "--target", "x86_64-unknown-linux-gnu", "-o", "out"]);
+    let refused = run(&project, &["verify", "--rebuild", "-q", "oci:out:0.3.1"]);
+    assert_eq!(refused.code, 1, "{}", refused.stderr);
+    assert!(refused.stderr.contains("builds on `base:1`") && refused.stderr.contains("--base"), "{}", refused.stderr);
+    let same = run(&project, &["verify", "--rebuild", "-q", "--base", "oci:base:1", "oci:out:0.3.1"]);
+    assert_eq!(same.code, 0, "{}{}", same.stdout, same.stderr);
+}
+
+#[test]
+fn members_of_the_workspace_that_lie_beside_it_come_along() {
+    let project = Project::new(&[
+        (
+            "ws/Cargo.toml",
+            "[package]\nname='p'\nversion='0.1.0'\nedition='2024'\n[workspace]\nmembers=['../beside']\n\
+             [package.metadata.plugin-build]\n",
+        ),
+        ("ws/src/main.rs", "fn main() {}\n"),
+        ("beside/Cargo.toml", "[package]\nname='q'\nversion='0.1.0'\nedition='2024'\nworkspace='../ws'\n"),
+        ("beside/src/lib.rs", ""),
+    ]);
+    let ws = project.root.join("ws");
+    let first = ran(plugin_build(&ws).args(["build", "-q"]));
+    assert_eq!(first.code, 0, "{}", first.stderr);
+    let verified = ran(plugin_build(&ws).args(["verify", "--rebuild", "-q"]));
+    assert_eq!(verified.code, 0, "{}{}", verified.stdout, verified.stderr);
 }

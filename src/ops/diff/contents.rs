@@ -138,14 +138,21 @@ fn first_byte(files: [&mut SpooledTempFile; 2]) -> io::Result<u64> {
     let [first, second] = files;
     first.rewind()?;
     second.rewind()?;
+    let (mut first, mut second) = (BufReader::new(first), BufReader::new(second));
     let mut offset = 0;
-    for (a, b) in BufReader::new(first).bytes().zip(BufReader::new(second).bytes()) {
-        if a? != b? {
-            break;
+    loop {
+        let (a, b) = (first.fill_buf()?, second.fill_buf()?);
+        let common = a.len().min(b.len());
+        if let Some(at) = a.iter().zip(b).position(|(a, b)| a != b) {
+            return Ok(offset + at as u64);
         }
-        offset += 1;
+        if common == 0 {
+            return Ok(offset);
+        }
+        offset += common as u64;
+        first.consume(common);
+        second.consume(common);
     }
-    Ok(offset)
 }
 
 #[cfg(test)]

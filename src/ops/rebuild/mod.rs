@@ -26,7 +26,6 @@ use crate::oci::{Descriptor, Document, Index};
 use crate::plan::{self, Plan};
 use crate::plugin::{self, BuildFlags, Workspace};
 use crate::progress::{Progress, Silent};
-use crate::reference::Reference;
 use crate::store::layout::Layout;
 use crate::store::{Selector, Source, platform_images, read_document};
 use elsewhere::{Elsewhere, OtherUmask, Sources};
@@ -39,6 +38,8 @@ pub struct Options {
     pub manifest_path: Option<PathBuf>,
     /// `--offline`.
     pub offline: bool,
+    /// The base, where the sources do not name it: `--base`.
+    pub base: Option<String>,
     /// How often `-v` was given, for cargo.
     pub verbose: u8,
     /// `-q`, for cargo.
@@ -149,7 +150,8 @@ impl Again<'_> {
             ..record::flags(self.group)
         };
         // Where the sources are, and what of them is needed, the user's own cargo knows.
-        let original = BuildFlags { manifest_path: self.options.manifest_path.clone(), ..flags.clone() };
+        let original =
+            BuildFlags { manifest_path: self.options.manifest_path.clone(), base: self.options.base.clone(), ..flags.clone() };
         let workspace = plugin::load(&original, self.here, &Silent)?;
         let planned = plan::plan(&workspace, &original, self.here, &Silent)?;
         let mut there = self.there.clone();
@@ -178,9 +180,11 @@ impl Again<'_> {
         files.extend(workspace.cargo_config.vendor_directories());
         files.extend(planned.images.iter().flat_map(|image| &image.files).map(|file| file.source.clone()));
         files.retain(|file| file.starts_with(root) && file.symlink_metadata().is_ok());
+        let foreign = workspace.foreign.iter().filter(|package| package.is_path).map(|package| &package.directory);
+        let outside = workspace.members.iter().filter(|member| !member.starts_with(root));
         let sources = Sources {
             workspace: root,
-            packages: workspace.foreign.iter().filter(|package| package.is_path).map(|package| &package.directory).collect(),
+            packages: foreign.chain(outside).collect(),
             files,
             without: vec![&workspace.target_directory, &workspace.build_directory],
         };
@@ -213,13 +217,12 @@ impl Again<'_> {
         build::plan(flags, there, self.progress)
     }
 
-    /// The base: a local one lies where the sources say, one that was given on the command line is named by the image.
+    /// The base: a local one lies where the sources say, one that was given on the command line must be given again.
     fn base(&self, planned: &Plan) -> Result<Option<String>, Error> {
-        let annotations = &self.group[0].annotations;
-        match (&planned.images[0].base, annotations.get(BASE_NAME), annotations.get(BASE_DIGEST)) {
-            (Some(Reference::Registry(_)), ..) | (None, None, _) => Ok(None),
-            (Some(local), ..) => Ok(Some(local.to_string())),
-            (None, Some(name), _) => Err(RebuildError::UnknownBase { name: name.clone() }.into()),
+        match (&planned.images[0].base, self.group[0].annotations.get(BASE_NAME)) {
+            (Some(base), _) => Ok(Some(base.to_string())),
+            (None, None) => Ok(None),
+            (None, Some(name)) => Err(RebuildError::UnknownBase { name: name.clone() }.into()),
         }
     }
 
@@ -361,7 +364,7 @@ impl Explain for RebuildError {
             Self::NotRebuildable { .. } => {
                 Some("give such flags in the sources' own .cargo/config.toml, with relative paths".to_owned())
             }
-            Self::UnknownBase { .. } => Some("name it as `base` in [package.metadata.plugin-build]".to_owned()),
+            Self::UnknownBase { .. } => Some("give it with `--base`, as it was given to `build`".to_owned()),
             Self::BadRequest { .. } | Self::Format { .. } => Some("use the version that built it, or a later one".to_owned()),
             _ => None,
         }
