@@ -204,12 +204,16 @@ impl<'a> Movement<'a> {
     }
 }
 
+/// The most bytes that the manifests and indexes of one image may have together: they are held until the blobs are there.
+const DOCUMENTS_LIMIT: u64 = 32 << 20;
+
 /// What a root reaches: blobs by digest, and manifests with their bytes, children before parents.
 #[derive(Default)]
 struct Walk {
     seen: BTreeSet<Digest>,
     blobs: BTreeMap<Digest, Descriptor>,
     manifests: Vec<(Descriptor, Vec<u8>)>,
+    held: u64,
 }
 
 impl Walk {
@@ -223,6 +227,11 @@ impl Walk {
         }
         if !self.seen.insert(at.digest.clone()) {
             return Ok(());
+        }
+        self.held += at.size;
+        if self.held > DOCUMENTS_LIMIT {
+            let object = format!("what {} and its parents list", at.digest);
+            return Err(StoreError::TooLarge { object, size: self.held, limit: DOCUMENTS_LIMIT });
         }
         let (document, bytes) = read_document(source, at)?;
         let nested = matches!(document, Document::Index(_));

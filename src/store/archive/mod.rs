@@ -15,7 +15,7 @@
 //! | readers that disagree about sizes or names | the walker of [`untar`](crate::untar), which refuses what is doubtful |
 //! | a blob or `index.json` twice (readers take the first or the last) | refused |
 //! | a link or directory under a blob's name | refused; links are never followed |
-//! | endless entries | one million at most |
+//! | endless entries | one million at most, of which 200,000 blobs |
 //! | content that is not what its name says | [`Verified`](super::Verified), as everywhere |
 //! | the file replaced while it is read | it stays open, and is read by position from that one handle |
 
@@ -40,6 +40,8 @@ use crate::untar::{Flag, Stream, TarError, Walker};
 
 /// How many entries of a tar are looked at.
 const ENTRIES: u64 = 1_000_000;
+/// How many blobs are remembered: some thirty megabytes of them.
+const BLOBS: usize = 200_000;
 
 /// An archive that exists.
 #[derive(Clone, Debug)]
@@ -168,6 +170,9 @@ fn find(file: &Arc<File>) -> Result<Found, WalkError> {
                 None => continue,
             },
         };
+        if found.blobs.len() > BLOBS {
+            return Err(TarError::Limit { what: "blobs", allowed: BLOBS as u64 }.into());
+        }
         if doubled {
             return Err(malformed("a file of the layout stands twice in the archive"));
         }

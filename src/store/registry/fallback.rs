@@ -14,10 +14,9 @@ const ROUNDS: usize = 5;
 impl Repository<'_> {
     /// The index at the subject's tag; `None` where there is none.
     pub(super) fn tagged_referrers(&self, subject: &Digest) -> Result<Option<Index>, RegistryError> {
-        let Some(found) = self.fetch_manifest(&tag_of(subject), None)? else { return Ok(None) };
-        let bytes = super::client::held(&self.manifests).get(&found.digest).cloned();
+        let found = self.fetch_manifest(&tag_of(subject), None)?;
         // Something else under that tag is nobody's list of referrers.
-        Ok(bytes.and_then(|bytes| parse_index(&bytes)))
+        Ok(found.and_then(|found| parse_index(&found.bytes)))
     }
 
     /// Adds entries to the index at the subject's tag.

@@ -23,6 +23,8 @@ use crate::store::{Selector, Source, StoreError, Tagged};
 /// Every media type of a manifest or index.
 pub(super) const ACCEPT: [&str; 4] =
     [media_type::INDEX, media_type::MANIFEST, media_type::DOCKER_LIST, media_type::DOCKER_MANIFEST];
+/// Bytes of manifests that are kept at most: two of the largest.
+const DOCUMENTS_HELD: usize = 8 << 20;
 /// How many pages of a listing are read.
 const PAGES: usize = 1000;
 
@@ -32,7 +34,7 @@ pub struct Repository<'a> {
     pub(super) host: String,
     pub(super) name: String,
     /// Manifests that were read or written, so that they need not be fetched again.
-    pub(super) manifests: Mutex<BTreeMap<Digest, Arc<Vec<u8>>>>,
+    pub(super) manifests: Mutex<Documents>,
     /// Uploads that a refused mount has opened.
     pub(super) sessions: Mutex<BTreeMap<Digest, Session>>,
     /// Whether leave to write is asked for.
@@ -115,7 +117,7 @@ impl<'a> Repository<'a> {
     }
 
     /// What is behind a tag or digest: fetched, hashed, compared with what the registry says; `None` where it is not there.
-    pub(super) fn fetch_manifest(&self, wanted: &str, digest: Option<&Digest>) -> Result<Option<Descriptor>, RegistryError> {
+    pub(super) fn fetch_manifest(&self, wanted: &str, digest: Option<&Digest>) -> Result<Option<Fetched>, RegistryError> {
         let url = self.url(&format!("manifests/{wanted}"))?;
         let leave = self.leave();
         let call = Call::new(Method::GET, url).header("Accept", ACCEPT.join(", "));
@@ -142,8 +144,9 @@ impl<'a> Repository<'a> {
         };
         let media_type = media_type_of(&content_type, &bytes);
         let descriptor = Descriptor::new(media_type, digest.clone(), bytes.len() as u64);
-        held(&self.manifests).insert(digest, Arc::new(bytes));
-        Ok(Some(descriptor))
+        let bytes = Arc::new(bytes);
+        held(&self.manifests).insert(digest, bytes.clone());
+        Ok(Some(Fetched { descriptor, bytes }))
     }
 
     /// What a tag names, by `HEAD` where that says enough.
@@ -161,7 +164,7 @@ impl<'a> Repository<'a> {
         let known = |media_type: &String| media_type::is_index(media_type) || media_type::is_manifest(media_type);
         match (stated_digest(&reply)?, reply.number("Content-Length"), media_type.filter(known)) {
             (Some(digest), Some(size), Some(media_type)) => Ok(Some(Descriptor::new(media_type, digest, size))),
-            _ => self.fetch_manifest(tag, None),
+            _ => Ok(self.fetch_manifest(tag, None)?.map(|found| found.descriptor)),
         }
     }
 
@@ -222,7 +225,7 @@ impl Source for Repository<'_> {
             Selector::Tag(tag) => self.fetch_manifest(tag, None)?,
             Selector::Digest(digest) => self.fetch_manifest(&digest.to_string(), Some(digest))?,
         };
-        found.ok_or_else(|| StoreError::NotFound {
+        found.map(|found| found.descriptor).ok_or_else(|| StoreError::NotFound {
             store: self.name(),
             wanted: match selector {
                 Selector::Only => "latest".to_owned(),
@@ -235,22 +238,21 @@ impl Source for Repository<'_> {
     }
 
     fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, StoreError> {
-        let known = || held(&self.manifests).get(&descriptor.digest).cloned();
-        if !descriptor.is_manifest_or_index()
-            && let Some(blob) = self.fetch_blob(descriptor)?
-        {
+        let documents_first = descriptor.is_manifest_or_index();
+        if !documents_first && let Some(blob) = self.fetch_blob(descriptor)? {
             return Ok(Box::new(blob));
         }
-        if known().is_none() {
-            self.fetch_manifest(&descriptor.digest.to_string(), Some(&descriptor.digest))?;
+        let known = held(&self.manifests).get(&descriptor.digest).cloned();
+        let document = match known {
+            Some(bytes) => Some(bytes),
+            None => self.fetch_manifest(&descriptor.digest.to_string(), Some(&descriptor.digest))?.map(|found| found.bytes),
+        };
+        if let Some(bytes) = document {
+            return Ok(Box::new(std::io::Cursor::new(Shared(bytes))));
         }
-        match known() {
-            Some(bytes) => Ok(Box::new(std::io::Cursor::new(Shared(bytes)))),
-            None if descriptor.is_manifest_or_index() => {
-                // A manifest's layer may claim any media type, and still is a blob.
-                let blob = self.fetch_blob(descriptor)?.ok_or_else(|| self.missing(&descriptor.digest))?;
-                Ok(Box::new(blob))
-            }
+        // A manifest's layer may claim any media type, and still is a blob.
+        match documents_first.then(|| self.fetch_blob(descriptor)).transpose()?.flatten() {
+            Some(blob) => Ok(Box::new(blob)),
             None => Err(self.missing(&descriptor.digest)),
         }
     }
@@ -268,6 +270,33 @@ impl Source for Repository<'_> {
 
     fn repository(&self) -> Option<String> {
         Some(format!("{}/{}", self.host, self.name))
+    }
+}
+
+/// A manifest or index that was fetched and checked.
+pub(super) struct Fetched {
+    pub(super) descriptor: Descriptor,
+    pub(super) bytes: Arc<Vec<u8>>,
+}
+
+/// Manifests and indexes, a few at a time: what does not fit is fetched again when it is needed.
+#[derive(Default)]
+pub(super) struct Documents {
+    bytes: usize,
+    by_digest: BTreeMap<Digest, Arc<Vec<u8>>>,
+}
+
+impl Documents {
+    pub(super) fn get(&self, digest: &Digest) -> Option<&Arc<Vec<u8>>> {
+        self.by_digest.get(digest)
+    }
+
+    pub(super) fn insert(&mut self, digest: Digest, bytes: Arc<Vec<u8>>) {
+        if self.bytes + bytes.len() > DOCUMENTS_HELD {
+            (self.bytes, self.by_digest) = (0, BTreeMap::new());
+        }
+        self.bytes += bytes.len();
+        self.by_digest.insert(digest, bytes);
     }
 }
 
