@@ -191,7 +191,7 @@ pub fn build(args: &BuildVerbArgs, context: &Context) -> Result<ExitCode, Error>
         return Ok(ExitCode::SUCCESS);
     }
     let targets = push_targets(&args.push, plan.images.len())?;
-    let built = build::build(&plan, &context.env, context.progress())?;
+    let built = build::build(&plan, &context.global.registries.settings(), &context.env, context.progress())?;
     for image in &built {
         context.result("plugin-image", image, || line(image, context));
     }
@@ -241,7 +241,9 @@ pub fn build_one(args: &BuildArgs, context: &Context) -> Result<Built, Error> {
     if plan.images.len() != 1 {
         return Err(not_one(&plan).into());
     }
-    build::build(&plan, &context.env, context.progress())?.pop().ok_or_else(|| Complaint::failed("nothing was built").into())
+    build::build(&plan, &context.global.registries.settings(), &context.env, context.progress())?
+        .pop()
+        .ok_or_else(|| Complaint::failed("nothing was built").into())
 }
 
 /// Says that a verb takes one plugin.

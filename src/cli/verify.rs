@@ -71,6 +71,7 @@ fn rebuild(args: &VerifyArgs, reference: &Reference, context: &Context) -> Resul
         verbose: global.verbose,
         quiet: global.quiet,
         color: (global.color != ColorChoice::Auto).then(|| global.color.as_str().to_owned()),
+        registries: global.registries.settings(),
     };
     let source = context.stores().source(reference)?;
     let selector = Selector::of(reference.tag(), reference.digest());

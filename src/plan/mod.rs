@@ -71,6 +71,9 @@ pub struct Plan {
     /// Where the commands run, under `--hermetic`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hermetic: Option<Sandbox>,
+    /// Whether the network is out of bounds, for base images too.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub offline: bool,
     /// The only time in the images.
     pub epoch: Epoch,
     /// Whether each image's provenance is attached to it.
@@ -185,6 +188,7 @@ pub fn plan(workspace: &Workspace, flags: &BuildFlags, env: &Environment, progre
         invocations,
         fetch,
         hermetic,
+        offline: flags.offline || flags.frozen,
         epoch,
         provenance: flags.provenance,
         images,

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use plugin_build::digest::Digest;
 use serde_json::{Value, json};
 
+use crate::support::memory_registry::MemoryRegistry;
 use crate::support::program::{Ran, plugin_build, ran};
 use crate::support::project::Project;
+use crate::support::sample::Sample;
 
 /// A layout with one image `1` of Docker's media types for linux/amd64, and fields that nobody knows.
 fn docker_base(at: &Path) -> Vec<u8> {
@@ -133,4 +135,42 @@ fn an_image_of_ours_can_be_a_base() {
     assert_eq!(annotations["org.opencontainers.image.base.digest"], base["platforms"][0]["manifest"]);
     assert_eq!(image["annotations"]["org.opencontainers.image.base.digest"], base["digest"]);
     assert_eq!(build(&project, &["verify", "oci:second"]).code, 0);
+}
+
+#[test]
+fn a_base_in_a_registry_is_fetched_once_by_digest_and_only_what_is_needed() {
+    let project = Project::fixture("options");
+    let registry = MemoryRegistry::honest();
+    let base = Sample::image("base", 20_000);
+    base.to_layout(&project.root.join("base"));
+    let name = format!("{}/bases/small", registry.server.host());
+    assert_eq!(build(&project, &["push", "oci:base:1.0", &name]).code, 0);
+    let tag = format!("docker://{name}:1.0");
+    let pinned = format!("{tag}@{}", base.root().digest);
+    let with = |reference: &str, more: &[&str]| {
+        build(&project, &[&["--bin", "options", "-o", "out", "-t", "1", "--base", reference], more].concat())
+    };
+
+    let offline = with(&pinned, &["--offline"]);
+    assert!(offline.code == 1 && offline.stderr.contains("`--offline` forbids to fetch it"), "{}", offline.stderr);
+    let first = with(&tag, &[]);
+    assert_eq!(first.code, 0, "{}", first.stderr);
+    assert!(first.stderr.contains("is named by tag") && first.stderr.contains(&pinned), "{}", first.stderr);
+    // One configuration and two layers of one platform.
+    assert_eq!(registry.memory.count("GET", "/blobs/"), 3);
+    let locked = with(&tag, &["--locked"]);
+    assert!(locked.code == 2 && locked.stderr.contains("`--locked` forbids"), "{}", locked.stderr);
+
+    let again = with(&pinned, &[]);
+    assert!(again.code == 0 && !again.stderr.contains("is named by tag"), "{}", again.stderr);
+    assert_eq!(registry.memory.count("GET", "/blobs/"), 3);
+    drop(registry);
+    let offline = with(&pinned, &["--offline"]);
+    assert_eq!((offline.code, &offline.stdout), (0, &again.stdout), "{}", offline.stderr);
+    // The base's layers are no tars: nobody looks into them.
+    let inspected = build(&project, &["inspect", "--no-files", "--message-format", "json", "oci:out:1"]);
+    let image: Value = serde_json::from_str(inspected.stdout.lines().last().unwrap()).unwrap();
+    let annotations = &image["annotations"];
+    assert_eq!(annotations["org.opencontainers.image.base.name"], format!("{name}:1.0"));
+    assert_eq!(annotations["org.opencontainers.image.base.digest"], json!(base.root().digest));
 }

@@ -1,11 +1,28 @@
 //! Base images: resolved before anything is compiled, so that a missing platform costs no compile time.
+//!
+//! A base in a registry is fetched once, by digest, into a layout below the target directory, only the platforms that are
+//! needed, and read from there from then on. A tag is looked up every time, and the digest that it names now is told, so that
+//! it can be pinned. Under `--offline` what is not there already cannot be had.
+
+use std::collections::BTreeSet;
+use std::path::Path;
 
 use crate::digest::Digest;
-use crate::failure::Error;
+use crate::environment::Environment;
+use crate::failure::{Complaint, Error};
 use crate::image::Base;
-use crate::plan::ImagePlan;
-use crate::reference::Reference;
-use crate::store::{self, Selector, Source};
+use crate::oci::Descriptor;
+use crate::plan::{ImagePlan, Plan};
+use crate::progress::Progress;
+use crate::reference::{Reference, RegistryReference};
+use crate::store::copy::{self, Movement};
+use crate::store::layout::{Layout, LayoutWriter, Obsolete};
+use crate::store::open::Stores;
+use crate::store::registry::Settings;
+use crate::store::{self, PlatformImage, Selector, Source};
+
+/// Directory of fetched bases, in the target directory.
+const CACHE: &str = "plugin-build-bases";
 
 /// A base with every platform that the image needs.
 pub struct ResolvedBase {
@@ -19,24 +36,104 @@ pub struct ResolvedBase {
     pub platforms: Vec<Base>,
 }
 
-/// Finds the base of an image, if it has one.
-pub fn resolve(image: &ImagePlan) -> Result<Option<ResolvedBase>, Error> {
-    let Some(reference) = &image.base else { return Ok(None) };
-    let source = store::open::source(reference)?;
-    let root = source.resolve(&Selector::of(reference.tag(), reference.digest()))?;
-    let name = name_of(reference);
-    let mut platforms = Vec::new();
-    for target in &image.targets {
-        let found = store::select_platform(source.as_ref(), &root, &target.platform)?;
-        let config = store::read_config(source.as_ref(), &found.manifest.config)?;
-        platforms.push(Base {
-            name: name.clone(),
-            digest: found.descriptor.digest.clone(),
-            layers: found.manifest.layers,
-            config,
-        });
+/// Finds bases, and fetches those that are in registries.
+pub struct Bases<'a> {
+    /// What is built.
+    pub plan: &'a Plan,
+    /// How to reach registries.
+    pub registries: &'a Settings,
+    /// Where credentials are.
+    pub env: &'a Environment,
+    /// What is told.
+    pub progress: &'a dyn Progress,
+}
+
+impl Bases<'_> {
+    /// Finds the base of an image, if it has one.
+    pub fn resolve(&self, image: &ImagePlan) -> Result<Option<ResolvedBase>, Error> {
+        let Some(reference) = &image.base else { return Ok(None) };
+        let (source, root): (Box<dyn Source>, Descriptor) = match reference {
+            Reference::Registry(registry) => {
+                let (layout, root) = self.fetched(registry, image)?;
+                (Box::new(layout), root)
+            }
+            local => {
+                let source = store::open::source(local)?;
+                let root = source.resolve(&Selector::of(local.tag(), local.digest()))?;
+                (source, root)
+            }
+        };
+        let name = name_of(reference);
+        let mut platforms = Vec::new();
+        for found in needed(source.as_ref(), &root, image)? {
+            let config = store::read_config(source.as_ref(), &found.manifest.config)?;
+            platforms.push(Base {
+                name: name.clone(),
+                digest: found.descriptor.digest.clone(),
+                layers: found.manifest.layers,
+                config,
+            });
+        }
+        Ok(Some(ResolvedBase { source, name, root: root.digest, platforms }))
     }
-    Ok(Some(ResolvedBase { source, name, root: root.digest, platforms }))
+
+    /// The layout that holds a registry's base, after fetching what it lacks.
+    fn fetched(&self, reference: &RegistryReference, image: &ImagePlan) -> Result<(Layout, Descriptor), Error> {
+        let dir = self.plan.target_directory.join(CACHE);
+        if let Some(digest) = &reference.digest
+            && let Some(root) = cached(&dir, digest, image)
+        {
+            return Ok((Layout::open(&dir)?, root));
+        }
+        if self.plan.offline {
+            let message = format!("base `{reference}` is not below the target directory, and `--offline` forbids to fetch it");
+            let hint = "build once without `--offline`; a base that is named by digest is kept";
+            return Err(Complaint::failed(message).with_hint(hint).into());
+        }
+        let stores = Stores::new(self.registries.clone(), self.env, self.progress);
+        let source = stores.source(&Reference::Registry(reference.clone()))?;
+        let root = source.resolve(&Selector::of(reference.tag.as_deref(), reference.digest.as_ref()))?;
+        if reference.digest.is_none() {
+            let hint = format!("pin it: `base = \"docker://{reference}@{}\"`", root.digest);
+            self.progress.warn(format!("base `{reference}` is named by tag, which now means {}", root.digest), Some(hint));
+        }
+        if cached(&dir, &root.digest, image).is_none() {
+            self.fetch(source.as_ref(), &root, image, &dir)?;
+        }
+        Ok((Layout::open(&dir)?, root))
+    }
+
+    /// Brings every document of an image, and the blobs of the platforms that are needed.
+    fn fetch(&self, source: &dyn Source, root: &Descriptor, image: &ImagePlan, dir: &Path) -> Result<(), Error> {
+        let wanted: BTreeSet<Digest> = needed(source, root, image)?.iter().flat_map(blobs).map(|blob| blob.digest).collect();
+        let all = store::platform_images(source, root)?;
+        let have = all.iter().flat_map(blobs).map(|blob| blob.digest).filter(|digest| !wanted.contains(digest)).collect();
+        let options = copy::Options { referrers: false, have, verb: "Fetching", ..copy::Options::default() };
+        let writer = LayoutWriter::new(dir, Obsolete::Keep, self.progress)?;
+        self.progress.status("Fetching", format!("base {}@{}", source.name(), root.digest));
+        let mut movement = Movement::new(source, &writer, &options, self.progress);
+        movement.stage(root)?;
+        movement.commit_tags(Vec::new(), vec![root.clone()])?;
+        Ok(())
+    }
+}
+
+/// The base's image for each target, in the order of the targets.
+fn needed(source: &dyn Source, root: &Descriptor, image: &ImagePlan) -> Result<Vec<PlatformImage>, Error> {
+    let select = |platform| store::select_platform(source, root, platform);
+    Ok(image.targets.iter().map(|target| select(&target.platform)).collect::<Result<_, _>>()?)
+}
+
+/// The root in the cache, if everything that the image needs of it is there. Content is checked when it is read.
+fn cached(dir: &Path, digest: &Digest, image: &ImagePlan) -> Option<Descriptor> {
+    let layout = Layout::open(dir).ok()?;
+    let root = layout.resolve(&Selector::Digest(digest.clone())).ok()?;
+    let there = |blob: Descriptor| layout.blob_path(&blob.digest).metadata().is_ok_and(|found| found.len() == blob.size);
+    needed(&layout, &root, image).ok()?.iter().flat_map(blobs).all(there).then_some(root)
+}
+
+fn blobs(image: &PlatformImage) -> Vec<Descriptor> {
+    std::iter::once(&image.manifest.config).chain(&image.manifest.layers).cloned().collect()
 }
 
 /// A local path says nothing on another machine, so only its last component is kept.

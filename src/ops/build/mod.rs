@@ -26,6 +26,7 @@ use crate::plan::{self, ImagePlan, Plan};
 use crate::plugin::{self, BuildFlags};
 use crate::progress::Progress;
 use crate::store::StoreError;
+use crate::store::registry::Settings;
 
 pub use provenance::Toolchain;
 
@@ -97,14 +98,15 @@ pub fn plan(flags: &BuildFlags, env: &Environment, progress: &dyn Progress) -> R
     Ok(plan::plan(&workspace, flags, env, progress)?)
 }
 
-/// Compiles and writes every image of a plan.
-pub fn build(plan: &Plan, env: &Environment, progress: &dyn Progress) -> Result<Vec<Built>, Error> {
+/// Compiles and writes every image of a plan. `registries` says how to reach those that hold base images.
+pub fn build(plan: &Plan, registries: &Settings, env: &Environment, progress: &dyn Progress) -> Result<Vec<Built>, Error> {
     // Before anything is fetched or made.
     let enforced = plan.hermetic.as_ref().map(Sandbox::check).transpose()?;
+    let finder = base::Bases { plan, registries, env, progress };
     let mut bases = Vec::new();
     for image in &plan.images {
         artifact::preflight(image)?;
-        bases.push(base::resolve(image)?);
+        bases.push(finder.resolve(image)?);
     }
     let artifacts = compile::compile(plan, env, progress)?;
     let checked = check::check(plan, &artifacts, enforced.is_some(), env, progress)?;

@@ -26,7 +26,9 @@ use crate::oci::{Descriptor, Document, Index};
 use crate::plan::{self, Plan};
 use crate::plugin::{self, BuildFlags, Workspace};
 use crate::progress::{Progress, Silent};
+use crate::reference::Reference;
 use crate::store::layout::Layout;
+use crate::store::registry::Settings;
 use crate::store::{Selector, Source, platform_images, read_document};
 use elsewhere::{Elsewhere, OtherUmask, Sources};
 use record::{Record, Request};
@@ -46,6 +48,8 @@ pub struct Options {
     pub quiet: bool,
     /// `--color`, for cargo.
     pub color: Option<String>,
+    /// How to reach the registry of a base image.
+    pub registries: Settings,
 }
 
 /// Whether the same tools were at work.
@@ -166,7 +170,7 @@ impl Again<'_> {
         self.take(&planned, &mut flags, taken);
         let plan = self.plan(&flags, &mut there)?;
         self.progress.status("Rebuilding", format!("{} in {}", planned.images[0].name, there.cwd.display()));
-        let root = build::build(&plan, &there, self.progress)?.pop().map(|built| built.root);
+        let root = build::build(&plan, &self.options.registries, &there, self.progress)?.pop().map(|built| built.root);
         let root = root.ok_or(RebuildError::Nothing)?;
         let platforms = self.group.iter().filter_map(|record| record.platform.clone()).collect();
         Ok(Rebuilt { layout: Layout::open(&self.elsewhere.layout(number))?, root, plan, platforms })
@@ -219,10 +223,13 @@ impl Again<'_> {
 
     /// The base: a local one lies where the sources say, one that was given on the command line must be given again.
     fn base(&self, planned: &Plan) -> Result<Option<String>, Error> {
-        match (&planned.images[0].base, self.group[0].annotations.get(BASE_NAME)) {
-            (Some(base), _) => Ok(Some(base.to_string())),
-            (None, None) => Ok(None),
-            (None, Some(name)) => Err(RebuildError::UnknownBase { name: name.clone() }.into()),
+        let annotations = &self.group[0].annotations;
+        match (&planned.images[0].base, annotations.get(BASE_NAME), annotations.get(BASE_DIGEST)) {
+            // What the tag named then, not what it names now.
+            (Some(Reference::Registry(_)), Some(name), Some(digest)) => Ok(Some(format!("docker://{name}@{digest}"))),
+            (Some(base), ..) => Ok(Some(base.to_string())),
+            (None, None, _) => Ok(None),
+            (None, Some(name), _) => Err(RebuildError::UnknownBase { name: name.clone() }.into()),
         }
     }
 
