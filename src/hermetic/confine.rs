@@ -27,15 +27,15 @@ pub fn confine(view: &View) -> Result<u32, Failure> {
         LandlockStatus::Available { effective_abi, kernel_abi } if status.ruleset != RulesetStatus::NotEnforced => {
             Ok(kernel_abi.and_then(|abi| u32::try_from(abi).ok()).unwrap_or(effective_abi as u32))
         }
-        LandlockStatus::NotEnabled => Err(failed(&"it is not enabled")),
-        _ => Err(failed(&"it has no landlock")),
+        _ => Err(failed(&"it took them and enforces none")),
     }
 }
 
 fn rules(writable: &[PathBuf]) -> Result<RulesetCreated, Box<dyn std::error::Error>> {
     let mut rules = Ruleset::default()
         .set_compatibility(CompatLevel::HardRequirement)
-        .handle_access(AccessFs::from_all(ABI::V1))?
+        .handle_access(AccessFs::from_all(ABI::V1))
+        .map_err(|_| "it has none, or they are not enabled")?
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(NEWEST))?
         .handle_access(AccessNet::from_all(NEWEST))?

@@ -23,6 +23,8 @@ pub struct Facts {
     pub seccomp: bool,
     /// An `AppArmor` profile is on this process, as Docker's containers have.
     pub apparmor_profile: Option<String>,
+    /// This is root without the capability to map root's id into a namespace.
+    pub powerless_root: bool,
     /// Files of `/proc` are covered, as in containers.
     pub masked_proc: bool,
 }
@@ -35,6 +37,9 @@ pub struct Reason {
     /// What helps.
     pub cure: String,
 }
+
+/// `CAP_SETFCAP`, since Linux 5.12 what it takes to map the id 0 (`user_namespaces(7)`).
+const SETFCAP: u64 = 1 << 31;
 
 const LIMITS: [&str; 6] = [
     "max_user_namespaces",
@@ -60,6 +65,8 @@ impl Facts {
             clone_forbidden: text("/proc/sys/kernel/unprivileged_userns_clone") == "0",
             seccomp: field("Seccomp:").is_some_and(|mode| mode != "0"),
             apparmor_profile: Some(profile).filter(|profile| !profile.is_empty() && !profile.starts_with("unconfined")),
+            powerless_root: field("Uid:").is_some_and(|ids| ids.split_whitespace().nth(1) == Some("0"))
+                && field("CapEff:").and_then(|set| u64::from_str_radix(set, 16).ok()).is_some_and(|set| set & SETFCAP == 0),
             masked_proc: mounts
                 .lines()
                 .filter_map(|line| line.split(' ').nth(4))
@@ -87,6 +94,10 @@ impl Facts {
                 "AppArmor restricts unprivileged user namespaces: kernel.apparmor_restrict_unprivileged_userns is 1".to_owned(),
                 "as root: sysctl kernel.apparmor_restrict_unprivileged_userns=0, or give this program an AppArmor profile with \
                  `userns,`",
+            ),
+            Step::Map if denied && self.powerless_root => reason(
+                "root lacks the capability CAP_SETFCAP here, without which it maps no ids".to_owned(),
+                "start the container with `--cap-add SETFCAP`, or build as another user",
             ),
             Step::Proc if denied && self.masked_proc => reason(
                 "the container covers parts of /proc, so that the kernel allows no new one".to_owned(),
@@ -146,6 +157,8 @@ mod tests {
         assert!(cause(&docker, Step::Unshare, EPERM).contains("seccomp"));
         assert!(cause(&docker, Step::Mount, EACCES).contains("docker-default"));
         assert!(cause(&docker, Step::Proc, EPERM).contains("/proc"));
+        let bare = Facts { powerless_root: true, seccomp: true, ..plain.clone() };
+        assert!(cause(&bare, Step::Map, EPERM).contains("CAP_SETFCAP"));
         let debian = Facts { clone_forbidden: true, ..plain.clone() };
         assert!(cause(&debian, Step::Unshare, EPERM).contains("unprivileged_userns_clone"));
         assert!(cause(&plain, Step::Landlock, 95).contains("landlock"));

@@ -373,6 +373,42 @@ fn without_user_namespaces_it_refuses_names_the_reason_and_builds_nothing() {
     }
 }
 
+/// Lets a system call fail, by a filter as containers have: number, error, command.
+#[cfg(target_arch = "x86_64")]
+const DENY: &str = "
+import ctypes, os, struct, sys
+number, error = int(sys.argv[1]), int(sys.argv[2])
+steps = [(0x20, 0, 0, 0), (0x15, 0, 1, number), (0x06, 0, 0, 0x50000 | error), (0x06, 0, 0, 0x7fff0000)]
+code = ctypes.create_string_buffer(b''.join(struct.pack('HBBI', *step) for step in steps))
+class Filter(ctypes.Structure):
+    _fields_ = [('length', ctypes.c_ushort), ('code', ctypes.c_void_p)]
+libc = ctypes.CDLL(None)
+assert libc.prctl(38, 1, 0, 0, 0) == 0
+assert libc.prctl(22, 2, ctypes.byref(Filter(len(steps), ctypes.addressof(code))), 0, 0) == 0
+os.execv(sys.argv[3], sys.argv[3:])
+";
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn it_fails_closed_whatever_is_missing() {
+    let Some(python) = require("python3") else { return };
+    let Some(scene) = Scene::new(Caller::Root, &[]) else { return };
+    let (program, python) = (scene.program(), python.display().to_string());
+    for (what, call, error, reason) in [
+        ("unshare", "272", "1", "seccomp"),
+        ("mount", "165", "1", "seccomp"),
+        ("pivot_root", "155", "1", "seccomp"),
+        ("landlock_create_ruleset", "444", "38", "landlock"),
+        ("landlock_restrict_self", "446", "95", "landlock"),
+    ] {
+        let refused = ran(&mut scene.run(&[&python, "-c", DENY, call, error, &program, "build", "--hermetic"]));
+        assert_eq!(refused.code, 1, "{what}: {}", refused.stderr);
+        assert!(refused.stderr.contains("no hermetic build is possible here"), "{what}: {}", refused.stderr);
+        assert!(refused.stderr.contains(reason) && refused.stderr.contains("help: "), "{what}: {}", refused.stderr);
+        assert!(!scene.project.root.join("target").exists(), "{what}: something was built");
+    }
+}
+
 #[test]
 fn homes_inside_the_workspace_are_covered() {
     let config = "[build]\nrustflags = [\"--cfg\", \"kept\"]\n[registries.own]\nindex = \"sparse+https://r.example/\"\ntoken = \"s3cret\"\n";
