@@ -103,7 +103,8 @@ impl Scene {
     fn program(&self) -> String {
         let copy = self.stage().join("cargo-plugin-build");
         if !copy.exists() {
-            fs::copy(env!("CARGO_BIN_EXE_cargo-plugin-build"), &copy).unwrap();
+            // By another process: while this one writes a program, no thread of it may start that.
+            stdout(Command::new("cp").arg(env!("CARGO_BIN_EXE_cargo-plugin-build")).arg(&copy));
         }
         copy.display().to_string()
     }
@@ -494,25 +495,44 @@ fn nothing_outlives_a_build_that_is_killed() {
         let mut child = scene.build(&["--hermetic"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         wait_until("the build script runs", || report(&scene, "hermetic") == "on" && sleepers(&seconds) == 2);
         // `unshare`, `sh` and `setpriv` have each become the next: the child is our program.
+        let started = descendants(child.id());
+        assert!(started.len() >= 5, "launcher, init, cargo, the build script, its child: {started:?}");
         stdout(Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]));
         let status = child.wait().unwrap();
         assert!(!status.success());
-        wait_until("all processes are gone", || sleepers(&seconds) == 0);
-        let program = scene.program();
-        wait_until("our own are gone, too", || commands().iter().all(|command| !command.starts_with(&program)));
+        wait_until("all processes are gone", || started.iter().all(|pid| parent(*pid).is_none()) && sleepers(&seconds) == 0);
     }
 }
 
 /// How many processes sleep that long.
 fn sleepers(seconds: &str) -> usize {
-    commands().iter().filter(|command| command.starts_with("sleep") && command.contains(seconds)).count()
+    let line = |pid: &u32| fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    processes().iter().map(line).filter(|line| line.starts_with("sleep") && line.contains(seconds)).count()
 }
 
-/// The command lines of all processes.
-fn commands() -> Vec<String> {
+/// The processes below a process.
+fn descendants(pid: u32) -> Vec<u32> {
+    let all = processes();
+    let mut found = vec![pid];
+    let mut at = 0;
+    while let Some(above) = found.get(at).copied() {
+        found.extend(all.iter().filter(|pid| parent(**pid) == Some(above)));
+        at += 1;
+    }
+    found.split_off(1)
+}
+
+/// The parent of a living process.
+fn parent(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut fields = stat.rsplit_once(") ")?.1.split(' ');
+    let state = fields.next()?;
+    fields.next()?.parse().ok().filter(|_| state != "Z")
+}
+
+fn processes() -> Vec<u32> {
     let names = plugin_build::fs::sorted_listing(Path::new("/proc")).unwrap();
-    let lines = names.iter().filter_map(|name| fs::read(Path::new("/proc").join(name).join("cmdline")).ok());
-    lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " ")).collect()
+    names.iter().filter_map(|name| name.to_str()?.parse().ok()).collect()
 }
 
 fn wait_until(what: &str, condition: impl Fn() -> bool) {
