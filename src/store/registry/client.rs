@@ -10,7 +10,7 @@ use ureq::http::Method;
 
 use super::auth::{Authority, Leave, Renewed};
 use super::credentials::{AuthFiles, Credential, is_hub};
-use super::error::{RegistryError, TransportError, clean, is_passing_status};
+use super::error::{RegistryError, clean, is_passing_status};
 use super::transport::{Call, Payload, Reply, Timeouts, Transport};
 use super::url::{Origin, Scheme, Url};
 use crate::environment::Environment;
@@ -104,32 +104,24 @@ impl<'a> Client<'a> {
 
     /// A URL of a registry's API.
     pub(super) fn url(&self, host: &str, path: &str) -> Result<Url, RegistryError> {
-        let scheme = self.scheme(host)?;
+        let scheme = self.scheme(host);
         let api = if is_hub(host) { HUB_API } else { host };
         Url::of(scheme, api, path)
             .ok_or_else(|| RegistryError::Protocol { url: host.to_owned(), reason: "it is no host name".to_owned() })
     }
 
     /// `https`, but `http` where the user said so, and on this machine where nothing speaks TLS.
-    fn scheme(&self, host: &str) -> Result<Scheme, RegistryError> {
+    fn scheme(&self, host: &str) -> Scheme {
         if let Some(found) = held(&self.schemes).get(host) {
-            return Ok(*found);
+            return *found;
         }
-        let Some(probe) = Url::of(Scheme::Https, host, "/v2/") else { return Ok(Scheme::Https) };
-        let scheme = if self.allows_plain(probe.origin()) {
-            Scheme::Http
-        } else if probe.origin().is_loopback() {
-            match self.transport.exchange(Call::new(Method::GET, probe)) {
-                Err(RegistryError::Unreachable { source, .. }) if !matches!(source, TransportError::Tls(_)) => Scheme::Http,
-                Err(RegistryError::Trust { path: None, .. }) => Scheme::Http,
-                Err(error @ RegistryError::Trust { .. }) => return Err(error),
-                _ => Scheme::Https,
-            }
-        } else {
-            Scheme::Https
-        };
+        let Some(url) = Url::of(Scheme::Https, host, "/") else { return Scheme::Https };
+        let origin = url.origin();
+        // Where nobody answers, the request itself will say so.
+        let plain = self.allows_plain(origin) || origin.is_loopback() && !super::probe::speaks_tls(origin).unwrap_or(false);
+        let scheme = if plain { Scheme::Http } else { Scheme::Https };
         held(&self.schemes).insert(host.to_owned(), scheme);
-        Ok(scheme)
+        scheme
     }
 
     fn allows_plain(&self, origin: &Origin) -> bool {

@@ -10,7 +10,7 @@
 //! | `client.rs` | [`Client`]: scheme, redirects, second tries, warnings |
 //! | `auth.rs`, `challenge.rs` | tokens |
 //! | `credentials.rs` | auth files and helpers |
-//! | `transport.rs`, `url.rs` | one HTTP exchange; URLs from hostile text |
+//! | `transport.rs`, `probe.rs`, `url.rs` | one HTTP exchange; whether a local port speaks TLS; URLs from hostile text |
 //!
 //! # The protocol, as it is spoken here
 //!
@@ -45,6 +45,7 @@ mod client;
 mod credentials;
 mod error;
 mod fallback;
+mod probe;
 mod repository;
 mod sink;
 mod transport;

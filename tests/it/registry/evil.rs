@@ -422,3 +422,58 @@ fn encryption_is_not_given_up_for_a_host_that_is_not_named() {
         plugin_build::reference::RegistryReference::parse(&format!("127.0.0.1.nip.test:{}/r", registry.server.port)).unwrap();
     assert!(Repository::new(&client, &named).resolve(&Selector::Only).is_err());
 }
+
+#[test]
+fn a_refresh_token_goes_to_the_token_server_alone() {
+    let registry = MemoryRegistry::scripted(Quirks::default(), |request, _| {
+        if request.path == "/token" {
+            let form = String::from_utf8(request.body.clone()).unwrap();
+            let wanted = "grant_type=refresh_token&service=here&client_id=cargo-plugin-build&scope=repository:r:pull&refresh_token=r%3Dfresh";
+            assert_eq!((request.method.as_str(), form.as_str(), request.header("authorization")), ("POST", wanted, None));
+            return Some(Reply::new(200).body(r#"{"access_token":"granted"}"#).into());
+        }
+        assert!(!format!("{request:?}").contains("fresh"));
+        if request.header("authorization") == Some("Bearer granted") {
+            return None;
+        }
+        let challenge = format!("Bearer realm=\"http://{}/token\",service=\"here\"", request.header("host")?);
+        Some(Reply::new(401).header("WWW-Authenticate", challenge).into())
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let authfile = dir.path().join("auth.json");
+    let entry = format!(r#"{{"auths":{{"{}":{{"identitytoken":"r=fresh"}}}}}}"#, registry.server.host());
+    std::fs::write(&authfile, entry).unwrap();
+    let settings = plugin_build::store::registry::Settings { authfile: Some(authfile), ..settings() };
+    let client = Client::new(settings, &plugin_build::environment::Environment::default(), &plugin_build::progress::Silent);
+    let error = Repository::new(&client, &registry.repository("r")).resolve(&Selector::Only).unwrap_err();
+    assert!(error.to_string().contains("has no `latest`"), "{error}");
+    assert_eq!(registry.memory.count("POST", "/token"), 1);
+}
+
+#[test]
+fn an_index_of_endless_manifests_is_not_held_in_memory() {
+    // Twelve manifests of four megabytes each, all of them honest about size and digest.
+    let registry = MemoryRegistry::honest();
+    let client = client();
+    let at = registry.repository("fat");
+    let sink = Repository::new(&client, &at).writing();
+    let mut manifests = Vec::new();
+    for number in 0..12 {
+        let padding = " ".repeat((4 << 20) - 1000);
+        let digest = Digest::of(b"{}");
+        let text = format!(
+            r#"{{"schemaVersion":2,"n":{number},"config":{{"mediaType":"a/b","digest":"{digest}","size":2}},"layers":[]{padding}}}"#
+        );
+        let descriptor = plugin_build::oci::Descriptor::of(plugin_build::oci::media_type::MANIFEST, text.as_bytes());
+        plugin_build::store::Sink::put_manifest(&sink, &descriptor, text.as_bytes()).unwrap();
+        manifests.push(descriptor);
+    }
+    let index = serde_json::json!({"schemaVersion": 2, "manifests": manifests}).to_string();
+    let root = plugin_build::oci::Descriptor::of(plugin_build::oci::media_type::INDEX, index.as_bytes());
+    plugin_build::store::Sink::put_manifest(&sink, &root, index.as_bytes()).unwrap();
+    let tagged = plugin_build::store::Tagged { tag: "1.0".to_owned(), root };
+    let commit = plugin_build::store::Commit { tags: vec![tagged], ..plugin_build::store::Commit::default() };
+    plugin_build::store::Sink::commit(&sink, &commit).unwrap();
+    let error = pull(&client, &at).unwrap_err();
+    assert!(error.to_string().contains("more than the 33554432 that are read"), "{error}");
+}

@@ -2,14 +2,15 @@
 
 use std::process::Command;
 
+use plugin_build::environment::Environment;
 use plugin_build::oci;
 use plugin_build::progress::{Outcome, Silent};
 use plugin_build::reference::RegistryReference;
 use plugin_build::store::copy;
-use plugin_build::store::registry::Repository;
+use plugin_build::store::registry::{Client, Repository, Settings};
 use plugin_build::store::{Selector, Source, read_document};
 
-use super::{client, password, pull, push, tagged};
+use super::{client, password, pull, push, settings, tagged};
 use crate::support::docker_registry::{DockerRegistry, USER};
 use crate::support::sample::Sample;
 use crate::support::tools;
@@ -108,4 +109,32 @@ fn skopeo_and_this_tool_read_each_other_in_the_same_registry() {
     let (_, bytes) = read_document(&Repository::new(&client, &theirs), &back).unwrap();
     assert_eq!(bytes.len() as u64, back.size);
     assert!(oci::media_type::is_index(&back.media_type));
+}
+
+#[test]
+fn a_registry_with_its_own_authority_is_trusted_when_that_is_named_and_not_before() {
+    let Some(openssl) = tools::require("openssl") else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let (certificate, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+    let mut command = Command::new(openssl);
+    command.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "3650", "-subj", "/CN=test registry"]);
+    command.args(["-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE"]);
+    tools::stdout(command.arg("-keyout").arg(&key).arg("-out").arg(&certificate));
+    let Some(registry) = DockerRegistry::encrypted(&certificate, &key) else { return };
+    let reference = RegistryReference::parse(&format!("{}/tls", registry.host)).unwrap();
+    let sample = Sample::image("tls", 200_000);
+
+    let error = push(&client(), &sample, &reference).unwrap_err();
+    assert!(error.to_string().contains("TLS failed"), "{error}");
+    assert!(error.hint().unwrap().contains("--tls-ca"));
+    // It is never talked to without encryption instead.
+    assert!(registry.requests(&["HTTP/1.1"]).is_empty());
+
+    let settings = Settings { authorities: vec![certificate.clone()], ..settings() };
+    let named = Client::new(settings, &Environment::default(), &Silent);
+    push(&named, &sample, &reference).unwrap();
+    pull(&named, &reference).unwrap();
+
+    let variable = Environment::new([("SSL_CERT_FILE".into(), certificate.into())], "/");
+    pull(&Client::new(super::settings(), &variable, &Silent), &reference).unwrap();
 }
