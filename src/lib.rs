@@ -6,7 +6,7 @@
 //!
 //! | floor | what | modules |
 //! |---|---|---|
-//! | 0 | values, no I/O | [`digest`], [`platform`], [`reference`], [`epoch`], [`environment`], [`compression`], [`progress`], [`finding`], [`failure`] |
+//! | 0 | values, no I/O | [`digest`], [`platform`], [`mod@reference`], [`epoch`], [`environment`], [`compression`], [`progress`], [`finding`], [`failure`] |
 //! | 1 | documents and disk | [`oci`], [`fs`], [`lock`], [`interrupt`], [`untar`] |
 //! | 1 | documents and disk | [`oci`], [`fs`], [`lock`], [`interrupt`], [`hints`] |
 //! | 2 | stores | [`store`] |

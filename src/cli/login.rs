@@ -15,7 +15,7 @@ const PASSWORD_LIMIT: u64 = 64 << 10;
 /// Flags of `login`.
 #[derive(Debug, Args)]
 pub struct LoginArgs {
-    /// The registry: HOST[:PORT]
+    /// The registry: `HOST[:PORT]`
     host: String,
     /// The user
     #[arg(short, long, value_name = "USER")]
@@ -28,7 +28,7 @@ pub struct LoginArgs {
 /// Flags of `logout`.
 #[derive(Debug, Args)]
 pub struct LogoutArgs {
-    /// The registry: HOST[:PORT]
+    /// The registry: `HOST[:PORT]`
     host: String,
 }
 

@@ -86,7 +86,8 @@ impl House {
                 continue;
             };
             for room in rooms.split(',') {
-                floors.insert(room.trim().trim_matches(['[', ']', '`']).to_owned(), floor);
+                let name = room.trim().trim_matches(['[', ']', '`']);
+                floors.insert(name.trim_start_matches("mod@").to_owned(), floor);
             }
         }
         let mut imports: BTreeMap<String, BTreeSet<(String, String)>> = BTreeMap::new();

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use plugin_build::digest::Digest;
+use plugin_build::fs::sorted_listing;
 use serde_json::{Value, json};
 
 use crate::support::program::{Ran, plugin_build, ran};
@@ -49,7 +50,7 @@ fn sixteen_processes_that_tag_one_layout_leave_sixteen_tags() {
 }
 
 fn leftovers(layout: &Path) -> Vec<String> {
-    let names = fs::read_dir(layout).unwrap().map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
+    let names = sorted_listing(layout).unwrap().into_iter().map(|name| name.to_string_lossy().into_owned());
     names.filter(|name| name.starts_with(".plugin-build-")).collect()
 }
 
@@ -115,7 +116,7 @@ fn other_peoples_tags_fields_and_files_survive() {
 #[test]
 fn a_replaced_tag_keeps_its_blobs_outside_the_default_layout_until_gc() {
     let project = Project::fixture("greeter");
-    let blobs = || fs::read_dir(project.root.join("out/blobs/sha256")).unwrap().count();
+    let blobs = || sorted_listing(&project.root.join("out/blobs/sha256")).unwrap().len();
     run_ok(&project, &["-q", "-o", "out"]);
     assert_eq!(blobs(), 5);
     let moved = run_ok(&project, &["-o", "out", "--label", "a=b"]);
@@ -135,7 +136,7 @@ fn rm_drops_a_tag_and_only_what_no_other_tag_needs() {
     assert!(removed.stdout.starts_with("a@sha256:"), "{}", removed.stdout);
     assert_eq!(tags(&project, "oci:out"), ["b"]);
     run_ok(&project, &["verify", "oci:out"]);
-    assert_eq!(fs::read_dir(project.root.join("out/blobs/sha256")).unwrap().count(), 5);
+    assert_eq!(sorted_listing(&project.root.join("out/blobs/sha256")).unwrap().len(), 5);
     let absent = run(&project, &["rm", "oci:out:a"]);
     assert_eq!(absent.code, 1);
     assert!(absent.stderr.contains("has no `a`") && absent.stderr.contains("it has b"), "{}", absent.stderr);
@@ -148,15 +149,16 @@ fn a_directory_with_something_else_in_it_is_not_written_to() {
     let refused = run(&project, &["-q", "-o", "out"]);
     assert_eq!(refused.code, 1);
     assert!(refused.stderr.contains("is not an OCI image layout"), "{}", refused.stderr);
-    assert_eq!(fs::read_dir(project.root.join("out")).unwrap().count(), 1);
+    assert_eq!(sorted_listing(&project.root.join("out")).unwrap().len(), 1);
 }
 
 #[test]
 fn a_truncated_blob_under_the_right_name_is_found_and_rewritten() {
     let project = Project::fixture("greeter");
     run_ok(&project, &["-q", "-o", "out"]);
-    for entry in fs::read_dir(project.root.join("out/blobs/sha256")).unwrap() {
-        let path = entry.unwrap().path();
+    let blobs = project.root.join("out/blobs/sha256");
+    for name in sorted_listing(&blobs).unwrap() {
+        let path = blobs.join(name);
         let whole = fs::read(&path).unwrap();
         fs::write(&path, &whole[..whole.len() / 2]).unwrap();
         let found = run(&project, &["verify", "oci:out"]);

@@ -4,10 +4,10 @@
 //! index. Only the byte is told: digests and sizes of what is looked into are never differences themselves. Where
 //! everything that is looked at agrees and the bytes do not, that is told at the place where they part.
 //!
-//! - [`documents`]: index, platforms, manifests, annotations, configuration, history.
-//! - [`layers`]: order, compression, and which layer is to be compared with which.
-//! - [`entries`]: what is in a layer.
-//! - [`contents`]: what is in a file: [`sections`] of programs, [`paths`] in them, keys of JSON, lines of text.
+//! - `documents`: index, platforms, manifests, annotations, configuration, history.
+//! - `layers`: order, compression, and which layer is to be compared with which.
+//! - `entries`: what is in a layer.
+//! - `contents`: what is in a file: `sections` of programs, `paths` in them, keys of JSON, lines of text.
 //!
 //! # Memory
 //!

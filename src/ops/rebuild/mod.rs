@@ -1,7 +1,7 @@
 //! `verify --rebuild`: builds an image again from the same sources, elsewhere and under other circumstances, and compares.
 //!
-//! 1. [`record`]: what the image says about how it was asked for.
-//! 2. [`elsewhere`]: a copy of the sources in another place, and everything else that must make no difference.
+//! 1. `record`: what the image says about how it was asked for.
+//! 2. `elsewhere`: a copy of the sources in another place, and everything else that must make no difference.
 //! 3. The same build there. Platforms that were asked for differently, as in an image joined from several machines, are
 //!    built one after the other and joined again.
 //! 4. The roots' digests. Where they differ, the tools first: another compiler, linker or libc explains everything; then
