@@ -82,7 +82,16 @@ impl<'a> Movement<'a> {
             let mut next = 0;
             while let Some(manifest) = walk.manifests.get(next).map(|(descriptor, _)| descriptor.digest.clone()) {
                 for found in self.source.referrers(&manifest)? {
-                    walk.add(self.source, &found, 0)?;
+                    match walk.add(self.source, &found, 0) {
+                        Ok(()) => {}
+                        // Lists of referrers outlive what they list, above all those by tag.
+                        Err(StoreError::MissingBlob { .. }) => {
+                            let text = format!("{} refers to {manifest} but is gone: it is left behind", found.digest);
+                            self.progress.warn(text, None);
+                            continue;
+                        }
+                        Err(error) => return Err(error),
+                    }
                     let referrer = Referrer { descriptor: found, subject: manifest.clone() };
                     if !self.referrers.contains(&referrer) {
                         self.referrers.push(referrer);

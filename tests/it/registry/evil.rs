@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use plugin_build::digest::Digest;
+use plugin_build::store::copy;
+use plugin_build::store::layout::{LayoutWriter, Obsolete};
 use plugin_build::store::registry::{Client, Repository};
 use plugin_build::store::{Selector, Source};
 
@@ -476,4 +478,20 @@ fn an_index_of_endless_manifests_is_not_held_in_memory() {
     plugin_build::store::Sink::commit(&sink, &commit).unwrap();
     let error = pull(&client, &at).unwrap_err();
     assert!(error.to_string().contains("more than the 33554432 that are read"), "{error}");
+}
+
+#[test]
+fn a_referrer_that_is_listed_and_gone_is_left_behind_with_a_word() {
+    let sample = Sample::image("gone", 100).with_referrer();
+    let referrer = sample.referrers(&sample.root().digest).unwrap()[0].digest.clone();
+    let gone = format!("/manifests/{referrer}");
+    let registry = with_content(&sample, move |request, _| request.is("GET HEAD", &gone).then(|| Reply::new(404).into()));
+    let recorder = Recorder::default();
+    let client = client_with(&recorder);
+    let at = registry.repository("r");
+    let source = Repository::new(&client, &at);
+    let dir = tempfile::tempdir().unwrap();
+    let writer = LayoutWriter::new(dir.path(), Obsolete::Keep, &recorder).unwrap();
+    copy::copy(&source, &writer, sample.root(), &super::tagged("1.0"), &recorder).unwrap();
+    assert!(recorder.texts().iter().any(|text| text.contains(&referrer.to_string()) && text.contains("left behind")));
 }
