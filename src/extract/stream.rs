@@ -57,18 +57,19 @@ pub(super) fn run<T>(
     let (to_hash, at_hash) = sync_channel::<Piece>(PIECES);
     let (pool, free) = channel();
     let mut pieces = Pieces { receiver: at_work, current: None, position: 0, pool: pool.clone(), done: false };
-    let (result, diff_id) = thread::scope(|scope| {
+    let (result, pumped, diff_id) = thread::scope(|scope| {
         let pump = Pump { to_work, to_hash, free, budget, limits, total: &total };
-        scope.spawn(move || pump.run(input.reader, input.compression));
+        let pumping = scope.spawn(move || pump.run(input.reader, input.compression));
         let hashing = scope.spawn(move || hash(&at_hash, algorithm, &pool));
         let result = work(&mut pieces);
         // Whatever `work` left unread is not waited for: the pump stops at its next piece.
         drop(pieces);
-        (result, hashing.join())
+        (result, pumping.join(), hashing.join())
     });
     *spent += total.load(Ordering::Relaxed);
     let result = result?;
-    let diff_id = diff_id.map_err(|_| ExtractError::Truncated { offset: *spent })?;
+    // A decoder that panicked has handed on less than there is.
+    let (Ok(()), Ok(diff_id)) = (pumped, diff_id) else { return Err(ExtractError::Truncated { offset: *spent }) };
     if let Some(stated) = stated.filter(|stated| *stated != diff_id) {
         return Err(ExtractError::DiffId { stated, actual: diff_id });
     }
