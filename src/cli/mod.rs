@@ -33,7 +33,7 @@ mod verify;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 
 use args::{Cli, Verb};
 use context::Context;
@@ -44,7 +44,7 @@ use crate::failure::Error;
 
 /// Runs the program on the process's arguments and environment.
 pub fn main() -> ExitCode {
-    let arguments = without_cargo_word(std::env::args_os().collect());
+    let arguments = verb_first(without_cargo_word(std::env::args_os().collect()));
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
@@ -76,6 +76,31 @@ fn without_cargo_word(mut arguments: Vec<OsString>) -> Vec<OsString> {
     arguments
 }
 
+/// Global flags may stand before the verb: the verb is moved in front of them. (For clap, flags before a verb are those of
+/// `build`, which no other verb takes.)
+fn verb_first(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let command = Cli::command();
+    let mut at = 1;
+    while let Some(word) = arguments.get(at).and_then(|word| word.to_str()) {
+        let of_word = |argument: &&clap::Arg| {
+            let long = word.strip_prefix("--").map(|long| long.split('=').next().unwrap_or(long));
+            let short = word.strip_prefix('-').filter(|short| !short.starts_with('-')).and_then(|short| short.chars().next());
+            argument.is_global_set()
+                && (argument.get_long().is_some() && argument.get_long() == long
+                    || argument.get_short().is_some() && argument.get_short() == short)
+        };
+        let Some(argument) = command.get_arguments().find(of_word) else { break };
+        let apart = argument.get_action().takes_values() && !word.contains('=');
+        at += if apart { 2 } else { 1 };
+    }
+    let is_verb = arguments.get(at).and_then(|word| word.to_str()).is_some_and(|word| command.find_subcommand(word).is_some());
+    if is_verb {
+        let verb = arguments.remove(at);
+        arguments.insert(1, verb);
+    }
+    arguments
+}
+
 fn run(cli: Cli, context: &Context) -> Result<ExitCode, Error> {
     match cli.verb {
         None => build::build(&cli.build, context),
@@ -100,5 +125,27 @@ fn run(cli: Cli, context: &Context) -> Result<ExitCode, Error> {
         Some(Verb::HermeticStage(args)) => Ok(hermetic::play(&args)),
         Some(Verb::Completions(args)) => Ok(docs::completions(&args)),
         Some(Verb::Man) => Ok(docs::manual()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn moved(line: &str) -> String {
+        let words = verb_first(line.split(' ').map(OsString::from).collect());
+        words.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn global_flags_may_stand_before_the_verb() {
+        assert_eq!(moved("x -v push a"), "x push -v a");
+        assert_eq!(
+            moved("x -vv --color always --message-format=json ls oci:a"),
+            "x ls -vv --color always --message-format=json oci:a"
+        );
+        assert_eq!(moved("x -v --workspace"), "x -v --workspace");
+        assert_eq!(moved("x -t ls"), "x -t ls", "the value of a flag of build is no verb");
+        Cli::command().debug_assert();
     }
 }

@@ -207,7 +207,7 @@ fn is_host(host: &str) -> bool {
 /// Removes `.` and `..` segments (RFC 3986, section 5.2.4).
 fn without_dots(path: &str) -> String {
     let mut kept: Vec<&str> = Vec::new();
-    let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    let segments: Vec<&str> = path.strip_prefix('/').unwrap_or(path).split('/').collect();
     for (position, segment) in segments.iter().enumerate() {
         let last = position + 1 == segments.len();
         match *segment {
@@ -260,6 +260,14 @@ mod tests {
             ("https://[::1]:5000/v2/#fragment", "https://[::1]:5000/v2/"),
         ] {
             assert_eq!(base().join(location).map(|url| url.wire()).as_deref(), Some(want), "{location}");
+        }
+    }
+
+    #[test]
+    fn a_resolved_url_parses_back_to_itself() {
+        for location in ["/.///./", "/x///", "//registry.test//", "/a//../b/", "..//.//x", "/.", "/..", "/a/./"] {
+            let url = base().join(location).unwrap();
+            assert_eq!(Url::parse(&url.wire()).unwrap(), url, "{location}");
         }
     }
 
