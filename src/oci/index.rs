@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use oci_spec::image as spec;
 
-use super::manifest::checked_media_type;
+use super::manifest::{Optional, checked_media_type};
 use super::{Descriptor, DocumentError, json, media_type};
 use crate::platform::Platform;
 
@@ -46,15 +46,8 @@ impl Index {
             "mediaType": self.media_type,
             "manifests": self.manifests,
         });
-        if let Some(artifact_type) = &self.artifact_type {
-            document["artifactType"] = artifact_type.clone().into();
-        }
-        if let Some(subject) = &self.subject {
-            document["subject"] = serde_json::json!(subject);
-        }
-        if !self.annotations.is_empty() {
-            document["annotations"] = serde_json::json!(self.annotations);
-        }
+        let optional = Optional { artifact_type: &self.artifact_type, subject: &self.subject, annotations: &self.annotations };
+        optional.add_to(&mut document);
         json::to_canonical(&document)
     }
 

@@ -49,15 +49,8 @@ impl Manifest {
             "config": self.config,
             "layers": self.layers,
         });
-        if let Some(artifact_type) = &self.artifact_type {
-            document["artifactType"] = artifact_type.clone().into();
-        }
-        if let Some(subject) = &self.subject {
-            document["subject"] = serde_json::json!(subject);
-        }
-        if !self.annotations.is_empty() {
-            document["annotations"] = serde_json::json!(self.annotations);
-        }
+        let optional = Optional { artifact_type: &self.artifact_type, subject: &self.subject, annotations: &self.annotations };
+        optional.add_to(&mut document);
         json::to_canonical(&document)
     }
 
@@ -67,6 +60,27 @@ impl Manifest {
             let config = self.config.media_type.as_str();
             (!media_type::is_config(config) && config != media_type::EMPTY).then_some(config)
         })
+    }
+}
+
+/// What manifests and indexes both may have, and leave out where there is none.
+pub(super) struct Optional<'a> {
+    pub(super) artifact_type: &'a Option<String>,
+    pub(super) subject: &'a Option<Descriptor>,
+    pub(super) annotations: &'a BTreeMap<String, String>,
+}
+
+impl Optional<'_> {
+    pub(super) fn add_to(&self, document: &mut Value) {
+        if let Some(artifact_type) = self.artifact_type {
+            document["artifactType"] = artifact_type.clone().into();
+        }
+        if let Some(subject) = self.subject {
+            document["subject"] = serde_json::json!(subject);
+        }
+        if !self.annotations.is_empty() {
+            document["annotations"] = serde_json::json!(self.annotations);
+        }
     }
 }
 
