@@ -5,7 +5,7 @@
 //! Every blob that this tool writes is named by SHA-256; SHA-512 is only read and verified.
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -170,6 +170,17 @@ impl Hasher {
         match &mut self.0 {
             State::Sha256(state) => state.update(bytes),
             State::Sha512(state) => state.update(bytes),
+        }
+    }
+
+    /// Adds everything that a reader has, through a fixed buffer.
+    pub fn update_from(&mut self, from: &mut impl Read) -> io::Result<()> {
+        let mut buffer = vec![0; 256 << 10];
+        loop {
+            match from.read(&mut buffer)? {
+                0 => return Ok(()),
+                count => self.update(&buffer[..count]),
+            }
         }
     }
 

@@ -2,7 +2,6 @@
 
 use std::error::Error as _;
 use std::fs::{self, File};
-use std::io::Read as _;
 use std::path::Path;
 
 use super::image::Walk;
@@ -47,13 +46,7 @@ fn check_blob(path: &Path, object: &str, digest: &str, walk: &mut Walk<'_>) -> R
     } else if !walk.has_seen(&digest) {
         let mut hasher = Hasher::with(digest.algorithm());
         let mut file = File::open(path).map_err(FileError::at("read", path))?;
-        let mut buffer = vec![0; 256 << 10];
-        loop {
-            match file.read(&mut buffer).map_err(FileError::at("read", path))? {
-                0 => break,
-                count => hasher.update(&buffer[..count]),
-            }
-        }
+        hasher.update_from(&mut file).map_err(FileError::at("read", path))?;
         walk.count(metadata.len());
         let found = hasher.finish();
         if found != digest {

@@ -88,7 +88,7 @@ impl Layout {
         }
         let mut file = File::open(&path).map_err(FileError::at("read", &path))?;
         let mut hasher = Hasher::with(descriptor.digest.algorithm());
-        copy_through(&mut file, &mut hasher).map_err(FileError::at("read", &path))?;
+        hasher.update_from(&mut file).map_err(FileError::at("read", &path))?;
         Ok(hasher.finish() == descriptor.digest)
     }
 
@@ -130,18 +130,6 @@ pub(super) fn check_marker(bytes: &[u8]) -> Result<(), String> {
     match marker.image_layout_version().as_str() {
         "1.0.0" => Ok(()),
         other => Err(format!("its version is `{}`, only 1.0.0 is known", other.escape_debug())),
-    }
-}
-
-/// Reads to the end through a fixed buffer.
-fn copy_through(from: &mut impl Read, to: &mut Hasher) -> std::io::Result<()> {
-    let mut buffer = vec![0; 256 << 10];
-    loop {
-        let count = from.read(&mut buffer)?;
-        if count == 0 {
-            return Ok(());
-        }
-        to.update(&buffer[..count]);
     }
 }
 
