@@ -21,8 +21,8 @@ use super::output::Output;
 /// More threads are not used: with their buffers the process would take more than 32 MiB.
 pub(super) const MAX_WORKERS: usize = 3;
 
-/// libzstd's level: 1% to 2% smaller than 3 for a quarter more time; 5 is 2% to 8% smaller again, but takes twice as long.
-const LEVEL: i32 = 4;
+/// libzstd's level: 4 is 1.2% (mixed files) to 1.7% (code) smaller for a quarter more time, 5 is 5% smaller for twice the time.
+const LEVEL: i32 = 3;
 
 /// Bytes of the tar that one job compresses.
 const JOB: u32 = 1024 * 1024;
