@@ -24,6 +24,9 @@ use crate::digest::Hasher;
 use crate::fs::{create_dirs, write_atomically};
 use crate::oci::json;
 
+/// Where files of facts lie below the target directory.
+pub const DIRECTORY: &str = "plugin-build/.hints";
+
 /// Seconds for which a fresh file is racy.
 const RACY: i64 = 2;
 

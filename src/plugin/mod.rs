@@ -7,7 +7,7 @@
 //! - [`files`]: which files are packed.
 //!
 //! Flags win over `[package.metadata.plugin-build]`, that wins over `[workspace.metadata.plugin-build]`; tables merge by
-//! key, lists are replaced whole. Nothing here compiles or writes.
+//! key, lists are replaced whole. Nothing here compiles; all that is written is what the compiler said, for the next time.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use crate::compression::Compression;
 use crate::environment::Environment;
+use crate::hints;
 use crate::kind::infer::{self, Traits};
 use crate::kind::{Kind, Product};
 use crate::progress::Progress;
@@ -154,10 +155,10 @@ pub struct Workspace {
 pub fn load(flags: &BuildFlags, env: &Environment, progress: &dyn Progress) -> Result<Workspace, PluginError> {
     let cargo_config = CargoConfig::load(env, &flags.cargo_args)?;
     let options = metadata_options(flags);
-    let asked_rustc = rustc::ask(cargo_config.rustc(), env, progress)?;
     let asked_metadata = metadata::ask(&options, env, progress)?;
+    let asked_rustc = rustc::ask(cargo_config.rustc(), env, progress)?;
     let metadata = asked_metadata.answer()?;
-    let rustc = asked_rustc.answer()?;
+    let rustc = asked_rustc.answer(&metadata.target_directory.as_std_path().join(hints::DIRECTORY), env, progress)?;
 
     let foreign = if metadata::lock_is_plain(&metadata) {
         Vec::new()

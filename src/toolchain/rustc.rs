@@ -5,10 +5,11 @@ use std::process::{Child, Stdio};
 
 use cargo_metadata::cargo_platform::Cfg;
 use semver::Version;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{ToolchainError, announce, command};
 use crate::environment::Environment;
+use crate::hints::{Fingerprint, Hints, Stamp};
 use crate::progress::Progress;
 
 /// A compiler's facts.
@@ -28,20 +29,35 @@ pub struct Rustc {
     pub verbose_version: String,
 }
 
-/// Two questions under way, so that they run beside `cargo metadata`.
+/// A compiler to be asked, or one that has been already.
 #[derive(Debug)]
 pub struct Asked {
     program: PathBuf,
+    questions: Option<Questions>,
+}
+
+/// Two questions under way.
+#[derive(Debug)]
+struct Questions {
     version: Child,
     sysroot: Child,
 }
 
-/// Asks the compiler that cargo would use, and does not wait.
+/// What the compiler says.
+#[derive(Debug, Serialize, Deserialize)]
+struct Answers {
+    version: String,
+    sysroot: String,
+}
+
+/// Finds the compiler that cargo would use.
+///
+/// A proxy or a wrapper, which may start another compiler tomorrow, is asked at once, beside `cargo metadata`. A
+/// toolchain's own program says the same until it is replaced, and may be known already.
 pub fn ask(configured: Option<PathBuf>, env: &Environment, progress: &dyn Progress) -> Result<Asked, ToolchainError> {
     let program = configured.or_else(|| beside_cargo(env)).unwrap_or_else(|| PathBuf::from("rustc"));
-    let version = spawn(&program, &["-vV"], env, progress)?;
-    let sysroot = spawn(&program, &["--print", "sysroot"], env, progress)?;
-    Ok(Asked { program, version, sysroot })
+    let questions = if is_toolchains(&program) { None } else { Some(Questions::put(&program, env, progress)?) };
+    Ok(Asked { program, questions })
 }
 
 /// The compiler in the directory of `$CARGO`, when that is a toolchain's and not a directory of proxies: it spares the
@@ -50,8 +66,14 @@ fn beside_cargo(env: &Environment) -> Option<PathBuf> {
     let cargo = env.path("CARGO").filter(|cargo| cargo.is_absolute())?;
     let directory = cargo.parent()?;
     let rustc = directory.join(if cfg!(windows) { "rustc.exe" } else { "rustc" });
-    let is_toolchain = directory.parent()?.join("lib/rustlib").is_dir();
-    (is_toolchain && rustc.is_file()).then_some(rustc)
+    (is_toolchains(&rustc) && rustc.is_file()).then_some(rustc)
+}
+
+/// Whether a program lies in a toolchain's `bin`, with the libraries beside it.
+fn is_toolchains(program: &Path) -> bool {
+    let toolchain = program.parent().and_then(Path::parent).filter(|toolchain| toolchain.is_absolute());
+    program.file_stem().is_some_and(|name| name == "rustc")
+        && toolchain.is_some_and(|toolchain| toolchain.join("lib/rustlib").is_dir())
 }
 
 fn spawn(program: &Path, args: &[&str], env: &Environment, progress: &dyn Progress) -> Result<Child, ToolchainError> {
@@ -70,24 +92,66 @@ fn answer(child: Child, program: &Path, question: &str) -> Result<String, Toolch
     String::from_utf8(output.stdout).map_err(|error| bad(error.to_string()))
 }
 
+impl Questions {
+    fn put(program: &Path, env: &Environment, progress: &dyn Progress) -> Result<Self, ToolchainError> {
+        let version = spawn(program, &["-vV"], env, progress)?;
+        let sysroot = spawn(program, &["--print", "sysroot"], env, progress)?;
+        Ok(Self { version, sysroot })
+    }
+
+    fn answers(self, program: &Path) -> Result<Answers, ToolchainError> {
+        let version = answer(self.version, program, "-vV")?;
+        let sysroot = answer(self.sysroot, program, "--print sysroot")?;
+        Ok(Answers { version, sysroot })
+    }
+}
+
 impl Asked {
-    /// Waits for the answers.
-    pub fn answer(self) -> Result<Rustc, ToolchainError> {
-        let verbose_version = answer(self.version, &self.program, "-vV")?;
-        let sysroot = answer(self.sysroot, &self.program, "--print sysroot")?;
-        let bad = |detail: &str| ToolchainError::Answer {
-            command: format!("{} -vV", self.program.display()),
-            detail: detail.to_owned(),
+    /// Waits for the answers; asks for them where `hints` does not know them of this very file.
+    pub fn answer(self, hints: &Path, env: &Environment, progress: &dyn Progress) -> Result<Rustc, ToolchainError> {
+        let answers = match self.questions {
+            Some(questions) => questions.answers(&self.program)?,
+            None => remembered(&self.program, hints, env, progress)?,
         };
-        let field = |name: &str| verbose_version.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        answers.rustc(self.program)
+    }
+}
+
+/// What a toolchain's own compiler said last time, or says now. Kept in `hints` once a build has made that directory:
+/// planning makes none.
+fn remembered(program: &Path, hints: &Path, env: &Environment, progress: &dyn Progress) -> Result<Answers, ToolchainError> {
+    let ask = || Questions::put(program, env, progress)?.answers(program);
+    let stamp = program.canonicalize().ok().and_then(|file| Stamp::of(&file));
+    let Some(stamp) = stamp.filter(|_| hints.is_dir()) else { return ask() };
+    let known = Hints::open(&hints.join("rustc.json"));
+    let mut fingerprint = Fingerprint::default();
+    fingerprint.text(&program.to_string_lossy());
+    fingerprint.text(&stamp.line());
+    let (key, _) = fingerprint.finish();
+    if let Some(answers) = known.recall(&key).and_then(|fact| serde_json::from_str(fact).ok()) {
+        return Ok(answers);
+    }
+    let answers = ask()?;
+    if let Ok(fact) = serde_json::to_string(&answers) {
+        known.remember(&key, &fact, [&stamp]);
+        known.save();
+    }
+    Ok(answers)
+}
+
+impl Answers {
+    fn rustc(self, program: PathBuf) -> Result<Rustc, ToolchainError> {
+        let bad =
+            |detail: &str| ToolchainError::Answer { command: format!("{} -vV", program.display()), detail: detail.to_owned() };
+        let field = |name: &str| self.version.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
         let release = field("release:").and_then(|text| Version::parse(text).ok()).ok_or_else(|| bad("no release"))?;
         Ok(Rustc {
             release,
             commit_hash: field("commit-hash:").filter(|hash| *hash != "unknown").map(str::to_owned),
             host: field("host:").ok_or_else(|| bad("no host"))?.to_owned(),
-            sysroot: PathBuf::from(sysroot.trim_end()),
-            program: self.program,
-            verbose_version,
+            sysroot: PathBuf::from(self.sysroot.trim_end()),
+            verbose_version: self.version,
+            program,
         })
     }
 }

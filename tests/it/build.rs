@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
@@ -101,7 +102,7 @@ fn an_edit_that_keeps_size_and_modification_time_is_noticed() {
     std::thread::sleep(Duration::from_millis(3500));
     let before = built(&project, &["-q", "--message-format", "json"]);
     let hints = project.root.join("target/plugin-build/.hints");
-    assert!(sorted_listing(&hints).unwrap().len() == 1, "the facts are kept for the next run");
+    assert!(!sorted_listing(&hints).unwrap().is_empty(), "the facts are kept for the next run");
     let again = built(&project, &["-q", "--message-format", "json"]);
     let image = |ran: &Ran| messages(&ran.stdout, "plugin-image")[0]["digest"].clone();
     assert_eq!(image(&before), image(&again));
@@ -111,6 +112,40 @@ fn an_edit_that_keeps_size_and_modification_time_is_noticed() {
     let after = built(&project, &["-q", "--message-format", "json"]);
     assert_ne!(image(&before), image(&after));
     assert_eq!(built(&project, &["verify"]).code, 0);
+}
+
+#[test]
+fn a_toolchains_compiler_is_asked_again_only_when_it_was_replaced() {
+    let project = Project::fixture("greeter");
+    let toolchain = project.root.with_file_name("toolchain");
+    fs::create_dir_all(toolchain.join("lib/rustlib")).unwrap();
+    let cargo = Path::new(env!("CARGO"));
+    install_proxy(&toolchain, cargo, "cargo");
+    install_proxy(&toolchain, &cargo.with_file_name("rustc"), "rustc");
+    std::thread::sleep(Duration::from_millis(3500)); // a fresh compiler's answers are not kept
+    let started = || {
+        let mut command = plugin_build(&project.root);
+        let ran = ran(command.args(["build", "-q", "--message-format", "json"]).env("CARGO", toolchain.join("bin/cargo")));
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        let events = messages(&ran.stdout, "progress").into_iter().filter(|event| event["event"] == "spawned");
+        events.map(|event| event["command"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let (_first, _second, third) = (started(), started(), started());
+    let [metadata, build] = third.as_slice() else { panic!("{third:?}") };
+    assert!(metadata.contains("cargo metadata") && build.contains("cargo build"), "{third:?}");
+
+    install_proxy(&toolchain, &cargo.with_file_name("rustc"), "rustc");
+    let replaced = started();
+    assert_eq!(replaced.iter().filter(|command| command.contains("bin/rustc ")).count(), 2, "{replaced:?}");
+}
+
+/// A program that starts another, under its own name in a toolchain's `bin`.
+fn install_proxy(toolchain: &Path, program: &Path, name: &str) {
+    let proxy = toolchain.join("bin").join(name);
+    fs::create_dir_all(proxy.parent().unwrap()).unwrap();
+    let _ = fs::remove_file(&proxy);
+    fs::write(&proxy, format!("#!/bin/sh\nexec '{}' \"$@\"\n", program.display())).unwrap();
+    fs::set_permissions(&proxy, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 fn times(dir: &Path) -> BTreeMap<String, SystemTime> {

@@ -13,7 +13,7 @@ use crate::bundle::Bundle;
 use crate::digest::Digest;
 use crate::failure::{Complaint, Error};
 use crate::fs::{FileError, TempFile};
-use crate::hints::{Fingerprint, Hints};
+use crate::hints::{self, Fingerprint, Hints};
 use crate::image::{BASE_DIGEST, BASE_NAME, Image, Layer, Settings, index_over};
 use crate::kind::Kind;
 use crate::layer::{self, LayerError, Packer};
@@ -89,7 +89,7 @@ impl Assembly<'_> {
     /// One file a layout, below the target directory, wherever the layout lies.
     fn hints_file(&self) -> PathBuf {
         let name = Digest::of(self.image.output.as_os_str().as_encoded_bytes());
-        self.plan.target_directory.join("plugin-build/.hints").join(format!("{}.json", name.short()))
+        self.plan.target_directory.join(hints::DIRECTORY).join(format!("{}.json", name.short()))
     }
 
     /// One image for each target; `documents` takes blobs that live in memory.
