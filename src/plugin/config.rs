@@ -53,7 +53,7 @@ pub struct Config {
 
 /// Files to pack.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", expecting = "a table such as { from = \"assets/**\", to = \"share/\" }")]
 pub struct FileRule {
     /// A glob, a file or a directory, relative to the package.
     pub from: String,

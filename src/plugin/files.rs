@@ -85,16 +85,16 @@ fn resolve_one(rule: &FileRule, place: &Place, roots: Roots<'_>) -> Result<Vec<P
     let parsed = parse(rule, place, roots.package)?;
     let Some(matcher) = &parsed.matcher else {
         let source = roots.package.join(&rule.from);
-        return Ok(vec![packed(&parsed, &source, Path::new(&rule.from))?]);
+        return Ok(vec![packed(&parsed, &source, Path::new(&rule.from), source.is_symlink())?]);
     };
     let base = roots.package.join(&parsed.prefix);
     let matching = |respect: bool| {
         let mut files = Vec::new();
         for source in walk(&base, roots, respect) {
-            let source = source.map_err(|source| FilesError::Walk { place: place.clone(), source })?;
+            let (source, is_link) = source.map_err(|source| FilesError::Walk { place: place.clone(), source })?;
             let Ok(relative) = source.strip_prefix(roots.package) else { continue };
             if matcher.is_match(relative) {
-                files.push(packed(&parsed, &source, relative)?);
+                files.push(packed(&parsed, &source, relative, is_link)?);
             }
         }
         Ok::<_, FilesError>(files)
@@ -147,8 +147,8 @@ fn literal_prefix(from: &str) -> PathBuf {
     components.into_iter().take_while(|component| !component.contains(['*', '?', '[', '{', '\\'])).collect()
 }
 
-/// Everything below `base` that is no directory.
-fn walk(base: &Path, roots: Roots<'_>, respect: bool) -> impl Iterator<Item = Result<PathBuf, ignore::Error>> {
+/// Everything below `base` that is no directory, and whether it is a symbolic link.
+fn walk(base: &Path, roots: Roots<'_>, respect: bool) -> impl Iterator<Item = Result<(PathBuf, bool), ignore::Error>> {
     let (base, target) = (base.to_owned(), roots.target_directory.to_owned());
     let start = if base.starts_with(roots.workspace) { roots.workspace } else { roots.package };
     let mut builder = ignore::WalkBuilder::new(start);
@@ -161,17 +161,19 @@ fn walk(base: &Path, roots: Roots<'_>, respect: bool) -> impl Iterator<Item = Re
     });
     builder.build().filter_map(|entry| match entry {
         Ok(entry) if entry.file_type().is_some_and(|kind| kind.is_dir()) => None,
-        Ok(entry) => Some(Ok(entry.into_path())),
+        Ok(entry) => {
+            let is_link = entry.path_is_symlink();
+            Some(Ok((entry.into_path(), is_link)))
+        }
         Err(error) => Some(Err(error)),
     })
 }
 
 /// The entry that a matched file becomes.
-fn packed(parsed: &Parsed<'_>, source: &Path, relative: &Path) -> Result<PackedFile, FilesError> {
+fn packed(parsed: &Parsed<'_>, source: &Path, relative: &Path, is_link: bool) -> Result<PackedFile, FilesError> {
     let place = || parsed.place.clone();
     let not_utf8 = || FilesError::NotUtf8 { place: place(), path: source.to_owned() };
-    let metadata = source.symlink_metadata().map_err(|_| FilesError::Missing { place: place(), path: source.to_owned() })?;
-    let link = if metadata.is_symlink() {
+    let link = if is_link {
         let target = std::fs::read_link(source).map_err(|_| FilesError::Missing { place: place(), path: source.to_owned() })?;
         Some(target.to_str().ok_or_else(not_utf8)?.to_owned())
     } else {

@@ -53,7 +53,8 @@ fn flags_win_over_every_table() {
 }
 
 /// What every broken table is told: line in the table, message, hint.
-const BROKEN: [(&str, usize, &str, &str); 13] = [
+const BROKEN: [(&str, usize, &str, &str); 14] = [
+    ("files = ['assets']", 1, "bad value of `files[0]`: invalid type: string \"assets\", expected a table such as { from", ""),
     ("knd = 'wasm'", 1, "unknown key `knd` in plugin-build", "did you mean `kind`?"),
     ("bundle_libs = true", 1, "unknown key `bundle_libs` in plugin-build", "did you mean `bundle-libs`?"),
     ("user = '1'\nfiles = [{ form = 'a' }]", 2, "unknown key `files[0].form` in plugin-build", "did you mean `from`?"),
