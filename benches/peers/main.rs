@@ -1,13 +1,13 @@
-//! The same work by this crate and by the tools people use for it, side by side: `cargo bench --bench peers`.
+//! The same work (packing; pushing, pulling and unpacking) by this crate and by the tools people use for it, side by side:
+//! `cargo bench --bench peers`.
 //!
 //! Every contestant runs as a process of its own, all of them in turn, for several rounds; tools that are not on `PATH`
 //! are left out by name. Prints a table of medians, ratios, output sizes and peak memory, and draws
 //! `target/peers/peers.svg`. Options after `--`: `--rounds N`, and words that a row (`executable: umoci insert`) must contain.
-//!
-//! A new kind of work (push, pull, unpack) is another function that returns contestants, added to [`rows::all`].
 
 mod input;
 mod measure;
+mod moves;
 mod report;
 mod rows;
 
@@ -40,7 +40,8 @@ fn compare(args: &[OsString]) -> ExitCode {
         }
     }
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("peers");
-    let (rows, missing) = rows::all(&folder);
+    let registry = moves::Registry::start(&folder);
+    let (rows, missing) = rows::all(&folder, registry.as_ref());
     let rows: Vec<Row> = rows.into_iter().filter(|row| words.iter().all(|word| row.title().contains(word))).collect();
     let mut results: Vec<Result> = rows.iter().map(Result::of).collect();
     for round in 1..=rounds {

@@ -13,6 +13,7 @@ use plugin_build::progress::Silent;
 use plugin_build::tree::{Mode, Tree};
 
 use crate::input::{self, Input};
+use crate::moves::{self, Registry};
 
 /// The first argument of the copy of this program that packs a folder.
 pub const PACK_WORD: &str = "pack-child";
@@ -61,15 +62,18 @@ const PACKERS: [Tool; 6] = [
 ];
 
 /// Every row that can run here, and the programs that would be needed for the others.
-pub fn all(folder: &Path) -> (Vec<Row>, Vec<&'static str>) {
+pub fn all(folder: &Path, registry: Option<&Registry>) -> (Vec<Row>, Vec<&'static str>) {
     let mut rows = Vec::new();
-    let mut missing: Vec<&str> = PACKERS.iter().flat_map(|tool| tool.1).copied().filter(|program| !is_on_path(program)).collect();
+    let programs = PACKERS.iter().flat_map(|tool| tool.1).copied().chain(moves::NEEDED);
+    let mut missing: Vec<&str> = programs.filter(|program| !is_on_path(program)).collect();
+    missing.sort_unstable();
     missing.dedup();
     for input in input::all(folder) {
         let scratch = folder.join("scratch");
         rows.extend(["gzip", "zstd", "none"].map(|compression| ours(&input, compression, &scratch)));
         let able = PACKERS.iter().filter(|(_, programs, ..)| programs.iter().all(|program| is_on_path(program)));
         rows.extend(able.map(|tool| theirs(&input, *tool, &scratch)));
+        rows.extend(registry.into_iter().flat_map(|registry| registry.rows(&input, &scratch)));
     }
     (rows, missing)
 }
@@ -92,12 +96,18 @@ fn theirs(input: &Input, (name, _, prepare, command): Tool, scratch: &Path) -> R
         name: name.to_owned(),
         scratch: scratch.to_owned(),
         prepare: Some(prepare.to_owned()),
-        command: vec!["sh".into(), "-ec".into(), format!("INPUT='{}'; {command}", input.folder.display()).into()],
+        command: shell(&format!("INPUT='{}'; {command}", input.folder.display())),
     }
 }
 
+/// A script as a command.
+pub fn shell(script: &str) -> Vec<OsString> {
+    vec!["sh".into(), "-ec".into(), script.into()]
+}
+
+/// Whether a program can be started by its name.
 #[expect(clippy::disallowed_methods, reason = "a benchmark runs in the developer's environment")]
-fn is_on_path(program: &str) -> bool {
+pub fn is_on_path(program: &str) -> bool {
     env::split_paths(&env::var_os("PATH").unwrap_or_default()).any(|folder| folder.join(program).is_file())
 }
 
