@@ -53,7 +53,7 @@ impl Tree {
     pub(super) fn apply<S: Stream<Error = ExtractError>>(&mut self, stream: S) -> Result<u64, ExtractError> {
         self.seen.clear();
         self.walk.reset();
-        let mut walker = Walker::new(stream);
+        let mut walker = Walker::vouched(stream);
         let mut number = 0;
         while let Some(raw) = walker.next_entry()? {
             number += 1;

@@ -76,7 +76,7 @@ pub fn read_entries(
     let mut unpacked = 0;
     let read = |pieces: &mut Pieces| {
         let mut checks = Checks { seen: Seen::new(), options };
-        let mut walker = Walker::new(pieces);
+        let mut walker = Walker::vouched(pieces);
         let mut entries = 0;
         while let Some(raw) = walker.next_entry()? {
             options.limits.count_entry(&mut entries)?;

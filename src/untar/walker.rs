@@ -6,7 +6,10 @@
 //!   one kind, or two ways to say the same name, are refused; entries without content must have size zero.
 //! - *Memory*: extension bodies are capped before they are read, everything else streams.
 //! - *Hidden tails*: the archive ends with two zero blocks (or with one that is the last of the stream), and nothing but
-//!   zeros may follow. An archive without an end marker counts as cut short.
+//!   zeros may follow.
+//!
+//! A layer may also end where its last entry's content does, without padding and end marker: those of `umoci insert` do
+//! (0.4.7), Go's reader takes them, and the digest says that they are whole. What ends anywhere else is cut short.
 
 use super::header::{self, BLOCK, Flag, Header};
 use super::pax;
@@ -68,12 +71,18 @@ pub struct Walker<S> {
     /// Content of the current entry that nobody has taken yet.
     body: u64,
     padding: u64,
+    may_end_bare: bool,
 }
 
 impl<S: Stream> Walker<S> {
-    /// Starts at the beginning of an archive.
+    /// Starts at the beginning of an archive that ends with its marker.
     pub const fn new(stream: S) -> Self {
-        Self { stream, offset: 0, body: 0, padding: 0 }
+        Self { stream, offset: 0, body: 0, padding: 0, may_end_bare: false }
+    }
+
+    /// Starts at the beginning of an archive that a digest vouches for: it may end without a marker.
+    pub const fn vouched(stream: S) -> Self {
+        Self { stream, offset: 0, body: 0, padding: 0, may_end_bare: true }
     }
 
     /// Where in the stream the current entry's content is, or what is left of it.
@@ -86,6 +95,9 @@ impl<S: Stream> Walker<S> {
         let mut pending = Pending::default();
         loop {
             self.skip_content()?;
+            if self.is_at_end()? && self.may_end_bare && self.offset > 0 && pending.is_empty() {
+                return Ok(None);
+            }
             let offset = self.offset;
             let malformed = |what| TarError::Malformed { offset, what };
             let block = self.block()?;
@@ -194,7 +206,6 @@ impl<S: Stream> Walker<S> {
     }
 
     fn skip_content(&mut self) -> Result<(), S::Error> {
-        self.body += std::mem::take(&mut self.padding);
         let skipped = self.stream.skip(self.body)?;
         self.offset += skipped;
         self.body -= skipped;
@@ -203,6 +214,23 @@ impl<S: Stream> Walker<S> {
             self.consume(taken);
         }
         Ok(())
+    }
+
+    /// Takes the padding, and looks whether anything comes after it.
+    fn is_at_end(&mut self) -> Result<bool, S::Error> {
+        loop {
+            let piece = self.stream.fill()?;
+            if piece.is_empty() {
+                return Ok(true);
+            }
+            if self.padding == 0 {
+                return Ok(false);
+            }
+            let taken = piece.len().min(usize::try_from(self.padding).unwrap_or(usize::MAX));
+            self.stream.consume(taken);
+            self.offset += taken as u64;
+            self.padding -= taken as u64;
+        }
     }
 
     /// One whole block.

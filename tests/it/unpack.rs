@@ -20,7 +20,7 @@ use serde_json::json;
 use crate::support::hostile::archive::Archive;
 use crate::support::layouts::{HandLayout, gzip};
 use crate::support::program::plugin_build;
-use crate::support::tools::stdout;
+use crate::support::tools::{require, stdout};
 
 fn run(dir: &Path, platform: &str) -> Result<Unpacked, Error> {
     let layout = Layout::open(&dir.join("layout")).unwrap();
@@ -151,4 +151,24 @@ fn modes_are_those_of_the_image_whatever_the_umask() {
         let modes = ["", "closed", "closed/a", "closed/a/b", "x"].map(mode);
         assert_eq!(modes, [0o755, 0o555, 0o755, 0o666, 0o751], "umask {umask}");
     }
+}
+
+#[test]
+fn a_layer_of_umoci_insert_has_no_end_and_is_whole() {
+    let Some(umoci) = require("umoci") else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let here = |name: &str| dir.path().join(name);
+    fs::create_dir_all(here("plugin/assets")).unwrap();
+    fs::write(here("plugin/assets/a"), [1; 700]).unwrap();
+    fs::write(here("plugin/b"), "last").unwrap();
+    for args in [
+        &["init", "--layout", "layout"][..],
+        &["new", "--image", "layout:1"],
+        &["insert", "--image", "layout:1", "plugin", "/plugin"],
+    ] {
+        stdout(Command::new(&umoci).args(args).current_dir(dir.path()));
+    }
+    stdout(plugin_build(dir.path()).args(["unpack", "oci:layout:1", "out"]));
+    assert_eq!(fs::read(here("out/plugin/assets/a")).unwrap(), [1; 700]);
+    assert_eq!(fs::read_to_string(here("out/plugin/b")).unwrap(), "last");
 }
