@@ -309,6 +309,23 @@ fn a_workspace_gives_one_image_for_each_of_its_plugins() {
 }
 
 #[test]
+fn one_changed_plugin_of_many_is_the_only_one_packed_again() {
+    let project = Project::fixture("trio");
+    built(&project, &["--workspace", "-q"]);
+    let layout = |name: &str| times(&project.root.join("target/plugin-build").join(name));
+    let before = ["alpha", "beta", "gamma"].map(layout);
+    let source = fs::read_to_string(project.root.join("beta/src/main.rs")).unwrap();
+    project.write("beta/src/main.rs", &source.replace("fn main() {", "fn main() {\n    println!(\"changed\");"));
+    let again = built(&project, &["--workspace", "-q", "--message-format", "json"]);
+    let events = messages(&again.stdout, "progress");
+    let compressed: Vec<_> = events.iter().filter(|event| event["event"] == "compressed").collect();
+    assert_eq!(compressed.len(), 1, "{}", again.stdout);
+    let [alpha, beta, gamma] = ["alpha", "beta", "gamma"].map(layout);
+    assert_eq!((&alpha, &gamma), (&before[0], &before[2]), "the others' layouts are untouched");
+    assert_ne!(beta, before[1]);
+}
+
+#[test]
 fn one_of_two_binaries_is_chosen_and_features_reach_it() {
     let project = Project::fixture("options");
     let ran = built(&project, &["--bin", "options-admin", "-F", "whisper", "--no-default-features"]);
