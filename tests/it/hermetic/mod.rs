@@ -1,0 +1,13 @@
+//! `--hermetic`: what a build script can reach without it, and no longer with it; where it refuses; what it leaves.
+//!
+//! Everything runs as root and as an ordinary user, whoever runs the tests. Where the system has no user namespaces at
+//! all (asked by `unshare`, not by us), the tests say so and return.
+
+#![cfg(target_os = "linux")]
+
+mod digests;
+mod lifetime;
+mod refusals;
+mod scene;
+mod spy;
+mod told;

@@ -1,0 +1,83 @@
+//! It fails closed: where something is missing or exposed, the reason is told and nothing is built.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use super::scene::{CALLERS, Caller, Scene};
+use crate::support::program::ran;
+use crate::support::tools::require;
+
+#[test]
+fn without_user_namespaces_it_refuses_names_the_reason_and_builds_nothing() {
+    for caller in CALLERS {
+        let Some(scene) = Scene::new(caller, &[]) else { return };
+        let script = "echo 0 > /proc/sys/user/max_user_namespaces && exec \"$@\"";
+        let program = scene.program();
+        let words = ["unshare", "--user", "--map-root-user", "sh", "-c", script, "sh", &program, "build", "--hermetic"];
+        let refused = ran(&mut scene.run(&words));
+        assert_eq!(refused.code, 1, "{caller:?}: {}", refused.stderr);
+        assert!(refused.stderr.contains("/proc/sys/user/max_user_namespaces is 0"), "{}", refused.stderr);
+        assert!(refused.stderr.contains("sysctl user.max_user_namespaces"), "{}", refused.stderr);
+        assert_eq!(refused.stdout, "");
+        assert!(!scene.project.root.join("target").exists(), "something was built");
+    }
+}
+
+/// Lets a system call fail, by a filter as containers have: number, error, command.
+#[cfg(target_arch = "x86_64")]
+const DENY: &str = "
+import ctypes, os, struct, sys
+number, error = int(sys.argv[1]), int(sys.argv[2])
+steps = [(0x20, 0, 0, 0), (0x15, 0, 1, number), (0x06, 0, 0, 0x50000 | error), (0x06, 0, 0, 0x7fff0000)]
+code = ctypes.create_string_buffer(b''.join(struct.pack('HBBI', *step) for step in steps))
+class Filter(ctypes.Structure):
+    _fields_ = [('length', ctypes.c_ushort), ('code', ctypes.c_void_p)]
+libc = ctypes.CDLL(None)
+assert libc.prctl(38, 1, 0, 0, 0) == 0
+assert libc.prctl(22, 2, ctypes.byref(Filter(len(steps), ctypes.addressof(code))), 0, 0) == 0
+os.execv(sys.argv[3], sys.argv[3:])
+";
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn it_fails_closed_whatever_is_missing() {
+    let Some(python) = require("python3") else { return };
+    let Some(scene) = Scene::new(Caller::Root, &[]) else { return };
+    let (program, python) = (scene.program(), python.display().to_string());
+    for (what, call, error, reason) in [
+        ("unshare", "272", "1", "seccomp"),
+        ("mount", "165", "1", "seccomp"),
+        ("pivot_root", "155", "1", "seccomp"),
+        ("landlock_create_ruleset", "444", "38", "landlock"),
+        ("landlock_restrict_self", "446", "95", "landlock"),
+    ] {
+        let refused = ran(&mut scene.run(&[&python, "-c", DENY, call, error, &program, "build", "--hermetic"]));
+        assert_eq!(refused.code, 1, "{what}: {}", refused.stderr);
+        assert!(refused.stderr.contains("no hermetic build is possible here"), "{what}: {}", refused.stderr);
+        assert!(refused.stderr.contains(reason) && refused.stderr.contains("help: "), "{what}: {}", refused.stderr);
+        assert!(!scene.project.root.join("target").exists(), "{what}: something was built");
+    }
+}
+
+#[test]
+fn no_program_of_the_sources_runs_before_the_sandbox() {
+    let script = "#!/bin/sh\necho ran >> \"${0%/*}/ran.txt\"\nexec \"$@\"\n";
+    let files = [("wrap.sh", script), (".cargo/config.toml", "[build]\nrustc-wrapper = \"./wrap.sh\"\n")];
+    let Some(scene) = Scene::new(Caller::Root, &files) else { return };
+    fs::set_permissions(scene.project.root.join("wrap.sh"), fs::Permissions::from_mode(0o755)).unwrap();
+    let refused = ran(&mut scene.build(&["--hermetic"]));
+    assert_eq!(refused.code, 1, "{}", refused.stderr);
+    assert!(refused.stderr.contains("`build.rustc-wrapper` names"), "{}", refused.stderr);
+    assert!(!scene.project.root.join("ran.txt").exists());
+    assert_eq!(ran(&mut scene.build(&[])).code, 0);
+    assert!(scene.project.root.join("ran.txt").exists(), "the test cannot fail");
+}
+
+#[test]
+fn the_home_directory_itself_is_no_workspace() {
+    let Some(scene) = Scene::new(Caller::Root, &[]) else { return };
+    let refused = ran(scene.build(&["--hermetic"]).env("HOME", &scene.project.root));
+    assert_eq!(refused.code, 1, "{}", refused.stderr);
+    assert!(refused.stderr.contains("secrets"), "{}", refused.stderr);
+    assert!(!scene.project.root.join("target").exists(), "something was built");
+}
