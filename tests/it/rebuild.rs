@@ -11,6 +11,7 @@ use crate::support::git::git_dependency;
 use crate::support::layouts::HandLayout;
 use crate::support::program::{Ran, plugin_build, ran};
 use crate::support::project::Project;
+use crate::support::second_compiler::{self, ARM, HOST, second};
 
 fn run(project: &Project, args: &[&str]) -> Ran {
     ran(plugin_build(&project.root).args(args))
@@ -262,4 +263,39 @@ fn members_of_the_workspace_that_lie_beside_it_come_along() {
     assert_eq!(first.code, 0, "{}", first.stderr);
     let verified = ran(plugin_build(&ws).args(["verify", "--rebuild", "-q"]));
     assert_eq!(verified.code, 0, "{}{}", verified.stdout, verified.stderr);
+}
+
+#[test]
+fn platforms_that_were_asked_for_differently_are_built_one_after_the_other() {
+    if !second_compiler::is_there() {
+        return;
+    }
+    let project = Project::fixture("options");
+    for (target, layout, more) in [
+        (HOST, "amd64", &["-F", "whisper", "--annotation", "org.example.revision=7"][..]),
+        (ARM, "arm64", &["--profile", "dev", "--compression", "zstd", "--annotation", "org.example.revision=7"]),
+    ] {
+        let mut build = second(&project.root);
+        build.args(["build", "-q", "--bin", "options", "--target", target, "-o", layout]).args(more);
+        // Line numbers would make a change of one platform one of both.
+        let built = ran(build.env("CARGO_PROFILE_DEV_DEBUG", "false"));
+        assert_eq!(built.code, 0, "{}", built.stderr);
+    }
+    let merged =
+        ran(plugin_build(&project.root).args(["copy", "--into-index", "oci:amd64", "oci:arm64", "oci:all:2.0.0-rc.1_build.5"]));
+    assert_eq!(merged.code, 0, "{}", merged.stderr);
+    let verify = || ran(second(&project.root).args(["verify", "--rebuild", "--message-format", "json", "oci:all"]));
+    let same = verify();
+    assert_eq!(same.code, 0, "{}{}", same.stdout, same.stderr);
+    assert_eq!(report(&same)["taken"], serde_json::json!(["annotation org.example.revision"]));
+
+    // What only one of them has in it is told of that one.
+    let main = fs::read_to_string(project.root.join("src/main.rs")).unwrap();
+    let whispering = "fn main() {\n    #[cfg(feature = \"whisper\")]\n    println!(\"psst\");";
+    project.write("src/main.rs", &main.replace("fn main() {", whispering));
+    let other = verify();
+    assert_eq!(other.code, 3, "{}", other.stderr);
+    let told = told(&report(&other));
+    assert!(told.iter().any(|told| told.starts_with("linux/amd64 > layer ")), "{told:?}");
+    assert!(told.iter().all(|told| !told.starts_with("linux/arm64")), "{told:?}");
 }

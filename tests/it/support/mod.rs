@@ -15,5 +15,6 @@ pub mod program;
 pub mod project;
 pub mod recorder;
 pub mod sample;
+pub mod second_compiler;
 pub mod tools;
 pub mod trees;
