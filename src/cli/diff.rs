@@ -6,8 +6,9 @@ use clap::Args;
 
 use super::context::Context;
 use crate::failure::{Class, Error};
-use crate::ops::diff::{self, Difference, Report, Side, Verdict};
+use crate::ops::diff::{self, Difference, PROGRAM, Report, Side, Tools, Verdict};
 use crate::platform::{Platform, PlatformError};
+use crate::progress::Event;
 use crate::reference::Reference;
 use crate::store::Selector;
 
@@ -32,6 +33,11 @@ pub fn diff(args: &DiffArgs, context: &Context) -> Result<ExitCode, Error> {
     let side = |side: usize| Side { source: sources[side].as_ref(), selector: &selectors[side] };
     let report = diff::diff(side(0), side(1), &args.platform, context.progress())?;
     print(&report.differences, context);
+    if report.tools == Some(Tools::Unknown) && report.differences.iter().any(|difference| difference.rule == PROGRAM) {
+        let text =
+            "toolchain unknown: compiler, linker and libc can be compared where both images were built with `--provenance`";
+        context.progress().event(Event::Note { text: text.to_owned() });
+    }
     let same = report.differences.is_empty() && report.verdict == Verdict::Same;
     context.progress().status("Compared", format!("{first} and {second}: {}", told(&report)));
     context.result("compared", &report, String::new);
@@ -47,9 +53,10 @@ pub fn print(differences: &[Difference], context: &Context) {
 }
 
 fn told(report: &Report) -> String {
+    let other = if report.tools == Some(Tools::Other) { "other toolchain, " } else { "" };
     match report.verdict {
         Verdict::Same if report.first != report.second => "the same in what was compared".to_owned(),
         Verdict::Same => format!("the same digest {}", report.first),
-        verdict => verdict.as_str().to_owned(),
+        verdict => format!("{other}{}", verdict.as_str()),
     }
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::support::layouts::HandLayout;
 use crate::support::program::{Ran, plugin_build, ran};
 use crate::support::project::Project;
+use crate::support::tools::{require_file, stdout};
 
 /// A file of a tar: path, content, mode, modification time, owner.
 type File<'a> = (&'a str, &'a [u8], u32, u64, u64);
@@ -207,4 +208,87 @@ fn a_build_of_changed_sources_differs_by_the_line_and_the_key() {
     assert_eq!(found.code, 3);
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(told[0].starts_with("linux/amd64 > layer 1 > share/greeting.txt > line 1: "), "{told:?}");
+}
+
+/// A project whose greeting is not the same in `a` and `b`, built twice with what `command` adds.
+fn built_twice(project: &Project, command: [&dyn Fn(&mut Command); 2]) {
+    for (tag, special) in ["a", "b"].into_iter().zip(command) {
+        project.write("src/main.rs", &format!("fn main() {{ println!(\"{tag}\"); }}\n"));
+        let mut build = plugin_build(&project.root);
+        build.args(["build", "-q", "-o", "out", "-t", tag]);
+        special(&mut build);
+        let built = ran(&mut build);
+        assert_eq!(built.code, 0, "{}", built.stderr);
+    }
+}
+
+fn with_provenance(build: &mut Command) {
+    build.arg("--provenance");
+}
+
+fn tools(ran: &Ran) -> Value {
+    let last: Value = serde_json::from_str(ran.stdout.lines().last().unwrap()).unwrap();
+    last["tools"].clone()
+}
+
+#[test]
+fn another_linker_and_another_libc_are_told_before_anything_else() {
+    let project = Project::with_table("");
+    let script = "#!/bin/sh\ncase \"$1\" in --version) echo 'another linker 9.9';; -print-file-name=libc.a) echo \"$0\";; \
+                  *) exec cc \"$@\";; esac\n";
+    project.write("cc", script);
+    assert!(Command::new("chmod").arg("+x").arg(project.root.join("cc")).status().unwrap().success());
+    let other = |build: &mut Command| {
+        with_provenance(build);
+        build.env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER", project.root.join("cc"));
+    };
+    built_twice(&project, [&with_provenance, &other]);
+    let found = diff(&project.root, &["oci:out:a", "oci:out:b"]);
+    assert_eq!((found.code, tools(&found)), (3, "other".into()), "{}", found.stderr);
+    let told = told(&found);
+    let linker = "toolchain > linker for x86_64-unknown-linux-gnu: other toolchain: ";
+    assert!(told[0].starts_with(linker) && told[0].ends_with(" -> another linker 9.9"), "{told:?}");
+    assert!(told[1].starts_with("toolchain > libc.a for x86_64-unknown-linux-gnu: other toolchain: sha256:"), "{told:?}");
+    assert!(told.len() > 2 && told[2..].iter().all(|told| told.starts_with("linux/amd64 > ")), "{told:?}");
+    let human = ran(plugin_build(&project.root).args(["diff", "oci:out:a", "oci:out:b"]));
+    assert!(human.stdout.starts_with(linker) && human.stdout.contains("another linker 9.9 [toolchain]\n"), "{}", human.stdout);
+    assert!(human.stderr.contains(": other toolchain, other contents"), "{}", human.stderr);
+    let elsewhere = diff(&project.root, &["oci:out:a", "oci:out:b", "--platform", "linux/arm64"]);
+    assert_eq!((elsewhere.code, self::told(&elsewhere).len()), (0, 0), "nothing of that platform differs: {}", elsewhere.stdout);
+}
+
+#[test]
+fn another_compiler_is_told_by_both_versions() {
+    if !["/usr/bin/cargo", "/usr/bin/rustc"].iter().all(|path| require_file(path)) {
+        return;
+    }
+    let project = Project::with_table("");
+    let second = |build: &mut Command| {
+        with_provenance(build);
+        build.envs([("CARGO", "/usr/bin/cargo"), ("RUSTC", "/usr/bin/rustc")]);
+    };
+    built_twice(&project, [&with_provenance, &second]);
+    let [here, there] = ["rustc", "/usr/bin/rustc"].map(|rustc| stdout(Command::new(rustc).arg("-V")));
+    let found = diff(&project.root, &["oci:out:a", "oci:out:b"]);
+    assert_eq!((found.code, tools(&found)), (3, "other".into()), "{}", found.stderr);
+    assert_eq!(told(&found)[0], format!("toolchain > rustc: other toolchain: {} -> {}", here.trim(), there.trim()));
+}
+
+#[test]
+fn that_the_toolchain_is_unknown_is_said_of_programs_only() {
+    let unknown = "note: toolchain unknown: ";
+    let project = Project::with_table("");
+    built_twice(&project, [&with_provenance, &|_| ()]);
+    let program = diff(&project.root, &["oci:out:a", "oci:out:b"]);
+    assert_eq!((program.code, tools(&program)), (3, "unknown".into()));
+    assert!(told(&program).iter().all(|told| !told.starts_with("toolchain")), "{}", program.stdout);
+    let human = ran(plugin_build(&project.root).args(["diff", "oci:out:a", "oci:out:b"]));
+    assert!(human.stderr.contains(unknown) && human.stderr.contains("--provenance"), "{}", human.stderr);
+
+    two(&project.root.join("l"), &[tar(&[("a", b"1", 0o644, 0, 0)])], &[tar(&[("a", b"2", 0o644, 0, 0)])]);
+    let text = ran(plugin_build(&project.root).args(["diff", "oci:l:a", "oci:l:b"]));
+    assert_eq!(text.code, 3);
+    assert!(!text.stderr.contains(unknown), "{}", text.stderr);
+    let same = diff(&project.root, &["oci:out:a", "oci:out:a"]);
+    assert_eq!((same.code, tools(&same)), (0, Value::Null), "without a difference there is nothing to explain");
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use tempfile::SpooledTempFile;
 
 use super::json::{self, parted};
-use super::{Difference, below, paths, sections};
+use super::{Difference, PROGRAM, below, paths, sections};
 
 /// JSON up to this size is compared key by key.
 const JSON_LIMIT: u64 = 4 << 20;
@@ -22,7 +22,7 @@ pub(super) fn compare(files: [&mut SpooledTempFile; 2], chain: &str) -> io::Resu
     let mut told = Vec::new();
     if let Some(parts) = sections::compare([first, second], chain)? {
         let leaked = paths::compare([first, second], chain)?;
-        told.push(contents(chain, sizes, &format!("{} differ", parts.what)));
+        told.push(Difference { rule: PROGRAM, ..contents(chain, sizes, &format!("{} differ", parts.what)) });
         // A path that is there or not is the cause; which sections it is in follows from it.
         told.extend(leaked);
         told.extend(parts.differences);

@@ -4,6 +4,7 @@
 //! index. Only the byte is told: digests and sizes of what is looked into are never differences themselves. Where
 //! everything that is looked at agrees and the bytes do not, that is told at the place where they part.
 //!
+//! - `tools`: compilers, linkers and libcs that the provenances name, the cause of everything else where they differ.
 //! - `documents`: index, platforms, manifests, annotations, configuration, history.
 //! - `layers`: order, compression, and which layer is to be compared with which.
 //! - `entries`: what is in a layer.
@@ -21,6 +22,7 @@ mod json;
 mod layers;
 mod paths;
 mod sections;
+mod tools;
 
 use std::io;
 
@@ -32,6 +34,7 @@ use crate::oci::Descriptor;
 use crate::platform::Platform;
 use crate::progress::Progress;
 use crate::store::{Selector, Source};
+pub use tools::{Tools, compare as compare_tools};
 
 /// One of the two images.
 #[derive(Clone, Copy)]
@@ -58,6 +61,9 @@ pub struct Difference {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub second: Option<String>,
 }
+
+/// The [`Difference::rule`] of a program, library or module with other content.
+pub const PROGRAM: &str = "program";
 
 /// How much two images differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -94,14 +100,26 @@ pub struct Report {
     pub second: Digest,
     /// How much they differ.
     pub verdict: Verdict,
-    /// Every difference, from the outside in.
+    /// Whether the same tools were at work; absent where nothing differs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tools: Option<Tools>,
+    /// Every difference: other tools, then from the outside in.
     pub differences: Vec<Difference>,
 }
 
 /// Compares two images; of their platforms only `platforms`, or all where that is empty.
 pub fn diff(first: Side<'_>, second: Side<'_>, platforms: &[Platform], progress: &dyn Progress) -> Result<Report, Error> {
     let roots = [first.source.resolve(first.selector)?, second.source.resolve(second.selector)?];
-    compare([first.source, second.source], &roots, platforms, progress)
+    let sources = [first.source, second.source];
+    let (verdict, mut differences) = compare(sources, &roots, platforms, progress)?;
+    let mut tools = None;
+    if !differences.is_empty() {
+        let (found, told) = tools::recorded(sources, &roots, platforms)?;
+        tools = Some(found);
+        differences.splice(0..0, told);
+    }
+    let [first, second] = roots.map(|root| root.digest);
+    Ok(Report { first, second, verdict, tools, differences })
 }
 
 /// Compares what two descriptors name.
@@ -110,15 +128,10 @@ pub fn compare(
     roots: &[Descriptor; 2],
     platforms: &[Platform],
     progress: &dyn Progress,
-) -> Result<Report, Error> {
+) -> Result<(Verdict, Vec<Difference>), Error> {
     let mut comparison = Comparison { sources, platforms, progress, differences: Vec::new(), verdict: Verdict::Same };
     comparison.roots(roots)?;
-    Ok(Report {
-        first: roots[0].digest.clone(),
-        second: roots[1].digest.clone(),
-        verdict: comparison.verdict,
-        differences: comparison.differences,
-    })
+    Ok((comparison.verdict, comparison.differences))
 }
 
 /// A comparison under way.

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::build::{self, Toolchain};
-use super::diff::{self, Difference, Verdict};
+use super::diff::{self, Difference, Tools, Verdict};
 use crate::digest::Digest;
 use crate::environment::Environment;
 use crate::failure::{Error, Explain};
@@ -50,18 +50,6 @@ pub struct Options {
     pub color: Option<String>,
     /// How to reach the registry of a base image.
     pub registries: Settings,
-}
-
-/// Whether the same tools were at work.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Tools {
-    /// The provenance names the tools that are here.
-    Same,
-    /// The provenance names others.
-    Other,
-    /// No provenance is attached.
-    Unknown,
 }
 
 /// What a rebuild showed.
@@ -121,9 +109,9 @@ pub fn rebuild(
         for one in &rebuilt {
             let platforms = if rebuilt.len() > 1 { one.platforms.as_slice() } else { &[] };
             let roots = [root.clone(), one.root.clone()];
-            let found = diff::compare([source, &one.layout], &roots, platforms, progress)?;
-            verdict = verdict.max(found.verdict);
-            differences.extend(found.differences);
+            let (found, more) = diff::compare([source, &one.layout], &roots, platforms, progress)?;
+            verdict = verdict.max(found);
+            differences.extend(more);
         }
         if verdict == Verdict::Same {
             verdict = Verdict::OtherDescription;
@@ -289,26 +277,13 @@ fn compare_tools(
         return (Tools::Unknown, vec![difference("toolchain", "toolchain-unknown", text.to_owned(), [None, None])]);
     };
     let mut differences = Vec::new();
-    let mut tell = |what: &str, first: Option<&String>, second: Option<&String>| {
-        if first != second {
-            let text = |side: Option<&String>| side.map_or_else(|| "unknown".to_owned(), |text| text.replace('\n', ", "));
-            let message = format!("other toolchain: {} -> {}", text(first), text(second));
-            differences.push(difference(&format!("toolchain > {what}"), "toolchain", message, [first.cloned(), second.cloned()]));
-        }
-    };
     for one in rebuilt {
         for image in &one.plan.images {
-            let now = Toolchain::of(&one.plan, image, env, progress);
-            tell("rustc", Some(&recorded.rustc), Some(&now.rustc));
-            for (target, now) in &now.linkers {
-                let then = recorded.linkers.get(target);
-                tell(&format!("linker for {target}"), then.and_then(|then| then.version.as_ref()), now.version.as_ref());
-                tell(&format!("libc.a for {target}"), then.and_then(|then| then.libc.as_ref()), now.libc.as_ref());
-            }
+            differences.extend(diff::compare_tools(recorded, &Toolchain::of(&one.plan, image, env, progress)));
         }
     }
     differences.dedup();
-    (if differences.is_empty() { Tools::Same } else { Tools::Other }, differences)
+    (Tools::of(&differences), differences)
 }
 
 fn difference(object: &str, rule: &'static str, message: String, [first, second]: [Option<String>; 2]) -> Difference {
