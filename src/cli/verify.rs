@@ -37,6 +37,9 @@ pub struct VerifyArgs {
     /// Do not use the network to rebuild
     #[arg(long, requires = "rebuild")]
     offline: bool,
+    /// Rebuild without a network and out of reach of secrets, as `build --hermetic` does
+    #[arg(long, requires = "rebuild")]
+    hermetic: bool,
 }
 
 /// Checks an image or a layout; exit code 3 when something is wrong.
@@ -68,6 +71,7 @@ fn rebuild(args: &VerifyArgs, reference: &Reference, context: &Context) -> Resul
     let options = rebuild::Options {
         manifest_path: args.manifest_path.clone(),
         offline: args.offline,
+        hermetic: args.hermetic,
         base: args.base.clone(),
         verbose: global.verbose,
         quiet: global.quiet,

@@ -40,6 +40,8 @@ pub struct Options {
     pub manifest_path: Option<PathBuf>,
     /// `--offline`.
     pub offline: bool,
+    /// `--hermetic`.
+    pub hermetic: bool,
     /// The base, where the sources do not name it: `--base`.
     pub base: Option<String>,
     /// How often `-v` was given, for cargo.
@@ -155,6 +157,7 @@ impl Again<'_> {
         flags.output = Some(self.elsewhere.layout(number));
         flags.tags = vec!["again".to_owned()];
         flags.jobs = Some("1".to_owned());
+        flags.hermetic = self.options.hermetic;
         self.take(&planned, &mut flags, taken);
         let plan = self.plan(&flags, &mut there)?;
         self.progress.status("Rebuilding", format!("{} in {}", planned.images[0].name, there.cwd.display()));

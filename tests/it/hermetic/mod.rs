@@ -7,6 +7,7 @@
 
 mod digests;
 mod lifetime;
+mod rebuild;
 mod refusals;
 mod scene;
 mod spy;
