@@ -70,12 +70,13 @@ fn needs(image: &ImagePlan, artifact: &Artifact) -> Result<(Executable, Vec<Bund
 /// The paths that must not be in an artifact: whatever was to be hidden, and the home directory.
 fn patterns(plan: &Plan, env: &Environment) -> Vec<Pattern> {
     let origin = |name: &str| match name {
-        "/ws" => Some(Origin::Workspace),
-        "/cargo" => Some(Origin::CargoHome),
-        "/ws/target" => Some(Origin::Target),
-        _ => None,
+        "/ws" => Origin::Workspace,
+        "/cargo" => Origin::CargoHome,
+        "/ws/target" => Origin::Target,
+        _ if name.starts_with("/rustc/") => Origin::Toolchain,
+        _ => Origin::Dependency,
     };
-    let hidden = plan.remaps.iter().filter_map(|remap| Pattern::of(origin(&remap.to)?, &remap.from));
+    let hidden = plan.remaps.iter().filter_map(|remap| Pattern::of(origin(&remap.to), &remap.from));
     let home = home(env).and_then(|home| Pattern::of(Origin::Home, &home));
     hidden.chain(home).collect()
 }

@@ -22,6 +22,10 @@ pub enum Origin {
     Workspace,
     /// `CARGO_HOME`.
     CargoHome,
+    /// A package outside the workspace, or a vendor directory.
+    Dependency,
+    /// The standard library's sources, where they are installed.
+    Toolchain,
     /// The home directory.
     Home,
 }
@@ -67,8 +71,8 @@ impl Leak {
     /// What such a path usually comes from, and the cure.
     pub fn cause(&self) -> &'static str {
         let ends = |suffixes: &[&str]| suffixes.iter().any(|suffix| self.path.ends_with(suffix));
-        if self.path.contains("/lib/rustlib/src/rust") {
-            "the installed rust-src component, reached through a path that is not the compiler's own sysroot"
+        if self.origin == Origin::Toolchain || self.path.contains("/lib/rustlib/src/rust") {
+            "the installed rust-src component, under a path that the compiler was not told to hide: `rustup component remove rust-src`"
         } else if ends(&[".c", ".cc", ".cpp", ".cxx", ".h", ".hpp", ".S", ".s"]) {
             "C code that was compiled without CFLAGS: let its build script honour them"
         } else if self.path.contains("/build/") && self.path.contains("/out") {
@@ -76,10 +80,10 @@ impl Leak {
         } else if ends(&[".rs"]) {
             "a source path that the compiler was not told to hide: a RUSTC_WRAPPER or RUSTC_WORKSPACE_WRAPPER that drops flags, \
              or a procedural macro that writes it"
-        } else if self.origin == Origin::Workspace || self.origin == Origin::CargoHome {
+        } else if matches!(self.origin, Origin::Workspace | Origin::CargoHome | Origin::Dependency) {
             "`env!(\"CARGO_MANIFEST_DIR\")` kept as text: find files from `std::env::current_exe()`, or embed them with include_bytes!"
         } else {
-            "a build script that writes it, or a path dependency outside the workspace"
+            "a build script or a procedural macro that writes it"
         }
     }
 }
@@ -145,7 +149,16 @@ fn path_at(window: &[u8], at: usize, pattern: &Pattern, patterns: &[Pattern], hi
         return None;
     }
     let length = rest.iter().take(AFTER).take_while(|byte| is_name(**byte) || **byte == b'/').count();
-    Some(String::from_utf8_lossy(&rest[..length]).into_owned())
+    let shown = pattern.path.len() + end_of_path(&rest[pattern.path.len()..length]);
+    Some(String::from_utf8_lossy(&rest[..shown]).into_owned())
+}
+
+/// Where a path ends that is followed by the next text without a gap: behind the name of a Rust source, or in front of a
+/// name that stands for a hidden path.
+fn end_of_path(rest: &[u8]) -> usize {
+    const NEXT: [&str; 4] = ["/rustc/", "/cargo/registry/", "/cargo/git/", "/cargo/path/"];
+    let next = NEXT.iter().filter_map(|name| memchr::memmem::find(rest, name.as_bytes()));
+    next.chain(memchr::memmem::find(rest, b".rs").map(|at| at + 3)).min().unwrap_or(rest.len())
 }
 
 /// Whether text starts with a path or something below it.
@@ -193,6 +206,18 @@ mod tests {
         let inside = b"x/cargo/registry/src/a.rs /rustc/abc/library/std/src/io.rs";
         let patterns = [(Origin::Home, "/cargo/registry"), (Origin::Workspace, "/library/std")];
         assert!(scan_bytes(inside, &patterns, &["/cargo", "/rustc/abc"]).is_empty());
+    }
+
+    #[test]
+    fn a_path_ends_where_the_next_text_begins() {
+        for (text, path) in [
+            (&b"/a/q/rustc/59807/library/core.rs"[..], "/a/q"),
+            (b"/a/q/src/lib.rs/a/q/src/main.rs", "/a/q/src/lib.rs"),
+            (b"/a/q/cargo/registry/src/x-1/lib.rs", "/a/q"),
+            (b"/a/q/src/data.txt", "/a/q/src/data.txt"),
+        ] {
+            assert_eq!(scan_bytes(text, &[(Origin::Dependency, "/a/q")], &[])[0].path, path);
+        }
     }
 
     #[test]
