@@ -10,12 +10,13 @@
 //!   through us.
 
 pub mod check;
+mod clock;
 
 use std::io::{self, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use cargo_metadata::{Message, TargetKind};
+use cargo_metadata::{BuildScript, Message, TargetKind};
 use serde::Serialize;
 
 use crate::environment::Environment;
@@ -49,18 +50,21 @@ pub struct Artifact {
 
 /// Runs the commands; one artifact for each target of each image, in the plan's order.
 pub fn compile(plan: &Plan, env: &Environment, progress: &dyn Progress) -> Result<Vec<Artifact>, CompileError> {
-    let mut made = Vec::new();
+    let mut made = Made::default();
     if let Some(fetch) = &plan.fetch {
         run(fetch, None, env, progress)?;
     }
     for invocation in &plan.invocations {
-        made.extend(run(invocation, plan.hermetic.as_ref(), env, progress)?);
+        let Made { artifacts, scripts } = run(invocation, plan.hermetic.as_ref(), env, progress)?;
+        made.artifacts.extend(artifacts);
+        made.scripts.extend(scripts);
     }
+    clock::warn(&made.scripts, progress);
     let mut artifacts = Vec::new();
     for image in &plan.images {
         for target in &image.targets {
             let wanted = Wanted { package_id: &image.package_id, product: &image.product, target: &target.target, plan };
-            let (path, fresh) = wanted.find(&made).ok_or_else(|| CompileError::Absent {
+            let (path, fresh) = wanted.find(&made.artifacts).ok_or_else(|| CompileError::Absent {
                 package: image.package.clone(),
                 product: image.product.clone(),
                 target: target.target.clone(),
@@ -78,13 +82,20 @@ pub fn compile(plan: &Plan, env: &Environment, progress: &dyn Progress) -> Resul
     Ok(artifacts)
 }
 
-/// Runs one command, in the sandbox where there is one; its artifact messages.
+/// What cargo told of its work.
+#[derive(Default)]
+struct Made {
+    artifacts: Vec<cargo_metadata::Artifact>,
+    scripts: Vec<BuildScript>,
+}
+
+/// Runs one command, in the sandbox where there is one.
 fn run(
     invocation: &Invocation,
     sandbox: Option<&Sandbox>,
     env: &Environment,
     progress: &dyn Progress,
-) -> Result<Vec<cargo_metadata::Artifact>, CompileError> {
+) -> Result<Made, CompileError> {
     let mut command = command(&invocation.program, env);
     command.args(&invocation.args).envs(&invocation.env).current_dir(&invocation.cwd);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
@@ -99,11 +110,13 @@ fn run(
     let mut running = Running(child);
     let _registration = on_interrupt(move || stop(pid));
     let read = |source| CompileError::Messages { program: program(), source };
-    let mut made = Vec::new();
+    let mut made = Made::default();
     if let Some(stdout) = running.0.stdout.take() {
         for message in Message::parse_stream(BufReader::new(stdout)) {
-            if let Message::CompilerArtifact(artifact) = message.map_err(read)? {
-                made.push(artifact);
+            match message.map_err(read)? {
+                Message::CompilerArtifact(artifact) => made.artifacts.push(artifact),
+                Message::BuildScriptExecuted(script) => made.scripts.push(script),
+                _ => {}
             }
         }
     }
