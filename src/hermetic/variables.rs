@@ -19,9 +19,10 @@ pub const HOME: &str = "/homeless";
 pub const TMP: &str = "/tmp";
 
 /// What passes by its whole name.
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 13] = [
     "CARGO_ENCODED_RUSTFLAGS",
     "CARGO_INCREMENTAL",
+    "CONST_RANDOM_SEED",
     "CRATE_CC_NO_DEFAULTS",
     "MACOSX_DEPLOYMENT_TARGET",
     "NO_COLOR",

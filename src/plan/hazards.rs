@@ -26,11 +26,14 @@ pub(super) fn warn(workspace: &Workspace, env: &Environment, progress: &dyn Prog
             Some("unset RUSTC_WORKSPACE_WRAPPER and build.rustc-workspace-wrapper".to_owned()),
         );
     }
-    if env.os("CONST_RANDOM_SEED").is_none() && locks(workspace, "const-random") {
+    let seed = "CONST_RANDOM_SEED";
+    let seeded = env.os(seed).is_some() || workspace.cargo_config.sets_variable(seed);
+    if !seeded && locks(workspace, "const-random") {
         progress.warn(
             "const-random draws a new seed at every compilation, so that no two builds are equal".to_owned(),
             Some(
-                "set CONST_RANDOM_SEED to any fixed text, or turn off the feature that wants it (ahash: `compile-time-rng`)"
+                "set CONST_RANDOM_SEED to any fixed text, best under [env] in .cargo/config.toml, or turn off the feature that \
+                 wants it (ahash: `compile-time-rng`)"
                     .to_owned(),
             ),
         );

@@ -133,6 +133,11 @@ impl CargoConfig {
         self.text(&["build", "rustc-workspace-wrapper"]).filter(|text| !text.is_empty()).map(PathBuf::from)
     }
 
+    /// Whether `[env]` gives a variable to all that cargo starts.
+    pub fn sets_variable(&self, name: &str) -> bool {
+        self.get(&["env", name]).is_some()
+    }
+
     /// Whether the standard library is built from source, so that none needs to be installed.
     pub fn builds_std(&self, cargo_args: &[String]) -> bool {
         cargo_args.iter().any(|argument| argument.contains("build-std"))

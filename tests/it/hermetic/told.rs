@@ -24,8 +24,12 @@ fn the_provenance_tells_and_the_image_does_not() {
 #[test]
 fn a_dry_run_tells_the_sandbox_and_makes_nothing() {
     let Some(scene) = Scene::new(Caller::Root, &[]) else { return };
-    let dry = ran(scene.build(&["--hermetic", "--dry-run", "--message-format", "json"]).env("MY_TOKEN", "s3cret"));
+    let dry = ran(scene
+        .build(&["--hermetic", "--dry-run", "--message-format", "json"])
+        .env("MY_TOKEN", "s3cret")
+        .env("CONST_RANDOM_SEED", "7"));
     let plan = result(&dry);
+    assert_eq!(plan["hermetic"]["env"]["CONST_RANDOM_SEED"], "7", "what decides about bytes passes");
     assert_eq!(plan["hermetic"]["env"]["HOME"], "/homeless");
     assert!(plan["invocations"][0]["args"].as_array().unwrap().contains(&"--frozen".into()));
     assert!(!dry.stdout.contains("s3cret"));
