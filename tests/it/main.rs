@@ -27,6 +27,7 @@ mod plan;
 mod platforms;
 mod plugin;
 mod rebuild;
+mod recipes;
 mod registry;
 mod reproducible;
 mod run;

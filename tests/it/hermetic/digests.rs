@@ -1,10 +1,11 @@
 //! The bytes are those of a plain build, from wherever the sources came.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::scene::{CALLERS, MANIFEST, Scene, digest, result};
 use crate::support::program::ran;
+use crate::support::registry_cache::{MAIN_WITH_ITOA, copy_itoa, lock_with_itoa};
 
 #[test]
 fn the_digest_is_that_of_a_plain_build() {
@@ -31,18 +32,10 @@ fn the_digest_is_that_of_a_plain_build() {
 #[test]
 fn fetched_and_vendored_sources_give_the_same_digest() {
     for caller in CALLERS {
-        let lock = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock")).unwrap();
-        let itoa = lock.split("[[package]]\n").find(|package| package.starts_with("name = \"itoa\"")).unwrap();
-        let lock = format!(
-            "version = 4\n\n[[package]]\n{}\n\n[[package]]\nname = \"p\"\nversion = \"0.1.0\"\ndependencies = [\n \"itoa\",\n]\n",
-            itoa.trim_end()
-        );
         let manifest = MANIFEST.replace("\n[workspace]", "\n[dependencies]\nitoa = \"1\"\n\n[workspace]");
-        let main = "fn main() { println!(\"{}\", itoa::Buffer::new().format(1)); }\n";
-        let Some(scene) = Scene::new(caller, &[("Cargo.toml", &manifest), ("Cargo.lock", &lock), ("src/main.rs", main)]) else {
-            return;
-        };
-        copy_registry(&scene.home().join(".cargo"));
+        let files = [("Cargo.toml", &*manifest), ("Cargo.lock", &lock_with_itoa()), ("src/main.rs", MAIN_WITH_ITOA)];
+        let Some(scene) = Scene::new(caller, &files) else { return };
+        copy_itoa(&scene.home().join(".cargo"));
         let json = |args: &[&str]| ran(scene.build(&["--message-format", "json"]).args(args));
         let plain = digest(&json(&[]));
         let fetched = json(&["--hermetic", "-o", "fetched"]);
@@ -56,25 +49,5 @@ fn fetched_and_vendored_sources_give_the_same_digest() {
         let vendored = json(&["--hermetic", "-o", "vendored"]);
         assert_eq!(digest(&vendored), plain, "{caller:?}");
         assert!(!vendored.stdout.contains("\"name\":\"fetch\""), "{}", vendored.stdout);
-    }
-}
-
-/// What the developer's cargo has of `itoa`, so that nothing needs a network.
-#[expect(clippy::disallowed_methods, reason = "tests run in the developer's environment")]
-fn copy_registry(to: &Path) {
-    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
-    let home = home.unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cargo"));
-    for entry in walkdir::WalkDir::new(home.join("registry")).into_iter().flatten() {
-        let relative = entry.path().strip_prefix(&home).unwrap();
-        let text = relative.to_string_lossy();
-        let wanted =
-            text.contains("itoa-1") || text.contains("/it/oa/") || text.ends_with("config.json") && text.contains("index/");
-        if wanted && entry.file_type().is_file() && (text.contains("/cache/") || text.contains("/index/"))
-            || text.ends_with("/.cargo-index-lock")
-        {
-            let file = to.join(relative);
-            fs::create_dir_all(file.parent().unwrap()).unwrap();
-            fs::copy(entry.path(), file).unwrap();
-        }
     }
 }

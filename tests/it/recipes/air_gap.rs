@@ -1,0 +1,40 @@
+//! Without any network: vendored on one side, built on the other.
+
+use std::fs;
+
+use super::readme::blocks;
+use super::runner::Runner;
+use crate::support::namespaces;
+
+#[test]
+fn what_was_vendored_here_is_built_there_to_the_digest_of_the_registry() {
+    let [here, there] = &blocks("### Air gap: without any network", "sh")[..] else { panic!("two blocks") };
+    if !namespaces::are_there() {
+        return;
+    }
+    let runner = Runner::new();
+    let connected = runner.job("connected").installed();
+    connected.succeed("cargo plugin-build -o ../image");
+    connected.succeed(here);
+
+    let isolated = runner.job("isolated").installed();
+    fs::remove_dir_all(&isolated.dir).unwrap();
+    fs::remove_dir_all(isolated.dir.with_file_name(".cargo")).unwrap();
+    fs::create_dir(&isolated.dir).unwrap();
+    fs::copy(connected.dir.with_file_name("sources.tar"), isolated.dir.join("sources.tar")).unwrap();
+    let done = isolated.succeed(there);
+    assert!(done.stderr.contains("the same digest"), "{}", done.stderr);
+    assert_eq!(isolated.digest("oci:image"), connected.digest("oci:../image"));
+}
+
+#[test]
+fn a_hermetic_build_is_one_command() {
+    let [block] = &blocks("### Hermetic builds", "sh")[..] else { panic!("one block") };
+    if !namespaces::are_there() {
+        return;
+    }
+    let runner = Runner::new();
+    let job = runner.job("build").installed();
+    let done = job.succeed(block);
+    assert_eq!(done.stdout, "oci:target/plugin-build/p:0.1.0\n");
+}
