@@ -30,6 +30,7 @@ mod rebuild;
 mod recipes;
 mod registry;
 mod reproducible;
+mod reprotest;
 mod run;
 mod sources;
 mod start;
