@@ -6,6 +6,7 @@
 #![cfg(target_os = "linux")]
 
 mod digests;
+mod landlock;
 mod lifetime;
 mod rebuild;
 mod refusals;
