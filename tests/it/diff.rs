@@ -4,12 +4,13 @@ use std::path::Path;
 use std::process::Command;
 
 use plugin_build::compression::Compression;
+use plugin_build::digest::Digest;
 use serde_json::{Value, json};
 
-use crate::support::layouts::HandLayout;
+use crate::support::layouts::{HandLayout, gzip};
 use crate::support::program::{Ran, plugin_build, ran};
 use crate::support::project::Project;
-use crate::support::tools::{require_file, stdout};
+use crate::support::tools::{require, require_file, stdout};
 
 /// A file of a tar: path, content, mode, modification time, owner.
 type File<'a> = (&'a str, &'a [u8], u32, u64, u64);
@@ -291,4 +292,90 @@ fn that_the_toolchain_is_unknown_is_said_of_programs_only() {
     assert!(!text.stderr.contains(unknown), "{}", text.stderr);
     let same = diff(&project.root, &["oci:out:a", "oci:out:a"]);
     assert_eq!((same.code, tools(&same)), (0, Value::Null), "without a difference there is nothing to explain");
+}
+
+#[test]
+fn configuration_and_history_differ_by_their_keys() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut layout = HandLayout::new(&dir.path().join("l"));
+    let bytes = tar(&[("a", b"1", 0o644, 0, 0)]);
+    let diff_id = Digest::of(&bytes);
+    let mut image = |tag: &str, created: &str, user: &str, by: &[&str]| {
+        let history: Vec<Value> = by.iter().map(|by| json!({"created": created, "created_by": by})).collect();
+        let config = json!({
+            "architecture": "amd64", "os": "linux", "created": created, "history": history,
+            "config": {"User": user, "Env": ["A=1", format!("B={user}")]},
+            "rootfs": {"type": "layers", "diff_ids": [diff_id]},
+        });
+        let config = layout.blob(config.to_string().as_bytes(), "application/vnd.oci.image.config.v1+json");
+        let layer = layout.blob(&gzip(&bytes), "application/vnd.oci.image.layer.v1.tar+gzip");
+        let media_type = "application/vnd.oci.image.manifest.v1+json";
+        let manifest = json!({"schemaVersion": 2, "mediaType": media_type, "config": config, "layers": [layer]});
+        let descriptor = layout.blob(manifest.to_string().as_bytes(), media_type);
+        layout.tag(tag, descriptor);
+    };
+    image("a", "2020-01-01T00:00:00Z", "1", &["one"]);
+    image("user", "2020-01-01T00:00:00Z", "2", &["one"]);
+    image("time", "2021-01-01T00:00:00Z", "1", &["one"]);
+    image("by", "2020-01-01T00:00:00Z", "1", &["two"]);
+    image("more", "2020-01-01T00:00:00Z", "1", &["one", "two"]);
+    for (other, expected) in [
+        ("user", &["config > config.Env[1]: B=1 -> B=2", "config > config.User: 1 -> 2"][..]),
+        ("time", &["config > created: 2020-01-01T00:00:00Z -> 2021-01-01T00:00:00Z"]),
+        ("by", &["config > history > [0].created_by: one -> two"]),
+        ("more", &["config > history: 1 entries -> 2 entries"]),
+    ] {
+        let found = diff(dir.path(), &["oci:l:a", &format!("oci:l:{other}")]);
+        assert_eq!((found.code, verdict(&found).as_str()), (3, "other-description"), "{other}: {}", found.stderr);
+        assert_eq!(told(&found), expected, "{other}");
+        let human = ran(plugin_build(dir.path()).args(["diff", "oci:l:a", &format!("oci:l:{other}")]));
+        let lines: Vec<&str> = human.stdout.lines().map(|line| line.rsplit_once(" [").unwrap().0).collect();
+        assert_eq!((human.code, lines), (3, expected.to_vec()), "a person reads the same");
+    }
+}
+
+#[test]
+fn json_in_an_image_parts_at_its_key() {
+    let of = |text: &[u8]| vec![tar(&[("etc/settings.json", text, 0o644, 0, 0)])];
+    let told = told_of(&of(br#"{"a":{"b":[1,2]},"c":1}"#), &of(br#"{"a":{"b":[1,3]},"d":1}"#));
+    let at = "linux/amd64 > layer 1 > etc/settings.json > ";
+    let expected = ["a.b[1]: 2 -> 3", "c: only in the first: 1", "d: only in the second: 1"].map(|told| format!("{at}{told}"));
+    assert_eq!(told, expected);
+}
+
+/// A library without any other: what every target can be compiled to, standard library or not.
+const BARE: &str = "#![feature(no_core, lang_items)]\n#![no_core]\n#![crate_type = \"lib\"]\n\
+    #[lang = \"pointee_sized\"] pub trait PointeeSized {}\n#[lang = \"meta_sized\"] pub trait MetaSized: PointeeSized {}\n\
+    #[lang = \"sized\"] pub trait Sized: MetaSized {}\n#[lang = \"copy\"] pub trait Copy {}\n\
+    #[unsafe(no_mangle)] pub extern \"C\" fn answer() -> u32 { 42 }\n";
+
+#[test]
+fn programs_of_other_systems_differ_by_sections_and_symbols() {
+    let dir = tempfile::tempdir().unwrap();
+    let more = format!("{BARE}#[unsafe(no_mangle)] pub extern \"C\" fn more() -> u32 {{ answer() }}\n");
+    let compiled = |name: &str, target: &str, source: &str| {
+        let [file, object] = ["rs", "o"].map(|extension| dir.path().join(name).with_extension(extension));
+        std::fs::write(&file, source).unwrap();
+        let mut rustc = Command::new("rustc");
+        rustc.args(["--edition=2024", "-Awarnings", "--emit=obj", "--target", target, "-o"]).arg(&object).arg(&file);
+        stdout(rustc.env("RUSTC_BOOTSTRAP", "1"));
+        object
+    };
+    let of = |path: &Path| vec![tar(&[("lib", &std::fs::read(path).unwrap(), 0o755, 0, 0)])];
+    let apple = ["a", "b"].map(|name| compiled(name, "x86_64-apple-darwin", if name == "a" { BARE } else { &more }));
+    let macho = told_of(&of(&apple[0]), &of(&apple[1]));
+    assert!(macho[0].contains("Mach-O sections ") && macho[0].contains("__text"), "{macho:?}");
+    assert!(macho.contains(&"linux/amd64 > layer 1 > lib > symbols: only in the second: _more".to_owned()), "{macho:?}");
+
+    let Some(linker) = require("lld-link-19") else { return };
+    let windows = ["c", "d"].map(|name| {
+        let object = compiled(name, "x86_64-pc-windows-gnu", if name == "c" { BARE } else { &more });
+        let library = dir.path().join(name).with_extension("dll");
+        let mut link = Command::new(&linker);
+        link.args(["/dll", "/noentry", "/export:answer"]).arg(format!("/out:{}", library.display()));
+        stdout(link.arg(object));
+        library
+    });
+    let pe = told_of(&of(&windows[0]), &of(&windows[1]));
+    assert!(pe[0].contains("PE sections ") && pe[0].contains(".text"), "{pe:?}");
 }
