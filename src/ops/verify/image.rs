@@ -22,6 +22,7 @@ pub struct Walk<'a> {
     blobs: usize,
     bytes: u64,
     findings: BTreeSet<Finding>,
+    sound: bool,
     failure: Option<Error>,
 }
 
@@ -29,7 +30,7 @@ impl<'a> Walk<'a> {
     /// A walk that has seen nothing.
     pub fn new(source: &'a dyn Source, progress: &'a dyn Progress) -> Self {
         let (seen, findings) = (BTreeSet::new(), BTreeSet::new());
-        Self { source, progress, seen, blobs: 0, bytes: 0, findings, failure: None }
+        Self { source, progress, seen, blobs: 0, bytes: 0, findings, sound: true, failure: None }
     }
 
     /// Whether the blob was checked already.
@@ -43,8 +44,9 @@ impl<'a> Walk<'a> {
         self.bytes += bytes;
     }
 
-    /// Adds a finding.
+    /// Adds a finding about bytes that are not what they should be.
     pub fn add(&mut self, finding: Finding) {
+        self.sound = false;
         self.findings.insert(finding);
     }
 
@@ -71,7 +73,13 @@ impl<'a> Walk<'a> {
     pub fn finish(self, images: Vec<Digest>) -> Result<Report, Error> {
         match self.failure {
             Some(failure) => Err(failure),
-            None => Ok(Report { images, blobs: self.blobs, bytes: self.bytes, findings: self.findings.into_iter().collect() }),
+            None => Ok(Report {
+                images,
+                blobs: self.blobs,
+                bytes: self.bytes,
+                findings: self.findings.into_iter().collect(),
+                sound: self.sound,
+            }),
         }
     }
 
@@ -238,10 +246,9 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// Adds rules that an image breaks whose bytes are those that its digests name.
     fn add_all(&mut self, chain: &str, problems: Vec<(&'static str, String)>) {
-        for (rule, message) in problems {
-            self.add(Finding::new(chain, rule, message));
-        }
+        self.findings.extend(problems.into_iter().map(|(rule, message)| Finding::new(chain, rule, message)));
     }
 }
 

@@ -35,6 +35,9 @@ pub struct Report {
     pub bytes: u64,
     /// Everything that is wrong, sorted.
     pub findings: Vec<Finding>,
+    /// Whether all of it is there and is what its digests name, so that it can be looked into, whatever rule it breaks.
+    #[serde(skip)]
+    pub sound: bool,
 }
 
 /// Checks one image of a store, with what refers to it.
