@@ -9,9 +9,11 @@ use serde_json::Value;
 
 use crate::support::git::git_dependency;
 use crate::support::layouts::HandLayout;
+use crate::support::namespaces;
 use crate::support::program::{Ran, plugin_build, ran};
 use crate::support::project::Project;
 use crate::support::second_compiler::{self, ARM, HOST, second};
+use crate::support::tools::{require, stdout};
 
 fn run(project: &Project, args: &[&str]) -> Ran {
     ran(plugin_build(&project.root).args(args))
@@ -298,4 +300,69 @@ fn platforms_that_were_asked_for_differently_are_built_one_after_the_other() {
     let told = told(&report(&other));
     assert!(told.iter().any(|told| told.starts_with("linux/amd64 > layer ")), "{told:?}");
     assert!(told.iter().all(|told| !told.starts_with("linux/arm64")), "{told:?}");
+}
+
+#[test]
+fn flags_of_an_image_that_could_start_programs_are_refused() {
+    let project = Project::with_table("");
+    // gcc starts everything by way of the program after `-wrapper`.
+    let flags = "-Copt-level=1 -Clink-arg=-wrapper -Clink-arg=env";
+    let first = ran(plugin_build(&project.root).args(["build", "-q", "-o", "out"]).env("RUSTFLAGS", flags));
+    assert_eq!(first.code, 0, "{}", first.stderr);
+    let refused = run(&project, &["verify", "--rebuild", "oci:out"]);
+    assert_eq!(refused.code, 1, "{}", refused.stderr);
+    let told = "linux/amd64 asks for flags that could start any program here: -Clink-arg=-wrapper -Clink-arg=env";
+    assert!(refused.stderr.contains(told) && refused.stderr.contains("`--hermetic`"), "{}", refused.stderr);
+    assert!(!refused.stderr.contains("Compiling"), "{}", refused.stderr);
+    if namespaces::are_there() {
+        let hermetic = run(&project, &["verify", "--rebuild", "--hermetic", "oci:out"]);
+        assert_eq!(hermetic.code, 0, "{}{}", hermetic.stdout, hermetic.stderr);
+    }
+    // What the sources say themselves, no image asks for.
+    project.write(".cargo/config.toml", "[build]\nrustflags = ['-Clink-arg=-wrapper', '-Clink-arg=env']\n");
+    let second = ran(plugin_build(&project.root).args(["build", "-q", "-o", "own"]));
+    assert_eq!(second.code, 0, "{}", second.stderr);
+    let trusted = run(&project, &["verify", "--rebuild", "oci:own"]);
+    assert_eq!(trusted.code, 0, "{}{}", trusted.stdout, trusted.stderr);
+}
+
+#[test]
+fn settings_of_cargo_are_never_taken_from_an_image() {
+    let project = Project::with_table("");
+    let setting = "registries.own.credential-provider=['cargo:token-from-stdout','sh','-c','touch ran.txt']";
+    let first = ran(plugin_build(&project.root).args(["build", "-q", "-o", "out", "--", "--config", setting]));
+    assert_eq!(first.code, 0, "{}", first.stderr);
+    for more in [&[][..], &["--hermetic"]] {
+        let refused = ran(plugin_build(&project.root).args(["verify", "--rebuild", "oci:out"]).args(more));
+        assert_eq!(refused.code, 1, "{}", refused.stderr);
+        assert!(refused.stderr.contains("credential-provider"), "{}", refused.stderr);
+        assert!(refused.stderr.contains("the sources' own .cargo/config.toml"), "{}", refused.stderr);
+    }
+    let profile = ["build", "-q", "-o", "out", "--", "--config", "profile.release.opt-level=1"];
+    assert_eq!(ran(plugin_build(&project.root).args(profile)).code, 0);
+    let same = run(&project, &["verify", "--rebuild", "oci:out"]);
+    assert_eq!(same.code, 0, "{}{}", same.stdout, same.stderr);
+}
+
+#[test]
+fn an_image_that_was_compressed_anew_has_the_same_contents() {
+    let Some(skopeo) = require("skopeo") else { return };
+    let project = Project::fixture("greeter");
+    built(&project, &["-o", "out"]);
+    let mut copy = Command::new(skopeo);
+    copy.args(["copy", "-q", "--all", "--dest-compress", "--dest-compress-format", "zstd", "oci:out:0.3.1", "oci:other:0.3.1"]);
+    stdout(copy.current_dir(&project.root));
+    let verified = run(&project, &["verify", "--rebuild", "oci:other"]);
+    assert_eq!(verified.code, 3, "{}", verified.stderr);
+    assert!(verified.stdout.contains("[canonical-json]"), "what skopeo wrote is no document of ours: {}", verified.stdout);
+    assert!(verified.stderr.contains("same contents (diff ids equal), other compression"), "{}", verified.stderr);
+    let other = "layer 2: same contents (diff id sha256:";
+    assert!(verified.stdout.contains(other), "{}", verified.stdout);
+
+    let blobs = project.root.join("other/blobs/sha256");
+    let name = plugin_build::fs::sorted_listing(&blobs).unwrap().remove(0);
+    fs::write(blobs.join(name), "damaged").unwrap();
+    let damaged = run(&project, &["verify", "--rebuild", "oci:other"]);
+    assert_eq!(damaged.code, 3, "{}", damaged.stderr);
+    assert!(!damaged.stderr.contains("Rebuilding"), "bytes that are not those of their digests are not looked into");
 }

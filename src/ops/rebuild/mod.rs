@@ -1,6 +1,6 @@
 //! `verify --rebuild`: builds an image again from the same sources, elsewhere and under other circumstances, and compares.
 //!
-//! 1. `record`: what the image says about how it was asked for.
+//! 1. `record`: what the image says about how it was asked for; `trust`: what of it may be done here.
 //! 2. `elsewhere`: a copy of the sources in another place, and everything else that must make no difference.
 //! 3. The same build there. Platforms that were asked for differently, as in an image joined from several machines, are
 //!    built one after the other and joined again.
@@ -11,6 +11,7 @@
 
 mod elsewhere;
 mod record;
+mod trust;
 
 use std::path::PathBuf;
 
@@ -89,6 +90,9 @@ pub fn rebuild(
 ) -> Result<Report, Error> {
     let root = source.resolve(selector)?;
     let records = record::records(source, &platform_images(source, &root)?)?;
+    for record in &records {
+        refuse(trust::bold_cargo_args(&record.request.cargo_args, options.hermetic), record, options)?;
+    }
     let groups = record::groups(&records);
     let elsewhere = Elsewhere::new(env)?;
     let mut taken = Vec::new();
@@ -199,6 +203,9 @@ impl Again<'_> {
             return Ok(plan);
         };
         if planned.rustflags != recorded.rustflags {
+            if !self.options.hermetic {
+                refuse(trust::bold_rustflags(&recorded.rustflags), self.group[0], self.options)?;
+            }
             there.set("CARGO_ENCODED_RUSTFLAGS", recorded.rustflags.join("\u{1f}"));
         }
         let profile = flags.profile().to_uppercase().replace('-', "_");
@@ -248,6 +255,15 @@ impl Again<'_> {
         taken.sort();
         taken.dedup();
     }
+}
+
+/// Refuses flags that are not to be run here.
+fn refuse(flags: Vec<String>, record: &Record, options: &Options) -> Result<(), RebuildError> {
+    if flags.is_empty() {
+        return Ok(());
+    }
+    let image = record.platform.as_ref().map_or_else(|| "the image".to_owned(), ToString::to_string);
+    Err(RebuildError::Bold { image, flags, hermetic: options.hermetic })
 }
 
 /// The digest of the root over all groups.
@@ -324,6 +340,16 @@ pub enum RebuildError {
         /// The flags.
         flags: Vec<String>,
     },
+    /// Flags that may start programs.
+    #[error("{image} asks for flags that could start any program here: {}", flags.join(" "))]
+    Bold {
+        /// The platform.
+        image: String,
+        /// The flags.
+        flags: Vec<String>,
+        /// Whether there is a sandbox.
+        hermetic: bool,
+    },
     /// A base that was given on the command line.
     #[error("the image builds on `{name}`, which the sources do not name")]
     UnknownBase {
@@ -349,6 +375,14 @@ impl Explain for RebuildError {
             Self::NotRebuildable { .. } => {
                 Some("give such flags in the sources' own .cargo/config.toml, with relative paths".to_owned())
             }
+            Self::Bold { hermetic: true, .. } => {
+                Some("if they are to be trusted, give them in the sources' own .cargo/config.toml".to_owned())
+            }
+            Self::Bold { hermetic: false, .. } => Some(
+                "`--hermetic` shuts in what rustc starts; if they are to be trusted, give them in the sources' own \
+                 .cargo/config.toml"
+                    .to_owned(),
+            ),
             Self::UnknownBase { .. } => Some("give it with `--base`, as it was given to `build`".to_owned()),
             Self::BadRequest { .. } | Self::Format { .. } => Some("use the version that built it, or a later one".to_owned()),
             _ => None,

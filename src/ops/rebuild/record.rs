@@ -44,7 +44,7 @@ pub struct Request {
     #[serde(default)]
     pub rustflags: Vec<String>,
     #[serde(default)]
-    cargo_args: Vec<String>,
+    pub cargo_args: Vec<String>,
     #[serde(default)]
     not_rebuildable: bool,
 }

@@ -1,0 +1,188 @@
+//! What an image may ask of the machine that checks it.
+//!
+//! Threat: whoever made the image wrote its request, and whoever checks it runs cargo with that. The sources are the
+//! checker's own; the flags are not. `-C link-arg=-wrapper` starts any program, a registry's `credential-provider` too, and
+//! another source of crates is code from anywhere.
+//!
+//! | flag | may be asked |
+//! |---|---|
+//! | a rustflag that only changes code ([`CODEGEN`], lints, `--cfg`) | always |
+//! | any other rustflag: linkers, their arguments, plugins, files | under `--hermetic`, where rustc runs in the sandbox |
+//! | `--config profile.*` | always |
+//! | `--config` of `build.*` and `target.*` | under `--hermetic` |
+//! | any other `--config KEY=VALUE`: cargo's own, which work before the sandbox is there | never |
+//! | `-Z`, and the flags of [`CARGO`] | always |
+//! | any other argument of cargo | never |
+//!
+//! What the sources say of themselves, in `.cargo/config.toml`, is not asked by the image and is not looked at.
+
+/// Options of `-C` that name no file and start nothing.
+const CODEGEN: [&str; 29] = [
+    "codegen-units",
+    "code-model",
+    "control-flow-guard",
+    "debug-assertions",
+    "debuginfo",
+    "embed-bitcode",
+    "force-frame-pointers",
+    "force-unwind-tables",
+    "instrument-coverage",
+    "jump-tables",
+    "link-dead-code",
+    "lto",
+    "metadata",
+    "no-prepopulate-passes",
+    "no-redzone",
+    "no-vectorize-loops",
+    "no-vectorize-slp",
+    "opt-level",
+    "overflow-checks",
+    "panic",
+    "prefer-dynamic",
+    "relocation-model",
+    "relro-level",
+    "soft-float",
+    "split-debuginfo",
+    "strip",
+    "symbol-mangling-version",
+    "target-cpu",
+    "target-feature",
+];
+
+/// Flags of rustc that take a value and start nothing.
+const PLAIN: [&str; 11] =
+    ["--cfg", "--check-cfg", "--cap-lints", "--allow", "--warn", "--deny", "--forbid", "-A", "-W", "-D", "-F"];
+
+/// Arguments of `cargo build` that change nothing but what it tells and when it gives up.
+const CARGO: [&str; 5] = ["--keep-going", "--ignore-rust-version", "--future-incompat-report", "--timings", "--verbose"];
+
+/// The rustflags that only a sandbox may run.
+pub fn bold_rustflags(flags: &[String]) -> Vec<String> {
+    let mut bold = Vec::new();
+    let mut flags = flags.iter();
+    while let Some(flag) = flags.next() {
+        let mut value = || flags.next().map(String::as_str).unwrap_or_default();
+        let (shown, harmless) = if matches!(flag.as_str(), "-C" | "--codegen") {
+            let option = value();
+            (format!("{flag} {option}"), is_harmless(option))
+        } else if let Some(option) = flag.strip_prefix("--codegen=").or_else(|| flag.strip_prefix("-C")) {
+            (flag.clone(), is_harmless(option))
+        } else if PLAIN.contains(&flag.as_str()) {
+            (format!("{flag} {}", value()), true)
+        } else {
+            // `-Dwarnings`, `--cfg=name`.
+            let joined = |name: &str| flag.strip_prefix(name).is_some_and(|rest| name.len() == 2 || rest.starts_with('='));
+            (flag.clone(), matches!(flag.as_str(), "-O" | "-g" | "-v") || PLAIN.iter().any(|name| joined(name)))
+        };
+        if !harmless {
+            bold.push(shown);
+        }
+    }
+    bold
+}
+
+fn is_harmless(option: &str) -> bool {
+    let name = option.split('=').next().unwrap_or_default().trim().replace('_', "-");
+    CODEGEN.contains(&name.as_str())
+}
+
+/// The arguments of cargo that an image must not ask for; with `hermetic`, those that it must not ask for even there.
+pub fn bold_cargo_args(arguments: &[String], hermetic: bool) -> Vec<String> {
+    let mut bold = Vec::new();
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        let mut value = || arguments.next().map(String::as_str).unwrap_or_default();
+        let (shown, harmless) = if argument == "--config" {
+            let value = value();
+            (format!("{argument} {value}"), is_harmless_config(value, hermetic))
+        } else if let Some(value) = argument.strip_prefix("--config=") {
+            (argument.clone(), is_harmless_config(value, hermetic))
+        } else if argument == "-Z" {
+            (format!("{argument} {}", value()), true)
+        } else {
+            let name = argument.split('=').next().unwrap_or_default();
+            (argument.clone(), argument.starts_with("-Z") || argument.starts_with("-v") || CARGO.contains(&name))
+        };
+        if !harmless {
+            bold.push(shown);
+        }
+    }
+    bold
+}
+
+/// A file is one of the sources. A key decides by its first word; rustflags may stand below `profile`, too.
+fn is_harmless_config(argument: &str, hermetic: bool) -> bool {
+    let Some((key, _)) = argument.split_once('=') else { return true };
+    match key.trim().split('.').next().unwrap_or_default() {
+        "profile" => hermetic || !argument.contains("rustflags"),
+        "build" | "target" => hermetic,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<String> {
+        text.split(' ').map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn flags_that_only_change_code_may_be_asked_for() {
+        for flags in [
+            "-Copt-level=1 -C target-cpu=native --codegen=panic=abort -Ctarget-feature=+crt-static -C target_cpu=x",
+            "--cfg other --cfg=other -Dwarnings -A unused --cap-lints=allow -O -g",
+        ] {
+            assert_eq!(bold_rustflags(&words(flags)), [] as [String; 0], "{flags}");
+        }
+        assert!(
+            bold_cargo_args(&words("-Zbuild-std=std -Z unstable-options --config profile.dev.lto=true -vv"), false).is_empty()
+        );
+        assert!(bold_cargo_args(&words("--config extra.toml --config=extra.toml --timings=json"), false).is_empty());
+    }
+
+    #[test]
+    fn whatever_could_start_a_program_is_told() {
+        for flag in [
+            "-Clinker=sh",
+            "-C link-arg=-wrapper",
+            "--codegen=link-args=-fplugin=x",
+            "-Cllvm-args=-load=x",
+            "-Zcodegen-backend=x",
+            "-L native=x",
+            "--extern",
+            "@file",
+            "-Cprofile-use=x",
+            "-C link_arg=x",
+            "--codegen linker=sh",
+            "--cfgs",
+        ] {
+            assert!(!bold_rustflags(&words(flag)).is_empty(), "{flag}");
+        }
+        // The value of a harmless flag is none of its own, and hides none.
+        assert_eq!(bold_rustflags(&words("--cfg -Clinker=x -Clinker=sh")), ["-Clinker=sh"]);
+    }
+
+    #[test]
+    fn cargos_own_settings_are_never_asked_for() {
+        for argument in [
+            "--config=registries.own.credential-provider=['sh']",
+            "--config source.crates-io.replace-with='own'",
+            "--config patch.crates-io.itoa.git='https://plugins.example'",
+            "--config env.PATH='.'",
+            "--config 'build'.rustc='sh'",
+            "--config net.git-fetch-with-cli=true",
+            "--manifest-path=elsewhere/Cargo.toml",
+            "-Celsewhere",
+        ] {
+            assert!(!bold_cargo_args(&words(argument), true).is_empty(), "{argument}");
+        }
+        for argument in
+            ["--config=build.rustc-wrapper='sh'", "--config target.x.linker='sh'", "--config profile.dev={rustflags=[]}"]
+        {
+            assert!(!bold_cargo_args(&words(argument), false).is_empty(), "{argument}");
+            assert!(bold_cargo_args(&words(argument), true).is_empty(), "{argument}");
+        }
+    }
+}
