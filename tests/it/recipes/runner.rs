@@ -82,10 +82,10 @@ impl Job {
 
     /// Writes a program that knows these words, and does something else for all others.
     fn tool(&self, name: &str, known: &[(&str, &str)], otherwise: &str) {
-        let cases: String = known.iter().map(|(words, script)| format!("'{words}') {script};;\n")).collect();
+        let cases = known.iter().map(|(words, script)| format!("'{words}') {script};;")).collect::<Vec<_>>().join("\n");
         let path = self.tools().join(name);
         fs::create_dir_all(self.tools()).unwrap();
-        fs::write(&path, format!("#!/bin/sh\ncase \"$*\" in\n{cases}*) {otherwise};;\nesac\n")).unwrap();
+        fs::write(&path, format!("#!/bin/sh\ncase \"$*\" in\n{cases}\n*) {otherwise};;\nesac\n")).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
