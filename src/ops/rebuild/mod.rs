@@ -202,10 +202,14 @@ impl Again<'_> {
         let Some(planned) = plan.images[0].targets.first().and_then(|target| Request::parse(&target.request).ok()) else {
             return Ok(plan);
         };
-        if planned.rustflags != recorded.rustflags {
-            if !self.options.hermetic {
-                refuse(trust::bold_rustflags(&recorded.rustflags), self.group[0], self.options)?;
+        if !self.options.hermetic {
+            let mut bold = trust::bold_profile_keys(&recorded.profile_keys, &planned.profile_keys);
+            if planned.rustflags != recorded.rustflags {
+                bold.extend(trust::bold_rustflags(&recorded.rustflags));
             }
+            refuse(bold, self.group[0], self.options)?;
+        }
+        if planned.rustflags != recorded.rustflags {
             there.set("CARGO_ENCODED_RUSTFLAGS", recorded.rustflags.join("\u{1f}"));
         }
         let profile = flags.profile().to_uppercase().replace('-', "_");

@@ -7,7 +7,7 @@
 //! | flag | may be asked |
 //! |---|---|
 //! | a rustflag that only changes code ([`CODEGEN`], lints, `--cfg`) | always |
-//! | any other rustflag: linkers, their arguments, plugins, files | under `--hermetic`, where rustc runs in the sandbox |
+//! | any other rustflag, also one in a profile: linkers, their arguments, plugins, files | under `--hermetic`, where rustc runs in the sandbox |
 //! | `--config profile.*` | always |
 //! | `--config` of `build.*` and `target.*` | under `--hermetic` |
 //! | any other `--config KEY=VALUE`: cargo's own, which work before the sandbox is there | never |
@@ -15,6 +15,10 @@
 //! | any other argument of cargo | never |
 //!
 //! What the sources say of themselves, in `.cargo/config.toml`, is not asked by the image and is not looked at.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
 
 /// Options of `-C` that name no file and start nothing.
 const CODEGEN: [&str; 29] = [
@@ -84,6 +88,12 @@ pub fn bold_rustflags(flags: &[String]) -> Vec<String> {
 fn is_harmless(option: &str) -> bool {
     let name = option.split('=').next().unwrap_or_default().trim().replace('_', "-");
     CODEGEN.contains(&name.as_str())
+}
+
+/// The keys of the profile that hold rustflags, as far as the sources do not say the same.
+pub fn bold_profile_keys(recorded: &BTreeMap<String, Value>, planned: &BTreeMap<String, Value>) -> Vec<String> {
+    let bold = recorded.iter().filter(|(key, value)| key.contains("rustflags") && planned.get(*key) != Some(*value));
+    bold.map(|(key, value)| format!("{key}={value}")).collect()
 }
 
 /// The arguments of cargo that an image must not ask for; with `hermetic`, those that it must not ask for even there.
@@ -162,6 +172,14 @@ mod tests {
         }
         // The value of a harmless flag is none of its own, and hides none.
         assert_eq!(bold_rustflags(&words("--cfg -Clinker=x -Clinker=sh")), ["-Clinker=sh"]);
+    }
+
+    #[test]
+    fn rustflags_of_a_profile_are_told_unless_the_sources_have_them() {
+        let keys = |text: &str| serde_json::from_str::<BTreeMap<String, Value>>(text).unwrap();
+        let asked = keys(r#"{"opt-level": 1, "rustflags": ["-Clinker=sh"]}"#);
+        assert_eq!(bold_profile_keys(&asked, &keys("{}")), [r#"rustflags=["-Clinker=sh"]"#]);
+        assert!(bold_profile_keys(&asked, &asked).is_empty());
     }
 
     #[test]
