@@ -81,3 +81,17 @@ fn the_home_directory_itself_is_no_workspace() {
     assert!(refused.stderr.contains("secrets"), "{}", refused.stderr);
     assert!(!scene.project.root.join("target").exists(), "something was built");
 }
+
+#[test]
+fn a_path_of_this_machine_is_an_error_here_and_a_warning_elsewhere() {
+    let leaking = "fn main() { println!(\"{}\", env!(\"CARGO_MANIFEST_DIR\")); }\n";
+    let Some(scene) = Scene::new(Caller::Root, &[("src/main.rs", leaking)]) else { return };
+    let refused = ran(&mut scene.build(&["--hermetic"]));
+    assert_eq!(refused.code, 1, "{}", refused.stderr);
+    let told = format!("holds a path of this machine: {}", scene.project.root.display());
+    assert!(refused.stderr.contains(&told) && refused.stderr.contains("env!(\"CARGO_MANIFEST_DIR\")"), "{}", refused.stderr);
+    assert!(!scene.project.root.join("target/plugin-build").exists(), "something was packed");
+    let warned = ran(&mut scene.build(&[]));
+    assert_eq!(warned.code, 0, "{}", warned.stderr);
+    assert!(warned.stderr.contains(&told), "{}", warned.stderr);
+}
