@@ -211,6 +211,23 @@ fn a_build_of_changed_sources_differs_by_the_line_and_the_key() {
     assert!(told[0].starts_with("linux/amd64 > layer 1 > share/greeting.txt > line 1: "), "{told:?}");
 }
 
+#[test]
+fn a_name_that_stands_for_a_hidden_path_is_no_leak() {
+    let project = Project::with_table("");
+    let build = |tag: &str, code: &str| {
+        project.write("src/main.rs", &format!("fn main() {{ {code} }}\n"));
+        let built = ran(plugin_build(&project.root).args(["build", "-q", "-o", "out", "-t", tag]));
+        assert_eq!(built.code, 0, "{}", built.stderr);
+    };
+    // The one holds `/rustc/.../std/src/env.rs`, for a panic, and the other does not.
+    build("a", "println!(\"{}\", [1, 2][std::env::args().count()]);");
+    build("b", "println!(\"1\");");
+    let found = diff(&project.root, &["oci:out:a", "oci:out:b"]);
+    let told = told(&found);
+    assert!(told[0].starts_with("linux/amd64 > layer 1 > p: "), "{told:?}");
+    assert!(!told.iter().any(|told| told.contains("> paths: ")), "{told:?}");
+}
+
 /// A project whose greeting is not the same in `a` and `b`, built twice with what `command` adds.
 fn built_twice(project: &Project, command: [&dyn Fn(&mut Command); 2]) {
     for (tag, special) in ["a", "b"].into_iter().zip(command) {

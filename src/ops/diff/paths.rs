@@ -92,12 +92,23 @@ fn paths_in(run: &str) -> Vec<String> {
         let end = end_of_path(path);
         let (path, after) = path.split_at(end);
         let components = path.split(['/', '\\']).filter(|component| component.len() > 1 && !component.contains(':')).count();
-        if components >= 2 {
+        if components >= 2 && !is_hidden(path) && is_root(path) {
             found.push(path.to_owned());
         }
         rest = after;
     }
     found
+}
+
+/// Whether it is a name that stands for a path: everywhere the same, it is in a program because the code behind it is.
+fn is_hidden(path: &str) -> bool {
+    ["/rustc/", "/cargo/registry/", "/cargo/git/", "/cargo/path/", "/ws/"].iter().any(|name| path.starts_with(name))
+}
+
+/// Whether a path starts like one: directories at the root have short names; longer ones are texts behind a lone slash.
+fn is_root(path: &str) -> bool {
+    const LONGEST_AT_ROOT: usize = 20;
+    path.split(['/', '\\']).find(|component| !component.is_empty()).is_some_and(|first| first.len() <= LONGEST_AT_ROOT)
 }
 
 /// Roots under which people and machines keep sources and products. Elsewhere a slash inside a run is more likely to be
@@ -174,10 +185,17 @@ mod tests {
     #[test]
     fn paths_are_found_between_other_strings() {
         assert_eq!(paths_in("oops/home/me/ws/src/main.rsnext"), ["/home/me/ws/src/main.rs"]);
-        assert_eq!(paths_in("/ws/a.rs/ws/b.rs:12"), ["/ws/a.rs", "/ws/b.rs"]);
+        assert_eq!(paths_in("/src/a.rs/src/b.rs:12"), ["/src/a.rs", "/src/b.rs"]);
         assert_eq!(paths_in("https://example.org"), Vec::<String>::new());
         assert_eq!(paths_in("a/b"), Vec::<String>::new());
         assert_eq!(paths_in("share/greeting.txt/home/me/x"), ["/home/me/x"]);
         assert_eq!(paths_in(r"C:\src\main.rs"), [r"C:\src\main.rs"]);
+    }
+
+    #[test]
+    fn names_of_hidden_paths_and_texts_behind_a_slash_are_no_leaks() {
+        assert_eq!(paths_in("/ws/src/main.rs/home/me/x.rs/rustc/abc/library/std/src/env.rs"), ["/home/me/x.rs"]);
+        assert_eq!(paths_in("/cargo/registry/src/index/fnv-1.0.7/lib.rs"), Vec::<String>::new());
+        assert_eq!(paths_in("/GREETER_MOODGREETER_STYLEshare/greeting.txt"), Vec::<String>::new());
     }
 }
