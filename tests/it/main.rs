@@ -10,6 +10,7 @@ mod copy;
 mod dependencies;
 mod diff;
 mod doors;
+mod engines;
 mod executable;
 mod extract;
 mod go_host;
