@@ -184,7 +184,7 @@ impl<'a> Client<'a> {
             let outcome = send();
             tried += 1;
             let wanted = match &outcome {
-                Ok(reply) if is_passing_status(reply.status) => reply.number("Retry-After").map(Duration::from_secs),
+                Ok(reply) if is_passing_status(reply.status) => reply.retry_after(),
                 Err(error) if error.is_passing() => None,
                 _ => return outcome,
             };

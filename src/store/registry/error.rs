@@ -233,6 +233,10 @@ impl Explain for RegistryError {
                 Some(format!("if that network can be trusted, add `--plain-http {host}`"))
             }
             Self::ForeignRealm { realm, .. } => Some(format!("if that is its token server, add `--trust-realm {realm}`")),
+            Self::Status { status: 413, .. } => Some(
+                "a proxy before the registry limits the size of requests: raise its limit (nginx: `client_max_body_size`)"
+                    .to_owned(),
+            ),
             Self::Unreachable { source: TransportError::Tls(_), .. } => {
                 Some("name the registry's own authority with `--tls-ca FILE`".to_owned())
             }

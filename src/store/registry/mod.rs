@@ -18,12 +18,14 @@
 //!   types accepted; `GET blobs/<digest>`, after a broken connection again with `Range`. `urls` of a descriptor are never used.
 //! - *Push* ("Pushing blobs"): `HEAD` first; `POST blobs/uploads/`, with `mount` and `from` where the source is a repository
 //!   of the same registry (201: done; 202: go on uploading there); then one `PUT` with everything, or `PATCH` by `PATCH` where
-//!   the registry states `OCI-Chunk-Min-Length`. After a break the upload's state is asked for and the rest is sent; 416 is
-//!   answered in the same way. `Location` is taken from each answer: absolute or relative, with its own query, changing.
+//!   the registry states `OCI-Chunk-Min-Length` or said 413. After a break the upload's state is asked for and the rest is
+//!   sent; 416 is answered in the same way. `Location` is taken from each answer: absolute or relative, with its own query,
+//!   changing.
 //! - *Manifests* after their blobs, indexes after their manifests, tags last. Bytes are those that were read.
 //! - *Referrers* ("Listing Referrers"): the API, or the index at the tag `<algorithm>-<hex>` where a `GET` of it is 404.
-//! - *Errors*: 408, 429 and 500, 502 to 504 are tried again, five times at most, after `Retry-After` or a doubling pause; other
-//!   4xx are final. Redirects: ten at most, without `Authorization` at another origin.
+//! - *Errors*: 408, 429 and 500, 502 to 504 are tried again, five times at most, after `Retry-After` (seconds or a date) or a
+//!   doubling pause; 413 makes parts smaller; other 4xx are final. Redirects: ten at most, without `Authorization` at another
+//!   origin.
 //!
 //! # Threats, and what stands against them
 //!

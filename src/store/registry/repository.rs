@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
 use serde::Deserialize;
@@ -37,6 +38,8 @@ pub struct Repository<'a> {
     pub(super) manifests: Mutex<Documents>,
     /// Uploads that a refused mount has opened.
     pub(super) sessions: Mutex<BTreeMap<Digest, Session>>,
+    /// Bytes that one request of an upload may carry, as far as refusals have told.
+    pub(super) part_limit: AtomicU64,
     /// Whether leave to write is asked for.
     writing: bool,
 }
@@ -51,7 +54,8 @@ impl<'a> Repository<'a> {
     /// The repository that a reference names. Nothing is asked yet.
     pub fn new(client: &'a Client<'a>, reference: &RegistryReference) -> Self {
         let (host, name) = (reference.host.clone(), reference.repository.clone());
-        Self { client, host, name, manifests: Mutex::default(), sessions: Mutex::default(), writing: false }
+        let (manifests, sessions) = (Mutex::default(), Mutex::default());
+        Self { client, host, name, manifests, sessions, part_limit: AtomicU64::new(u64::MAX), writing: false }
     }
 
     /// The same, asking for leave to write from the first request on.

@@ -2,8 +2,13 @@
 //!
 //! Content is checked while it is sent: the last bytes leave only after the whole stream was found true to its descriptor, so
 //! that nothing corrupt is ever completed at the registry.
+//!
+//! A proxy before a registry may limit what one request carries. It says 413, or breaks the connection; after a break the
+//! request waits for leave to send its body (RFC 9110, "Expect"), so that 413 can be heard. From then on all uploads go in
+//! smaller parts.
 
 use std::io::{self, Read};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ureq::http::Method;
@@ -17,6 +22,13 @@ use super::url::Url;
 use crate::oci::Descriptor;
 use crate::store::error::UNKNOWN;
 use crate::store::{Reopen, StoreError};
+
+/// Parts after a 413 are at most this large, then smaller and smaller.
+const FIRST_PART: u64 = 16 << 20;
+/// No limit that is worth the name is below this.
+const LEAST_PART: u64 = 64 << 10;
+/// Chunks that the registry asks for are not smaller than this, unless it or a proxy refuses them.
+const CHUNK: u64 = 1 << 20;
 
 /// An upload that the registry has opened.
 #[derive(Clone)]
@@ -36,6 +48,12 @@ impl Session {
             .ok_or_else(|| RegistryError::protocol(&reply.url, "it accepts an upload without a Location"))?;
         let url = repository.client.admit(&reply.url, &location)?;
         Ok(Self { url, offset: 0, chunk: reply.number("OCI-Chunk-Min-Length").filter(|size| *size > 0) })
+    }
+
+    /// How many of the next `rest` bytes go in one request, where none may carry more than `limit`.
+    fn part(&self, rest: u64, limit: u64) -> u64 {
+        let wanted = self.chunk.map_or(rest, |least| least.max(CHUNK)).min(limit);
+        wanted.max(self.chunk.unwrap_or(1)).min(rest)
     }
 }
 
@@ -58,6 +76,8 @@ enum Resume {
     Ask(Session),
     /// Go on at once: the session is known to be good.
     Go(Session),
+    /// The same as `Ask`, at once, with smaller parts.
+    Less(Session),
     /// Begin again.
     Anew,
 }
@@ -85,19 +105,28 @@ impl Repository<'_> {
                 Some(session) => session,
                 None => self.start_upload()?,
             };
-            let (error, pause, resume) = match self.send_rest(current, blob, &mut content) {
+            let (error, pause, resume) = match self.send_rest(current, blob, &mut content, tries > 0) {
                 Ok(()) => return Ok(()),
                 Err(Setback::Final(error)) => return Err(*error),
                 Err(Setback::Passing(passing)) => (passing.error, passing.pause, passing.resume),
             };
-            if let Resume::Go(next) = resume {
+            if matches!(resume, Resume::Go(_) | Resume::Less(_)) {
                 detours += 1;
                 if detours > REDIRECTS {
                     return Err(error.into());
                 }
-                session = Some(next);
-                continue;
             }
+            let resume = match resume {
+                Resume::Go(next) => {
+                    session = Some(next);
+                    continue;
+                }
+                Resume::Less(refused) => {
+                    session = self.state_of(refused, blob.size);
+                    continue;
+                }
+                other => other,
+            };
             tries += 1;
             denials += u32::from(matches!(error, RegistryError::Denied { .. }));
             if denials > 2 || !self.client.pause(tries, pause) {
@@ -138,12 +167,13 @@ impl Repository<'_> {
         (offset <= size).then_some(Session { url, offset, chunk: session.chunk })
     }
 
-    fn send_rest(&self, session: Session, blob: &Descriptor, content: &mut Content<'_, '_>) -> Result<(), Setback> {
+    /// Sends what the session lacks. `wary` of a limit: see the top of this file.
+    fn send_rest(&self, session: Session, blob: &Descriptor, content: &mut Content<'_, '_>, wary: bool) -> Result<(), Setback> {
         let mut session = session;
-        let whole = session.chunk.is_none() && session.offset == 0;
+        let limit = self.part_limit.load(Ordering::Relaxed);
+        let whole = session.chunk.is_none() && session.offset == 0 && blob.size <= limit;
         while !whole && session.offset < blob.size {
-            let rest = blob.size - session.offset;
-            let length = session.chunk.map_or(rest, |chunk| chunk.max(1 << 20).min(rest));
+            let length = session.part(blob.size - session.offset, limit);
             let last = session.offset + length - 1;
             let call =
                 Call::new(Method::PATCH, session.url.clone()).header("Content-Range", format!("{}-{last}", session.offset));
@@ -166,7 +196,10 @@ impl Repository<'_> {
                 return Err(Setback::passing(error, None, Resume::Ask(session)));
             }
         }
-        let call = Call::new(Method::PUT, session.url.clone().with_digest(&blob.digest));
+        let mut call = Call::new(Method::PUT, session.url.clone().with_digest(&blob.digest));
+        if whole && wary {
+            call = call.header("Expect", "100-continue");
+        }
         let length = if whole { blob.size } else { 0 };
         let reply = self.send_part(call, &session, length, content)?;
         check_digest(&reply.url, &blob.digest, stated_digest(&reply)?.as_ref())?;
@@ -195,7 +228,7 @@ impl Repository<'_> {
             Err(error) if error.is_passing() => return Err(Setback::passing(error, None, ask())),
             Err(error) => return Err(error.into()),
         };
-        let pause = reply.number("Retry-After").map(Duration::from_secs);
+        let pause = reply.retry_after();
         match reply.status {
             202 if is_patch => Ok(reply),
             200 | 201 | 204 if !is_patch => Ok(reply),
@@ -204,12 +237,25 @@ impl Repository<'_> {
                 let error = RegistryError::RedirectLoop { url: session.url.to_string() };
                 Err(Setback::passing(error, None, Resume::Go(Session { url, ..session.clone() })))
             }
+            413 if self.lower_limit(session, length) => {
+                Err(Setback::passing(self.client.refused(reply, &leave), None, Resume::Less(session.clone())))
+            }
             401 if renewed => Err(Setback::passing(self.client.refused(reply, &leave), None, ask())),
             416 => Err(Setback::passing(self.client.refused(reply, &leave), pause, ask())),
             404 => Err(Setback::passing(self.client.refused(reply, &leave), pause, Resume::Anew)),
             status if is_passing_status(status) => Err(Setback::passing(self.client.refused(reply, &leave), pause, ask())),
             _ => Err(self.client.refused(reply, &leave).into()),
         }
+    }
+
+    /// After a refusal of a part of this length: whether smaller ones may be tried.
+    fn lower_limit(&self, session: &Session, length: u64) -> bool {
+        let least = session.chunk.unwrap_or(0).max(LEAST_PART);
+        let next = (length / 4).min(FIRST_PART).max(least);
+        if next < length {
+            self.part_limit.fetch_min(next, Ordering::Relaxed);
+        }
+        next < length
     }
 }
 

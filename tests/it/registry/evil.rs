@@ -11,7 +11,7 @@ use plugin_build::store::{Selector, Source};
 
 use super::{client, client_with, password, pull, push, settings};
 use crate::support::http_server::{Answer, Reply, Request};
-use crate::support::memory_registry::{Memory, MemoryRegistry, Quirks};
+use crate::support::memory_registry::{Memory, MemoryRegistry, Quirks, content_length};
 use crate::support::recorder::Recorder;
 use crate::support::sample::Sample;
 
@@ -66,6 +66,31 @@ fn a_pause_of_an_hour_is_not_waited_for() {
     let registry = MemoryRegistry::scripted(Quirks::default(), |_, _| Some(Reply::new(429).header("Retry-After", "3600").into()));
     assert!(pull(&client(), &registry.repository("r")).unwrap_err().to_string().contains("answered 429"));
     assert_eq!(registry.memory.count("GET", "/manifests/1.0"), 1);
+}
+
+#[test]
+fn a_pause_may_end_at_a_date() {
+    let dated = |status: u16, now: &str, then: &str| Reply::new(status).header("Date", now).header("Retry-After", then);
+    let (start, second, hour) =
+        ("Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:38 GMT", "Sunday, 06-Nov-94 09:49:37 GMT");
+    for reply in [
+        dated(429, start, hour),
+        dated(503, start, "Sun Nov  6 09:49:37 1994"),
+        Reply::new(429).header("Retry-After", "Fri, 31 Dec 9999 23:59:59 GMT"),
+        Reply::new(429).header("Retry-After", "99999999999999999999"),
+    ] {
+        let answer = Answer::from(reply.clone());
+        let registry = MemoryRegistry::scripted(Quirks::default(), move |_, _| Some(answer.clone()));
+        assert!(pull(&client(), &registry.repository("r")).is_err());
+        assert_eq!(registry.memory.count("GET", "/manifests/1.0"), 1, "{reply:?}");
+    }
+    for (then, at_least) in [(second, 1), ("Sat, 05 Nov 1994 08:49:37 GMT", 0), ("tomorrow", 0)] {
+        let script = first(1, |request| request.is("POST", "/uploads/"), move || dated(429, start, then).into());
+        let registry = MemoryRegistry::scripted(Quirks::default(), script);
+        let began = std::time::Instant::now();
+        push(&client(), &Sample::image("dated", 100), &registry.repository("r")).unwrap();
+        assert!(began.elapsed().as_secs() >= at_least, "{then}: {:?}", began.elapsed());
+    }
 }
 
 #[test]
@@ -133,6 +158,55 @@ fn an_upload_that_breaks_is_taken_up_where_it_broke_or_begun_again() {
         push(&client(), &sample, &registry.repository("r")).unwrap();
         assert!(sample.layers_and_configs().iter().all(|digest| registry.memory.has_blob(digest)));
         assert_eq!(registry.memory.count("PATCH", "/uploads/") > 0, !forgetful);
+    }
+}
+
+/// Lengths of the bodies of one method's requests.
+fn lengths(registry: &MemoryRegistry, method: &str) -> Vec<usize> {
+    let log = registry.memory.log();
+    log.iter().filter(|request| request.is(method, "/uploads/")).map(content_length).filter(|length| *length > 0).collect()
+}
+
+#[test]
+fn an_upload_that_is_too_large_for_one_request_goes_in_chunks() {
+    // Chunks of at least `chunk` bytes, where the registry says so; no request above `largest`.
+    for (chunk, largest) in [(None, 200_000), (Some(150_000), 180_000)] {
+        let registry = MemoryRegistry::scripted(Quirks { chunk, largest: Some(largest), ..Quirks::default() }, |_, _| None);
+        let sample = big();
+        push(&client(), &sample, &registry.repository("r")).unwrap();
+        assert!(sample.layers_and_configs().iter().all(|digest| registry.memory.has_blob(digest)));
+        let sent: Vec<usize> = [lengths(&registry, "PUT"), lengths(&registry, "PATCH")].concat();
+        // Two layers on their way when the limit becomes known: no other is tried in vain.
+        assert!((1..=2).contains(&sent.iter().filter(|length| **length > largest).count()), "{sent:?}");
+        let taken: Vec<usize> = lengths(&registry, "PATCH").into_iter().filter(|length| *length <= largest).collect();
+        let short = taken.iter().filter(|length| **length < chunk.unwrap_or(0)).count();
+        // The last chunk of a blob may be shorter, and so may a configuration.
+        assert!(taken.len() >= 8 && short <= 3, "{taken:?}");
+    }
+}
+
+#[test]
+fn a_limit_that_shows_only_as_a_broken_connection_is_found_out() {
+    let cut = |request: &Request| {
+        (request.is("PUT", "/uploads/") && request.header("expect").is_none() && content_length(request) > 200_000)
+            .then_some(100_000)
+    };
+    let quirks = Quirks { largest: Some(200_000), forgetful: true, ..Quirks::default() };
+    let registry = MemoryRegistry::cutting(quirks, |_, _| None, cut);
+    let sample = big();
+    push(&client(), &sample, &registry.repository("r")).unwrap();
+    assert!(sample.layers_and_configs().iter().all(|digest| registry.memory.has_blob(digest)));
+}
+
+#[test]
+fn a_limit_below_every_chunk_is_told_with_a_way_out() {
+    for chunk in [None, Some(150_000)] {
+        let registry = MemoryRegistry::scripted(Quirks { chunk, largest: Some(5_000), ..Quirks::default() }, |_, _| None);
+        let error = push(&client(), &big(), &registry.repository("r")).unwrap_err();
+        assert!(error.to_string().contains("answered 413"), "{error}");
+        assert!(error.hint().is_some_and(|hint| hint.contains("client_max_body_size")));
+        let refused = lengths(&registry, "PATCH").into_iter().filter(|length| *length > 5_000);
+        assert_eq!(refused.min(), Some(chunk.unwrap_or(64 << 10)));
     }
 }
 

@@ -81,6 +81,12 @@ pub trait Handler: Send + Sync + 'static {
         let _ = request;
         None
     }
+
+    /// What is answered to a request with `Expect: 100-continue` instead of reading its body.
+    fn early(&self, request: &Request) -> Option<Reply> {
+        let _ = request;
+        None
+    }
 }
 
 /// A running server; stopped when dropped.
@@ -139,6 +145,13 @@ fn serve(stream: TcpStream, handler: &dyn Handler, stopped: &AtomicBool) -> std:
             reader.read_exact(&mut request.body)?;
             handler.answer(&request);
             return Ok(());
+        }
+        if request.header("expect").is_some() {
+            if let Some(reply) = handler.early(&request) {
+                write_reply(&mut writer, &request, &reply)?;
+                continue;
+            }
+            writer.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
         }
         request.body = vec![0; length];
         reader.read_exact(&mut request.body)?;

@@ -34,6 +34,8 @@ pub struct Quirks {
     pub no_mount: bool,
     /// An interrupted upload is forgotten.
     pub forgetful: bool,
+    /// No request may carry more bytes than this: 413.
+    pub largest: Option<usize>,
 }
 
 #[derive(Default)]
@@ -251,10 +253,12 @@ impl Handler for Scripted {
     fn answer(&self, request: &Request) -> Answer {
         let logged = Request { body: Vec::new(), ..request.clone() };
         self.memory.state().log.push(logged);
-        let length: usize = request.header("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
-        if request.body.len() < length {
+        if request.body.len() < content_length(request) {
             self.memory.interrupted(request);
             return Reply::new(500).into();
+        }
+        if self.is_too_large(request) {
+            return Reply::new(413).into();
         }
         match (self.script)(request, &self.memory) {
             Some(answer) => answer,
@@ -265,6 +269,24 @@ impl Handler for Scripted {
     fn cut(&self, request: &Request) -> Option<usize> {
         (self.cut)(request)
     }
+
+    fn early(&self, request: &Request) -> Option<Reply> {
+        self.is_too_large(request).then(|| {
+            self.memory.state().log.push(request.clone());
+            Reply::new(413)
+        })
+    }
+}
+
+impl Scripted {
+    fn is_too_large(&self, request: &Request) -> bool {
+        self.memory.quirks.largest.is_some_and(|largest| content_length(request) > largest)
+    }
+}
+
+/// How many bytes a request carries, or says that it will.
+pub fn content_length(request: &Request) -> usize {
+    request.header("content-length").and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
 impl MemoryRegistry {
