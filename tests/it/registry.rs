@@ -2,6 +2,7 @@
 
 mod evil;
 mod honest;
+mod proxied;
 mod real;
 
 use std::time::Duration;

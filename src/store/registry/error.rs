@@ -12,12 +12,14 @@ use crate::store::{RemoteError, StoreError};
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
     /// No answer, or a broken one.
-    #[error("failed to {method} {url}")]
+    #[error("failed to {method} {url}{}", by(*proxy))]
     Unreachable {
         /// The HTTP method.
         method: &'static str,
         /// The URL without its query.
         url: String,
+        /// The variable that names the proxy in between.
+        proxy: Option<&'static str>,
         /// The reason.
         source: TransportError,
     },
@@ -102,7 +104,7 @@ pub enum RegistryError {
         reason: String,
     },
     /// The proxy variable cannot be used. Its value may hold a password and is not shown.
-    #[error("{0} does not hold the URL of a proxy")]
+    #[error("`{0}` does not hold the URL of an HTTP proxy")]
     Proxy(&'static str),
     /// An auth file or helper cannot be used.
     #[error(transparent)]
@@ -111,6 +113,10 @@ pub enum RegistryError {
 
 fn said(message: &str) -> String {
     if message.is_empty() { String::new() } else { format!(": {message}") }
+}
+
+fn by(proxy: Option<&'static str>) -> String {
+    proxy.map(|variable| format!(" by the proxy that `{variable}` names")).unwrap_or_default()
 }
 
 /// Why a connection failed.
@@ -128,6 +134,9 @@ pub enum TransportError {
     /// TLS was refused.
     #[error("TLS failed: {0}")]
     Tls(String),
+    /// The proxy opens no tunnel.
+    #[error("the proxy answered {0}")]
+    Refused(u16),
     /// The peer broke HTTP.
     #[error("the answer is no HTTP: {0}")]
     Http(String),
@@ -142,6 +151,7 @@ impl TransportError {
         match self {
             Self::NoSuchHost | Self::NotTls | Self::Tls(_) | Self::Http(_) => false,
             Self::Io(error) => error.kind() != io::ErrorKind::ConnectionRefused,
+            Self::Refused(status) => is_passing_status(*status),
             Self::Stalled(_) => true,
         }
     }
@@ -237,6 +247,11 @@ impl Explain for RegistryError {
                 "a proxy before the registry limits the size of requests: raise its limit (nginx: `client_max_body_size`)"
                     .to_owned(),
             ),
+            Self::Proxy(_) => Some("write it as `http://HOST:PORT`, or with `https://`; SOCKS is not spoken".to_owned()),
+            Self::Unreachable { source: TransportError::Refused(407), proxy, .. } => {
+                let variable = proxy.unwrap_or("HTTPS_PROXY");
+                Some(format!("give it credentials: `{variable}=http://user:password@HOST:PORT`"))
+            }
             Self::Unreachable { source: TransportError::Tls(_), .. } => {
                 Some("name the registry's own authority with `--tls-ca FILE`".to_owned())
             }

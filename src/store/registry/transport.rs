@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use ureq::http::{self, HeaderMap, Method};
 use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
-use ureq::{Agent, Body, Proxy, SendBody};
+use ureq::{Agent, Body, Proxy, ProxyProtocol, SendBody};
 
 use super::error::{RegistryError, TransportError};
 use super::url::{Origin, Scheme, Url};
@@ -78,6 +78,7 @@ pub(super) struct Reply {
     pub(super) url: Url,
     headers: HeaderMap,
     body: Body,
+    proxy: Option<&'static str>,
 }
 
 impl Reply {
@@ -121,6 +122,7 @@ impl Reply {
         self.body.into_reader().take(limit + 1).read_to_end(&mut bytes).map_err(|error| RegistryError::Unreachable {
             method: "read",
             url: url.clone(),
+            proxy: self.proxy,
             source: TransportError::Io(error),
         })?;
         if bytes.len() as u64 > limit { Err(RegistryError::TooLong { url, limit }) } else { Ok(bytes) }
@@ -142,13 +144,21 @@ pub(super) struct Transport {
     environment: Environment,
     authorities: Vec<PathBuf>,
     timeouts: Timeouts,
-    agents: Mutex<BTreeMap<Origin, Agent>>,
+    ways: Mutex<BTreeMap<Origin, Way>>,
     tls: OnceLock<TlsConfig>,
+}
+
+/// How an origin is reached.
+#[derive(Clone)]
+struct Way {
+    agent: Agent,
+    /// The variable that names the proxy in between.
+    proxy: Option<&'static str>,
 }
 
 impl Transport {
     pub(super) fn new(environment: Environment, authorities: Vec<PathBuf>, timeouts: Timeouts) -> Self {
-        Self { environment, authorities, timeouts, agents: Mutex::default(), tls: OnceLock::new() }
+        Self { environment, authorities, timeouts, ways: Mutex::default(), tls: OnceLock::new() }
     }
 
     pub(super) fn timeouts(&self) -> &Timeouts {
@@ -159,9 +169,13 @@ impl Transport {
     pub(super) fn exchange(&self, call: Call<'_>) -> Result<Reply, RegistryError> {
         let Call { method, url, headers, payload } = call;
         let name = name_of(&method);
-        let failed =
-            |error: ureq::Error| RegistryError::Unreachable { method: name, url: url.to_string(), source: self.explain(error) };
-        let agent = self.agent(url.origin())?;
+        let Way { agent, proxy } = self.way(url.origin())?;
+        let failed = |error: ureq::Error| RegistryError::Unreachable {
+            method: name,
+            url: url.to_string(),
+            proxy,
+            source: self.explain(error),
+        };
         let has_body = matches!(method, Method::POST | Method::PUT | Method::PATCH);
         let mut request = http::Request::builder().method(method).uri(url.wire());
         for (name, value) in headers {
@@ -178,33 +192,36 @@ impl Transport {
             }
         };
         let (head, body) = answer.map_err(failed)?.into_parts();
-        Ok(Reply { status: head.status.as_u16(), url, headers: head.headers, body })
+        Ok(Reply { status: head.status.as_u16(), url, headers: head.headers, body, proxy })
     }
 
-    fn agent(&self, origin: &Origin) -> Result<Agent, RegistryError> {
-        let mut agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(agent) = agents.get(origin) {
-            return Ok(agent.clone());
+    fn way(&self, origin: &Origin) -> Result<Way, RegistryError> {
+        let mut ways = self.ways.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(way) = ways.get(origin) {
+            return Ok(way.clone());
         }
+        let (variable, proxy) = self.proxy(origin)?.unzip();
+        let is_encrypted = origin.scheme == Scheme::Https
+            || proxy.as_ref().is_some_and(|proxy: &Proxy| proxy.protocol() == ProxyProtocol::Https);
         let mut config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
             .user_agent(USER_AGENT)
             .accept_encoding("")
-            .proxy(self.proxy(origin)?)
+            .proxy(proxy)
             .max_response_header_size(64 << 10)
             .max_idle_connections_per_host(8)
             .timeout_connect(Some(self.timeouts.connect))
             .timeout_recv_response(Some(self.timeouts.answer))
             .timeout_per_read(Some(self.timeouts.stall))
             .timeout_per_write(Some(self.timeouts.stall));
-        if origin.scheme == Scheme::Https {
+        if is_encrypted {
             config = config.tls_config(self.tls()?);
         }
-        let agent: Agent = config.build().into();
-        agents.insert(origin.clone(), agent.clone());
-        Ok(agent)
+        let way = Way { agent: config.build().into(), proxy: variable };
+        ways.insert(origin.clone(), way.clone());
+        Ok(way)
     }
 
     fn tls(&self) -> Result<TlsConfig, RegistryError> {
@@ -245,7 +262,7 @@ impl Transport {
 
     /// `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, in either case. This machine is never reached by a proxy, and
     /// `HTTP_PROXY` in upper case is not read: a CGI server sets it from a request header.
-    fn proxy(&self, origin: &Origin) -> Result<Option<Proxy>, RegistryError> {
+    fn proxy(&self, origin: &Origin) -> Result<Option<(&'static str, Proxy)>, RegistryError> {
         let names: [&'static str; 4] = match origin.scheme {
             Scheme::Https => ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"],
             Scheme::Http => ["http_proxy", "all_proxy", "ALL_PROXY", "ALL_PROXY"],
@@ -256,12 +273,21 @@ impl Transport {
         if origin.is_loopback() || is_exempt(&origin.host, exempt) {
             return Ok(None);
         }
-        Proxy::new(value).map(Some).map_err(|_| RegistryError::Proxy(name))
+        match Proxy::new(value) {
+            // Any other is passed by in silence.
+            Ok(proxy) if matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https) => Ok(Some((name, proxy))),
+            _ => Err(RegistryError::Proxy(name)),
+        }
     }
 
     fn explain(&self, error: ureq::Error) -> TransportError {
         match error {
             ureq::Error::HostNotFound => TransportError::NoSuchHost,
+            ureq::Error::Io(error) if is_unknown_host(&error) => TransportError::NoSuchHost,
+            ureq::Error::ConnectProxyFailed(reason) => match status_in(&reason) {
+                Some(status) => TransportError::Refused(status),
+                None => TransportError::Http(super::error::clean(&reason)),
+            },
             ureq::Error::Timeout(ureq::Timeout::Connect) => TransportError::Stalled(self.timeouts.connect),
             ureq::Error::Timeout(ureq::Timeout::RecvResponse) => TransportError::Stalled(self.timeouts.answer),
             ureq::Error::Timeout(_) => TransportError::Stalled(self.timeouts.stall),
@@ -275,6 +301,18 @@ impl Transport {
             other => TransportError::Http(super::error::clean(&other.to_string())),
         }
     }
+}
+
+/// Whether this is the standard library's only word for a resolver's final answer: it keeps no code, and "temporary failure"
+/// (glibc) or "try again" (musl) mean what they say.
+fn is_unknown_host(error: &io::Error) -> bool {
+    let text = error.to_string();
+    text.starts_with("failed to lookup address information") && !["Temporary", "Try again"].iter().any(|word| text.contains(word))
+}
+
+/// The status in ureq's `proxy server responded 407/407`.
+fn status_in(reason: &str) -> Option<u16> {
+    reason.rsplit(' ').next()?.split('/').next()?.parse().ok()
 }
 
 fn of_tls(error: &rustls::Error) -> TransportError {

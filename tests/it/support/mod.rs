@@ -14,6 +14,7 @@ pub mod packed;
 pub mod plugins;
 pub mod program;
 pub mod project;
+pub mod proxy;
 pub mod recorder;
 pub mod registry_cache;
 pub mod sample;
