@@ -4,7 +4,10 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use plugin_build::fs::sorted_listing;
+
 use crate::support::docker_registry::{DockerRegistry, USER};
+use crate::support::memory_registry::MemoryRegistry;
 use crate::support::program::{Ran, plugin_build};
 use crate::support::sample::Sample;
 use crate::support::tools;
@@ -57,6 +60,47 @@ fn a_password_opens_the_registry_for_us_and_skopeo_and_is_never_seen() {
         assert!(!seen.contains(secret), "`{secret}` was shown:\n{seen}");
     }
     assert!(seen.contains("/v2/secret/"), "-vv shows requests");
+}
+
+#[cfg(unix)]
+#[test]
+fn eight_processes_that_log_in_and_out_at_once_lose_nothing() {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    let registries: Vec<MemoryRegistry> = std::iter::repeat_with(MemoryRegistry::honest).take(8).collect();
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    // A link, as dotfile managers make it; at first to a file that is not there yet.
+    std::fs::create_dir(dir.join("real")).unwrap();
+    symlink("real/auth.json", dir.join("auth.json")).unwrap();
+    let all_at_once = |verb: &[&str]| {
+        let children: Vec<_> = registries
+            .iter()
+            .map(|registry| {
+                let mut command = program(dir);
+                command.args(["-q", "--authfile", "auth.json"]).args(verb).arg(registry.server.host());
+                let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+                // A process that needs no password may be gone already.
+                let _ = child.stdin.take().unwrap().write_all(b"correct-horse");
+                child
+            })
+            .collect();
+        for child in children {
+            let output = child.wait_with_output().unwrap();
+            assert!(output.status.success(), "{verb:?}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        assert!(dir.join("auth.json").is_symlink(), "{verb:?}");
+        let metadata = std::fs::metadata(dir.join("real/auth.json")).unwrap();
+        assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
+        assert_eq!(sorted_listing(&dir.join("real")).unwrap().len(), 1, "no lock file, no temporary file");
+        let tree: serde_json::Value = serde_json::from_slice(&std::fs::read(dir.join("auth.json")).unwrap()).unwrap();
+        tree["auths"].as_object().unwrap().keys().cloned().collect::<std::collections::BTreeSet<String>>()
+    };
+    let hosts = registries.iter().map(|registry| registry.server.host());
+    let hosts: std::collections::BTreeSet<String> = hosts.collect();
+    for _ in 0..5 {
+        assert_eq!(all_at_once(&["login", "-u", "me", "--password-stdin"]), hosts);
+        assert!(all_at_once(&["logout"]).is_empty());
+    }
 }
 
 #[test]

@@ -22,8 +22,11 @@ use serde_json::{Map, Value, json};
 use super::error::CredentialError;
 use crate::environment::Environment;
 use crate::fs::{self as durable, FileError, TempFile};
+use crate::lock::Lock;
 
 const FILE_LIMIT: u64 = 8 << 20;
+/// How many links in a row a kernel follows.
+const LINKS: usize = 40;
 /// The key under which every tool keeps Docker Hub's credentials.
 const HUB_KEY: &str = "https://index.docker.io/v1/";
 const HUB_NAMES: [&str; 3] = ["docker.io", "index.docker.io", "registry-1.docker.io"];
@@ -194,19 +197,20 @@ impl AuthFiles {
     /// Stores a password: in the helper that is configured for the host, else in the file. Returns where it went.
     pub fn store(&self, host: &str, user: &str, password: &str) -> Result<PathBuf, CredentialError> {
         let path = self.home_of(host)?;
-        let mut tree = read(&path, false)?.unwrap_or_default();
-        let mut entry = json!({});
-        if let Some(helper) = helper_of(&tree, host).or_else(|| text(&tree, "credsStore")) {
-            let input = json!({ "ServerURL": server_key(host), "Username": user, "Secret": password });
-            self.run_helper(&helper, "store", input.to_string().as_bytes())?;
-        } else {
-            entry["auth"] = json!(STANDARD.encode(format!("{user}:{password}")));
-        }
-        let auths = tree.entry("auths").or_insert_with(|| json!({}));
-        let Some(auths) = auths.as_object_mut() else { return Err(malformed(&path, "`auths` is no object")) };
-        auths.retain(|key, _| !names_same(key, host));
-        auths.insert(server_key(host), entry);
-        write(&path, &tree)?;
+        edit(&path, |tree| {
+            let mut entry = json!({});
+            if let Some(helper) = helper_of(tree, host).or_else(|| text(tree, "credsStore")) {
+                let input = json!({ "ServerURL": server_key(host), "Username": user, "Secret": password });
+                self.run_helper(&helper, "store", input.to_string().as_bytes())?;
+            } else {
+                entry["auth"] = json!(STANDARD.encode(format!("{user}:{password}")));
+            }
+            let auths = tree.entry("auths").or_insert_with(|| json!({}));
+            let Some(auths) = auths.as_object_mut() else { return Err(malformed(&path, "`auths` is no object")) };
+            auths.retain(|key, _| !names_same(key, host));
+            auths.insert(server_key(host), entry);
+            Ok(true)
+        })?;
         Ok(path)
     }
 
@@ -214,19 +218,23 @@ impl AuthFiles {
     pub fn erase(&self, host: &str) -> Result<Vec<PathBuf>, CredentialError> {
         let mut changed = Vec::new();
         for file in &self.files {
-            let Some(mut tree) = read(&file.path, file.explicit)? else { continue };
-            let helper = helper_of(&tree, host).or_else(|| text(&tree, "credsStore"));
-            let Some(auths) = tree.get_mut("auths").and_then(Value::as_object_mut) else { continue };
-            let before = auths.len();
-            auths.retain(|key, _| !names_same(key, host));
-            if auths.len() == before {
+            if read(&file.path, file.explicit)?.is_none() {
                 continue;
             }
-            if let Some(helper) = helper {
-                self.run_helper(&helper, "erase", server_key(host).as_bytes())?;
-            }
-            write(&file.path, &tree)?;
-            changed.push(file.path.clone());
+            let erased = edit(&file.path, |tree| {
+                let helper = helper_of(tree, host).or_else(|| text(tree, "credsStore"));
+                let Some(auths) = tree.get_mut("auths").and_then(Value::as_object_mut) else { return Ok(false) };
+                let before = auths.len();
+                auths.retain(|key, _| !names_same(key, host));
+                if auths.len() == before {
+                    return Ok(false);
+                }
+                if let Some(helper) = helper {
+                    self.run_helper(&helper, "erase", server_key(host).as_bytes())?;
+                }
+                Ok(true)
+            })?;
+            changed.extend(erased.then(|| file.path.clone()));
         }
         Ok(changed)
     }
@@ -245,18 +253,40 @@ fn read(path: &Path, must_exist: bool) -> Result<Option<Map<String, Value>>, Cre
     serde_json::from_slice(&bytes).map(Some).map_err(|_| malformed(path, "it is no JSON object"))
 }
 
-fn write(path: &Path, tree: &Map<String, Value>) -> Result<(), CredentialError> {
-    // A link (a dotfile manager's) stays a link: what it points at is replaced.
-    let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
+/// Reads a file, changes it and, where `change` says so, replaces it as a whole. One process of ours at a time does this in a
+/// directory: what another has just stored is read, and kept.
+fn edit(
+    path: &Path,
+    change: impl FnOnce(&mut Map<String, Value>) -> Result<bool, CredentialError>,
+) -> Result<bool, CredentialError> {
+    let path = &followed(path)?;
     let dir = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     durable::create_dirs(dir)?;
-    let mut temp = TempFile::new_in(dir)?;
-    let mut bytes = serde_json::to_vec_pretty(tree).map_err(|_| malformed(path, "it cannot be written"))?;
-    bytes.push(b'\n');
-    temp.write_all(&bytes).map_err(FileError::at("write", path))?;
-    temp.persist(path, 0o600)?;
-    durable::sync_dir(dir)?;
-    Ok(())
+    let _lock = Lock::directory(dir, || {})?;
+    let mut tree = read(path, false)?.unwrap_or_default();
+    let changed = change(&mut tree)?;
+    if changed {
+        let mut temp = TempFile::new_in(dir)?;
+        let mut bytes = serde_json::to_vec_pretty(&tree).map_err(|_| malformed(path, "it cannot be written"))?;
+        bytes.push(b'\n');
+        temp.write_all(&bytes).map_err(FileError::at("write", path))?;
+        temp.persist(path, 0o600)?;
+        durable::sync_dir(dir)?;
+    }
+    Ok(changed)
+}
+
+/// The file that a path leads to, there or not: a link (a dotfile manager's) stays a link.
+fn followed(path: &Path) -> Result<PathBuf, CredentialError> {
+    let mut path = path.to_owned();
+    for _ in 0..LINKS {
+        match path.read_link() {
+            Ok(target) => path = path.parent().unwrap_or(Path::new(".")).join(target),
+            // No link, or nothing there: what is tried with it next says what is wrong.
+            Err(_) => return Ok(path),
+        }
+    }
+    Err(malformed(&path, "it is a link that leads in a circle"))
 }
 
 fn malformed(path: &Path, reason: &'static str) -> CredentialError {
