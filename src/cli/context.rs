@@ -55,7 +55,7 @@ impl<'t> Context<'t> {
     /// Prints a result: the line for people, or the object with its `reason`.
     pub fn result(&self, reason: &str, object: &impl Serialize, line: impl FnOnce() -> String) {
         if self.json() {
-            self.terminal.print(&json_line(reason, object));
+            self.terminal.print_json(&json_line(reason, object));
         } else {
             let line = line();
             if !line.is_empty() {

@@ -2,7 +2,12 @@
 //!
 //! stdout carries results (and, with `--message-format json`, events); everything for people goes to stderr. Bars appear
 //! only on a terminal and only for work that lasts over a second.
+//!
+//! Texts hold what images, archives and servers say: control and direction-changing characters are shown as escapes, so that
+//! nothing but this file commands the terminal. Two kinds pass as they are: JSON, which is for programs, and the log of a plugin
+//! that the user has started, which may be coloured.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
@@ -56,8 +61,13 @@ impl Terminal {
         Self { quiet: global.quiet, verbose: global.verbose, json, color, bars, blobs: Mutex::default() }
     }
 
-    /// Prints a result line. A reader that went away is no error of ours.
+    /// Prints a result line for people.
     pub fn print(&self, line: &str) {
+        self.print_json(&harmless(line));
+    }
+
+    /// Prints a result line for programs. A reader that went away is no error of ours.
+    pub fn print_json(&self, line: &str) {
         self.suspended(|| {
             let mut out = std::io::stdout().lock();
             drop(writeln!(out, "{line}"));
@@ -67,16 +77,16 @@ impl Terminal {
     /// Prints an error with its causes and the way out.
     pub fn error(&self, lines: &[String], hint: Option<&str>) {
         let Some((first, causes)) = lines.split_first() else { return };
-        let mut text = format!("{RED}error{RED:#}: {first}");
+        let mut text = format!("{RED}error{RED:#}: {}", harmless(first));
         if !causes.is_empty() {
             text.push_str("\n\nCaused by:");
             for (position, cause) in causes.iter().enumerate() {
                 let number = if causes.len() > 1 { format!("{position}: ") } else { String::new() };
-                let _ = write!(text, "\n  {number}{cause}");
+                let _ = write!(text, "\n  {number}{}", harmless(cause));
             }
         }
         if let Some(hint) = hint {
-            let _ = write!(text, "\n\n{CYAN}help{CYAN:#}: {hint}");
+            let _ = write!(text, "\n\n{CYAN}help{CYAN:#}: {}", harmless(hint));
         }
         self.stderr(&text);
     }
@@ -103,7 +113,7 @@ impl Terminal {
     }
 
     fn status_line(&self, verb: &str, text: &str) {
-        self.stderr(&format!("{GREEN}{verb:>12}{GREEN:#} {text}"));
+        self.stderr(&format!("{GREEN}{verb:>12}{GREEN:#} {}", harmless(text)));
     }
 
     /// A plugin's debug lines need `-v`, its trace lines `-vv`; with `-q` only its errors are left.
@@ -172,25 +182,25 @@ impl Terminal {
 impl Progress for Terminal {
     fn event(&self, event: Event) {
         if self.json && !matches!(event, Event::BlobAdvanced { .. }) {
-            self.print(&json_line("progress", &event));
+            self.print_json(&json_line("progress", &event));
         }
         match event {
             Event::Status { verb, text } if !self.quiet => self.status_line(verb, &text),
-            Event::Detail { text } if self.verbose > 0 => self.stderr(&text),
+            Event::Detail { text } if self.verbose > 0 => self.stderr(&harmless(&text)),
             Event::Warning { text, hint } if !self.quiet => {
-                let hint = hint.map(|hint| format!("\n{CYAN}help{CYAN:#}: {hint}")).unwrap_or_default();
-                self.stderr(&format!("{YELLOW}warning{YELLOW:#}: {text}{hint}"));
+                let hint = hint.map(|hint| format!("\n{CYAN}help{CYAN:#}: {}", harmless(&hint))).unwrap_or_default();
+                self.stderr(&format!("{YELLOW}warning{YELLOW:#}: {}{hint}", harmless(&text)));
             }
-            Event::Note { text } if !self.quiet => self.stderr(&format!("{CYAN}note{CYAN:#}: {text}")),
+            Event::Note { text } if !self.quiet => self.stderr(&format!("{CYAN}note{CYAN:#}: {}", harmless(&text))),
             Event::BlobStarted { blob, verb, total } => {
                 let entry = Blob { verb, total, done: 0, since: Instant::now(), bar: None };
                 self.blobs().insert(blob, entry);
             }
             Event::BlobAdvanced { blob, bytes } => self.advance(&blob, bytes),
             Event::BlobFinished { blob, outcome, bytes } => self.finish_blob(&blob, outcome, bytes),
-            Event::Wrote { path } if self.verbose > 1 => self.stderr(&format!("wrote {path}")),
-            Event::Removed { path } if self.verbose > 0 => self.stderr(&format!("removed {path}")),
-            Event::Spawned { command } if self.verbose > 0 => self.stderr(&format!("running `{command}`")),
+            Event::Wrote { path } if self.verbose > 1 => self.stderr(&harmless(&format!("wrote {path}"))),
+            Event::Removed { path } if self.verbose > 0 => self.stderr(&harmless(&format!("removed {path}"))),
+            Event::Spawned { command } if self.verbose > 0 => self.stderr(&harmless(&format!("running `{command}`"))),
             Event::PluginLog { level, text } if self.shows(level) => self.plugin_line(level, &text),
             Event::TagMoved { tag, old: Some(old), new } if !self.quiet => {
                 self.status_line(
@@ -201,6 +211,20 @@ impl Progress for Terminal {
             _ => {}
         }
     }
+}
+
+/// A text that commands no terminal: lines and tabs stay, other control characters and those that change the direction of
+/// writing become escapes.
+fn harmless(text: &str) -> Cow<'_, str> {
+    let commands = |c: char| {
+        let directs = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        directs || c.is_control() && !matches!(c, '\n' | '\t')
+    };
+    if !text.contains(commands) {
+        return Cow::Borrowed(text);
+    }
+    let shown = |c: char| if commands(c) { c.escape_unicode().to_string() } else { c.to_string() };
+    Cow::Owned(text.chars().map(shown).collect())
 }
 
 fn new_bar(total: Option<u64>) -> ProgressBar {

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use oci_spec::image as spec;
 
-use super::manifest::{Optional, checked_media_type};
+use super::manifest::{Kind, Optional, checked_media_type};
 use super::{Descriptor, DocumentError, json, media_type};
 use crate::platform::Platform;
+
+const KIND: Kind = Kind { name: "image index", media_type: media_type::INDEX, foreign: &["layers", "config", "fsLayers"] };
 
 /// An index as it was read or will be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +29,7 @@ impl Index {
     /// Parses checked bytes. `outside` is the media type that the descriptor gave.
     pub fn parse(bytes: &[u8], outside: Option<&str>) -> Result<Self, DocumentError> {
         let value = json::parse(bytes)?;
-        let media_type = checked_media_type(&value, outside, "layers", media_type::INDEX)?;
+        let media_type = checked_media_type(&value, outside, &KIND)?;
         let found: spec::ImageIndex =
             serde_json::from_value(value).map_err(|source| DocumentError::Shape { what: "image index", source })?;
         Ok(Self {

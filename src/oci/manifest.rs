@@ -6,6 +6,7 @@ use oci_spec::image as spec;
 use serde_json::Value;
 
 use super::{Descriptor, DocumentError, json, media_type};
+use crate::digest::Digest;
 
 /// A manifest as it was read or will be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +29,7 @@ impl Manifest {
     /// Parses checked bytes. `outside` is the media type that the descriptor gave.
     pub fn parse(bytes: &[u8], outside: Option<&str>) -> Result<Self, DocumentError> {
         let value = json::parse(bytes)?;
-        let media_type = checked_media_type(&value, outside, "manifests", media_type::MANIFEST)?;
+        let media_type = checked_media_type(&value, outside, &KIND)?;
         let found: spec::ImageManifest =
             serde_json::from_value(value).map_err(|source| DocumentError::Shape { what: "image manifest", source })?;
         Ok(Self {
@@ -84,25 +85,41 @@ impl Optional<'_> {
     }
 }
 
+/// What tells one kind of document from another.
+pub(super) struct Kind {
+    pub(super) name: &'static str,
+    pub(super) media_type: &'static str,
+    /// Members that other kinds have; Docker's schema 1 is one of those.
+    pub(super) foreign: &'static [&'static str],
+}
+
+const KIND: Kind = Kind { name: "image manifest", media_type: media_type::MANIFEST, foreign: &["manifests", "fsLayers"] };
+
 /// Checks what every manifest and index has in common, and returns the document's media type.
-pub(super) fn checked_media_type(
-    value: &Value,
-    outside: Option<&str>,
-    foreign_key: &str,
-    default: &str,
-) -> Result<String, DocumentError> {
-    if value.get(foreign_key).is_some() {
-        return Err(DocumentError::Ambiguous);
+pub(super) fn checked_media_type(value: &Value, outside: Option<&str>, kind: &Kind) -> Result<String, DocumentError> {
+    let inside = value.get("mediaType").and_then(Value::as_str);
+    if let (Some(inside), Some(outside)) = (inside, outside)
+        && inside != outside
+    {
+        return Err(DocumentError::MediaTypeMismatch { inside: inside.to_owned(), outside: outside.to_owned() });
+    }
+    if let Some(key) = kind.foreign.iter().find(|key| value.get(key).is_some()) {
+        return Err(DocumentError::Ambiguous { kind: kind.name, key });
     }
     let version = value.get("schemaVersion").and_then(Value::as_u64).unwrap_or(0);
     if version != 2 {
         return Err(DocumentError::SchemaVersion(version));
     }
-    let inside = value.get("mediaType").and_then(Value::as_str);
-    match (inside, outside) {
-        (Some(inside), Some(outside)) if inside != outside => {
-            Err(DocumentError::MediaTypeMismatch { inside: inside.to_owned(), outside: outside.to_owned() })
-        }
-        (inside, outside) => Ok(outside.or(inside).unwrap_or(default).to_owned()),
+    check_digests(value)?;
+    Ok(outside.or(inside).unwrap_or(kind.media_type).to_owned())
+}
+
+/// Checks every digest before the typed parser sees it, which would not say what is wrong.
+fn check_digests(value: &Value) -> Result<(), DocumentError> {
+    let lists = ["layers", "manifests"].iter().filter_map(|key| value.get(key)?.as_array()).flatten();
+    let single = ["config", "subject"].iter().filter_map(|key| value.get(key));
+    for text in single.chain(lists).filter_map(|descriptor| descriptor.get("digest")?.as_str()) {
+        text.parse::<Digest>()?;
     }
+    Ok(())
 }

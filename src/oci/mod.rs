@@ -89,9 +89,14 @@ pub enum DocumentError {
         /// The descriptor's.
         outside: String,
     },
-    /// Both `layers` and `manifests`: parsers would disagree about what it is.
-    #[error("the document has both `layers` and `manifests`")]
-    Ambiguous,
+    /// A member of another kind of document: parsers would disagree about what it is.
+    #[error("the document is called an {kind}, and has `{key}` as none has")]
+    Ambiguous {
+        /// `image manifest` or `image index`.
+        kind: &'static str,
+        /// The member.
+        key: &'static str,
+    },
     /// `schemaVersion` is not 2.
     #[error("schemaVersion is {0}, not 2")]
     SchemaVersion(u64),

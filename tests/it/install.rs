@@ -226,6 +226,42 @@ fn a_record_that_leads_elsewhere_is_refused() {
     }
 }
 
+/// CVE-2026-50162 (oras-go): an image whose own name leads through a link that lies in the directory.
+#[test]
+fn a_name_of_an_image_leads_through_no_link_of_the_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut layout = HandLayout::new(&dir.path().join("layout"));
+    let (plugins, sentinel) = (dir.path().join("plugins"), dir.path().join("sentinel"));
+    fs::create_dir(&plugins).unwrap();
+    fs::create_dir(&sentinel).unwrap();
+    std::os::unix::fs::symlink("../sentinel", plugins.join("out")).unwrap();
+    let names = ["out", "out/pwn", "out/", "./out/pwn", "plugins/../out/pwn", "../sentinel/pwn", "/tmp", ".store", "out\\pwn"];
+    for (number, name) in names.iter().enumerate() {
+        let image = layout.image("linux/amd64", &[Archive::new().file("a", b"").end()], Compression::Gzip);
+        let index = layout.index(&[image], &json!({"dev.cargo-plugin-build.name": name}));
+        layout.tag(&number.to_string(), index);
+    }
+    let layout = Layout::open(&dir.path().join("layout")).unwrap();
+    for (number, name) in names.iter().enumerate() {
+        let options = InstallOptions {
+            selector: Selector::Tag(number.to_string()),
+            plugins_dir: plugins.clone(),
+            name: None,
+            platforms: Vec::new(),
+            copy: false,
+            limits: Limits::default(),
+        };
+        let error = install(&layout, &options, &Silent).unwrap_err();
+        assert!(
+            error.to_string().contains("name") || error.to_string().contains("was not installed by this tool"),
+            "{name}: {error}"
+        );
+        assert_eq!(fs::read_link(plugins.join("out")).unwrap(), Path::new("../sentinel"), "{name}");
+        assert_eq!(sorted_listing(&plugins).unwrap(), ["out"], "{name}");
+        assert!(sorted_listing(&sentinel).unwrap().is_empty(), "{name}");
+    }
+}
+
 /// What a Kubernetes initContainer has: a user of no name, a root that cannot be written to, no environment, and one
 /// directory.
 #[test]

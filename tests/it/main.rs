@@ -9,6 +9,7 @@ mod compile;
 mod copy;
 mod dependencies;
 mod diff;
+mod documents;
 mod doors;
 mod engines;
 mod executable;

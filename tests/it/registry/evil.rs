@@ -210,28 +210,32 @@ fn a_limit_below_every_chunk_is_told_with_a_way_out() {
     }
 }
 
+/// CVE-2026-50151 (oras-go): a `Location` of another host or port, for a client that sends the upload there with the
+/// registry's credentials.
 #[test]
 fn an_upload_goes_to_another_host_without_credentials() {
     let other = Arc::new(MemoryRegistry::honest());
-    let target = other.clone();
-    let registry = MemoryRegistry::scripted(Quirks::default(), move |request, _| {
-        let expected = "Basic bWU6aHVudGVyMg==";
-        if request.header("authorization") != Some(expected) {
-            return Some(Reply::new(401).header("WWW-Authenticate", "Basic realm=\"x\"").into());
-        }
-        if request.is("POST", "/uploads/") {
-            // An upload opened over there, named by a foreign Location.
-            let Answer::Reply(opened) = target.memory.honest(request) else { return None };
-            let (_, path) = opened.headers.iter().find(|(name, _)| name == "Location")?;
-            return Some(Reply::new(202).header("Location", format!("http://{}{path}", target.server.alias())).into());
-        }
-        None
-    });
-    let sample = Sample::image("foreign", 1000);
-    let known = client().offering(&registry.server.host(), password("me", "hunter2"));
-    push(&known, &sample, &registry.repository("r")).unwrap();
-    assert!(sample.layers_and_configs().iter().all(|digest| other.memory.has_blob(digest)));
-    assert!(other.memory.log().iter().all(|request| request.header("authorization").is_none()));
+    for name in [other.server.alias(), other.server.host()] {
+        let target = other.clone();
+        let registry = MemoryRegistry::scripted(Quirks::default(), move |request, _| {
+            let expected = "Basic bWU6aHVudGVyMg==";
+            if request.header("authorization") != Some(expected) {
+                return Some(Reply::new(401).header("WWW-Authenticate", "Basic realm=\"x\"").into());
+            }
+            if request.is("POST", "/uploads/") {
+                // An upload opened over there, named by a foreign Location.
+                let Answer::Reply(opened) = target.memory.honest(request) else { return None };
+                let (_, path) = opened.headers.iter().find(|(name, _)| name == "Location")?;
+                return Some(Reply::new(202).header("Location", format!("http://{name}{path}")).into());
+            }
+            None
+        });
+        let sample = Sample::image("foreign", 1000);
+        let known = client().offering(&registry.server.host(), password("me", "hunter2"));
+        push(&known, &sample, &registry.repository("r")).unwrap();
+        assert!(sample.layers_and_configs().iter().all(|digest| other.memory.has_blob(digest)));
+        assert!(other.memory.log().iter().all(|request| request.header("authorization").is_none()));
+    }
 }
 
 #[test]
