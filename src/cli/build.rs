@@ -199,9 +199,10 @@ pub fn build(args: &BuildVerbArgs, context: &Context) -> Result<ExitCode, Error>
         let text: String = built.iter().map(|image| json_line("plugin-image", image) + "\n").collect();
         fs::write_atomically(&context.path(file), text.as_bytes())?;
     }
+    let mut earlier = None;
     for image in &built {
         for target in &targets {
-            push_image(image, target, context)?;
+            push_image(image, target, &mut earlier, context)?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -219,11 +220,11 @@ fn push_targets(repositories: &[String], images: usize) -> Result<Vec<Target>, E
 }
 
 /// Pushes under the tag that the target names, else under each of the image's own.
-fn push_image(image: &Built, target: &Target, context: &Context) -> Result<(), Error> {
+fn push_image(image: &Built, target: &Target, earlier: &mut Option<String>, context: &Context) -> Result<(), Error> {
     let tags = if target.has_tag() { image.tags.get(..1).unwrap_or_default() } else { image.tags.as_slice() };
     for tag in tags {
         let reference = Reference::layout(&image.layout, Some(tag.clone()));
-        push::push_to(&reference, target.clone(), &CarryArgs::default(), context)?;
+        push::push_to(&reference, target.clone(), &CarryArgs::default(), earlier, context)?;
     }
     Ok(())
 }

@@ -43,21 +43,32 @@ pub fn push(args: PushArgs, context: &Context) -> Result<ExitCode, Error> {
         Some(image) => image,
         None => ImageArgs::of(None, args.no_build, args.build).reference(context)?,
     };
+    let mut earlier = None;
     for target in targets {
-        push_to(&image, target, &args.carry, context)?;
+        push_to(&image, target, &args.carry, &mut earlier, context)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Pushes one image to one place.
-pub fn push_to(image: &Reference, target: Target, carry: &CarryArgs, context: &Context) -> Result<(), Error> {
+/// Pushes one image to one place. `earlier` is the repository that was pushed to before: what it has, its registry need not be
+/// sent again.
+pub fn push_to(
+    image: &Reference,
+    target: Target,
+    carry: &CarryArgs,
+    earlier: &mut Option<String>,
+    context: &Context,
+) -> Result<(), Error> {
+    let repository = target.repository();
     let options = Options {
         referrers: !carry.no_referrers,
         no_clobber: carry.no_clobber,
+        earlier: earlier.take(),
         verb: "Pushing",
         ..Options::new(vec![image.clone()], target)
     };
     tell(&copy::copy(&options, context.stores(), context.progress())?, "pushed", context);
+    *earlier = repository;
     Ok(())
 }
 

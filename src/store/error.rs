@@ -205,9 +205,11 @@ impl Explain for StoreError {
             }
             Self::Ambiguous { available, .. } => Some(format!("add one of these after a colon: {}", available.join(", "))),
             Self::Clobber { .. } => Some("leave out `--no-clobber` to move the tag".to_owned()),
-            Self::Corrupt { .. } | Self::MissingBlob { .. } => {
-                Some("`cargo plugin-build verify` lists everything that is wrong".to_owned())
-            }
+            Self::Corrupt { .. } => Some("`cargo plugin-build verify` lists everything that is wrong".to_owned()),
+            Self::MissingBlob { .. } => Some(
+                "`cargo plugin-build verify` lists everything that is missing; a delta (`--have`) goes only where the rest is"
+                    .to_owned(),
+            ),
             Self::Vanished { .. } => Some("run the command again".to_owned()),
             Self::Remote(inner) => inner.0.hint(),
             _ => None,

@@ -245,3 +245,24 @@ fn results_are_json_objects_when_asked() {
     assert_eq!(result["digest"], sample.root().digest.to_string());
     assert_eq!((&result["image"], &result["tags"][0]), (&"oci:b:1.0".into(), &"1.0".into()));
 }
+
+#[test]
+fn several_repositories_of_one_registry_get_each_blob_once() {
+    let Some(registry) = DockerRegistry::start() else { return };
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    let sample = Sample::image("several", 40_000);
+    sample.to_layout(&dir.join("image"));
+    let digest = sample.root().digest.to_string();
+    let repositories = ["one", "two:latest", "deep/three:9"].map(|name| format!("{}/{name}", registry.host));
+    let mut arguments = vec!["push", "oci:image"];
+    arguments.extend(repositories.iter().map(String::as_str));
+    let printed = done(dir, &arguments);
+    assert_eq!(registry.uploads(), sample.layers_and_configs().len(), "two of the three are mounted");
+    assert_eq!(printed.lines().count(), 3);
+    for (name, tag) in [("one", "1.0"), ("two", "latest"), ("deep/three", "9")] {
+        assert!(printed.contains(&format!("{}/{name}@{digest}\n", registry.host)), "{printed}");
+        done(dir, &["pull", &format!("{}/{name}:{tag}", registry.host), &format!("pulled-{tag}")]);
+        assert_eq!(tags(dir, &format!("oci:pulled-{tag}"))[tag], sample.root().digest);
+    }
+}

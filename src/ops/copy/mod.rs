@@ -56,6 +56,8 @@ pub struct Options {
     pub have: Option<String>,
     /// Merge the sources into one multi-platform index.
     pub into_index: bool,
+    /// A repository (`host/name`) that may have the blobs: it was pushed to just now.
+    pub earlier: Option<String>,
     /// `Copying`, `Pushing`, `Pulling`: for progress.
     pub verb: &'static str,
 }
@@ -64,7 +66,8 @@ impl Options {
     /// One copy with nothing special.
     pub fn new(sources: Vec<Reference>, target: Target) -> Self {
         let (all, platform, no_clobber, have, into_index) = (false, None, false, None, false);
-        Self { sources, target, all, platform, referrers: true, no_clobber, have, into_index, verb: "Copying" }
+        let (earlier, verb) = (None, "Copying");
+        Self { sources, target, all, platform, referrers: true, no_clobber, have, into_index, earlier, verb }
     }
 }
 
@@ -168,7 +171,7 @@ impl Operation<'_> {
     ) -> Result<Report, StoreError> {
         let union = Union::new(sources, decided.document.as_deref());
         let mut report = Report::default();
-        let mut earlier: Option<String> = None;
+        let mut earlier = self.options.earlier.clone();
         for delivery in &decided.deliveries {
             if self.options.no_clobber {
                 self.refuse_to_move(delivery)?;

@@ -24,6 +24,14 @@ impl Target {
         matches!(self, Self::Store(Reference::Layout(_) | Reference::Archive(_)))
     }
 
+    /// The repository (`host/name`), where it is one.
+    pub fn repository(&self) -> Option<String> {
+        match self {
+            Self::Store(Reference::Registry(registry)) => Some(registry.name()),
+            _ => None,
+        }
+    }
+
     /// Whether it says under which tag.
     pub fn has_tag(&self) -> bool {
         matches!(self, Self::Store(reference) if reference.tag().is_some())
