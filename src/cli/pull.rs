@@ -8,6 +8,7 @@ use clap::Args;
 use super::build::parse_platform;
 use super::context::Context;
 use super::copy::{CarryArgs, tell};
+use super::push::bare;
 use crate::failure::Error;
 use crate::ops::copy::{self, Options, Target};
 use crate::platform::Platform;
@@ -32,7 +33,7 @@ pub struct PullArgs {
 /// Pulls an image.
 pub fn pull(args: &PullArgs, context: &Context) -> Result<ExitCode, Error> {
     check_output_path(&args.dir)?;
-    let source = Reference::Registry(RegistryReference::parse(&args.repository)?);
+    let source = Reference::Registry(RegistryReference::parse(bare(&args.repository)?)?);
     let options = Options {
         platform: args.platform.clone(),
         referrers: !args.carry.no_referrers,

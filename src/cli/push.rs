@@ -74,12 +74,17 @@ pub fn push_to(
 
 /// A repository, `docker://` before it or not.
 pub fn target(text: &str) -> Result<Target, Error> {
+    Ok(format!("docker://{}", bare(text)?).parse()?)
+}
+
+/// A repository without `docker://` before it.
+pub fn bare(text: &str) -> Result<&str, Error> {
     if is_local(text) {
         return Err(Complaint::usage(format!("`{text}` is no repository"))
-            .with_hint("the image comes first, then repositories")
+            .with_hint("`push` takes the image first, then repositories; `copy` takes any store for each")
             .into());
     }
-    Ok(format!("docker://{}", text.strip_prefix("docker://").unwrap_or(text)).parse()?)
+    Ok(text.strip_prefix("docker://").unwrap_or(text))
 }
 
 fn is_local(text: &str) -> bool {

@@ -135,7 +135,8 @@ impl<'a> Movement<'a> {
         if outcome == Outcome::Copied {
             self.report.bytes += bytes;
         }
-        self.report.outcomes.insert(digest.clone(), outcome);
+        // What several images share is there already for all but the first.
+        self.report.outcomes.entry(digest.clone()).or_insert(outcome);
     }
 
     fn move_blobs(&mut self, blobs: &[Descriptor]) -> Result<(), StoreError> {

@@ -223,6 +223,7 @@ fn what_cannot_mean_one_thing_is_a_usage_error() {
         (&["push", "oci:one", "oci:two"], "is no repository"),
         (&["pull", "localhost:1/UPPER", "x"], "not a repository reference"),
         (&["pull", "localhost:1/x", "a:b"], "has a `:`"),
+        (&["pull", "oci:one", "x"], "`oci:one` is no repository"),
     ] {
         let error = refused(dir, 2, arguments);
         assert!(error.contains(said), "{arguments:?}: {error}");
@@ -244,6 +245,23 @@ fn results_are_json_objects_when_asked() {
     assert_eq!(result["schema"], 1);
     assert_eq!(result["digest"], sample.root().digest.to_string());
     assert_eq!((&result["image"], &result["tags"][0]), (&"oci:b:1.0".into(), &"1.0".into()));
+}
+
+#[test]
+fn what_sources_share_is_counted_once() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    let sample = Sample::image("shared", 1000);
+    sample.to_layout(&dir.join("one"));
+    done(dir, &["copy", "oci:one:1.0", "oci:two:2.0"]);
+    let run = run(dir, &["copy", "oci:one", "oci:two", "oci:both"]);
+    assert_eq!(run.stdout, "oci:both:1.0\n");
+    assert!(run.stderr.contains("Finished 8 new") && !run.stderr.contains("there already"), "{}", run.stderr);
+    assert_eq!(tags(dir, "oci:both").into_keys().collect::<Vec<_>>(), ["1.0", "2.0"]);
+    // Two images with something in common.
+    done(dir, &["copy", "--platform", "linux/amd64", "oci:one", "oci:part:3.0"]);
+    let run = ran(plugin_build(dir).args(["copy", "oci:one", "oci:part", "oci:third"]));
+    assert!(run.stderr.contains("Finished 8 new") && !run.stderr.contains("there already"), "{}", run.stderr);
 }
 
 #[test]

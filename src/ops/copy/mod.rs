@@ -151,7 +151,7 @@ impl Operation<'_> {
             if self.options.into_index {
                 found.truncate(1);
             }
-            items.extend(found);
+            select::join(&mut items, found);
         }
         let mut document = None;
         if self.options.into_index {

@@ -89,6 +89,19 @@ fn group(source: &dyn Source, tags: Vec<Tagged>) -> Result<Vec<Item>, CopyError>
     Ok(items)
 }
 
+/// Adds the images of another source. What both have is one image, with the tags of both.
+pub(super) fn join(items: &mut Vec<Item>, more: Vec<Item>) {
+    for item in more {
+        match items.iter_mut().find(|known| known.root.digest == item.root.digest && known.name == item.name) {
+            Some(known) => {
+                let new: Vec<String> = item.tags.into_iter().filter(|tag| !known.tags.contains(tag)).collect();
+                known.tags.extend(new);
+            }
+            None => items.push(item),
+        }
+    }
+}
+
 fn annotated_name(source: &dyn Source, root: &Descriptor) -> Result<Option<String>, StoreError> {
     if !root.is_manifest_or_index() {
         return Ok(None);
