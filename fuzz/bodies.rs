@@ -127,5 +127,6 @@ pub fn headers(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     fuzzing::challenge(text);
     fuzzing::location(text);
+    fuzzing::pause(text);
     fuzzing::text(text);
 }

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use anstream::{AutoStream, ColorChoice as StreamChoice};
 use anstyle::{AnsiColor, Style};
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::args::{ColorChoice, GlobalArgs, MessageFormat};
 use super::context::json_line;
@@ -42,10 +42,11 @@ pub struct Terminal {
 
 struct Blob {
     verb: &'static str,
-    total: Option<u64>,
     done: u64,
     since: Instant,
+    /// Measures from the beginning, so that rate and time left are right when it is shown.
     bar: Option<ProgressBar>,
+    is_shown: bool,
 }
 
 impl Terminal {
@@ -143,16 +144,13 @@ impl Terminal {
         let mut blobs = self.blobs();
         let Some(blob) = blobs.get_mut(key) else { return };
         blob.done += bytes;
-        if let Some(bar) = &blob.bar {
-            bar.set_position(blob.done);
-        } else if let Some(bars) = &self.bars
-            && blob.since.elapsed() >= PATIENCE
-        {
-            let bar = bars.add(new_bar(blob.total));
+        let (Some(bars), Some(bar)) = (&self.bars, &blob.bar) else { return };
+        bar.set_position(blob.done);
+        if !blob.is_shown && blob.since.elapsed() >= PATIENCE {
+            blob.is_shown = true;
             bar.set_prefix(format!("{:>12}", blob.verb));
             bar.set_message(shortened(key));
-            bar.set_position(blob.done);
-            blob.bar = Some(bar);
+            bars.add(bar.clone());
         }
     }
 
@@ -193,7 +191,8 @@ impl Progress for Terminal {
             }
             Event::Note { text } if !self.quiet => self.stderr(&format!("{CYAN}note{CYAN:#}: {}", harmless(&text))),
             Event::BlobStarted { blob, verb, total } => {
-                let entry = Blob { verb, total, done: 0, since: Instant::now(), bar: None };
+                let bar = self.bars.is_some().then(|| new_bar(total));
+                let entry = Blob { verb, done: 0, since: Instant::now(), bar, is_shown: false };
                 self.blobs().insert(blob, entry);
             }
             Event::BlobAdvanced { blob, bytes } => self.advance(&blob, bytes),
@@ -227,14 +226,14 @@ fn harmless(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().map(shown).collect())
 }
 
+/// A bar that is not shown yet.
 fn new_bar(total: Option<u64>) -> ProgressBar {
-    let (bar, template) = match total {
-        Some(total) => {
-            (ProgressBar::new(total), "{prefix:.green.bold} [{bar:24}] {bytes}/{total_bytes} {bytes_per_sec} eta {eta} {msg}")
-        }
-        None => (ProgressBar::new_spinner(), "{prefix:.green.bold} {spinner} {bytes} {bytes_per_sec} {msg}"),
+    let template = match total {
+        Some(_) => "{prefix:.green.bold} [{bar:24}] {bytes}/{total_bytes} {bytes_per_sec} eta {eta} {msg}",
+        None => "{prefix:.green.bold} {spinner} {bytes} {bytes_per_sec} {msg}",
     };
-    bar.with_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "))
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden()).with_style(style.progress_chars("=> "))
 }
 
 fn past(verb: &'static str) -> &'static str {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::process::Command;
 
 use plugin_build::digest::Digest;
 use plugin_build::reference::Reference;
@@ -10,9 +11,11 @@ use plugin_build::store::open::source;
 use plugin_build::store::{Selector, Source};
 
 use crate::support::docker_registry::DockerRegistry;
-use crate::support::memory_registry::MemoryRegistry;
+use crate::support::http_server::Answer;
+use crate::support::memory_registry::{MemoryRegistry, Quirks};
 use crate::support::program::{Ran, plugin_build, ran};
 use crate::support::sample::Sample;
+use crate::support::tools;
 
 fn run(dir: &Path, arguments: &[&str]) -> Ran {
     let run = ran(plugin_build(dir).args(arguments));
@@ -282,5 +285,37 @@ fn several_repositories_of_one_registry_get_each_blob_once() {
         assert!(printed.contains(&format!("{}/{name}@{digest}\n", registry.host)), "{printed}");
         done(dir, &["pull", &format!("{}/{name}:{tag}", registry.host), &format!("pulled-{tag}")]);
         assert_eq!(tags(dir, &format!("oci:pulled-{tag}"))[tag], sample.root().digest);
+    }
+}
+
+/// What a person sees who waits: total, rate and time left of each blob, and none of them made up.
+#[test]
+fn a_slow_blob_shows_its_total_its_rate_and_the_time_left_on_a_terminal() {
+    let Some(script) = tools::require("script") else { return };
+    let registry = MemoryRegistry::scripted(Quirks::default(), |request, memory| {
+        let digest = request.path.rsplit('/').next()?.parse().ok()?;
+        let content = memory.blob(&digest).filter(|_| request.is("GET", "/blobs/"))?;
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", content.len());
+        Some(Answer::Slow([head.as_bytes(), &content].concat()))
+    });
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    Sample::of_platform("slow", "linux/amd64", 4_000_000).to_layout(&dir.join("image"));
+    done(dir, &["push", "oci:image", &format!("{}/r", registry.server.host())]);
+    let pull = format!("{} pull {}/r:1.0 layout", env!("CARGO_BIN_EXE_cargo-plugin-build"), registry.server.host());
+    let mut command = plugin_build(dir);
+    let environment: Vec<_> = command.get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned()))).collect();
+    command = Command::new(script);
+    command.current_dir(dir).env_clear().envs(environment).env("TERM", "xterm");
+    let shown = tools::stdout(command.args(["-q", "-e", "-c", &format!("stty cols 120 && {pull}"), "typescript"]));
+    let frames: Vec<&str> = shown.split("Pulling").filter(|frame| frame.contains(" eta ")).collect();
+    assert!(frames.len() > 20, "{shown}");
+    for frame in frames {
+        assert!(frame.contains("/3.81 MiB "), "the total: {frame}");
+        let (rate, left) = frame.split_once("MiB ").unwrap().1.split_once("/s eta ").unwrap();
+        let (number, unit) = rate.split_once(' ').unwrap();
+        let rate: f64 = number.parse::<f64>().unwrap() * if unit == "MiB" { 1.0 } else { 1.0 / 1024.0 };
+        assert!((0.2..4.0).contains(&rate) && unit != "GiB", "about 1.5 MB a second: {frame}");
+        assert!(left.starts_with(|first: char| first.is_ascii_digit()), "{frame}");
     }
 }

@@ -132,7 +132,7 @@ fn layouts() {
 
 fn texts() {
     let mut random = Random(0x7e57);
-    let seeds: [&[u8]; 10] = [
+    let seeds: [&[u8]; 11] = [
         b"docker://registry.example:5000/a/b-c/d:1.0@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
         b"oci:dir/with:tag",
         b"oci-archive:file.tar:name@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
@@ -143,6 +143,7 @@ fn texts() {
         b"https://other.example:444/v2/a/blobs/uploads/1?state=a%20b#fragment",
         b"/v2/a/blobs/uploads/1?state=x",
         b"</v2/_catalog?n=1&last=a>; rel=\"next\"",
+        b"Sun, 06 Nov 1994 08:49:37 GMT\nSun Nov  6 08:49:37 1994",
     ];
     for _ in 0..10_000 {
         let (seed, other) = (*random.pick(&seeds), *random.pick(&seeds));

@@ -80,6 +80,12 @@ pub mod fuzzing {
         }
     }
 
+    /// `Retry-After`, and the `Date` beside it.
+    pub fn pause(text: &str) {
+        let (text, date) = text.split_once('\n').unwrap_or((text, ""));
+        let _ = super::transport::pause_of(text, Some(date));
+    }
+
     /// `Link`, and what a server says to the user.
     pub fn text(text: &str) {
         let _ = super::repository::next_link(text);

@@ -97,18 +97,9 @@ impl Reply {
         self.header(name)?.trim().parse().ok()
     }
 
-    /// The pause that a `Retry-After` asks for (RFC 9110, section 10.2.3): seconds, or until a date by the server's own clock.
+    /// The pause that a `Retry-After` asks for.
     pub(super) fn retry_after(&self) -> Option<Duration> {
-        let text = self.header("Retry-After")?;
-        let text = text.trim();
-        if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
-            return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
-        }
-        let then = httpdate::parse_http_date(text).ok()?;
-        let now = self.header("Date").and_then(|date| httpdate::parse_http_date(date.trim()).ok());
-        #[expect(clippy::disallowed_methods, reason = "how long to sleep reaches no output")]
-        let now = now.unwrap_or_else(std::time::SystemTime::now);
-        Some(then.duration_since(now).unwrap_or_default())
+        pause_of(&self.header("Retry-After")?, self.header("Date").as_deref())
     }
 
     pub(super) fn is_success(&self) -> bool {
@@ -137,6 +128,19 @@ impl Reply {
     pub(super) fn stream(self) -> impl Read + Send + 'static {
         self.body.into_reader()
     }
+}
+
+/// What `Retry-After` says (RFC 9110, section 10.2.3): seconds, or until a date by the server's own clock.
+pub(super) fn pause_of(text: &str, date: Option<&str>) -> Option<Duration> {
+    let text = text.trim();
+    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
+    }
+    let then = httpdate::parse_http_date(text).ok()?;
+    let now = date.and_then(|date| httpdate::parse_http_date(date.trim()).ok());
+    #[expect(clippy::disallowed_methods, reason = "how long to sleep reaches no output")]
+    let now = now.unwrap_or_else(std::time::SystemTime::now);
+    Some(then.duration_since(now).unwrap_or_default())
 }
 
 /// Makes connections.

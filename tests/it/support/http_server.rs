@@ -35,6 +35,8 @@ pub enum Answer {
     Reply(Reply),
     /// These bytes, then the connection is closed.
     Raw(Vec<u8>),
+    /// These bytes, a piece at a time and at about 1.5 MB a second, then the connection is closed.
+    Slow(Vec<u8>),
     /// These bytes, then nothing more, for ever.
     Stall(Vec<u8>),
     /// These bytes, then more and more.
@@ -158,6 +160,13 @@ fn serve(stream: TcpStream, handler: &dyn Handler, stopped: &AtomicBool) -> std:
         match handler.answer(&request) {
             Answer::Reply(reply) => write_reply(&mut writer, &request, &reply)?,
             Answer::Raw(bytes) => return writer.write_all(&bytes),
+            Answer::Slow(bytes) => {
+                for piece in bytes.chunks(32 << 10) {
+                    writer.write_all(piece)?;
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                return Ok(());
+            }
             Answer::Stall(bytes) => {
                 writer.write_all(&bytes)?;
                 while !stopped.load(Ordering::Relaxed) {
