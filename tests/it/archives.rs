@@ -10,6 +10,8 @@ use plugin_build::store::copy::{self, Options, Report};
 use plugin_build::store::layout::{Layout, LayoutWriter, Obsolete};
 use plugin_build::store::{Selector, Source};
 
+use crate::support::layouts::{gzip, zstd};
+use crate::support::program::{plugin_build, ran};
 use crate::support::sample::Sample;
 use crate::support::tools;
 
@@ -105,6 +107,39 @@ fn an_archive_cut_short_anywhere_is_refused_or_read_as_corrupt() {
         // Only the second zero block of the end may be missing.
         assert_eq!(Archive::open(&path).is_ok(), length >= whole.len() - 512, "{length} of {}", whole.len());
     }
+}
+
+#[test]
+fn what_is_no_archive_is_called_what_it_is_and_never_waited_for() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    let sample = Sample::of_platform("kinds", "linux/amd64", 1000);
+    write(&sample, &dir.join("a.tar"), "1.0").unwrap();
+    let whole = std::fs::read(dir.join("a.tar")).unwrap();
+    std::fs::write(dir.join("a.tar.gz"), gzip(&whole)).unwrap();
+    std::fs::write(dir.join("a.tar.zst"), zstd(&whole)).unwrap();
+    std::fs::write(dir.join("notes"), "hello").unwrap();
+    std::fs::create_dir(dir.join("dir")).unwrap();
+    tools::stdout(Command::new("mkfifo").arg(dir.join("fifo")));
+    for (name, said) in [
+        ("a.tar.gz", "it is compressed with gzip"),
+        ("a.tar.zst", "it is compressed with zstd"),
+        ("notes", "cut short"),
+        ("dir", "it is a directory"),
+        ("fifo", "it is neither a file nor a directory"),
+    ] {
+        let before = std::fs::symlink_metadata(dir.join(name)).unwrap();
+        for (from, to) in [
+            (format!("oci-archive:{name}"), "oci:out".to_owned()),
+            ("oci-archive:a.tar".to_owned(), format!("oci-archive:{name}")),
+        ] {
+            let run = ran(plugin_build(dir).args(["copy", &from, &to]));
+            assert!(run.code == 1 && run.stderr.contains(said), "{from} to {to}: {}", run.stderr);
+        }
+        let after = std::fs::symlink_metadata(dir.join(name)).unwrap();
+        assert_eq!((before.len(), before.file_type()), (after.len(), after.file_type()));
+    }
+    assert_eq!(names(dir), ["a.tar", "a.tar.gz", "a.tar.zst", "dir", "fifo", "notes"]);
 }
 
 #[test]

@@ -63,13 +63,17 @@ impl Archive {
     /// Opens an archive and finds everything in it.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let not_one = |reason: String| StoreError::NotALayout { path: path.to_owned(), reason };
-        let file = match File::open(path) {
-            Ok(file) => Arc::new(file),
+        // Before it is opened: a FIFO would be waited for.
+        match std::fs::metadata(path) {
+            Ok(found) if found.is_file() => {}
+            Ok(found) if found.is_dir() => return Err(not_one("it is a directory".to_owned())),
+            Ok(_) => return Err(not_one("it is neither a file nor a directory".to_owned())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(not_one("there is no such file".to_owned())),
             Err(error) => return Err(FileError::at("read", path)(error).into()),
-        };
-        if file.metadata().map_err(FileError::at("read", path))?.is_dir() {
-            return Err(not_one("it is a directory".to_owned()));
+        }
+        let file = Arc::new(File::open(path).map_err(FileError::at("read", path))?);
+        if let Some((kind, command)) = compression_of(&file) {
+            return Err(not_one(format!("it is compressed with {kind}: `{command}` makes it one")));
         }
         let found = find(&file).map_err(|error| match error {
             WalkError::Tar(error) => not_one(error.to_string()),
@@ -127,6 +131,17 @@ impl Source for Archive {
 
     fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, StoreError> {
         referrers_in(&self.index, subject, |root| Ok(read_document(self, root)?.0))
+    }
+}
+
+/// How a whole file is compressed, and what undoes it. Blobs are read where they lie, which takes a plain tar file.
+fn compression_of(file: &Arc<File>) -> Option<(&'static str, &'static str)> {
+    let mut magic = [0; 4];
+    Section::new(file.clone(), 0, 4).read_exact(&mut magic).ok()?;
+    match magic {
+        [0x1f, 0x8b, ..] => Some(("gzip", "gunzip")),
+        [0x28, 0xb5, 0x2f, 0xfd] => Some(("zstd", "zstd -d")),
+        _ => None,
     }
 }
 
