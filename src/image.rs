@@ -139,8 +139,9 @@ impl Image {
     /// Wraps a manifest that is put together elsewhere: an artifact with a configuration of its own.
     pub fn of_manifest(platform: Platform, manifest: Manifest, config_bytes: Vec<u8>, layers: Vec<Layer>) -> Self {
         let manifest_bytes = manifest.to_bytes();
-        let mut descriptor = Descriptor::of(media_type::MANIFEST, &manifest_bytes).with_platform(platform.clone());
-        descriptor.artifact_type.clone_from(&manifest.artifact_type);
+        // Without the manifest's artifact type, which it may leave out: containers/image drops the key from an index that it
+        // copies (skopeo 1.9), and so refuses to copy one that has it with its digest preserved.
+        let descriptor = Descriptor::of(media_type::MANIFEST, &manifest_bytes).with_platform(platform.clone());
         Self { platform, descriptor, manifest, manifest_bytes, config_bytes, layers }
     }
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use plugin_build::fs::sorted_listing;
 use serde_json::Value;
 
+use crate::support::container::Container;
 use crate::support::docker_registry::DockerRegistry;
 use crate::support::program::{Ran, plugin_build, ran};
 use crate::support::project::Project;
@@ -183,29 +184,11 @@ fn the_reference_validator_finds_nothing_wrong() {
 
 #[test]
 fn an_unpacked_bundle_runs_and_greets() {
-    let (Some(umoci), Some(runc), Some(crun)) = (require("umoci"), require("runc"), require("crun")) else { return };
     let project = greeter();
-    let mut unpack = Command::new(umoci);
-    unpack.args(["unpack", "--image", "target/plugin-build/greeter:0.3.1", "bundle"]).current_dir(&project.root);
-    stdout(&mut unpack);
-    let bundle = project.root.join("bundle");
-    let mut config: Value = serde_json::from_slice(&fs::read(bundle.join("config.json")).unwrap()).unwrap();
-    config["process"]["terminal"] = false.into();
-    fs::write(bundle.join("config.json"), config.to_string()).unwrap();
-    let id = format!("greeter-{}", std::process::id());
-    // Which of the two works is up to the machine's cgroups.
-    let tries = [(&runc, vec!["run"]), (&crun, vec!["run"]), (&crun, vec!["--cgroup-manager=disabled", "run"])];
-    let mut outputs = Vec::new();
-    for (runtime, args) in tries {
-        let output = Command::new(runtime).args(args).arg(&id).current_dir(&bundle).stdin(Stdio::null()).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        if output.status.success() {
-            assert!(said.contains("greeting: Hello, world!") && said.contains("mood: cheerful"), "{said}");
-            return;
-        }
-        outputs.push(format!("{said}{}", String::from_utf8_lossy(&output.stderr)));
-    }
-    panic!("neither runtime ran the bundle: {outputs:?}");
+    let layout = project.root.join("target/plugin-build/greeter");
+    let Some(container) = Container::unpack(&layout, "0.3.1", &project.root.join("greeter")) else { return };
+    let said = container.run(|_| false);
+    assert!(said.contains("greeting: Hello, world!") && said.contains("mood: cheerful"), "{said}");
 }
 
 #[test]

@@ -25,21 +25,7 @@ use crate::support::program::{plugin_build, ran};
 /// The template, packed by our own program: a layout of one image.
 fn packed() -> &'static Layout {
     static PACKED: OnceLock<Layout> = OnceLock::new();
-    PACKED.get_or_init(|| {
-        let package = plugins::package("cosmo-router", "greeter");
-        let layout = plugins::home().join("layout");
-        let build = |more: &[&str]| {
-            let mut command = plugin_build(&package);
-            command.args(["build", "--quiet", "--profile", "dev", "--target-dir"]).arg(plugins::home().join("target"));
-            ran(command.arg("--output").arg(&layout).args(more))
-        };
-        let mut built = build(&["--offline"]);
-        if built.code != 0 {
-            built = build(&[]);
-        }
-        assert_eq!(built.code, 0, "{}", built.stderr);
-        Layout::open(&layout).unwrap()
-    })
+    PACKED.get_or_init(|| Layout::open(&plugins::packed("cosmo-router", "greeter")).unwrap())
 }
 
 /// Where the program of this machine lies in a plugin's directory.

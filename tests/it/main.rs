@@ -19,6 +19,7 @@ mod hermetic;
 mod host;
 mod hostile;
 mod install;
+mod kinds;
 mod layer;
 mod layout;
 mod leaks;

@@ -45,8 +45,7 @@ pub(super) fn merge(items: &[Item], sources: &[Box<dyn Source + '_>], progress: 
                 let stated = media_type::is_config(&manifest.config.media_type);
                 let platform = if stated { Some(read_config(source, &manifest.config)?.platform()) } else { None };
                 let platform = platform.ok_or_else(|| CopyError::NoPlatform(item.root.digest.to_string()))?;
-                let mut child = Descriptor::new(&item.root.media_type, item.root.digest.clone(), item.root.size);
-                child.artifact_type.clone_from(&manifest.artifact_type);
+                let child = Descriptor::new(&item.root.media_type, item.root.digest.clone(), item.root.size);
                 add(&mut children, platform.clone(), child.with_platform(platform))?;
             }
         }

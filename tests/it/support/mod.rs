@@ -1,5 +1,6 @@
 //! What several test modules share.
 
+pub mod container;
 pub mod docker_registry;
 #[path = "../../../fuzz/bodies.rs"]
 pub mod fuzz_bodies;

@@ -9,6 +9,8 @@ use std::sync::{Mutex, PoisonError};
 
 use plugin_build::templates::{Name, Template};
 
+use super::program::{plugin_build, ran};
+use super::project::copy;
 use super::tools::stdout;
 
 /// Whether a missing tool is a failure.
@@ -49,6 +51,32 @@ pub fn package(template: &str, name: &str) -> PathBuf {
     // It lies within the directory of another workspace.
     files.get_mut("Cargo.toml").unwrap().push_str("\n[workspace]\n");
     write(name, &files)
+}
+
+/// A package of a template, packed by our own program without optimisation; the layout, which has one tag.
+pub fn packed(template: &str, name: &str) -> PathBuf {
+    static PACKED: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
+    let mut packed = PACKED.lock().unwrap_or_else(PoisonError::into_inner);
+    let make = || {
+        let (package, layout) = (package(template, name), home().join("layouts").join(name));
+        let build = |more: &[&str]| {
+            let mut command = plugin_build(&package);
+            command.args(["build", "--quiet", "--profile", "dev", "--target-dir"]).arg(home().join("target"));
+            ran(command.arg("--output").arg(&layout).args(more))
+        };
+        let offline = build(&["--offline"]);
+        let built = if offline.code == 0 { offline } else { build(&[]) };
+        assert_eq!(built.code, 0, "{template}: {}", built.stderr);
+        layout
+    };
+    packed.entry(name.to_owned()).or_insert_with(make).clone()
+}
+
+/// A copy of `fixtures/plugins/<name>`, in a directory that stays.
+pub fn fixture_package(name: &str) -> PathBuf {
+    let package = home().join("source").join(name);
+    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/plugins").join(name), &package);
+    package
 }
 
 /// cargo in a package, with the shared target directory and offline where that is possible.

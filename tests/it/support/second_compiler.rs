@@ -1,15 +1,21 @@
-//! Debian's compiler beside the one that runs the tests: another version, with the standard libraries of more targets.
+//! Debian's compiler beside the one that runs the tests: another version, with the standard library for aarch64, and the
+//! sources to make others from.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
-use super::program::plugin_build;
+use super::plugins::package;
+use super::program::{plugin_build, ran};
 use super::tools::{require, require_file};
 
 /// This machine's target.
 pub const HOST: &str = "x86_64-unknown-linux-gnu";
 /// The other machine's.
 pub const ARM: &str = "aarch64-unknown-linux-gnu";
+/// Linker of WebAssembly modules.
+pub const WASM_LD: &str = "/usr/bin/wasm-ld-19";
 
 /// Whether it is there, with all that it needs for [`ARM`].
 pub fn is_there() -> bool {
@@ -23,4 +29,34 @@ pub fn second(dir: &Path) -> Command {
     command.envs([("CARGO", "/usr/bin/cargo"), ("RUSTC", "/usr/bin/rustc"), ("RUSTC_BOOTSTRAP", "1")]);
     command.env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", "aarch64-linux-gnu-gcc");
     command
+}
+
+/// Whether the compiler is there, the sources of its standard library, and these files.
+pub fn available(more: &[&str]) -> bool {
+    let needed = ["/usr/bin/cargo", "/usr/bin/rustc", "/usr/lib/rustlib/src/rust/library/std/Cargo.toml"];
+    needed.iter().chain(more).all(|path| require_file(path))
+}
+
+/// Where it compiles, so that the standard library is made once for each package.
+pub fn target() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("second-compiler")
+}
+
+/// A package of a wasm template, packed: the layout, which has one tag. `None` where the compiler is missing.
+pub fn packed_wasm(template: &str, name: &str) -> Option<PathBuf> {
+    static PACKED: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
+    if !available(&[WASM_LD]) {
+        return None;
+    }
+    let mut packed = PACKED.lock().unwrap_or_else(PoisonError::into_inner);
+    let make = || {
+        let dir = package(template, name);
+        let mut command = second(&dir);
+        command.args(["-q", "-o", "out", "--target-dir"]).arg(target());
+        let linker = format!("target.wasm32-unknown-unknown.linker={WASM_LD:?}");
+        let built = ran(command.args(["--", "-Zbuild-std=std,panic_abort", "--config", &linker]));
+        assert_eq!(built.code, 0, "{}", built.stderr);
+        dir.join("out")
+    };
+    Some(packed.entry(name.to_owned()).or_insert_with(make).clone())
 }
