@@ -142,6 +142,9 @@ pub enum Verb {
     /// A process of a hermetic build; started by this program only
     #[command(hide = true)]
     HermeticStage(super::hermetic::StageArgs),
+    /// A plugin that is run; started by this program only
+    #[command(hide = true)]
+    PluginProcess(super::plugin_process::PluginProcessArgs),
     /// Print completions for a shell
     Completions(super::docs::CompletionsArgs),
     /// Print the manual page

@@ -20,6 +20,7 @@ mod limits;
 mod list;
 mod login;
 mod new;
+mod plugin_process;
 mod pull;
 mod push;
 mod remove;
@@ -53,8 +54,10 @@ pub fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
-    if let Some(Verb::HermeticStage(args)) = &cli.verb {
-        return hermetic::play(args);
+    match &cli.verb {
+        Some(Verb::HermeticStage(args)) => return hermetic::play(args),
+        Some(Verb::PluginProcess(args)) => return plugin_process::play(args),
+        _ => {}
     }
     signals::watch();
     let environment = Environment::new(std::env::vars_os(), std::env::current_dir().unwrap_or_default());
@@ -121,8 +124,9 @@ fn run(cli: Cli, context: &Context) -> Result<ExitCode, Error> {
         Some(Verb::Logout(args)) => login::logout(&args, context),
         Some(Verb::Rm(args)) => remove::remove(&args, context),
         Some(Verb::Gc(args)) => tidy::collect(&args, context),
-        // It never gets here: its process has one thread and nothing open.
+        // They never get here: their processes have one thread and nothing open.
         Some(Verb::HermeticStage(args)) => Ok(hermetic::play(&args)),
+        Some(Verb::PluginProcess(args)) => Ok(plugin_process::play(&args)),
         Some(Verb::Completions(args)) => Ok(docs::completions(&args)),
         Some(Verb::Man) => Ok(docs::manual()),
     }

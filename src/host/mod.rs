@@ -17,6 +17,7 @@
 //! reported here.
 
 mod api;
+mod bound;
 mod error;
 mod grpc;
 mod handshake;
@@ -31,6 +32,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use api::{Api, ApiError, Method};
+#[cfg(target_os = "linux")]
+pub use bound::become_plugin;
+pub use bound::{VERB, starter};
 pub use error::{HostError, Stage};
 pub use handshake::{Address, Handshake};
 pub use log::LogLine;
@@ -60,6 +64,16 @@ pub struct Launch {
     pub grace: Duration,
     /// Where the directory for sockets is made; its path must be short.
     pub scratch: PathBuf,
+    /// This program, to start the plugin through, so that it dies with this process ([`starter`]); `None` starts it
+    /// directly.
+    pub starter: Option<PathBuf>,
+}
+
+impl Launch {
+    /// The file of the plugin's program, spelled as the router does: without `.` in between.
+    fn program(&self) -> PathBuf {
+        self.root.join(self.entrypoint.trim_start_matches('/')).components().collect()
+    }
 }
 
 /// What came out of a plugin besides answers.

@@ -1,8 +1,8 @@
 //! The plugin's process: in a process group of its own, with both output streams read by threads.
 //!
 //! Whatever becomes of this program, no plugin is left: dropping kills the group, and an interrupt tells the plugin to
-//! end (SIGTERM, what the router's death sends), waits as long as the router does for a stop, then kills. Only a SIGKILL
-//! of this program leaves it, for which the router has a parent-death signal that takes unsafe code to set.
+//! end (SIGTERM, what the router's death sends), waits as long as the router does for a stop, then kills. A SIGKILL of
+//! this program is answered by the kernel, where it can be asked to ([`super::bound`]).
 //!
 //! The group is killed while its leader is dead but not yet reaped: until then its number belongs to no one else.
 

@@ -43,7 +43,7 @@ impl<'a> Session<'a> {
         let cleanup = interrupt::on_interrupt(move || drop(std::fs::remove_dir_all(&doomed)));
         let process = spawn(launch, sockets.path(), progress)?;
         let mut watch = Watch { process, seen: Seen::default(), progress };
-        let handshake = read_handshake(&mut watch, timeout)?;
+        let handshake = read_handshake(&mut watch, launch)?;
         progress.detail(format!("handshake: {}", handshake.line));
 
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(HostError::Runtime)?;

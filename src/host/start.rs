@@ -1,11 +1,11 @@
 //! From a file to a handshake.
 
 use std::io;
-use std::path::Path;
-use std::process::Command;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
+use super::bound::{self, patiently};
 use super::process::{Process, TICK};
 use super::watch::Watch;
 use super::{Handshake, HostError, Launch, Stage, handshake};
@@ -16,10 +16,10 @@ const COOKIE: &str = "GRPC_DATASOURCE_PLUGIN";
 
 /// Starts the process in the router's way.
 pub(super) fn spawn(launch: &Launch, sockets: &Path, progress: &dyn Progress) -> Result<Process, HostError> {
-    let path = launch.root.join(launch.entrypoint.trim_start_matches('/'));
+    let path = launch.program();
     check_executable(&path)?;
     check_inside(launch, &path)?;
-    let mut command = Command::new(&path);
+    let mut command = bound::command(launch.starter.as_deref(), &path);
     command
         .current_dir(&launch.root)
         .env_clear()
@@ -30,24 +30,16 @@ pub(super) fn spawn(launch: &Launch, sockets: &Path, progress: &dyn Progress) ->
         .env("PLUGIN_UNIX_SOCKET_DIR", sockets)
         .env("startup_config", &launch.startup_config);
     progress.event(Event::Spawned { command: path.display().to_string() });
-    start(&mut command).map_err(|source| match source.kind() {
+    patiently(|| Process::start(&mut command)).map_err(|source| not_started(path, source))
+}
+
+fn not_started(path: PathBuf, source: io::Error) -> HostError {
+    match source.kind() {
         io::ErrorKind::NotFound => HostError::NoInterpreter { path },
         io::ErrorKind::PermissionDenied => HostError::NotExecutable { path },
         _ if is_exec_format(&source) => HostError::ExecFormat { path },
         _ => HostError::Spawn { path, source },
-    })
-}
-
-/// A file that was just written counts as busy while a child that some other thread has just forked still holds a copy
-/// of the writing handle: that passes.
-fn start(command: &mut Command) -> io::Result<Process> {
-    for _ in 0..100 {
-        match Process::start(command) {
-            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => std::thread::sleep(TICK),
-            started => return started,
-        }
     }
-    Process::start(command)
 }
 
 fn is_exec_format(error: &io::Error) -> bool {
@@ -78,13 +70,16 @@ fn check_executable(path: &Path) -> Result<(), HostError> {
 }
 
 /// Waits for the first line.
-pub(super) fn read_handshake(watch: &mut Watch<'_>, limit: Duration) -> Result<Handshake, HostError> {
-    let start = Instant::now();
+pub(super) fn read_handshake(watch: &mut Watch<'_>, launch: &Launch) -> Result<Handshake, HostError> {
+    let (limit, start) = (launch.timeout, Instant::now());
     loop {
         let line = watch.process.stdout.recv_timeout(TICK);
         watch.forward_logs();
         match line {
-            Ok(line) => return Handshake::parse(&line),
+            Ok(line) => {
+                let refused = bound::refusal(&line).map(|source| not_started(launch.program(), source));
+                return refused.map_or_else(|| Handshake::parse(&line), Err);
+            }
             Err(RecvTimeoutError::Disconnected) => break,
             Err(RecvTimeoutError::Timeout) if start.elapsed() < limit => {}
             Err(RecvTimeoutError::Timeout) => {

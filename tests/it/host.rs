@@ -60,6 +60,8 @@ impl Root {
             timeout: PATIENCE,
             grace: PATIENCE,
             scratch: std::env::temp_dir(),
+            // So that every test here is one of a plugin that was started as `run` starts it.
+            starter: Some(env!("CARGO_BIN_EXE_cargo-plugin-build").into()),
         }
     }
 }
@@ -309,6 +311,15 @@ fn what_cannot_be_executed_is_told_why() {
     let error = failure(&orphan.launch());
     assert!(matches!(error, HostError::NoInterpreter { .. }), "{error}");
     assert!(error.hint().unwrap().contains("statically"));
+}
+
+#[test]
+fn a_plugin_starts_with_no_arguments_and_a_broken_pipe_ends_it() {
+    let root = Root::of_script("echo \"$# $0\" >&2; grep SigIgn /proc/self/status >&2");
+    let HostError::Died { lines, .. } = failure(&root.launch()) else { panic!("it ends before its handshake") };
+    assert_eq!(lines[0], format!("0 {}", root.0.path().join("bin/program").display()));
+    let ignored = u64::from_str_radix(lines[1].split_whitespace().last().unwrap(), 16).unwrap();
+    assert_eq!(ignored & 1 << (nix::libc::SIGPIPE - 1), 0, "{lines:?}");
 }
 
 #[test]

@@ -248,6 +248,24 @@ fn a_kept_plugin_answers_until_it_is_interrupted() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_plugin_dies_with_us_even_when_we_are_killed() {
+    let home = misbehaving();
+    let mut child = home.command(&["--keep"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let socket = PathBuf::from(line.trim().strip_prefix("unix://").unwrap());
+    std::os::unix::net::UnixStream::connect(&socket).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while std::os::unix::net::UnixStream::connect(&socket).is_ok() {
+        assert!(std::time::Instant::now() < deadline, "the plugin lives on");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
+#[test]
 fn a_kept_plugin_that_dies_is_an_error() {
     let home = misbehaving();
     let failed = home.run(&["--keep", "--call", "QueryEcho", r#"{"text":"die"}"#]);

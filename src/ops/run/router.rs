@@ -9,7 +9,9 @@ use serde_json::Value;
 use super::RunError;
 use crate::attachment::Contract;
 use crate::failure::{Complaint, Error};
-use crate::host::{Api, GRACE, Handshake, HostError, Launch, Method, START_TIMEOUT, STARTUP_CONFIG, Seen, Session, Stopped};
+use crate::host::{
+    Api, GRACE, Handshake, HostError, Launch, Method, START_TIMEOUT, STARTUP_CONFIG, Seen, Session, Stopped, starter,
+};
 use crate::oci::{Config, Descriptor};
 use crate::progress::Progress;
 use crate::store::Source;
@@ -101,6 +103,7 @@ impl Router {
             timeout: steps.timeout,
             grace: GRACE,
             scratch: steps.scratch.clone(),
+            starter: starter(),
         };
         let mut session = Session::start(&launch, progress)?;
         let handshake = session.handshake().clone();
