@@ -69,6 +69,10 @@ fn render_platform(platform: &InspectedPlatform, lines: &mut Vec<String>) {
         for (key, value) in execution["Labels"].as_object().into_iter().flatten() {
             lines.push(format!("  label       {key} = {}", value.as_str().unwrap_or_default()));
         }
+        for key in ["imports", "exports"] {
+            let names = config["component"][key].as_array().into_iter().flatten().filter_map(|name| name.as_str());
+            lines.extend(names.map(|name| format!("  {key:<10}  {name}")));
+        }
         lines.push(format!("  created     {}", config["created"].as_str().unwrap_or("-")));
     }
     platform.layers.iter().for_each(|layer| render_layer(layer, lines));

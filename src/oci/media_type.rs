@@ -8,6 +8,10 @@ pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 /// The two bytes `{}`.
 pub const EMPTY: &str = "application/vnd.oci.empty.v1+json";
+/// A CNCF WebAssembly artifact's configuration.
+pub const WASM_CONFIG: &str = "application/vnd.wasm.config.v0+json";
+/// A WebAssembly module or component, as it is.
+pub const WASM: &str = "application/wasm";
 /// Docker's image manifest, version 2 schema 2: the same shape.
 pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 /// Docker's manifest list: the same shape as an index.

@@ -2,7 +2,11 @@
 //!
 //! The rules are [`crate::extract`]'s; what is added here is where the layers come from, and that their digests, their
 //! sizes and the configuration's diff ids are checked on the way.
+//!
+//! A WebAssembly artifact has no archives but one raw module. It is unpacked as if it stood alone in an archive, named by
+//! its layer's `org.opencontainers.image.title`, as other tools name files, else `<plugin's name>.wasm`.
 
+use std::collections::BTreeMap;
 use std::io::{self, Cursor, Read};
 use std::path::PathBuf;
 
@@ -13,6 +17,7 @@ use crate::digest::Digest;
 use crate::extract::{ExtractOptions, Extraction, LayerInput, Report};
 use crate::failure::{Class, Error, Explain};
 use crate::oci::{Descriptor, media_type};
+use crate::plan::annotations::NAME_KEY;
 use crate::platform::Platform;
 use crate::progress::{Event, Outcome, Progress};
 use crate::store::{PlatformImage, Selector, Source, StoreError, Verified, read_config, select_platform};
@@ -62,8 +67,42 @@ pub fn unpack(source: &dyn Source, options: &UnpackOptions, progress: &dyn Progr
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ImageLayer {
     pub(super) descriptor: Descriptor,
-    compression: Compression,
+    content: Content,
     diff_id: Option<Digest>,
+}
+
+/// What the bytes of a layer are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Content {
+    /// A tar.
+    Archive(Compression),
+    /// One file: the tar header that gives it its name.
+    File(Vec<u8>),
+}
+
+impl Content {
+    fn of(descriptor: &Descriptor, manifest: &BTreeMap<String, String>) -> Option<Self> {
+        if descriptor.media_type == media_type::WASM {
+            return Some(Self::File(file_header(descriptor, manifest)));
+        }
+        Compression::of_media_type(&descriptor.media_type).map(Self::Archive)
+    }
+}
+
+/// The header of a module's file. Only the last part of a title counts; where none can be a name, it is `module.wasm`.
+fn file_header(descriptor: &Descriptor, manifest: &BTreeMap<String, String>) -> Vec<u8> {
+    let title = descriptor.annotations.get("org.opencontainers.image.title").cloned();
+    let name = title.or_else(|| manifest.get(NAME_KEY).map(|name| format!("{name}.wasm"))).unwrap_or_default();
+    let mut header = tar::Header::new_ustar();
+    let last = name.rsplit('/').next().unwrap_or_default();
+    if last.is_empty() || header.set_path(last).is_err() {
+        header.as_old_mut().name[..11].copy_from_slice(b"module.wasm");
+    }
+    header.set_size(descriptor.size);
+    header.set_mode(0o644);
+    header.set_mtime(0);
+    header.set_cksum();
+    header.as_bytes().to_vec()
 }
 
 /// Why an image cannot be unpacked.
@@ -118,11 +157,11 @@ pub(super) fn layers_of(source: &dyn Source, image: &PlatformImage) -> Result<Ve
         vec![None; manifest.layers.len()]
     };
     let layers = manifest.layers.iter().zip(named).map(|(descriptor, diff_id)| {
-        let compression = Compression::of_media_type(&descriptor.media_type).ok_or_else(|| UnpackError::NotATar {
+        let content = Content::of(descriptor, &manifest.annotations).ok_or_else(|| UnpackError::NotATar {
             manifest: image.descriptor.digest.clone(),
             media_type: descriptor.media_type.clone(),
         })?;
-        Ok(ImageLayer { descriptor: descriptor.clone(), compression, diff_id })
+        Ok(ImageLayer { descriptor: descriptor.clone(), content, diff_id })
     });
     layers.collect()
 }
@@ -134,15 +173,23 @@ pub(super) fn apply(
     extraction: Extraction,
     progress: &dyn Progress,
 ) -> Result<Extraction, Error> {
-    let ImageLayer { descriptor, compression, diff_id } = layer;
+    let ImageLayer { descriptor, content, diff_id } = layer;
     let stored: Box<dyn Read + Send + '_> = match &descriptor.data {
         Some(data) => Box::new(Cursor::new(data)),
         None => source.open(descriptor)?,
     };
     let blob = descriptor.digest.to_string();
     progress.event(Event::BlobStarted { blob: blob.clone(), verb: "Unpacking", total: Some(descriptor.size) });
-    let reader = Box::new(Told { inner: Verified::new(stored, descriptor), blob: blob.clone(), progress });
-    let input = LayerInput { reader, compression: *compression, diff_id: diff_id.clone() };
+    let told = Told { inner: Verified::new(stored, descriptor), blob: blob.clone(), progress };
+    let (reader, compression): (Box<dyn Read + Send + '_>, _) = match content {
+        Content::Archive(compression) => (Box::new(told), *compression),
+        Content::File(header) => {
+            // The content fills its last block, and two empty ones end an archive.
+            let filler = descriptor.size.next_multiple_of(512) - descriptor.size + 1024;
+            (Box::new(Cursor::new(header).chain(told).chain(io::repeat(0).take(filler))), Compression::None)
+        }
+    };
+    let input = LayerInput { reader, compression, diff_id: diff_id.clone() };
     let extraction = extraction.apply(input).map_err(|error| match error.stored_bytes() {
         // What the store yields is not what its manifest says: the store's error says so better.
         Ok(source_error) => Error::from(StoreError::reading(&source.name(), descriptor, source_error)),

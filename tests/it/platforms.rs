@@ -5,10 +5,11 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::plugins::package;
+use crate::support::memory_registry::MemoryRegistry;
+use crate::support::plugins::fixture_package;
 use crate::support::program::{Ran, plugin_build, ran};
 use crate::support::project::Project;
-use crate::support::second_compiler::{self, ARM, HOST, second};
+use crate::support::second_compiler::{self, ARM, HOST, WASM_LD, available, packed_wasm, second, target};
 use crate::support::tools::{require, require_file, stdout};
 
 fn ok(command: &mut Command) -> Ran {
@@ -58,46 +59,34 @@ fn a_target_without_its_standard_library_is_told_before_compiling() {
     assert!(!ran.stderr.contains("Compiling"), "{}", ran.stderr);
 }
 
-/// Builds a wasm template; `None` where the compiler is missing. The standard library is compiled once for all.
+/// A packed wasm template, and what `inspect` tells of it; `None` where the compiler is missing.
 fn wasm(template: &str, name: &str) -> Option<(PathBuf, Value)> {
-    let needed = ["/usr/bin/cargo", "/usr/bin/rustc", "/usr/bin/wasm-ld-19", "/usr/lib/rustlib/src/rust/library/std/Cargo.toml"];
-    if !needed.iter().all(|path| require_file(path)) {
-        return None;
-    }
-    let dir = package(template, name);
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("second-compiler");
-    let mut command = second(&dir);
-    command.args(["-q", "--message-format", "json", "-o", "out", "--target-dir"]).arg(target);
-    let linker = "target.wasm32-unknown-unknown.linker=\"/usr/bin/wasm-ld-19\"";
-    command.args(["--", "-Zbuild-std=std,panic_abort", "--config", linker]);
-    let built = ok(&mut command);
-    ok(plugin_build(&dir).args(["verify", "oci:out"]));
-    let inspected = ok(plugin_build(&dir).args(["inspect", "--message-format", "json", "oci:out"]));
-    assert_eq!(last_object(&built)["digest"], last_object(&inspected)["digest"]);
-    Some((dir, last_object(&inspected)))
+    let layout = packed_wasm(template, name)?;
+    let image = format!("oci:{}", layout.display());
+    Some((layout, last_object(&ok(plugin_build(Path::new("/")).args(["inspect", "--message-format", "json", &image])))))
+}
+
+fn blob(layout: &Path, descriptor: &Value) -> Vec<u8> {
+    std::fs::read(layout.join("blobs/sha256").join(&descriptor["digest"].as_str().unwrap()[7..])).unwrap()
 }
 
 #[test]
 fn a_module_is_a_cncf_artifact_of_one_raw_layer() {
-    let Some((dir, image)) = wasm("wasm", "word-count") else { return };
+    let Some((layout, image)) = wasm("wasm", "word-count") else { return };
     assert_eq!(image["media_type"], "application/vnd.oci.image.manifest.v1+json", "a lone manifest");
     let platform = &image["platforms"][0];
+    assert_eq!(platform["platform"], "wasip1/wasm");
     assert_eq!(platform["artifact_type"], "application/vnd.wasm.config.v0+json");
     assert_eq!(platform["layers"].as_array().unwrap().len(), 1);
     assert_eq!(platform["layers"][0]["media_type"], "application/wasm");
-    let digest = platform["layers"][0]["digest"].as_str().unwrap();
-    let module = std::fs::read(dir.join("out/blobs/sha256").join(&digest[7..])).unwrap();
-    assert_eq!(&module[..4], b"\0asm", "raw, not a tar");
-    if let Some(skopeo) = require("skopeo") {
-        let tag = "oci:out:0.1.0";
-        stdout(Command::new(skopeo).args(["copy", "-q", tag, "oci:copied:1"]).current_dir(&dir));
-        ok(plugin_build(&dir).args(["verify", "oci:copied:1"]));
-    }
+    assert_eq!(&blob(&layout, &platform["layers"][0])[..4], b"\0asm", "raw, not a tar");
+    assert_eq!(platform["config"]["os"], "wasip1");
+    assert!(platform["config"].get("component").is_none(), "{platform}");
 }
 
 #[test]
 fn a_filter_is_an_image_of_the_compat_variant() {
-    let Some((dir, image)) = wasm("proxy-wasm", "header-rules") else { return };
+    let Some((layout, image)) = wasm("proxy-wasm", "header-rules") else { return };
     let platform = &image["platforms"][0];
     assert_eq!(image["media_type"], "application/vnd.oci.image.manifest.v1+json", "a lone manifest");
     assert_eq!(platform["annotations"]["module.wasm.image/variant"], "compat");
@@ -106,10 +95,106 @@ fn a_filter_is_an_image_of_the_compat_variant() {
     assert_eq!(last["media_type"], "application/vnd.oci.image.layer.v1.tar+gzip");
     let files = last["files"].to_string();
     assert!(files.contains("\"plugin.wasm\""), "{files}");
-    if let Some(skopeo) = require("skopeo") {
-        stdout(Command::new(skopeo).args(["copy", "-q", "oci:out:0.1.0", "oci:copied:1"]).current_dir(&dir));
-    }
-    let refused = ran(second(&dir).args(["--compression", "zstd", "-o", "zstd", "--", "-Zbuild-std=std,panic_abort"]));
+    let dir = layout.parent().unwrap();
+    let refused = ran(second(dir).args(["--compression", "zstd", "-o", "zstd", "--", "-Zbuild-std=std,panic_abort"]));
     assert_eq!(refused.code, 2, "{}", refused.stderr);
     assert!(refused.stderr.contains("must be compressed with gzip"), "{}", refused.stderr);
+}
+
+/// The component of `fixtures/plugins/tally`, packed; `None` where a tool is missing.
+fn component() -> Option<PathBuf> {
+    let sysroot = stdout(Command::new("rustc").args(["--print", "sysroot"]));
+    let linker = format!("{}/lib/rustlib/{HOST}/bin/wasm-component-ld", sysroot.trim());
+    if !available(&[WASM_LD, &linker]) {
+        return None;
+    }
+    let dir = fixture_package("tally");
+    let settings = [
+        format!("target.wasm32-wasip2.linker={linker:?}"),
+        // Nothing of the C library for this target, which the compiler does not bring.
+        format!("target.wasm32-wasip2.rustflags=['-Clink-self-contained=no', '-Clink-arg=--wasm-ld-path={WASM_LD}']"),
+    ];
+    let mut command = second(&dir);
+    command.args(["-q", "--target", "wasm32-wasip2", "-o", "out", "--target-dir"]).arg(target());
+    command.args(["--", "-Zbuild-std=core,panic_abort"]);
+    ok(command.args(settings.iter().flat_map(|setting| ["--config", setting])));
+    Some(dir.join("out"))
+}
+
+#[test]
+fn a_component_is_told_from_a_module_and_says_what_it_needs_and_offers() {
+    let Some(layout) = component() else { return };
+    let (home, registry) = (tempfile::tempdir().unwrap(), MemoryRegistry::honest());
+    let run = |args: &[&str]| ok(plugin_build(home.path()).args(args));
+    let remote = format!("{}/team/tally", registry.repository("x").host);
+    let pushed = run(&["push", &format!("oci:{}", layout.display()), &remote]).stdout;
+    run(&["pull", &format!("{remote}:0.1.0"), "pulled"]);
+    run(&["verify", "oci:pulled"]);
+    let image = last_object(&run(&["inspect", "--message-format", "json", "oci:pulled"]));
+    assert_eq!(pushed.trim(), format!("{remote}@{}", image["digest"].as_str().unwrap()));
+    assert_eq!(image["media_type"], "application/vnd.oci.image.manifest.v1+json", "a lone manifest");
+    let platform = &image["platforms"][0];
+    assert_eq!(platform["platform"], "wasip2/wasm");
+    let config = &platform["config"];
+    assert_eq!((&config["architecture"], &config["os"]), (&"wasm".into(), &"wasip2".into()));
+    assert_eq!(config["layerDigests"], serde_json::json!([platform["layers"][0]["digest"]]));
+    let component = serde_json::json!({
+        "imports": ["example:tally/clock@0.1.0"],
+        "exports": ["example:tally/counter@0.1.0"],
+    });
+    assert_eq!(config["component"], component);
+    let told = run(&["inspect", "oci:pulled"]).stdout;
+    for line in ["wasip2/wasm", "  imports     example:tally/clock@0.1.0", "  exports     example:tally/counter@0.1.0"] {
+        assert!(told.lines().any(|told| told == line), "{line}: {told}");
+    }
+
+    // The one raw layer becomes a file that a runtime can be given.
+    run(&["unpack", "oci:pulled", "unpacked"]);
+    assert_eq!(
+        std::fs::read(home.path().join("unpacked/tally.wasm")).unwrap(),
+        blob(&layout, &platform["layers"][0]),
+        "the component, byte for byte"
+    );
+}
+
+#[test]
+fn a_program_and_a_library_for_windows_have_the_names_that_windows_wants() {
+    if !available(&[]) || require("x86_64-w64-mingw32-gcc").is_none() {
+        return;
+    }
+    let dir = fixture_package("chime");
+    let build = |args: &[&str]| {
+        let mut command = second(&dir);
+        command.args(["--target", "x86_64-pc-windows-gnu", "-o", "out", "--target-dir"]).arg(target());
+        ran(command.args(args).args(["--", "-Zbuild-std=core,panic_abort"]))
+    };
+    let platform = || {
+        ok(plugin_build(&dir).args(["verify", "oci:out"]));
+        let inspected = ok(plugin_build(&dir).args(["inspect", "--message-format", "json", "oci:out"]));
+        let platform = last_object(&inspected)["platforms"][0].clone();
+        assert_eq!(platform["platform"], "windows/amd64");
+        platform
+    };
+    let undecided = build(&[]);
+    assert_eq!(undecided.code, 2, "{}", undecided.stderr);
+    assert!(undecided.stderr.contains("could be `executable` or `library`"), "{}", undecided.stderr);
+
+    let program = build(&["--bin", "chime"]);
+    assert_eq!(program.code, 0, "{}", program.stderr);
+    assert!(!program.stderr.contains("holds a path of this machine"), "{}", program.stderr);
+    let found = platform();
+    assert_eq!(found["config"]["config"]["Entrypoint"], serde_json::json!(["/chime.exe"]));
+    assert_eq!(found["layers"][0]["files"][0]["path"], "chime.exe");
+
+    let manifest = dir.join("Cargo.toml");
+    let table = "\n[package.metadata.plugin-build]\nkind = \"library\"\n";
+    std::fs::write(&manifest, std::fs::read_to_string(&manifest).unwrap() + table).unwrap();
+    let library = build(&["--features", "leak"]);
+    assert_eq!(library.code, 0, "{}", library.stderr);
+    let leak = format!("chime.dll holds a path of this machine: {}", dir.display());
+    assert!(library.stderr.contains(&leak), "{}", library.stderr);
+    let found = platform();
+    assert_eq!(found["layers"][0]["files"][0]["path"], "chime.dll");
+    let exports = plugin_build::digest::Digest::of(b"chime_count\nchime_source").to_string();
+    assert_eq!(found["annotations"]["dev.cargo-plugin-build.exports"], exports, "the library exports what it says, and no more");
 }

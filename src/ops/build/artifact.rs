@@ -18,10 +18,6 @@ use crate::kind::{Kind, library};
 use crate::oci::{Descriptor, Manifest, json, media_type};
 use crate::plan::{ImagePlan, Plan, TargetPlan};
 
-/// Media type of a wasm artifact's configuration.
-const WASM_CONFIG: &str = "application/vnd.wasm.config.v0+json";
-/// Media type of a wasm artifact's layer.
-const WASM: &str = "application/wasm";
 /// The configuration of what has none.
 pub const EMPTY: &[u8] = b"{}";
 /// Annotation: the version of the compiler, because a library's ABI depends on it.
@@ -41,7 +37,7 @@ pub fn wasm(
     let Some(wasm) = &compiled.checked.executable.wasm else {
         return Err(Complaint::failed(format!("`{}` is no WebAssembly", path.display())).into());
     };
-    let descriptor = Descriptor::of(WASM, &bytes);
+    let descriptor = Descriptor::of(media_type::WASM, &bytes);
     let mut config = value!({
         "created": plan.epoch.rfc3339(),
         "architecture": "wasm",
@@ -52,7 +48,7 @@ pub fn wasm(
         config["component"] = value!({ "exports": wasm.exports, "imports": wasm.imports });
     }
     let layer = Layer { diff_id: descriptor.digest.clone(), descriptor };
-    let image = artifact(target, None, Descriptor::of(WASM_CONFIG, &json::to_canonical(&config)), layer, annotations);
+    let image = artifact(target, None, Descriptor::of(media_type::WASM_CONFIG, &json::to_canonical(&config)), layer, annotations);
     Ok((Image { config_bytes: json::to_canonical(&config), ..image }, bytes))
 }
 
