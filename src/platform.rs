@@ -119,6 +119,16 @@ fn os_of_word(word: &str) -> Option<&'static str> {
     })
 }
 
+/// A target as `--builder zigbuild` takes it, `x86_64-unknown-linux-gnu.2.17`, apart: the triple that everybody else knows,
+/// and the lowest glibc to run on.
+pub fn split_glibc(target: &str) -> (&str, Option<&str>) {
+    let environment = target.rfind("-gnu").map_or(target.len(), |at| at + 1);
+    let version = target[environment..].find('.').map(|at| environment + at);
+    // A target may also be a file, `own-gnu.json`.
+    let version = version.filter(|at| target[at + 1..].starts_with(|first: char| first.is_ascii_digit()));
+    version.map_or((target, None), |at| (&target[..at], Some(&target[at + 1..])))
+}
+
 impl fmt::Display for Platform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.os, self.architecture)?;
@@ -183,6 +193,15 @@ mod tests {
             let parsed: Platform = platform.parse().unwrap();
             assert_eq!(parsed.static_target().unwrap(), target);
             assert_eq!(Platform::of_target(target).unwrap(), parsed, "{target}");
+        }
+    }
+
+    #[test]
+    fn only_a_version_of_glibc_is_taken_off_a_target() {
+        assert_eq!(split_glibc("x86_64-unknown-linux-gnu.2.17"), ("x86_64-unknown-linux-gnu", Some("2.17")));
+        assert_eq!(split_glibc("arm-unknown-linux-gnueabihf.2.28"), ("arm-unknown-linux-gnueabihf", Some("2.28")));
+        for plain in ["x86_64-unknown-linux-gnu", "thumbv8m.main-none-eabi", "own-gnu.json", "x86_64-unknown-linux-musl"] {
+            assert_eq!(split_glibc(plain), (plain, None));
         }
     }
 

@@ -26,7 +26,7 @@ use crate::interrupt::on_interrupt;
 use crate::kind::{Kind, Product};
 use crate::plan::Plan;
 use crate::plan::invocation::Invocation;
-use crate::platform::Platform;
+use crate::platform::{Platform, split_glibc};
 use crate::progress::Progress;
 use crate::toolchain::{announce, command};
 
@@ -188,7 +188,7 @@ impl Wanted<'_> {
 
     /// The one file that is the product, and lies in its target's directory: a message does not tell the target.
     fn file(&self, artifact: &cargo_metadata::Artifact) -> Option<PathBuf> {
-        let below = |path: &PathBuf| path.starts_with(self.plan.target_directory.join(self.target));
+        let below = |path: &PathBuf| path.starts_with(self.plan.target_directory.join(split_glibc(self.target).0));
         if self.product.is_bin() {
             let executable = artifact.executable.clone().map(PathBuf::from);
             // Emscripten and some embedded targets name no executable for a `bin`; wasm does.

@@ -15,6 +15,7 @@ use super::rustflags::TargetFlags;
 use crate::environment::Environment;
 use crate::epoch::Epoch;
 use crate::kind::Product;
+use crate::platform::split_glibc;
 use crate::plugin::{BuildFlags, Builder, Plugin, Workspace};
 use crate::toolchain::cargo;
 use crate::toolchain::config::{RustflagsOrigin, config_arguments};
@@ -65,7 +66,7 @@ pub fn fetch(workspace: &Workspace, flags: &BuildFlags, env: &Environment) -> In
     targets.push(&workspace.rustc.host);
     targets.sort();
     targets.dedup();
-    args.extend(targets.into_iter().flat_map(|target| ["--target".to_owned(), target.clone()]));
+    args.extend(targets.into_iter().flat_map(|target| ["--target".to_owned(), split_glibc(target).0.to_owned()]));
     args.extend(config_arguments(&flags.cargo_args).flat_map(|value| ["--config".to_owned(), value.to_owned()]));
     args.extend(flags.cargo_args.iter().filter(|argument| argument.starts_with("-Z")).cloned());
     args.extend(said(flags));
@@ -116,7 +117,7 @@ fn one(
             env_flags = Some(all.join("\u{1f}"));
         } else {
             let list = set.for_config(target, own).iter().map(|flag| toml_text(flag)).collect::<Vec<_>>().join(", ");
-            args.extend(["--config".to_owned(), format!("target.{}.rustflags=[{list}]", toml_key(target))]);
+            args.extend(["--config".to_owned(), format!("target.{}.rustflags=[{list}]", toml_key(split_glibc(target).0))]);
         }
     }
     if let Some(target_dir) = &flags.target_dir {

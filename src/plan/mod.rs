@@ -28,7 +28,7 @@ use crate::epoch::{Epoch, EpochError};
 use crate::failure::{Class, Explain};
 use crate::hermetic::{self, HermeticError, Sandbox, Wanted};
 use crate::kind::{Kind, KindError, Place, Product, Subject, cosmo_router};
-use crate::platform::{Platform, PlatformError};
+use crate::platform::{Platform, PlatformError, split_glibc};
 use crate::plugin::files::PackedFile;
 use crate::plugin::{BuildFlags, Builder, ContractFiles, Plugin, Workspace};
 use crate::progress::{Event, Progress};
@@ -225,14 +225,18 @@ fn target_flags(
         if targets.contains_key(target) {
             continue;
         }
-        if !config.builds_std(&flags.cargo_args) {
-            workspace.rustc.check_std(target, env, progress)?;
+        let (triple, glibc) = split_glibc(target);
+        if glibc.is_some() && !zigbuild {
+            return Err(PlanError::Glibc { target: target.clone(), triple: triple.to_owned() });
         }
-        let cfgs = if config.needs_cfgs() { workspace.rustc.cfgs(target, env, progress)? } else { Vec::new() };
-        let users = config.rustflags(target, &cfgs);
-        let linker = Linker::of(target, config.linker(target, &cfgs), &users.flags);
+        if !config.builds_std(&flags.cargo_args) {
+            workspace.rustc.check_std(triple, env, progress)?;
+        }
+        let cfgs = if config.needs_cfgs() { workspace.rustc.cfgs(triple, env, progress)? } else { Vec::new() };
+        let users = config.rustflags(triple, &cfgs);
+        let linker = if zigbuild { Linker::zig() } else { Linker::of(triple, config.linker(triple, &cfgs), &users.flags) };
         if !zigbuild {
-            linker.check(target, &workspace.rustc, env)?;
+            linker.check(triple, &workspace.rustc, env)?;
         }
         let remap_flags = remap::rustflags(remaps, &workspace.rustc);
         targets.insert(target.clone(), TargetFlags { users, remaps: remap_flags, linker });
@@ -317,6 +321,10 @@ impl Planner<'_> {
         let users = self.targets.get(target).map(|flags| flags.users.flags.as_slice()).unwrap_or_default();
         let record = request::request(self.workspace, plugin, self.flags, target, users);
         let must_be_static = rustflags::wants_static(plugin) && platform.os == "linux";
+        if must_be_static && self.flags.builder == Builder::Zigbuild && rustflags::is_linux_gnu(target) {
+            let musl = platform.static_target().ok();
+            return Err(PlanError::ZigStatic { name: plugin.name.clone(), target: target.to_owned(), musl });
+        }
         Ok(TargetPlan { target: target.to_owned(), platform, place, must_be_static, request: record.0, rebuildable: record.1 })
     }
 
@@ -410,6 +418,24 @@ pub enum PlanError {
         /// The other.
         second: String,
     },
+    /// A version of glibc that nobody but zig can link for.
+    #[error("target `{target}` names the oldest glibc to run on, which cargo's own linkers cannot choose")]
+    Glibc {
+        /// The target.
+        target: String,
+        /// The same without glibc's version.
+        triple: String,
+    },
+    /// A static program that zig cannot link.
+    #[error("zig links glibc dynamically only, and `{name}` for `{target}` goes into an image that has nothing to load it")]
+    ZigStatic {
+        /// The plugin.
+        name: String,
+        /// The target.
+        target: String,
+        /// A target of the same platform that it can link statically.
+        musl: Option<&'static str>,
+    },
     /// A hermetic build cannot be had.
     #[error(transparent)]
     Hermetic(#[from] HermeticError),
@@ -437,6 +463,11 @@ impl Explain for PlanError {
             Self::Hermetic(error) => error.hint(),
             Self::SamePlatform { .. } => {
                 Some("an image has one manifest a platform: build one of them under another tag".to_owned())
+            }
+            Self::Glibc { triple, .. } => Some(format!("use `--builder zigbuild`, or `{triple}`")),
+            Self::ZigStatic { musl, .. } => {
+                let musl = musl.map(|musl| format!("build for `{musl}`, or ")).unwrap_or_default();
+                Some(format!("{musl}set a `base` or `bundle-libs = true`"))
             }
             Self::UnpinnedBase(_) => Some("add `@sha256:...`; building once without `--locked` tells the digest".to_owned()),
         }

@@ -53,6 +53,11 @@ impl Linker {
         Self { program: PathBuf::from(program), chosen: false }
     }
 
+    /// The linker of `--builder zigbuild`.
+    pub fn zig() -> Self {
+        Self { program: PathBuf::from("zig"), chosen: true }
+    }
+
     /// Fails when the linker is not there, or is the host's and the target another machine's.
     pub fn check(&self, target: &str, rustc: &Rustc, env: &Environment) -> Result<(), ToolchainError> {
         let no = |reason: String, cure: String| Err(ToolchainError::NoLinker { target: target.to_owned(), reason, cure });
@@ -82,7 +87,9 @@ impl Linker {
             String::from_utf8(output.stdout).ok()?.lines().next().map(|line| line.trim().to_owned())
         };
         let libc = static_gnu.then(|| ask("-print-file-name=libc.a")).flatten().and_then(|path| digest(Path::new(&path)));
-        LinkerFacts { version: ask("--version"), libc }
+        let version =
+            if *self == Self::zig() { ask("version").map(|version| format!("zig {version}")) } else { ask("--version") };
+        LinkerFacts { version, libc }
     }
 }
 

@@ -179,22 +179,50 @@ fn a_missing_linker_is_told_before_compiling() {
     assert_eq!(error.hint().as_deref(), Some("apt-get install gcc-x86-64-none"));
 }
 
-#[test]
-fn zigbuild_is_asked_for_by_its_own_install_command() {
-    let project = Project::with_table("");
-    let wanted = BuildFlags { builder: Builder::Zigbuild, ..flags() };
-    let empty = project.root.join("bin");
-    std::fs::create_dir(&empty).unwrap();
+/// A plan with the builder `zigbuild`, of which only the name is there.
+fn zigbuild(table: &str, target: &str) -> Result<plugin_build::plan::Plan, PlanError> {
+    let project = Project::with_table(table);
+    let wanted = BuildFlags { builder: Builder::Zigbuild, targets: vec![target.to_owned()], ..flags() };
     let mut env = project.env();
     let workspace = plugin_build::plugin::load(&wanted, &env, &Silent).unwrap();
-    env.set("PATH", empty.as_os_str());
+    let bin = project.root.join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    env.set("PATH", bin.as_os_str());
     let error = plugin_build::plan::plan(&workspace, &wanted, &env, &Silent).unwrap_err();
     assert!(error.to_string().contains("cargo-zigbuild"), "{error}");
     project.write("bin/cargo-zigbuild", "");
-    make_executable(&empty.join("cargo-zigbuild"));
-    let plan = plugin_build::plan::plan(&workspace, &wanted, &env, &Silent).unwrap();
+    make_executable(&bin.join("cargo-zigbuild"));
+    plugin_build::plan::plan(&workspace, &wanted, &env, &Silent)
+}
+
+const BUNDLED: &str = "[package.metadata.plugin-build]\nbundle-libs = true\n";
+
+#[test]
+fn zigbuild_is_asked_for_by_its_own_install_command() {
+    let plan = zigbuild(BUNDLED, HOST).unwrap();
     assert_eq!(plan.invocations[0].args[0], "zigbuild");
     assert!(plan.images[0].targets[0].request.contains(r#""builder":"zigbuild""#));
+}
+
+#[test]
+fn zigbuild_takes_the_oldest_glibc_to_run_on() {
+    let target = format!("{HOST}.2.17");
+    let plan = zigbuild(BUNDLED, &target).unwrap();
+    let args = plan.invocations[0].args.join(" ");
+    assert!(args.contains(&format!("--target {target}")), "{args}");
+    assert!(args.contains(&format!("--config target.{HOST}.rustflags=")), "cargo knows the target by its plain name: {args}");
+    assert!(plan.images[0].targets[0].request.contains(&format!(r#""target":"{target}""#)));
+    let error = refused(&Project::with_table(""), &BuildFlags { targets: vec![target], ..flags() }, &[]);
+    assert_eq!(error.class(), Class::Usage);
+    assert!(error.hint().unwrap().contains("--builder zigbuild"), "{error} {:?}", error.hint());
+}
+
+#[test]
+fn a_program_that_zig_cannot_link_statically_is_told_before_compiling() {
+    let error = zigbuild("", HOST).unwrap_err();
+    assert_eq!(error.class(), Class::Usage);
+    assert!(error.to_string().contains("zig links glibc dynamically only"), "{error}");
+    assert!(error.hint().unwrap().contains("x86_64-unknown-linux-musl"), "{:?}", error.hint());
 }
 
 #[cfg(unix)]
