@@ -51,9 +51,15 @@ pub fn run(mut args: RunArgs, context: &Context) -> Result<ExitCode, Error> {
     match run::prepare(chosen.source.as_ref(), &options, context.progress())? {
         Ready::Router(router) => host(router, chosen.source.as_ref(), &args, context),
         Ready::Program(program) => {
-            if args.call.is_some() || args.keep {
-                let message = "this plugin is a program, which takes no calls and is not kept";
-                return Err(Complaint::usage(message).with_hint("leave out `--call` and `--keep`").into());
+            let host = [
+                ("--call", args.call.is_some()),
+                ("--keep", args.keep),
+                ("--timeout", args.timeout.is_some()),
+                ("--startup-config", args.startup_config.is_some()),
+            ];
+            if let Some((flag, _)) = host.into_iter().find(|(_, given)| *given) {
+                let message = format!("this plugin is a program that takes over, and `{flag}` is for those that a host calls");
+                return Err(Complaint::usage(message).with_hint(format!("leave out `{flag}`")).into());
             }
             start(program, context)
         }

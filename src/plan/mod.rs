@@ -159,6 +159,9 @@ pub fn plan(workspace: &Workspace, flags: &BuildFlags, env: &Environment, progre
         Some(text) => Epoch::parse(&text.to_string_lossy())?,
         None => Epoch::default(),
     };
+    for plugin in &workspace.plugins {
+        preflight(plugin, progress)?;
+    }
     let remaps = remap::remaps(workspace, flags.hermetic, env);
     let targets = target_flags(workspace, flags, &remaps, env, progress)?;
     hazards::warn(workspace, env, progress);
@@ -236,7 +239,9 @@ fn target_flags(
         let users = config.rustflags(triple, &cfgs);
         let linker = if zigbuild { Linker::zig() } else { Linker::of(triple, config.linker(triple, &cfgs), &users.flags) };
         if !zigbuild {
-            linker.check(triple, &workspace.rustc, env)?;
+            let is_static = |plugin: &Plugin| plugin.targets.contains(target) && rustflags::wants_static(plugin);
+            let zig_could = !(rustflags::is_linux_gnu(target) && workspace.plugins.iter().any(is_static));
+            linker.check(triple, &workspace.rustc, zig_could, env)?;
         }
         let remap_flags = remap::rustflags(remaps, &workspace.rustc);
         targets.insert(target.clone(), TargetFlags { users, remaps: remap_flags, linker });
@@ -269,7 +274,6 @@ struct Planner<'a> {
 impl Planner<'_> {
     fn image(&self, plugin: &Plugin) -> Result<ImagePlan, PlanError> {
         self.check_base(plugin)?;
-        preflight(plugin)?;
         let mut targets = Vec::new();
         for target in &plugin.targets {
             targets.push(self.target(plugin, target)?);
@@ -312,9 +316,7 @@ impl Planner<'_> {
     }
 
     fn target(&self, plugin: &Plugin, target: &str) -> Result<TargetPlan, PlanError> {
-        let platform = plugin.kind.platform_of_target(target)?;
-        let subject = Subject { name: &plugin.name, product: &plugin.product, target, platform: &platform };
-        let mut place = plugin.kind.place(&subject)?;
+        let (platform, mut place) = place(plugin, target)?;
         if let Some(entrypoint) = &plugin.entrypoint {
             place.entrypoint.clone_from(entrypoint);
         }
@@ -365,8 +367,32 @@ impl Planner<'_> {
     }
 }
 
-/// What a kind asks before anything is compiled.
-fn preflight(plugin: &Plugin) -> Result<(), PlanError> {
+/// The platform of a target, and where the artifact for it lies.
+fn place(plugin: &Plugin, target: &str) -> Result<(Platform, Place), PlanError> {
+    let platform = plugin.kind.platform_of_target(target)?;
+    let subject = Subject { name: &plugin.name, product: &plugin.product, target, platform: &platform };
+    let place = plugin.kind.place(&subject)?;
+    Ok((platform, place))
+}
+
+/// What a kind asks before anything is compiled; its targets first, since nobody should install a standard library only to
+/// be told that the host does not run there.
+fn preflight(plugin: &Plugin, progress: &dyn Progress) -> Result<(), PlanError> {
+    for target in &plugin.targets {
+        place(plugin, target)?;
+    }
+    if plugin.kind == Kind::CosmoRouter {
+        let set = [
+            ("args", !plugin.args.is_empty()),
+            ("env", !plugin.env.is_empty()),
+            ("user", plugin.user.is_some()),
+            ("workdir", plugin.workdir.is_some()),
+        ];
+        for (key, _) in set.into_iter().filter(|(_, set)| *set) {
+            let hint = "`startup_config` and files beside the program reach a plugin";
+            progress.warn(format!("the Cosmo Router ignores `{key}` of `{}`", plugin.name), Some(hint.to_owned()));
+        }
+    }
     if let Some(contract) = &plugin.contract {
         let link = plugin.files.iter().find(|file| file.link.is_some());
         let subject = cosmo_router::Preflight {

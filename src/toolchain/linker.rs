@@ -58,8 +58,9 @@ impl Linker {
         Self { program: PathBuf::from("zig"), chosen: true }
     }
 
-    /// Fails when the linker is not there, or is the host's and the target another machine's.
-    pub fn check(&self, target: &str, rustc: &Rustc, env: &Environment) -> Result<(), ToolchainError> {
+    /// Fails when the linker is not there, or is the host's and the target another machine's; `zig_could` says whether
+    /// `--builder zigbuild` is a way out.
+    pub fn check(&self, target: &str, rustc: &Rustc, zig_could: bool, env: &Environment) -> Result<(), ToolchainError> {
         let no = |reason: String, cure: String| Err(ToolchainError::NoLinker { target: target.to_owned(), reason, cure });
         let name = self.program.display();
         // rustc finds the linkers it brings itself, and Visual Studio's without PATH.
@@ -72,7 +73,7 @@ impl Linker {
         }
         if !self.chosen && self.program == Path::new("cc") && !same_machine(target, &rustc.host) {
             let reason = format!("`cc` links for {} only, and no linker is configured for it", rustc.host);
-            return no(reason, cross_cure(target));
+            return no(reason, cross_cure(target, zig_could));
         }
         Ok(())
     }
@@ -151,19 +152,16 @@ fn gnu_prefix(target: &str) -> Option<&'static str> {
     })
 }
 
-fn cross_cure(target: &str) -> String {
+fn cross_cure(target: &str, zig_could: bool) -> String {
     let variable = format!("CARGO_TARGET_{}_LINKER", config::variable_name(target));
-    match gnu_prefix(target).filter(|_| target.contains("linux")) {
+    let cure = match gnu_prefix(target).filter(|_| target.contains("linux")) {
         Some(prefix) if target.contains("musl") => {
-            format!(
-                "set {variable}=rust-lld (pure Rust), or apt-get install gcc-{prefix} and set it to {prefix}-gcc, or use `--builder zigbuild`"
-            )
+            format!("set {variable}=rust-lld (pure Rust), or apt-get install gcc-{prefix} and set it to {prefix}-gcc")
         }
-        Some(prefix) => {
-            format!("apt-get install gcc-{prefix} and set {variable}={prefix}-gcc, or use `--builder zigbuild`")
-        }
-        None => format!("install a linker for it and set {variable} to it, or use `--builder zigbuild`"),
-    }
+        Some(prefix) => format!("apt-get install gcc-{prefix} and set {variable}={prefix}-gcc"),
+        None => format!("install a linker for it and set {variable} to it"),
+    };
+    if zig_could { format!("{cure}, or use `--builder zigbuild`") } else { cure }
 }
 
 fn install(program: &Path, target: &str) -> String {

@@ -11,6 +11,7 @@ use plugin_build::progress::Silent;
 
 use crate::support::project::{Project, plan_in};
 use crate::support::recorder::Recorder;
+use crate::support::tools::require_file;
 
 const HOST: &str = "x86_64-unknown-linux-gnu";
 
@@ -223,6 +224,21 @@ fn a_program_that_zig_cannot_link_statically_is_told_before_compiling() {
     assert_eq!(error.class(), Class::Usage);
     assert!(error.to_string().contains("zig links glibc dynamically only"), "{error}");
     assert!(error.hint().unwrap().contains("x86_64-unknown-linux-musl"), "{:?}", error.hint());
+}
+
+/// The same for a linker that is missing: zig is named where it is a way out.
+#[test]
+fn zig_is_offered_where_it_could_link() {
+    if !require_file("/usr/lib/rustlib/aarch64-unknown-linux-gnu/lib") {
+        return;
+    }
+    let hint = |table: &str| {
+        let project = Project::with_table(table);
+        let wanted = BuildFlags { targets: vec!["aarch64-unknown-linux-gnu".to_owned()], ..flags() };
+        refused(&project, &wanted, &[("CARGO", "/usr/bin/cargo"), ("RUSTC", "/usr/bin/rustc")]).hint().unwrap()
+    };
+    assert!(hint(BUNDLED).ends_with("=aarch64-linux-gnu-gcc, or use `--builder zigbuild`"), "{}", hint(BUNDLED));
+    assert!(hint("").ends_with("=aarch64-linux-gnu-gcc"), "{}", hint(""));
 }
 
 #[cfg(unix)]

@@ -140,6 +140,16 @@ fn kinds_that_are_no_programs_say_what_loads_them() {
 }
 
 #[test]
+fn a_program_that_takes_over_takes_no_flags_for_hosts() {
+    let home = Home::new(program("echo no"));
+    for flags in [&["--call", "M", "{}"][..], &["--keep"], &["--timeout", "3s"], &["--startup-config", "{}"]] {
+        let refused = home.run(flags);
+        assert_eq!((refused.code, refused.stdout.as_str()), (2, ""), "{flags:?}");
+        assert!(refused.stderr.contains(&format!("leave out `{}`", flags[0])), "{}", refused.stderr);
+    }
+}
+
+#[test]
 fn a_router_plugin_is_started_called_and_stopped() {
     let binary = fs::read(plugins::template("cosmo-router", "greeter")).unwrap();
     let package = plugins::package("cosmo-router", "greeter");
