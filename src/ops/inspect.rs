@@ -6,10 +6,12 @@ use super::list::artifact_type;
 use crate::compression::Compression;
 use crate::digest::Digest;
 use crate::extract::{Entry, ExtractOptions, Kind, LayerInput, read_entries};
-use crate::failure::{Complaint, Error};
-use crate::oci::{CONFIG_LIMIT, Descriptor, Document, json, media_type};
+use crate::failure::Error;
+use crate::oci::{Descriptor, Document, media_type};
 use crate::platform::Platform;
-use crate::store::{PlatformImage, Selector, Source, Verified, platform_images, read_blob, read_config, read_document};
+use crate::store::{
+    PlatformImage, Selector, Source, Verified, platform_images, platform_of, read_config, read_document, read_wasm_config,
+};
 
 /// What to look at.
 #[derive(Clone, Debug)]
@@ -118,11 +120,10 @@ pub fn inspect(source: &dyn Source, options: &Options) -> Result<Inspected, Erro
 }
 
 fn platform(source: &dyn Source, image: PlatformImage, files: bool) -> Result<InspectedPlatform, Error> {
+    let platform = platform_of(source, &image)?;
     let manifest = image.manifest;
     let config =
         if media_type::is_config(&manifest.config.media_type) { Some(read_config(source, &manifest.config)?) } else { None };
-    let wasm =
-        if manifest.config.media_type == media_type::WASM_CONFIG { Some(read_wasm(source, &manifest.config)?) } else { None };
     let mut layers = Vec::new();
     for (position, layer) in manifest.layers.iter().enumerate() {
         let diff_id = config.as_ref().and_then(|config| config.diff_ids().get(position).cloned());
@@ -134,9 +135,8 @@ fn platform(source: &dyn Source, image: PlatformImage, files: bool) -> Result<In
             diff_id,
         });
     }
-    let of_wasm = |config: &serde_json::Value| Some(Platform::new(config["os"].as_str()?, config["architecture"].as_str()?));
-    let platform = image.descriptor.platform.or_else(|| config.as_ref().map(crate::oci::Config::platform));
-    let platform = platform.or_else(|| wasm.as_ref().and_then(of_wasm));
+    let is_wasm = manifest.config.media_type == media_type::WASM_CONFIG;
+    let wasm = is_wasm.then(|| read_wasm_config(source, &manifest.config)).transpose()?;
     Ok(InspectedPlatform {
         platform: platform.map(|platform| platform.to_string()),
         manifest: image.descriptor.digest,
@@ -145,13 +145,6 @@ fn platform(source: &dyn Source, image: PlatformImage, files: bool) -> Result<In
         config: config.map(|config| serde_json::Value::Object(config.tree().clone())).or(wasm),
         layers,
     })
-}
-
-/// The configuration of a WebAssembly artifact.
-fn read_wasm(source: &dyn Source, descriptor: &Descriptor) -> Result<serde_json::Value, Error> {
-    let bytes = read_blob(source, descriptor, CONFIG_LIMIT)?;
-    let unreadable = |error| Complaint::failed(format!("the configuration {} is {error}", descriptor.digest));
-    Ok(json::parse(&bytes).map_err(unreadable)?)
 }
 
 /// The entries of a layer that is a tar; `None` for one that is something else.

@@ -20,7 +20,7 @@ use crate::oci::{Descriptor, media_type};
 use crate::plan::annotations::NAME_KEY;
 use crate::platform::Platform;
 use crate::progress::{Event, Outcome, Progress};
-use crate::store::{PlatformImage, Selector, Source, StoreError, Verified, read_config, select_platform};
+use crate::store::{PlatformImage, Selector, Source, StoreError, Verified, platform_of, read_config, select_platform};
 
 /// What to unpack, and where to.
 #[derive(Clone, Debug)]
@@ -42,7 +42,7 @@ pub struct Unpacked {
     pub path: PathBuf,
     /// Digest of the platform's manifest.
     pub digest: Digest,
-    /// The platform that was asked for.
+    /// The platform that it is for; the one asked for, where it does not say.
     pub platform: Platform,
     /// What was in it.
     #[serde(flatten)]
@@ -58,9 +58,10 @@ pub fn unpack(source: &dyn Source, options: &UnpackOptions, progress: &dyn Progr
     for layer in &layers {
         extraction = apply(source, layer, extraction, progress)?;
     }
+    let platform = platform_of(source, &image)?.unwrap_or_else(|| options.platform.clone());
     let report = extraction.commit()?;
     warn_of_dropped(&report, progress);
-    Ok(Unpacked { path: options.target.clone(), digest: image.descriptor.digest, platform: options.platform.clone(), report })
+    Ok(Unpacked { path: options.target.clone(), digest: image.descriptor.digest, platform, report })
 }
 
 /// A layer of an image, before any of its bytes were read.

@@ -241,6 +241,23 @@ fn config_platform(source: &dyn Source, image: &PlatformImage) -> Result<Option<
     Ok(Some(read_config(source, config)?.platform()))
 }
 
+/// The platform that an image says it is for: in its index, or else in its configuration, a WebAssembly artifact's too.
+pub fn platform_of(source: &dyn Source, image: &PlatformImage) -> Result<Option<Platform>, StoreError> {
+    let config = &image.manifest.config;
+    if image.descriptor.platform.is_some() || config.media_type != crate::oci::media_type::WASM_CONFIG {
+        return image.descriptor.platform.clone().map_or_else(|| config_platform(source, image), |platform| Ok(Some(platform)));
+    }
+    let config = read_wasm_config(source, config)?;
+    Ok(config["os"].as_str().zip(config["architecture"].as_str()).map(|(os, architecture)| Platform::new(os, architecture)))
+}
+
+/// Reads and parses the configuration of a WebAssembly artifact.
+pub fn read_wasm_config(source: &dyn Source, descriptor: &Descriptor) -> Result<serde_json::Value, StoreError> {
+    let bytes = read_blob(source, descriptor, crate::oci::CONFIG_LIMIT)?;
+    crate::oci::json::parse(&bytes)
+        .map_err(|source| StoreError::Document { object: descriptor.digest.to_string(), source: Box::new(source.into()) })
+}
+
 /// Reads and parses an image configuration.
 pub fn read_config(source: &dyn Source, descriptor: &Descriptor) -> Result<crate::oci::Config, StoreError> {
     let bytes = read_blob(source, descriptor, crate::oci::CONFIG_LIMIT)?;

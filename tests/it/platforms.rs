@@ -115,7 +115,7 @@ fn component() -> Option<PathBuf> {
         format!("target.wasm32-wasip2.rustflags=['-Clink-self-contained=no', '-Clink-arg=--wasm-ld-path={WASM_LD}']"),
     ];
     let mut command = second(&dir);
-    command.args(["-q", "--target", "wasm32-wasip2", "-o", "out", "--target-dir"]).arg(target());
+    command.args(["-q", "--target", "wasm32-wasip2", "-o", "out", "--target-dir"]).arg(target("tally"));
     command.args(["--", "-Zbuild-std=core,panic_abort"]);
     ok(command.args(settings.iter().flat_map(|setting| ["--config", setting])));
     Some(dir.join("out"))
@@ -149,7 +149,11 @@ fn a_component_is_told_from_a_module_and_says_what_it_needs_and_offers() {
     }
 
     // The one raw layer becomes a file that a runtime can be given.
-    run(&["unpack", "oci:pulled", "unpacked"]);
+    let unpacked = run(&["unpack", "oci:pulled", "unpacked"]);
+    assert!(unpacked.stderr.contains("(wasip2/wasm)"), "{}", unpacked.stderr);
+    let installed = run(&["install", "oci:pulled", "plugins"]);
+    assert!(installed.stderr.contains("Installed tally (wasip2/wasm)"), "{}", installed.stderr);
+    assert!(home.path().join("plugins/tally/tally.wasm").is_file());
     assert_eq!(
         std::fs::read(home.path().join("unpacked/tally.wasm")).unwrap(),
         blob(&layout, &platform["layers"][0]),
@@ -165,7 +169,7 @@ fn a_program_and_a_library_for_windows_have_the_names_that_windows_wants() {
     let dir = fixture_package("chime");
     let build = |args: &[&str]| {
         let mut command = second(&dir);
-        command.args(["--target", "x86_64-pc-windows-gnu", "-o", "out", "--target-dir"]).arg(target());
+        command.args(["--target", "x86_64-pc-windows-gnu", "-o", "out", "--target-dir"]).arg(target("chime"));
         ran(command.args(args).args(["--", "-Zbuild-std=core,panic_abort"]))
     };
     let platform = || {

@@ -23,7 +23,7 @@ use crate::oci::json::JsonError;
 use crate::plan::annotations::{KIND_KEY, NAME_KEY};
 use crate::platform::Platform;
 use crate::progress::Progress;
-use crate::store::{PlatformImage, Selector, Source, platform_images, read_config, read_document, select_platform};
+use crate::store::{PlatformImage, Selector, Source, platform_images, platform_of, read_document, select_platform};
 use place::{Place, Record, State, installed_names, link_target, location, read_state};
 use survey::{Item, Survey, compare, survey};
 
@@ -310,10 +310,7 @@ fn choose(source: &dyn Source, options: &InstallOptions) -> Result<Chosen, Error
     let apart = kind.as_deref().is_none_or(|kind| kind == Kind::CosmoRouter.as_str());
     let mut all = Vec::new();
     for image in platform_images(source, &root)? {
-        let platform = match &image.descriptor.platform {
-            Some(platform) => platform.clone(),
-            None => read_config(source, &image.manifest.config).map_or_else(|_| Platform::host(), |config| config.platform()),
-        };
+        let platform = platform_of(source, &image)?.unwrap_or_else(Platform::host);
         // Provenance that other tools put beside images has a platform called unknown.
         if platform.os != "unknown" {
             all.push((platform, image));

@@ -37,9 +37,10 @@ pub fn available(more: &[&str]) -> bool {
     needed.iter().chain(more).all(|path| require_file(path))
 }
 
-/// Where it compiles, so that the standard library is made once for each package.
-pub fn target() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join("second-compiler")
+/// Where it compiles a package, so that the standard library is made once: paths hidden from one package are no paths of
+/// another, and in one directory each would displace the other's.
+pub fn target(package: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("second-compiler").join(package)
 }
 
 /// A package of a wasm template, packed: the layout, which has one tag. `None` where the compiler is missing.
@@ -52,7 +53,7 @@ pub fn packed_wasm(template: &str, name: &str) -> Option<PathBuf> {
     let make = || {
         let dir = package(template, name);
         let mut command = second(&dir);
-        command.args(["-q", "-o", "out", "--target-dir"]).arg(target());
+        command.args(["-q", "-o", "out", "--target-dir"]).arg(target(name));
         let linker = format!("target.wasm32-unknown-unknown.linker={WASM_LD:?}");
         let built = ran(command.args(["--", "-Zbuild-std=std,panic_abort", "--config", &linker]));
         assert_eq!(built.code, 0, "{}", built.stderr);
