@@ -225,3 +225,31 @@ impl<R: Read> Read for Told<'_, R> {
         Ok(bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_modules_file_is_named_by_its_title_or_its_plugin_and_never_leads_elsewhere() {
+        let long = format!("{}.wasm", "a".repeat(200));
+        for (title, plugin, expected) in [
+            (None, None, "module.wasm"),
+            (None, Some("tally"), "tally.wasm"),
+            (Some("count.wasm"), Some("tally"), "count.wasm"),
+            (Some("../../etc/count.wasm"), None, "count.wasm"),
+            (Some(".."), None, "module.wasm"),
+            (Some("/"), None, "module.wasm"),
+            (Some(long.as_str()), None, "module.wasm"),
+        ] {
+            let mut descriptor = Descriptor::of(media_type::WASM, b"\0asm");
+            let key = "org.opencontainers.image.title".to_owned();
+            descriptor.annotations.extend(title.map(|title| (key, title.to_owned())));
+            let manifest = plugin.map(|plugin| (NAME_KEY.to_owned(), plugin.to_owned())).into_iter().collect();
+            let bytes = file_header(&descriptor, &manifest);
+            let header = tar::Header::from_byte_slice(&bytes);
+            assert_eq!(header.path().unwrap().to_str(), Some(expected), "{title:?} {plugin:?}");
+            assert_eq!(header.size().unwrap(), 4);
+        }
+    }
+}
