@@ -10,7 +10,7 @@ use crate::support::plugins::fixture_package;
 use crate::support::program::{Ran, plugin_build, ran};
 use crate::support::project::Project;
 use crate::support::second_compiler::{self, ARM, HOST, WASM_LD, available, packed_wasm, second, target};
-use crate::support::tools::{require, require_file, stdout};
+use crate::support::tools::{require, stdout};
 
 fn ok(command: &mut Command) -> Ran {
     let ran = ran(command);
