@@ -7,8 +7,7 @@
 //! | floor | what | modules |
 //! |---|---|---|
 //! | 0 | values, no I/O | [`digest`], [`platform`], [`mod@reference`], [`epoch`], [`environment`], [`compression`], [`progress`], [`finding`], [`failure`] |
-//! | 1 | documents and disk | [`oci`], [`fs`], [`lock`], [`interrupt`], [`untar`] |
-//! | 1 | documents and disk | [`oci`], [`fs`], [`lock`], [`interrupt`], [`hints`] |
+//! | 1 | documents and disk | [`oci`], [`fs`], [`lock`], [`interrupt`], [`hints`], [`untar`] |
 //! | 2 | stores | [`store`] |
 //! | 3 | making | [`tree`], [`layer`], [`image`], [`bundle`], [`toolchain`], [`kind`], [`plugin`], [`hermetic`], [`plan`], [`compile`], [`executable`] |
 //! | 3 | reading what was made | [`extract`] |

@@ -1,11 +1,14 @@
 //! Looks at what was compiled before anything is packed: can it start where it goes, does it hold paths of this machine,
 //! what else does it need.
 
+use std::path::Path;
+
 use crate::environment::Environment;
 use crate::executable::bundle::{BundledFile, LibraryPaths, bundle};
 use crate::executable::leak::{self, Leak, Origin, Pattern};
 use crate::executable::{Executable, ExecutableError, start};
 use crate::failure::{Class, Explain};
+use crate::hints::{Fingerprint, Hints};
 use crate::kind::{Kind, KindError, proxy_wasm};
 use crate::plan::{ImagePlan, Plan};
 use crate::progress::{Event, Progress};
@@ -25,9 +28,11 @@ pub struct Checked {
 }
 
 /// Checks artifacts, in their order. A leak is told as a warning, and under `strict` (a hermetic build) is an error.
+/// `hints` (one an image, in the plan's order) know which files have none.
 pub fn check(
     plan: &Plan,
     artifacts: &[Artifact],
+    hints: &[Hints],
     strict: bool,
     env: &Environment,
     progress: &dyn Progress,
@@ -36,14 +41,14 @@ pub fn check(
     let hidden: Vec<String> = plan.remaps.iter().map(|remap| remap.to.clone()).collect();
     let mut checked = Vec::new();
     for artifact in artifacts {
-        let Some(image) = plan.images.iter().find(|image| image.package == artifact.package) else { continue };
+        let mut images = plan.images.iter().zip(hints);
+        let Some((image, hints)) = images.find(|(image, _)| image.package == artifact.package) else { continue };
         let (executable, bundled) = needs(image, artifact)?;
         if let Some(glibc) = &executable.glibc {
             let text = format!("{} needs glibc {glibc} or later where it runs", artifact.path.display());
             progress.event(Event::Note { text });
         }
-        let leaks = leak::scan(&artifact.path, &patterns, &hidden)
-            .map_err(|source| ExecutableError::Read { path: artifact.path.clone(), source })?;
+        let leaks = leaks(&artifact.path, &patterns, &hidden, hints)?;
         for leak in &leaks {
             if strict && leak.is_grave() {
                 return Err(CheckError::Leak { artifact: artifact.path.clone(), leak: leak.clone() });
@@ -67,6 +72,23 @@ fn needs(image: &ImagePlan, artifact: &Artifact) -> Result<(Executable, Vec<Bund
     Ok((executable, bundled))
 }
 
+/// The leaks of a file. That there are none is remembered, so that an unchanged file is not read again.
+fn leaks(file: &Path, patterns: &[Pattern], hidden: &[String], hints: &Hints) -> Result<Vec<Leak>, CheckError> {
+    let mut fingerprint = Fingerprint::default();
+    fingerprint.text("leaks");
+    patterns.iter().map(|pattern| &pattern.path).chain(hidden).for_each(|text| fingerprint.text(text));
+    let stamped = fingerprint.file(file);
+    let (key, stamps) = fingerprint.finish();
+    if stamped && hints.recall(&key).is_some() {
+        return Ok(Vec::new());
+    }
+    let leaks = leak::scan(file, patterns, hidden).map_err(|source| ExecutableError::Read { path: file.to_owned(), source })?;
+    if stamped && leaks.is_empty() {
+        hints.remember(&key, "none", &stamps);
+    }
+    Ok(leaks)
+}
+
 /// The paths that must not be in an artifact: whatever was to be hidden, and the home directory.
 fn patterns(plan: &Plan, env: &Environment) -> Vec<Pattern> {
     let origin = |name: &str| match name {
@@ -81,7 +103,7 @@ fn patterns(plan: &Plan, env: &Environment) -> Vec<Pattern> {
     hidden.chain(home).collect()
 }
 
-fn describe(artifact: &std::path::Path, leak: &Leak) -> String {
+fn describe(artifact: &Path, leak: &Leak) -> String {
     let more = if leak.count > 1 { format!(", and {} more", leak.count - 1) } else { String::new() };
     format!("{} holds a path of this machine: {} at offset {}{more}", artifact.display(), leak.path, leak.offset)
 }

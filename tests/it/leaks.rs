@@ -1,6 +1,10 @@
 //! What is known to make bytes differ from place to place and from time to time: each is named, with its cure.
 
+use std::ffi::OsString;
 use std::fs;
+use std::time::Duration;
+
+use plugin_build::fs::sorted_listing;
 
 use crate::support::git::git_dependency;
 use crate::support::program::{Ran, plugin_build, ran};
@@ -36,6 +40,13 @@ fn a_manifest_directory_kept_as_text() {
     warned(&built, artifact, &[&root, "at offset "], "env!(\"CARGO_MANIFEST_DIR\")");
     project.write("src/main.rs", "fn main() { println!(\"clean\"); }\n");
     assert_eq!(warning(&build(&project, &[]), ""), None, "a clean program has no warnings");
+    std::thread::sleep(Duration::from_millis(3500)); // until that it is clean may be remembered
+    build(&project, &[]);
+    let hints = project.root.join("target/plugin-build/.hints");
+    let facts = |file: OsString| fs::read_to_string(hints.join(file)).unwrap();
+    assert!(sorted_listing(&hints).unwrap().into_iter().map(facts).any(|facts| facts.contains("\"none\"")));
+    project.write("src/main.rs", "fn main() { println!(\"{}\", env!(\"CARGO_MANIFEST_DIR\")); }\n");
+    warned(&build(&project, &[]), artifact, &[&root], "env!(\"CARGO_MANIFEST_DIR\")");
 }
 
 #[test]

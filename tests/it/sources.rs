@@ -8,6 +8,7 @@ use plugin_build::compile::check::check;
 use plugin_build::compile::compile;
 use plugin_build::digest::Digest;
 use plugin_build::environment::Environment;
+use plugin_build::hints::Hints;
 use plugin_build::plugin::BuildFlags;
 
 use crate::support::project::{Project, plan_in};
@@ -112,7 +113,8 @@ fn program(env: &Environment, flags: &BuildFlags) -> Vec<u8> {
     let recorder = Recorder::default();
     let plan = plan_in(&flags, env, &recorder).unwrap();
     let artifacts = compile(&plan, env, &recorder).unwrap();
-    let checked = check(&plan, &artifacts, true, env, &recorder).unwrap();
+    let hints = Hints::open(&plan.target_directory.join("hints.json"));
+    let checked = check(&plan, &artifacts, &[hints], true, env, &recorder).unwrap();
     assert_eq!(checked[0].leaks, [], "{}", recorder.texts().join("\n"));
     std::fs::read(&artifacts[0].path).unwrap()
 }

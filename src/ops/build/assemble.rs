@@ -13,7 +13,7 @@ use crate::bundle::Bundle;
 use crate::digest::Digest;
 use crate::failure::{Complaint, Error};
 use crate::fs::{FileError, TempFile};
-use crate::hints::{self, Fingerprint, Hints};
+use crate::hints::{Fingerprint, Hints};
 use crate::image::{BASE_DIGEST, BASE_NAME, Image, Layer, Settings, index_over};
 use crate::kind::Kind;
 use crate::layer::{self, LayerError, Packer};
@@ -40,6 +40,8 @@ pub struct Assembly<'a> {
     pub base: Option<&'a ResolvedBase>,
     /// How it came to be, where that is to be attached.
     pub provenance: Option<Provenance>,
+    /// What need not be read again.
+    pub hints: &'a Hints,
     /// Where events go.
     pub progress: &'a dyn Progress,
 }
@@ -48,10 +50,9 @@ impl Assembly<'_> {
     /// Makes the image and commits it to its layout.
     pub fn write(&self) -> Result<Built, Error> {
         let obsolete = if self.image.output_is_default { Obsolete::Remove } else { Obsolete::Keep };
-        let hints = Hints::open(&self.hints_file());
-        let writer = LayoutWriter::new(&self.image.output, obsolete, self.progress)?.with_hints(&hints);
+        let writer = LayoutWriter::new(&self.image.output, obsolete, self.progress)?.with_hints(self.hints);
         let cache = writer.existing().map(Cache::of).unwrap_or_default();
-        let mut press = Press { assembly: self, writer: &writer, hints: &hints, cache, staged: BTreeMap::new() };
+        let mut press = Press { assembly: self, writer: &writer, hints: self.hints, cache, staged: BTreeMap::new() };
         let mut documents = Vec::new();
         let images = self.images(&mut press, &mut documents)?;
         let staged = press.staged;
@@ -82,14 +83,8 @@ impl Assembly<'_> {
         }
         let options = copy::Options { tags: self.image.tags.clone(), verb: "Writing", ..copy::Options::default() };
         copy::copy(&bundle, &writer, &root, &options, self.progress)?;
-        hints.save();
+        self.hints.save();
         Ok(self.report(root, &images))
-    }
-
-    /// One file a layout, below the target directory, wherever the layout lies.
-    fn hints_file(&self) -> PathBuf {
-        let name = Digest::of(self.image.output.as_os_str().as_encoded_bytes());
-        self.plan.target_directory.join(hints::DIRECTORY).join(format!("{}.json", name.short()))
     }
 
     /// One image for each target; `documents` takes blobs that live in memory.

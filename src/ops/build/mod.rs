@@ -19,6 +19,7 @@ use crate::digest::Digest;
 use crate::environment::Environment;
 use crate::failure::Error;
 use crate::hermetic::{self, Report, Sandbox};
+use crate::hints::{self, Hints};
 use crate::image::Image;
 use crate::kind::Kind;
 use crate::oci::Descriptor;
@@ -109,9 +110,10 @@ pub fn build(plan: &Plan, registries: &Settings, env: &Environment, progress: &d
         bases.push(finder.resolve(image)?);
     }
     let artifacts = compile::compile(plan, env, progress)?;
-    let checked = check::check(plan, &artifacts, enforced.is_some(), env, progress)?;
+    let hints: Vec<Hints> = plan.images.iter().map(|image| Hints::open(&hints_file(plan, image))).collect();
+    let checked = check::check(plan, &artifacts, &hints, enforced.is_some(), env, progress)?;
     let mut built = Vec::new();
-    for (image, base) in plan.images.iter().zip(&bases) {
+    for ((image, base), hints) in plan.images.iter().zip(&bases).zip(&hints) {
         let pairs = artifacts.iter().zip(&checked).filter(|(artifact, _)| artifact.package == image.package);
         let own: Vec<Compiled<'_>> = pairs.map(|(artifact, checked)| Compiled { artifact, checked }).collect();
         let mut provenance =
@@ -119,7 +121,7 @@ pub fn build(plan: &Plan, registries: &Settings, env: &Environment, progress: &d
         if let (Some(provenance), Some(report)) = (&mut provenance, &enforced) {
             provenance.internal["hermetic"] = serde_json::json!(report.statement());
         }
-        let assembly = assemble::Assembly { plan, image, artifacts: &own, base: base.as_ref(), provenance, progress };
+        let assembly = assemble::Assembly { plan, image, artifacts: &own, base: base.as_ref(), provenance, hints, progress };
         let mut done = match assembly.write() {
             Err(error) if error.is::<StoreError>(|error| matches!(error, StoreError::Vanished { .. })) => assembly.write()?,
             done => done?,
@@ -129,6 +131,12 @@ pub fn build(plan: &Plan, registries: &Settings, env: &Environment, progress: &d
         built.push(done);
     }
     Ok(built)
+}
+
+/// One file a layout, below the target directory, wherever the layout lies.
+fn hints_file(plan: &Plan, image: &ImagePlan) -> PathBuf {
+    let name = Digest::of(image.output.as_os_str().as_encoded_bytes());
+    plan.target_directory.join(hints::DIRECTORY).join(format!("{}.json", name.short()))
 }
 
 fn summary(image: &ImagePlan, built: &Built) -> String {
