@@ -88,7 +88,7 @@ async fn the_router_starts_calls_and_stops_the_plugin() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_place_for_a_socket_the_plugin_listens_on_tcp() {
-    let mut plugin = Plugin::start(Path::new("/nonexistent"));
+    let mut plugin = Plugin::start(Path::new("/dev/null/none"));
     assert_eq!(plugin.handshake[..3], ["1", "1", "tcp"]);
     let channel = plugin.connect().await;
     assert_eq!(health(channel.clone()).await, ServingStatus::Serving);
