@@ -117,6 +117,14 @@ pub enum ToolchainError {
         /// What is wrong.
         detail: String,
     },
+    /// The compiler knows no such target.
+    #[error("target `{target}` is none that rustc knows")]
+    UnknownTarget {
+        /// The target.
+        target: String,
+        /// A name like it.
+        nearest: Option<String>,
+    },
     /// The compiler has no standard library for the target.
     #[error("target `{target}` is not installed: {} has no standard library for it", sysroot.display())]
     NoStd {
@@ -145,7 +153,7 @@ pub enum ToolchainError {
 impl Explain for ToolchainError {
     fn class(&self) -> Class {
         match self {
-            Self::Metadata(_) | Self::ConfigContent { .. } => Class::Usage,
+            Self::Metadata(_) | Self::ConfigContent { .. } | Self::UnknownTarget { .. } => Class::Usage,
             _ => Class::Failed,
         }
     }
@@ -153,6 +161,8 @@ impl Explain for ToolchainError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::NoStd { cure, .. } | Self::NoLinker { cure, .. } => Some(cure.clone()),
+            Self::UnknownTarget { nearest: Some(nearest), .. } => Some(format!("did you mean `{nearest}`?")),
+            Self::UnknownTarget { .. } => Some("`rustc --print target-list` lists them".to_owned()),
             Self::NoZigbuild => Some("cargo install --locked cargo-zigbuild, and install zig".to_owned()),
             Self::Start { program, .. } if program.ends_with("cargo") => {
                 Some("install Rust (https://rustup.rs), or set CARGO to a cargo".to_owned())

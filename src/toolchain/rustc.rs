@@ -182,18 +182,14 @@ impl Rustc {
         let known = spawn(&self.program, &["--print", "target-list"], env, progress)
             .and_then(|child| answer(child, &self.program, "--print target-list"))
             .unwrap_or_default();
-        Err(ToolchainError::NoStd { target: target.to_owned(), sysroot: self.sysroot.clone(), cure: self.cure(target, &known) })
+        if !known.is_empty() && !known.lines().any(|name| name == target) {
+            return Err(ToolchainError::UnknownTarget { target: target.to_owned(), nearest: nearest(target, &known) });
+        }
+        Err(ToolchainError::NoStd { target: target.to_owned(), sysroot: self.sysroot.clone(), cure: self.cure(target) })
     }
 
-    /// The command that installs a target, or the target that was meant.
-    fn cure(&self, target: &str, known: &str) -> String {
-        if !known.is_empty() && !known.lines().any(|name| name == target) {
-            let nearest = known.lines().map(|name| (strsim::jaro_winkler(name, target), name)).max_by(|a, b| a.0.total_cmp(&b.0));
-            return match nearest {
-                Some((_, name)) => format!("rustc knows no such target; the nearest name is `{name}`"),
-                None => "rustc knows no such target".to_owned(),
-            };
-        }
+    /// The command that installs a target.
+    fn cure(&self, target: &str) -> String {
         if self.sysroot.join("lib/rustlib/multirust-channel-manifest.toml").is_file() {
             return format!("rustup target add {target}");
         }
@@ -205,6 +201,12 @@ impl Rustc {
             None => format!("use rustup's toolchain and `rustup target add {target}`"),
         }
     }
+}
+
+/// The name that was probably meant.
+fn nearest(target: &str, known: &str) -> Option<String> {
+    let alike = known.lines().map(|name| (strsim::jaro_winkler(name, target), name)).filter(|(likeness, _)| *likeness > 0.85);
+    alike.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, name)| name.to_owned())
 }
 
 fn debian_architecture(target: &str) -> Option<&'static str> {

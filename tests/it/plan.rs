@@ -167,8 +167,16 @@ fn a_missing_standard_library_is_told_with_the_command_that_installs_it() {
     let error = refused(&project, &with("s390x-unknown-linux-gnu"), &[]);
     assert!(error.to_string().starts_with("target `s390x-unknown-linux-gnu` is not installed"), "{error}");
     assert!(error.hint().unwrap().contains("rustup target add s390x-unknown-linux-gnu"), "{:?}", error.hint());
-    let error = refused(&project, &with("x86_64-linux-gnu"), &[]);
-    assert!(error.hint().unwrap().contains("the nearest name is `x86_64-"), "{:?}", error.hint());
+}
+
+#[test]
+fn a_target_that_rustc_does_not_know_is_a_mistake_of_the_caller() {
+    let project = Project::with_table("");
+    let flags = BuildFlags { targets: vec!["x86_64-unknown-linux-glibc".to_owned()], ..flags() };
+    let error = refused(&project, &flags, &[]);
+    assert_eq!(error.to_string(), "target `x86_64-unknown-linux-glibc` is none that rustc knows");
+    assert!(error.hint().unwrap().starts_with("did you mean `x86_64-unknown-linux-"), "{:?}", error.hint());
+    assert_eq!(error.class(), Class::Usage);
 }
 
 #[test]
