@@ -40,8 +40,8 @@ fn compare(args: &[OsString]) -> ExitCode {
         }
     }
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("peers");
-    let registry = moves::Registry::start(&folder);
-    let (rows, missing) = rows::all(&folder, registry.as_ref());
+    let moves = moves::Moves::start(&folder);
+    let (rows, missing) = rows::all(&folder, moves.as_ref());
     let rows: Vec<Row> = rows.into_iter().filter(|row| words.iter().all(|word| row.title().contains(word))).collect();
     let mut results: Vec<Result> = rows.iter().map(Result::of).collect();
     for round in 1..=rounds {

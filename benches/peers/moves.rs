@@ -1,6 +1,8 @@
 //! Moving images: push, pull and unpack of the same images, with a registry on loopback.
 //!
-//! The images are umoci's, so that nobody reads its own. Every tool checks digests as it does by default.
+//! The images are umoci's, so that nobody reads its own. Every tool checks digests as it does by default. Before each run the
+//! disk is idle: what others left to be written would be our wait, since we sync. What was unpacked is deleted at the end:
+//! ext4 passes over inodes for a minute after their deletion, and takes longer to find others than any tool to fill them.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -15,20 +17,24 @@ use crate::rows::{Row, is_on_path, shell};
 /// The programs without which nothing can be moved.
 pub const NEEDED: [&str; 4] = ["umoci", "skopeo", "docker-registry", "curl"];
 
+/// Where images are pushed to and pulled from. Two registries: skopeo would mount in one what it has pushed to the other's
+/// repository before.
+pub struct Moves {
+    target: Registry,
+    source: Registry,
+    unpacked: PathBuf,
+}
+
 /// A registry that ends with this value.
-pub struct Registry {
+struct Registry {
     child: Child,
     folder: PathBuf,
     host: String,
 }
 
 impl Registry {
-    /// Starts one, empty; `None` where a program is missing.
-    pub fn start(folder: &Path) -> Option<Self> {
-        if !NEEDED.into_iter().all(is_on_path) {
-            return None;
-        }
-        let folder = folder.join("registry");
+    /// Starts one, empty.
+    fn start(folder: PathBuf) -> Self {
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).expect("a folder");
         let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
@@ -44,27 +50,55 @@ impl Registry {
         let registry = Self { child, folder, host: format!("127.0.0.1:{port}") };
         for _ in 0..100 {
             if TcpStream::connect(&registry.host).is_ok() {
-                return Some(registry);
+                return registry;
             }
             sleep(Duration::from_millis(50));
         }
         panic!("docker-registry does not start");
     }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Moves {
+    /// Starts the registries; `None` where a program is missing.
+    pub fn start(folder: &Path) -> Option<Self> {
+        if !NEEDED.into_iter().all(is_on_path) {
+            return None;
+        }
+        let registry = |name: &str| Registry::start(folder.join(name));
+        let moves =
+            Self { target: registry("registry-target"), source: registry("registry-source"), unpacked: folder.join("unpacked") };
+        moves.forget();
+        fs::create_dir_all(&moves.unpacked).expect("a folder");
+        Some(moves)
+    }
+
+    /// Deletes what was unpacked.
+    fn forget(&self) {
+        let _ = fs::remove_dir_all(&self.unpacked);
+    }
 
     /// Everything that is done with the image of one input.
     pub fn rows(&self, input: &Input, scratch: &Path) -> Vec<Row> {
         let layout = image(input);
-        let (host, layout, name) = (&self.host, layout.display(), input.name);
+        let (layout, name, out) = (layout.display(), input.name, self.unpacked.display());
+        let (host, from) = (&self.target.host, &self.source.host);
         let (image, ours) = (format!("oci:{layout}:1"), env!("CARGO_BIN_EXE_cargo-plugin-build"));
-        sh(&format!("skopeo copy -q --dest-tls-verify=false {image} docker://{host}/pull:{name}"));
+        sh(&format!("skopeo copy -q --dest-tls-verify=false {image} docker://{from}/pull:{name}"));
         let row = |verb: &str, contestant: &str, prepare: &str, script: String| Row {
             work: format!("{verb} {name}"),
             name: contestant.to_owned(),
             scratch: scratch.to_owned(),
-            prepare: Some(prepare.to_owned()),
+            prepare: Some(format!("{prepare}; sync")),
             command: shell(&script),
         };
-        let forget = format!("rm -rf {}/docker/registry/v2/repositories/push", self.folder.display());
+        let forget = format!("rm -rf {}/docker/registry/v2/repositories/push", self.target.folder.display());
         let upload = format!(
             "for blob in {layout}/blobs/sha256/*; do \
              to=$(curl -sS -D - -o answer -X POST http://{host}/v2/push/blobs/uploads/ | tr -d '\\r' | sed -n 's/^[Ll]ocation: //p'); \
@@ -74,23 +108,22 @@ impl Registry {
             row("push", "plugin-build push", &forget, format!("{ours} push -q --plain-http {host} {image} {host}/push:1")),
             row("push", "curl -T of each blob", &forget, upload),
             row("push", "skopeo copy", &forget, format!("skopeo copy -q --dest-tls-verify=false {image} docker://{host}/push:1")),
-            row("pull", "plugin-build pull", "true", format!("{ours} pull -q --plain-http {host} {host}/pull:{name} out")),
+            row("pull", "plugin-build pull", "true", format!("{ours} pull -q --plain-http {from} {from}/pull:{name} out")),
             row(
                 "pull",
                 "skopeo copy",
                 "true",
-                format!("skopeo copy -q --src-tls-verify=false docker://{host}/pull:{name} oci:out:1"),
+                format!("skopeo copy -q --src-tls-verify=false docker://{from}/pull:{name} oci:out:1"),
             ),
-            row("unpack", "plugin-build unpack", "true", format!("{ours} unpack -q {image} out")),
-            row("unpack", "umoci unpack", "true", format!("umoci unpack --image {layout}:1 out")),
+            row("unpack", "plugin-build unpack", "true", format!("{ours} unpack -q {image} {out}/$$")),
+            row("unpack", "umoci unpack", "true", format!("umoci unpack --image {layout}:1 {out}/$$")),
         ]
     }
 }
 
-impl Drop for Registry {
+impl Drop for Moves {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.forget();
     }
 }
 

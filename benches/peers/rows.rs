@@ -13,7 +13,7 @@ use plugin_build::progress::Silent;
 use plugin_build::tree::{Mode, Tree};
 
 use crate::input::{self, Input};
-use crate::moves::{self, Registry};
+use crate::moves::{self, Moves};
 
 /// The first argument of the copy of this program that packs a folder.
 pub const PACK_WORD: &str = "pack-child";
@@ -62,7 +62,7 @@ const PACKERS: [Tool; 6] = [
 ];
 
 /// Every row that can run here, and the programs that would be needed for the others.
-pub fn all(folder: &Path, registry: Option<&Registry>) -> (Vec<Row>, Vec<&'static str>) {
+pub fn all(folder: &Path, moves: Option<&Moves>) -> (Vec<Row>, Vec<&'static str>) {
     let mut rows = Vec::new();
     let programs = PACKERS.iter().flat_map(|tool| tool.1).copied().chain(moves::NEEDED);
     let mut missing: Vec<&str> = programs.filter(|program| !is_on_path(program)).collect();
@@ -73,7 +73,7 @@ pub fn all(folder: &Path, registry: Option<&Registry>) -> (Vec<Row>, Vec<&'stati
         rows.extend(["gzip", "zstd", "none"].map(|compression| ours(&input, compression, &scratch)));
         let able = PACKERS.iter().filter(|(_, programs, ..)| programs.iter().all(|program| is_on_path(program)));
         rows.extend(able.map(|tool| theirs(&input, *tool, &scratch)));
-        rows.extend(registry.into_iter().flat_map(|registry| registry.rows(&input, &scratch)));
+        rows.extend(moves.into_iter().flat_map(|moves| moves.rows(&input, &scratch)));
     }
     (rows, missing)
 }
