@@ -182,7 +182,8 @@ impl Repository<'_> {
                 Some(location) => self.client.admit(&reply.url, &location)?,
                 None => session.url.clone(),
             };
-            let offset = received(&reply).unwrap_or(last + 1);
+            // Of the blob's first byte alone the answer says `0-0`, which docker's registry also says of no byte.
+            let offset = received(&reply).filter(|_| last > 0).unwrap_or(last + 1);
             if offset > last + 1 || offset < session.offset {
                 return Err(
                     RegistryError::protocol(&reply.url, "it claims to have another part of an upload than was sent").into()

@@ -53,6 +53,17 @@ fn chunks_are_sent_where_the_registry_asks_for_them() {
     assert!(sample.layers_and_configs().iter().all(|digest| registry.memory.has_blob(digest)));
 }
 
+/// `Range: 0-0` is what a registry says of one byte (distribution-spec 1.1, "Pushing a blob in chunks"), and docker's of none.
+#[test]
+fn a_chunk_of_one_byte_counts() {
+    let registry = MemoryRegistry::scripted(Quirks { chunk: Some(1 << 20), ..Quirks::default() }, |_, _| None);
+    let sample = Sample::of_platform("byte", "linux/amd64", 1);
+    push(&client(), &sample, &registry.repository("c")).unwrap();
+    assert!(sample.layers_and_configs().iter().all(|digest| registry.memory.has_blob(digest)));
+    // Two layers of a byte and a configuration.
+    assert_eq!(registry.memory.count("PATCH", "/uploads/"), 3);
+}
+
 #[test]
 fn a_chunk_out_of_order_is_followed_by_what_the_registry_lacks() {
     let refused = AtomicUsize::new(0);
