@@ -119,19 +119,6 @@ fn every_image_is_unpacked_by_umoci_and_started_by_a_runtime_if_it_is_a_program(
     }
 }
 
-/// A plugin of the router with a whole contract, and these lines in its table.
-fn router_plugin(table: &str) -> Project {
-    let project = Project::with_table(&format!("[package.metadata.plugin-build]\nkind = 'cosmo-router'\n{table}\n"));
-    project.write("src/schema.graphql", "type Query { p: String }\n");
-    project.write("generated/mapping.json", r#"{"service":"PService","operationMappings":[{"mapped":"QueryP"}]}"#);
-    let call = "rpc QueryP(M) returns (M) {}";
-    let proto = format!("syntax = \"proto3\";\npackage service;\nservice PService {{ {call} }}\nmessage M {{}}\n");
-    project.write("generated/service.proto", &proto);
-    project.write("generated/service.proto.lock.json", "{}");
-    project.write("assets/a.txt", "a\n");
-    project
-}
-
 fn rewrite(project: &Project, path: &str, from: &str, to: &str) {
     let text = fs::read_to_string(project.root.join(path)).unwrap();
     project.write(path, &text.replace(from, to));
@@ -159,7 +146,7 @@ fn what_the_router_would_refuse_is_refused_before_compiling() {
         ("", nothing, &["--target", "riscv64gc-unknown-linux-gnu"], "does not run on `linux/riscv64`"),
     ];
     for (table, breach, args, says) in breaches {
-        let project = router_plugin(table);
+        let project = Project::router_plugin(table);
         breach(&project);
         let refused = ran(plugin_build(&project.root).args(args));
         assert_eq!(refused.code, 2, "{says}: {}", refused.stderr);
@@ -170,11 +157,11 @@ fn what_the_router_would_refuse_is_refused_before_compiling() {
 
 #[test]
 fn what_the_router_would_ignore_is_told() {
-    let project = router_plugin("args = ['-v']\nenv = { A = 'b' }\nuser = '5'\nworkdir = '/x'");
+    let project = Project::router_plugin("args = ['-v']\nenv = { A = 'b' }\nuser = '5'\nworkdir = '/x'");
     let planned = ran(plugin_build(&project.root).args(["--dry-run"]));
     assert_eq!(planned.code, 0, "{}", planned.stderr);
     for key in ["args", "env", "user", "workdir"] {
         assert!(planned.stderr.contains(&format!("the Cosmo Router ignores `{key}` of `p`")), "{}", planned.stderr);
     }
-    assert!(!ran(plugin_build(&router_plugin("").root).args(["--dry-run"])).stderr.contains("ignores"));
+    assert!(!ran(plugin_build(&Project::router_plugin("").root).args(["--dry-run"])).stderr.contains("ignores"));
 }

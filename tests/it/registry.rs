@@ -1,9 +1,10 @@
-//! Registries: a real one, and an in-process one for what real ones do not do.
+//! Registries: two real ones, and an in-process one for what real ones do not do.
 
 mod evil;
 mod honest;
 mod proxied;
 mod real;
+mod referrers;
 
 use std::time::Duration;
 

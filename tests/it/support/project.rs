@@ -42,6 +42,19 @@ impl Project {
         Self::new(&[("Cargo.toml", &manifest), ("src/main.rs", "fn main() {}\n")])
     }
 
+    /// A plugin of the Cosmo Router with a whole contract, and these lines in its table.
+    pub fn router_plugin(table: &str) -> Self {
+        let project = Self::with_table(&format!("[package.metadata.plugin-build]\nkind = 'cosmo-router'\n{table}\n"));
+        project.write("src/schema.graphql", "type Query { p: String }\n");
+        project.write("generated/mapping.json", r#"{"service":"PService","operationMappings":[{"mapped":"QueryP"}]}"#);
+        let call = "rpc QueryP(M) returns (M) {}";
+        let proto = format!("syntax = \"proto3\";\npackage service;\nservice PService {{ {call} }}\nmessage M {{}}\n");
+        project.write("generated/service.proto", &proto);
+        project.write("generated/service.proto.lock.json", "{}");
+        project.write("assets/a.txt", "a\n");
+        project
+    }
+
     /// Writes a file.
     pub fn write(&self, path: &str, text: &str) {
         let path = self.root.join(path);
