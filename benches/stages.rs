@@ -1,8 +1,10 @@
-//! How long each stage of making a layer takes, alone: `cargo bench --bench stages`.
+//! How long each stage takes, alone, from files to a layer and from a layer to files: `cargo bench --bench stages`.
 //!
 //! Throughput counts the bytes of the tar. The payload is half code-like bytes, a quarter text and a quarter noise.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write as _;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -10,13 +12,22 @@ use std::thread::available_parallelism;
 
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
+use plugin_build::bundle::Bundle;
 use plugin_build::compression::Compression;
 use plugin_build::epoch::Epoch;
-use plugin_build::layer::{self, Packer};
+use plugin_build::extract::ExtractOptions;
+use plugin_build::image::{Image, Layer, Settings};
+use plugin_build::layer::{self, Packed, Packer};
+use plugin_build::oci::Descriptor;
+use plugin_build::ops;
+use plugin_build::ops::unpack::{UnpackOptions, unpack};
+use plugin_build::platform::Platform;
 use plugin_build::progress::Silent;
+use plugin_build::store::layout::{Layout, LayoutWriter, Obsolete};
+use plugin_build::store::{Selector, copy};
 use plugin_build::tree::{Mode, Tree};
 
-const SIZES: [usize; 5] = [1, 4, 16, 64, 256];
+const SIZES: [usize; 4] = [1, 16, 256, 1024];
 const FILES: usize = 100_000;
 
 fn main() {
@@ -62,6 +73,92 @@ fn tree_of_100_000_files(bencher: Bencher) {
 fn tar_and_hash_of_100_000_files(bencher: Bencher) {
     let tree = tree_of(many_files());
     bencher.counter(ItemsCount::new(FILES)).bench_local(|| layer::diff_id(&tree, Epoch::default()).expect("a diff id"));
+}
+
+/// A packed layer and its documents, written to a new layout.
+#[divan::bench(args = [1, 16, 256], sample_count = 10, max_time = 20)]
+fn layout_commit(bencher: Bencher, mebibytes: usize) {
+    let made = Made::new(mebibytes);
+    let counter = BytesCount::new(made.bytes.len());
+    bencher.counter(counter).with_inputs(folder).bench_local_refs(|folder| made.commit(&folder.path().join("layout")));
+}
+
+/// Every digest, size, diff id and rule of a layout.
+#[divan::bench(args = [1, 16, 256], sample_count = 10, max_time = 20)]
+fn verify_layout(bencher: Bencher, mebibytes: usize) {
+    let folder = folder();
+    let layout = folder.path().join("layout");
+    Made::new(mebibytes).commit(&layout);
+    bencher.counter(BytesCount::new(mebibytes << 20)).bench_local(|| {
+        let report = ops::verify::layout(&layout, &Silent).expect("a report");
+        assert!(report.findings.is_empty(), "{:?}", report.findings);
+    });
+}
+
+/// One platform as a directory.
+#[divan::bench(args = [1, 16, 256], sample_count = 10, max_time = 20)]
+fn unpack_image(bencher: Bencher, mebibytes: usize) {
+    let source = folder();
+    let layout = source.path().join("layout");
+    Made::new(mebibytes).commit(&layout);
+    let layout = Layout::open(&layout).expect("a layout");
+    bencher.counter(BytesCount::new(mebibytes << 20)).with_inputs(folder).bench_local_refs(|folder| {
+        let options = UnpackOptions {
+            selector: Selector::Only,
+            platform: platform(),
+            target: folder.path().join("out"),
+            extract: ExtractOptions::default(),
+        };
+        unpack(&layout, &options, &Silent).expect("a directory")
+    });
+}
+
+/// A layer in memory.
+struct Made {
+    packed: Packed,
+    bytes: Vec<u8>,
+}
+
+impl Made {
+    fn new(mebibytes: usize) -> Self {
+        let packer = packer(Compression::Gzip, available_parallelism().expect("a number of cores"));
+        let mut bytes = Vec::new();
+        let packed = packer.pack("layer", &payload(mebibytes), &mut bytes, &Silent).expect("a layer");
+        Self { packed, bytes }
+    }
+
+    fn commit(&self, layout: &Path) {
+        let Packed { diff_id, digest, size, .. } = self.packed.clone();
+        let writer = LayoutWriter::new(layout, Obsolete::Keep, &Silent).expect("a layout");
+        let mut temp = writer.temp().expect("a file");
+        temp.write_all(&self.bytes).expect("space");
+        let descriptor = Descriptor::new(Compression::Gzip.layer_media_type(), digest.clone(), size);
+        let settings = Settings {
+            platform: platform(),
+            epoch: Epoch::default(),
+            entrypoint: vec!["/code".to_owned()],
+            args: Vec::new(),
+            user: None,
+            workdir: None,
+            env: BTreeMap::new(),
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+            base: None,
+        };
+        let image = Image::assemble(&settings, vec![Layer { descriptor, diff_id }]).expect("an image");
+        let mut bundle = Bundle::of_manifest(&image);
+        bundle.add_staged(digest, temp);
+        let options = copy::Options { tags: vec!["1".to_owned()], ..copy::Options::default() };
+        copy::copy(&bundle, &writer, bundle.root(), &options, &Silent).expect("a layout");
+    }
+}
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a temporary folder")
+}
+
+fn platform() -> Platform {
+    "linux/amd64".parse().expect("a platform")
 }
 
 fn packer(compression: Compression, workers: NonZeroUsize) -> Packer {
