@@ -319,3 +319,23 @@ fn a_slow_blob_shows_its_total_its_rate_and_the_time_left_on_a_terminal() {
         assert!(left.starts_with(|first: char| first.is_ascii_digit()), "{frame}");
     }
 }
+
+#[test]
+fn a_copy_that_fails_leaves_no_new_directory_and_keeps_one_that_was_there() {
+    let scene = tempfile::tempdir().unwrap();
+    let dir = scene.path();
+    let sample = Sample::image("torn", 100_000);
+    sample.to_layout(&dir.join("torn"));
+    for digest in sample.layers_and_configs() {
+        let blob = Layout::open(&dir.join("torn")).unwrap().blob_path(&digest);
+        let mut bytes = std::fs::read(&blob).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        std::fs::write(&blob, bytes).unwrap();
+    }
+    std::fs::create_dir(dir.join("there")).unwrap();
+    for target in ["new", "there"] {
+        refused(dir, 1, &["copy", "oci:torn", &format!("oci:{target}")]);
+    }
+    assert!(!dir.join("new").exists());
+    assert_eq!(std::fs::read_dir(dir.join("there")).unwrap().count(), 0);
+}

@@ -33,6 +33,7 @@ pub enum Obsolete {
 pub struct LayoutWriter<'a> {
     layout: Layout,
     existing: bool,
+    absent: bool,
     obsolete: Obsolete,
     progress: &'a dyn Progress,
     hints: Option<&'a Hints>,
@@ -45,13 +46,24 @@ struct Pending {
     reused: BTreeMap<Digest, (Descriptor, Stamp)>,
 }
 
+impl Drop for LayoutWriter<'_> {
+    /// Leaves no empty directory behind that was not there before.
+    fn drop(&mut self) {
+        if self.absent {
+            self.pending.get_mut().unwrap_or_else(PoisonError::into_inner).staged.clear();
+            drop(fs::remove_dir(self.layout.dir())); // fails where anything is in it
+        }
+    }
+}
+
 impl<'a> LayoutWriter<'a> {
     /// Prepares to write the layout at `dir`. A directory that has other things in it than a layout is refused; nothing is
     /// made or changed yet.
     pub fn new(dir: &Path, obsolete: Obsolete, progress: &'a dyn Progress) -> Result<Self, StoreError> {
         let existing = Layout::open_existing(dir)?;
         let layout = Layout { dir: dir.to_owned() };
-        Ok(Self { existing: existing.is_some(), layout, obsolete, progress, hints: None, pending: Mutex::default() })
+        let absent = !dir.exists();
+        Ok(Self { existing: existing.is_some(), absent, layout, obsolete, progress, hints: None, pending: Mutex::default() })
     }
 
     /// Takes blobs as sound that these facts vouch for, and keeps facts about those that it hashes.
@@ -68,8 +80,14 @@ impl<'a> LayoutWriter<'a> {
 
     /// A temporary file in the layout's file system, for content that [`Sink::adopt`] will take.
     pub fn temp(&self) -> Result<TempFile, StoreError> {
-        durable::create_dirs(self.layout.dir())?;
-        Ok(TempFile::new_in(self.layout.dir())?)
+        loop {
+            durable::create_dirs(self.layout.dir())?;
+            match TempFile::new_in(self.layout.dir()) {
+                // Another writer has failed, and removed the directory while it was empty.
+                Err(error) if error.source.kind() == io::ErrorKind::NotFound => {}
+                made => return Ok(made?),
+            }
+        }
     }
 
     /// Removes a tag, and with it what nothing reaches any more.
