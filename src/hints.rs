@@ -83,10 +83,11 @@ pub struct Hints {
 }
 
 impl Hints {
-    /// Reads the facts that lie at `file`, and the clock of its file system. Nothing here fails: without facts, all is read.
+    /// Reads the facts that lie at `file`, and the clock of its file system. Makes no directory, and nothing here fails: without
+    /// facts, all is read.
     pub fn open(file: &Path) -> Self {
         let known = fs::read(file).ok().and_then(|bytes| json::parse_as(&bytes).ok()).unwrap_or_default();
-        let moment = file.parent().and_then(clock_of);
+        let moment = file.ancestors().skip(1).find(|dir| dir.is_dir()).and_then(clock_of);
         Self { file: file.to_owned(), moment, known, kept: Mutex::default() }
     }
 
@@ -124,7 +125,6 @@ impl Hints {
 
 /// The file system's own idea of now.
 fn clock_of(dir: &Path) -> Option<i64> {
-    create_dirs(dir).ok()?;
     let probe = tempfile::tempfile_in(dir).ok()?;
     #[cfg(unix)]
     {

@@ -117,12 +117,12 @@ impl Asked {
     }
 }
 
-/// What a toolchain's own compiler said last time, or says now. Kept in `hints` once a build has made that directory:
-/// planning makes none.
+/// What a toolchain's own compiler said last time, or says now. Kept in `hints` once a build has made the directory around it:
+/// the first plan makes none.
 fn remembered(program: &Path, hints: &Path, env: &Environment, progress: &dyn Progress) -> Result<Answers, ToolchainError> {
     let ask = || Questions::put(program, env, progress)?.answers(program);
     let stamp = program.canonicalize().ok().and_then(|file| Stamp::of(&file));
-    let Some(stamp) = stamp.filter(|_| hints.is_dir()) else { return ask() };
+    let Some(stamp) = stamp.filter(|_| hints.parent().is_some_and(Path::is_dir)) else { return ask() };
     let known = Hints::open(&hints.join("rustc.json"));
     let mut fingerprint = Fingerprint::default();
     fingerprint.text(&program.to_string_lossy());

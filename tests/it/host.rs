@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use plugin_build::failure::Explain as _;
 use plugin_build::host::{Address, Api, HostError, Launch, STARTUP_CONFIG, Session, Stage};
@@ -291,9 +291,14 @@ fn the_whole_process_group_goes_with_the_plugin() {
     assert!(stopped.graceful, "{stopped:?}");
     let logs = recorder.logs();
     let child = logs.iter().find_map(|(_, text)| text.strip_prefix("[INFO] child ")).unwrap();
-    // Killed, though perhaps not yet reaped by whoever inherited it.
-    let state = fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
-    assert!(state.is_empty() || state.contains(") Z ") || state.contains(") X "), "{state}");
+    // Killed, though the kernel may take its time, and whoever inherited it too.
+    let state = || fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
+    let is_gone = |state: String| state.is_empty() || state.contains(") Z ") || state.contains(") X ");
+    let patience = Instant::now() + Duration::from_secs(10);
+    while !is_gone(state()) {
+        assert!(Instant::now() < patience, "{}", state());
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 #[test]
