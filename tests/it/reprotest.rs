@@ -117,7 +117,8 @@ fn reprotest_reports_reproducible() {
     reprotest.args(["-c", &script, sysroot.trim()]).arg(stage.dir.join("toolchain"));
     reprotest.args(["env", &format!("PATH={dir}/bin:{path}"), "reprotest", "--no-diffoscope", "-v"]);
     reprotest.args(["--variations", &vary.join(","), "-c", &build, ".", "image/index.json image/blobs/sha256/*"]);
-    let output = reprotest.current_dir(stage.dir.join("source")).output().unwrap();
+    // The other user cannot write to the developer's.
+    let output = reprotest.env_remove("CARGO_TARGET_DIR").current_dir(stage.dir.join("source")).output().unwrap();
     let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).join("\n");
     assert!(output.status.success(), "{text}");
     assert!(text.contains("Reproduction successful"), "{text}");
