@@ -109,18 +109,11 @@ fn flag(rustflags: &[String]) -> Option<PathBuf> {
     found
 }
 
-/// Streams a file through the digest.
+/// The digest of a file.
 fn digest(path: &Path) -> Option<String> {
-    use std::io::Read;
-    let mut file = std::fs::File::open(path).ok()?;
     let mut hasher = Hasher::new();
-    let mut buffer = vec![0; 64 << 10];
-    loop {
-        match file.read(&mut buffer).ok()? {
-            0 => return Some(hasher.finish().to_string()),
-            length => hasher.update(&buffer[..length]),
-        }
-    }
+    hasher.update_from(&mut std::fs::File::open(path).ok()?).ok()?;
+    Some(hasher.finish().to_string())
 }
 
 /// Whether one `cc` serves both: same system and architecture, 32-bit x86 beside 64-bit.
