@@ -82,6 +82,9 @@ fn without_cargo_word(mut arguments: Vec<OsString>) -> Vec<OsString> {
 /// Global flags may stand before the verb: the verb is moved in front of them. (For clap, flags before a verb are those of
 /// `build`, which no other verb takes.)
 fn verb_first(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    if !arguments.get(1).is_some_and(|word| word.as_encoded_bytes().starts_with(b"-")) {
+        return arguments; // most calls: the whole command line need not be described twice
+    }
     let command = Cli::command();
     let mut at = 1;
     while let Some(word) = arguments.get(at).and_then(|word| word.to_str()) {
