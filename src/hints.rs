@@ -107,6 +107,30 @@ impl Hints {
         }
     }
 
+    /// What was found before under a fingerprint, or what is found now by reading the files behind it. `parse` reads a kept
+    /// fact; `show` writes one, or says that this one is not to be kept.
+    pub fn known_or<T, E>(
+        &self,
+        fingerprint: Fingerprint,
+        parse: impl FnOnce(&str) -> Option<T>,
+        find: impl FnOnce() -> Result<T, E>,
+        show: impl FnOnce(&T) -> Option<String>,
+    ) -> Result<T, E> {
+        let Fingerprint { hasher, stamps, is_partial } = fingerprint;
+        if is_partial {
+            return find();
+        }
+        let key = hasher.finish().to_string();
+        if let Some(known) = self.recall(&key).and_then(parse) {
+            return Ok(known);
+        }
+        let found = find()?;
+        if let Some(fact) = show(&found) {
+            self.remember(&key, &fact, &stamps);
+        }
+        Ok(found)
+    }
+
     /// Writes the facts that were recalled or remembered, if they are others than were read.
     pub fn save(&self) {
         let kept = self.kept();
@@ -143,6 +167,7 @@ fn clock_of(dir: &Path) -> Option<i64> {
 pub struct Fingerprint {
     hasher: Hasher,
     stamps: Vec<Stamp>,
+    is_partial: bool,
 }
 
 impl Fingerprint {
@@ -152,17 +177,20 @@ impl Fingerprint {
         self.hasher.update(text.as_bytes());
     }
 
-    /// Adds a file; whether it could be stamped.
-    pub fn file(&mut self, path: &Path) -> bool {
-        let Some(stamp) = Stamp::of(path) else { return false };
-        self.text(&stamp.line());
-        self.stamps.push(stamp);
-        true
+    /// Adds a file.
+    pub fn file(&mut self, path: &Path) {
+        match Stamp::of(path) {
+            Some(stamp) => {
+                self.text(&stamp.line());
+                self.stamps.push(stamp);
+            }
+            None => self.unknown(),
+        }
     }
 
-    /// The key, and the stamps behind it.
-    pub fn finish(self) -> (String, Vec<Stamp>) {
-        (self.hasher.finish().to_string(), self.stamps)
+    /// Adds something that has no stamp: nothing is known by this key.
+    pub fn unknown(&mut self) {
+        self.is_partial = true;
     }
 }
 

@@ -77,16 +77,10 @@ fn leaks(file: &Path, patterns: &[Pattern], hidden: &[String], hints: &Hints) ->
     let mut fingerprint = Fingerprint::default();
     fingerprint.text("leaks");
     patterns.iter().map(|pattern| &pattern.path).chain(hidden).for_each(|text| fingerprint.text(text));
-    let stamped = fingerprint.file(file);
-    let (key, stamps) = fingerprint.finish();
-    if stamped && hints.recall(&key).is_some() {
-        return Ok(Vec::new());
-    }
-    let leaks = leak::scan(file, patterns, hidden).map_err(|source| ExecutableError::Read { path: file.to_owned(), source })?;
-    if stamped && leaks.is_empty() {
-        hints.remember(&key, "none", &stamps);
-    }
-    Ok(leaks)
+    fingerprint.file(file);
+    let scan = || leak::scan(file, patterns, hidden).map_err(|source| ExecutableError::Read { path: file.to_owned(), source });
+    let clean = |leaks: &Vec<Leak>| leaks.is_empty().then(|| "none".to_owned());
+    Ok(hints.known_or(fingerprint, |_| Some(Vec::new()), scan, clean)?)
 }
 
 /// The paths that must not be in an artifact: whatever was to be hidden, and the home directory.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ToolchainError, announce, command};
 use crate::environment::Environment;
-use crate::hints::{Fingerprint, Hints, Stamp};
+use crate::hints::{Fingerprint, Hints};
 use crate::progress::Progress;
 
 /// A compiler's facts.
@@ -121,21 +121,20 @@ impl Asked {
 /// the first plan makes none.
 fn remembered(program: &Path, hints: &Path, env: &Environment, progress: &dyn Progress) -> Result<Answers, ToolchainError> {
     let ask = || Questions::put(program, env, progress)?.answers(program);
-    let stamp = program.canonicalize().ok().and_then(|file| Stamp::of(&file));
-    let Some(stamp) = stamp.filter(|_| hints.parent().is_some_and(Path::is_dir)) else { return ask() };
+    if !hints.parent().is_some_and(Path::is_dir) {
+        return ask();
+    }
     let known = Hints::open(&hints.join("rustc.json"));
     let mut fingerprint = Fingerprint::default();
     fingerprint.text(&program.to_string_lossy());
-    fingerprint.text(&stamp.line());
-    let (key, _) = fingerprint.finish();
-    if let Some(answers) = known.recall(&key).and_then(|fact| serde_json::from_str(fact).ok()) {
-        return Ok(answers);
-    }
-    let answers = ask()?;
-    if let Ok(fact) = serde_json::to_string(&answers) {
-        known.remember(&key, &fact, [&stamp]);
-        known.save();
-    }
+    fingerprint.file(&program.canonicalize().unwrap_or_else(|_| program.to_owned()));
+    let answers = known.known_or(
+        fingerprint,
+        |fact| serde_json::from_str(fact).ok(),
+        ask,
+        |answers| serde_json::to_string(answers).ok(),
+    )?;
+    known.save();
     Ok(answers)
 }
 

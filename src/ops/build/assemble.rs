@@ -269,7 +269,6 @@ impl Press<'_> {
         let epoch = self.assembly.plan.epoch;
         let mut fingerprint = Fingerprint::default();
         fingerprint.text(&format!("tree of format {FORMAT} at {}", epoch.seconds()));
-        let mut all_stamped = true;
         for (path, entry) in tree.iter() {
             fingerprint.text(path);
             match entry {
@@ -277,20 +276,12 @@ impl Press<'_> {
                 Entry::Symlink { target } => fingerprint.text(&format!("link {target}")),
                 Entry::File { mode, content: Content::Disk { path, .. } } => {
                     fingerprint.text(&format!("file {mode}"));
-                    all_stamped &= fingerprint.file(path);
+                    fingerprint.file(path);
                 }
-                Entry::File { .. } => all_stamped = false,
+                Entry::File { .. } => fingerprint.unknown(),
             }
         }
-        let (key, stamps) = fingerprint.finish();
-        let known = self.hints.recall(&key).and_then(|text| text.parse().ok());
-        if let Some(known) = known.filter(|_| all_stamped) {
-            return Ok(known);
-        }
-        let diff_id = layer::diff_id(tree, epoch)?;
-        if all_stamped {
-            self.hints.remember(&key, &diff_id.to_string(), &stamps);
-        }
-        Ok(diff_id)
+        let find = || layer::diff_id(tree, epoch);
+        Ok(self.hints.known_or(fingerprint, |text| text.parse().ok(), find, |diff_id| Some(diff_id.to_string()))?)
     }
 }
