@@ -1,9 +1,9 @@
-//! The tar cut into blocks of one size, each with the end of the one before it.
+//! The tar cut into blocks of one size.
 //!
 //! Blocks are few and go round: a reader that finds none left waits until everyone who shares one has dropped it. So
 //! memory depends on the number of blocks, never on the payload, and a slow disk or a slow compressor slows the reader.
 //!
-//! [`BLOCK`] and [`WINDOW`] belong to format 1.
+//! [`BLOCK`] belongs to format 1.
 
 use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
@@ -13,25 +13,16 @@ use super::LayerError;
 /// Bytes in every block but the last.
 pub(super) const BLOCK: usize = 256 * 1024;
 
-/// Bytes of the block before that a block carries along: as far as DEFLATE can look back.
-pub(super) const WINDOW: usize = 32 * 1024;
-
 /// Some bytes of the tar. Returns to where it came from when dropped.
 pub(super) struct Block {
     bytes: Vec<u8>,
-    window: usize,
     home: Sender<Vec<u8>>,
 }
 
 impl Block {
     /// The bytes.
     pub(super) fn data(&self) -> &[u8] {
-        &self.bytes[self.window..]
-    }
-
-    /// The bytes before them: [`WINDOW`], or none for the first block.
-    pub(super) fn before(&self) -> &[u8] {
-        &self.bytes[..self.window]
+        &self.bytes
     }
 }
 
@@ -71,7 +62,7 @@ impl Blocks {
         }
         if self.unmade > 0 {
             self.unmade -= 1;
-            return Ok(Vec::with_capacity(WINDOW + BLOCK));
+            return Ok(Vec::with_capacity(BLOCK));
         }
         self.returned.recv().map_err(|_| LayerError::Stopped)
     }
@@ -82,33 +73,42 @@ pub(super) struct Cutter {
     blocks: Blocks,
     to: Vec<Sender<Shared>>,
     filling: Option<Block>,
-    last: Option<Shared>,
 }
 
 impl Cutter {
     /// A cutter that hands every block to each of `to`.
     pub(super) fn new(blocks: Blocks, to: Vec<Sender<Shared>>) -> Self {
-        Self { blocks, to, filling: None, last: None }
+        Self { blocks, to, filling: None }
     }
 
     /// Adds bytes to the tar.
     pub(super) fn put(&mut self, mut bytes: &[u8]) -> Result<(), LayerError> {
         while !bytes.is_empty() {
-            let mut block = match self.filling.take() {
-                Some(block) => block,
-                None => self.start()?,
-            };
-            let room = BLOCK - block.data().len();
-            let (now, later) = bytes.split_at(room.min(bytes.len()));
-            block.bytes.extend_from_slice(now);
-            bytes = later;
-            if now.len() == room {
-                self.hand_on(block)?;
-            } else {
-                self.filling = Some(block);
-            }
+            let size = bytes.len() as u64;
+            self.fill(|block, room| {
+                let (now, later) = bytes.split_at(usize::try_from(room.min(size)).unwrap_or(0));
+                block.extend_from_slice(now);
+                bytes = later;
+                Ok(())
+            })?;
         }
         Ok(())
+    }
+
+    /// Lets `add` add bytes to a block that has room for so many.
+    pub(super) fn fill<T>(&mut self, add: impl FnOnce(&mut Vec<u8>, u64) -> Result<T, LayerError>) -> Result<T, LayerError> {
+        let mut block = match self.filling.take() {
+            Some(block) => block,
+            None => self.start()?,
+        };
+        let room = BLOCK - block.bytes.len();
+        let added = add(&mut block.bytes, room as u64)?;
+        if block.bytes.len() == BLOCK {
+            self.hand_on(block)?;
+        } else {
+            self.filling = Some(block);
+        }
+        Ok(added)
     }
 
     /// Hands on the last block.
@@ -122,18 +122,14 @@ impl Cutter {
     fn start(&mut self) -> Result<Block, LayerError> {
         let mut bytes = self.blocks.take()?;
         bytes.clear();
-        if let Some(last) = self.last.take() {
-            bytes.extend_from_slice(&last.data()[BLOCK - WINDOW..]);
-        }
-        Ok(Block { window: bytes.len(), bytes, home: self.blocks.home.clone() })
+        Ok(Block { bytes, home: self.blocks.home.clone() })
     }
 
-    fn hand_on(&mut self, block: Block) -> Result<(), LayerError> {
+    fn hand_on(&self, block: Block) -> Result<(), LayerError> {
         let block = Arc::new(block);
         for to in &self.to {
             to.send(Arc::clone(&block)).map_err(|_| LayerError::Stopped)?;
         }
-        self.last = Some(block);
         Ok(())
     }
 }
@@ -143,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn blocks_carry_the_end_of_the_one_before_however_the_bytes_come() {
+    fn blocks_have_one_size_however_the_bytes_come() {
         let tar: Vec<u8> = (0..2 * BLOCK + 77).map(|i| u8::try_from(i % 251).unwrap()).collect();
         for step in [1000, BLOCK, BLOCK + 1, tar.len()] {
             let (to, blocks) = channel();
@@ -151,10 +147,8 @@ mod tests {
             tar.chunks(step).for_each(|bytes| cutter.put(bytes).unwrap());
             cutter.finish().unwrap();
             let blocks: Vec<Shared> = blocks.iter().collect();
-            let sizes: Vec<_> = blocks.iter().map(|block| (block.before().len(), block.data().len())).collect();
-            assert_eq!(sizes, [(0, BLOCK), (WINDOW, BLOCK), (WINDOW, 77)]);
+            assert_eq!(blocks.iter().map(|block| block.data().len()).collect::<Vec<_>>(), [BLOCK, BLOCK, 77]);
             assert_eq!(blocks.iter().flat_map(|block| block.data().to_vec()).collect::<Vec<u8>>(), tar);
-            assert_eq!(blocks[2].before(), &tar[2 * BLOCK - WINDOW..2 * BLOCK]);
         }
     }
 

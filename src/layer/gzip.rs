@@ -3,17 +3,17 @@
 //! The law of format 1:
 //!
 //! - **G1** One member (some readers silently stop after the first). Its header is `1f 8b 08 00`, MTIME 0, XFL 0, OS 255.
-//! - **G2** The tar is cut into blocks of 256 KiB. Each is compressed on its own by zlib-rs at [`LEVEL`], as raw DEFLATE
-//!   in one call, primed with the 32 KiB before it, and ended by a sync flush, so that it ends on a byte.
+//! - **G2** The tar is cut into blocks of 256 KiB. Each is compressed on its own by libdeflate, as raw DEFLATE in one call,
+//!   and then made one that more can follow: no final bit, and an empty stored block at its end (`layer/deflate/mod.rs`).
 //! - **G3** A block that looks like noise (`layer/probe.rs`), or that would not get smaller, is stored: as stored
 //!   DEFLATE blocks of 65535 bytes, the last one shorter.
 //! - **G4** The blocks follow each other in order.
 //! - **G5** An empty final block with fixed codes (`03 00`) ends the DEFLATE stream.
 //! - **G6** CRC-32 and size modulo 2^32 of the whole tar end the member.
 //!
-//! A block's bytes depend on that block and the 32 KiB before it alone, so one thread and many give the same bytes. For
-//! that the compressor is made anew for each block: a reset one remembers, and gave six different layers in six runs. zlib-rs may change its output between releases: its version belongs to the
-//! format, is pinned exactly, and golden digests fail when anything shifts.
+//! A block's bytes depend on that block alone, so one thread and many give the same bytes, on any processor. libdeflate may
+//! change its output between releases: its version belongs to the format, is pinned exactly, and golden digests fail when
+//! anything shifts.
 
 use std::collections::VecDeque;
 use std::io;
@@ -21,10 +21,11 @@ use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::sync::{Arc, Mutex};
 use std::thread::Scope;
 
-use flate2::{Compress, Compression, Crc, FlushCompress};
+use flate2::Crc;
 
 use super::LayerError;
-use super::block::{self, Block, Shared};
+use super::block::{self, Shared};
+use super::deflate::{self, Deflater};
 use super::output::Output;
 use super::probe;
 use super::threads::spawn;
@@ -32,14 +33,8 @@ use super::threads::spawn;
 /// More threads are not used: with their buffers the process would take more than 32 MiB.
 pub(super) const MAX_WORKERS: usize = 5;
 
-/// zlib-rs's level: 1.5% (code) to 3.4% (text) smaller than 4 for a tenth more time; 6 costs a quarter more for 0.2% to 0.9%.
-const LEVEL: u32 = 5;
-
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
 const FINAL_BLOCK: [u8; 2] = [3, 0];
-
-/// The most that a stored DEFLATE block holds.
-const STORED: u16 = u16::MAX;
 
 /// A block on its way to a worker, with memory for the result, and the way back.
 struct Job {
@@ -74,7 +69,7 @@ pub(super) fn compress<'scope>(
             member.put_next()?;
         }
         let (done, part) = mpsc::sync_channel(1);
-        let bytes = member.spare.pop().unwrap_or_else(|| Vec::with_capacity(stored_size(block::BLOCK)));
+        let bytes = member.spare.pop().unwrap_or_else(|| Vec::with_capacity(deflate::stored_size(block::BLOCK)));
         jobs.send(Job { block, bytes, done }).map_err(|_| LayerError::Stopped)?;
         member.waiting.push_back(part);
     }
@@ -87,9 +82,10 @@ pub(super) fn compress<'scope>(
 }
 
 fn work(jobs: &Mutex<Receiver<Job>>) {
+    let mut deflater = Deflater::new();
     loop {
         let Ok(job) = jobs.lock().map_or(Err(mpsc::RecvError), |jobs| jobs.recv()) else { return };
-        let part = compressed(&job.block, job.bytes);
+        let part = compressed(job.block.data(), &mut deflater, job.bytes);
         drop(job.block); // before the part is awaited: the reader may be waiting for its memory
         if job.done.send(part).is_err() {
             return; // the layer failed
@@ -117,46 +113,13 @@ impl Member<'_, '_> {
     }
 }
 
-fn compressed(block: &Block, mut bytes: Vec<u8>) -> io::Result<Part> {
-    let data = block.data();
-    if probe::is_noise(data) || !deflate(block, &mut bytes)? {
-        store(data, &mut bytes);
+fn compressed(block: &[u8], deflater: &mut Deflater, mut bytes: Vec<u8>) -> io::Result<Part> {
+    if probe::is_noise(block) || !deflater.deflate(block, &mut bytes)? {
+        deflate::store(block, &mut bytes);
     }
     let mut crc = Crc::new();
-    crc.update(data);
+    crc.update(block);
     Ok(Part { bytes, crc })
-}
-
-/// Deflates into `bytes`; says whether the result is smaller than a stored block.
-fn deflate(block: &Block, bytes: &mut Vec<u8>) -> io::Result<bool> {
-    let mut deflater = Compress::new(Compression::new(LEVEL), false);
-    if !block.before().is_empty() {
-        deflater.set_dictionary(block.before())?;
-    }
-    bytes.resize(stored_size(block.data().len()), 0);
-    deflater.compress(block.data(), bytes, FlushCompress::Sync)?;
-    match usize::try_from(deflater.total_out()) {
-        Ok(size) if size < bytes.len() => {
-            bytes.truncate(size);
-            Ok(true)
-        }
-        _ => Ok(false), // full: perhaps there was more to come
-    }
-}
-
-fn stored_size(size: usize) -> usize {
-    size + 5 * size.div_ceil(usize::from(STORED))
-}
-
-fn store(data: &[u8], bytes: &mut Vec<u8>) {
-    bytes.clear();
-    for chunk in data.chunks(usize::from(STORED)) {
-        let size = u16::try_from(chunk.len()).unwrap_or(STORED);
-        bytes.push(0); // not final, stored
-        bytes.extend_from_slice(&size.to_le_bytes());
-        bytes.extend_from_slice(&(!size).to_le_bytes());
-        bytes.extend_from_slice(chunk);
-    }
 }
 
 #[cfg(test)]
@@ -172,8 +135,8 @@ mod tests {
         blocks.iter().collect()
     }
 
-    fn part(block: &Block) -> Vec<u8> {
-        compressed(block, vec![7; 3]).unwrap().bytes
+    fn part(block: &Shared) -> Vec<u8> {
+        compressed(block.data(), &mut Deflater::new(), vec![7; 3]).unwrap().bytes
     }
 
     #[test]
@@ -189,22 +152,12 @@ mod tests {
     }
 
     #[test]
-    fn a_block_that_shrinks_ends_on_a_byte_and_leans_on_the_one_before() {
-        let text: Vec<u8> = probe::tests::noise(BLOCK).iter().map(|byte| b'a' + byte % 16).collect();
-        let again = [&text[..], &text[BLOCK - 30_000..]].concat();
-        let (again, alone) = (blocks(&again), blocks(&text[BLOCK - 30_000..]));
-        assert!(part(&again[0]).ends_with(&[0, 0, 0xff, 0xff]));
-        assert!(part(&again[1]).ends_with(&[0, 0, 0xff, 0xff]));
-        assert!(part(&again[1]).len() * 20 < part(&alone[0]).len());
-    }
-
-    #[test]
     fn a_block_does_not_depend_on_what_was_compressed_before_it() {
         let code: Vec<u8> = probe::tests::noise(8 * BLOCK).iter().map(|byte| byte & (byte >> 3)).collect();
         let blocks = blocks(&code);
-        let forwards: Vec<_> = blocks.iter().map(|block| part(block)).collect();
-        let mut backwards: Vec<_> = blocks.iter().rev().map(|block| part(block)).collect();
-        backwards.reverse();
-        assert!(forwards == backwards);
+        let alone: Vec<_> = blocks.iter().map(part).collect();
+        let mut deflater = Deflater::new();
+        let again = blocks.iter().rev().map(|block| compressed(block.data(), &mut deflater, Vec::new()).unwrap().bytes);
+        assert!(again.eq(alone.into_iter().rev()));
     }
 }

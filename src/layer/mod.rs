@@ -14,6 +14,7 @@
 //! hashes and writes them. Blocks are few and used again, which bounds memory (`layer/block.rs`).
 
 mod block;
+mod deflate;
 mod error;
 mod gzip;
 mod output;

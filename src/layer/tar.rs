@@ -17,7 +17,7 @@
 //! - **T8** Content is padded with zeros to 512 bytes, and two zero blocks end the tar. No sparse files, no hard links.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::Read;
 use std::path::Path;
 
 use tar::{EntryType, Header};
@@ -40,13 +40,9 @@ const PREFIX_FIELD: usize = 155;
 /// The largest number of eleven octal digits.
 const MAX_OCTAL: u64 = 0o777_7777_7777;
 
-/// How much is read at once.
-const READ: usize = 128 * 1024;
-
 /// Writes the tar of `tree`.
 pub(super) fn write(tree: &Tree, epoch: Epoch, out: &mut Cutter) -> Result<(), LayerError> {
     let mut head = Vec::with_capacity(4 * BLOCK);
-    let mut buffer = vec![0; READ];
     for (path, entry) in tree.iter() {
         head.clear();
         put_head(&mut head, path, entry, epoch);
@@ -54,7 +50,7 @@ pub(super) fn write(tree: &Tree, epoch: Epoch, out: &mut Cutter) -> Result<(), L
         if let Entry::File { content, .. } = entry {
             match content {
                 Content::Memory(bytes) => out.put(bytes)?,
-                Content::Disk { path, size } => copy(path, *size, &mut buffer, out)?,
+                Content::Disk { path, size } => copy(path, *size, out)?,
             }
             out.put(padding(content.size()))?;
         }
@@ -88,7 +84,7 @@ fn padding(size: u64) -> &'static [u8] {
 }
 
 /// Copies a file that must have, and keep, the size and the modification time that it has when opened.
-fn copy(path: &Path, size: u64, buffer: &mut [u8], out: &mut Cutter) -> Result<(), LayerError> {
+fn copy(path: &Path, size: u64, out: &mut Cutter) -> Result<(), LayerError> {
     let failed = |source| LayerError::Read { path: path.to_owned(), source };
     let changed = || LayerError::Changed { path: path.to_owned() };
     let mut file = File::open(path).map_err(failed)?;
@@ -98,14 +94,10 @@ fn copy(path: &Path, size: u64, buffer: &mut [u8], out: &mut Cutter) -> Result<(
     }
     let mut left = size;
     while left > 0 {
-        let want = usize::try_from(left).unwrap_or(READ).min(READ);
-        let got = match file.read(&mut buffer[..want]) {
-            Ok(0) => return Err(changed()),
-            Ok(got) => got,
-            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-            Err(error) => return Err(failed(error)),
-        };
-        out.put(&buffer[..got])?;
+        let got = out.fill(|block, room| file.by_ref().take(room.min(left)).read_to_end(block).map_err(failed))?;
+        if got == 0 {
+            return Err(changed());
+        }
         left -= got as u64;
     }
     let after = file.metadata().map_err(failed)?;
