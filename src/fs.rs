@@ -3,10 +3,14 @@
 //! A file comes to be in this order: a temporary file in the same file system, its bytes, `fsync`, mode, rename,
 //! `fsync` of the directory. Whoever reads sees the old file or the new one. After a crash only temporary files are left.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use tempfile::NamedTempFile;
 
@@ -131,17 +135,55 @@ impl TempFile {
     }
 
     /// Makes the content durable and gives it its final name, replacing what has that name. The caller syncs the
-    /// directory once for many files.
+    /// directory.
     pub fn persist(self, target: &Path, mode: u32) -> Result<(), FileError> {
+        self.settle(mode)?;
+        self.rename(target)
+    }
+
+    fn settle(&self, mode: u32) -> Result<(), FileError> {
         set_mode(self.path(), mode)?;
-        self.file.as_file().sync_all().map_err(FileError::at("write", self.path()))?;
-        self.file.persist(target).map_err(|error| FileError {
-            what: "rename to",
-            path: target.to_owned(),
-            source: error.error,
-        })?;
+        self.file.as_file().sync_all().map_err(FileError::at("write", self.path()))
+    }
+
+    fn rename(self, target: &Path) -> Result<(), FileError> {
+        let named = self.file.persist(target);
+        named.map_err(|error| FileError { what: "rename to", path: target.to_owned(), source: error.error })?;
         Ok(())
     }
+}
+
+/// Files with what will be their names.
+pub type Named = Vec<(TempFile, PathBuf)>;
+
+/// Gives files their final names, with mode 0644. The content of all is durable before the first is renamed, and the names
+/// of one group before those of the next.
+///
+/// Contents are made durable side by side: the file system then writes its journal for many of them at once.
+pub fn persist_all<const GROUPS: usize>(groups: [Named; GROUPS]) -> Result<(), FileError> {
+    let files = Mutex::new(groups.iter().flatten());
+    let settle = || {
+        loop {
+            let next = files.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some((file, _)) = next else { return Ok(()) };
+            file.settle(0o644)?;
+        }
+    };
+    thread::scope(|scope| {
+        let helpers = groups.iter().map(Vec::len).sum::<usize>().min(SETTLERS).saturating_sub(1);
+        let helpers: Vec<_> = (0..helpers).map_while(|_| thread::Builder::new().spawn_scoped(scope, settle).ok()).collect();
+        let settled = settle();
+        helpers.into_iter().map(|helper| helper.join().unwrap_or_else(|panic| resume_unwind(panic))).fold(settled, Result::and)
+    })?;
+    for group in groups {
+        let mut dirs = BTreeSet::new();
+        for (file, target) in group {
+            file.rename(&target)?;
+            dirs.extend(target.parent().map(Path::to_owned));
+        }
+        dirs.iter().try_for_each(|dir| sync_dir(dir))?;
+    }
+    Ok(())
 }
 
 impl Write for TempFile {
@@ -153,6 +195,9 @@ impl Write for TempFile {
         self.file.as_file_mut().flush()
     }
 }
+
+/// How many files are made durable at the same time.
+const SETTLERS: usize = 8;
 
 const TEMP_PREFIX: &str = ".plugin-build-";
 

@@ -146,7 +146,7 @@ impl<'a> LayoutWriter<'a> {
             reach = reachable(&self.layout, &index)?;
         }
         if index != on_disk {
-            self.write(INDEX_FILE, &index.to_bytes())?;
+            self.place(BTreeMap::new(), &[(INDEX_FILE, &index.to_bytes())])?;
         }
         let mut removed = Vec::new();
         for digest in candidates.difference(&reach.digests) {
@@ -164,13 +164,6 @@ impl<'a> LayoutWriter<'a> {
         Ok(removed)
     }
 
-    fn write(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
-        let path = self.layout.dir().join(name);
-        durable::write_atomically(&path, bytes)?;
-        self.progress.event(Event::Wrote { path: path.display().to_string() });
-        Ok(())
-    }
-
     /// Under the lock: every blob that is reused is still there and still what was hashed.
     fn confirm_reused(&self, reused: &BTreeMap<Digest, (Descriptor, Stamp)>) -> Result<(), StoreError> {
         for (digest, (descriptor, stamp)) in reused {
@@ -182,20 +175,27 @@ impl<'a> LayoutWriter<'a> {
         Ok(())
     }
 
-    fn place_staged(&self, staged: BTreeMap<Digest, TempFile>) -> Result<(), StoreError> {
-        let mut dirs: BTreeSet<PathBuf> = BTreeSet::new();
+    /// Places the blobs, and after them the files at the top of the layout.
+    fn place(&self, staged: BTreeMap<Digest, TempFile>, top: &[(&str, &[u8])]) -> Result<(), StoreError> {
+        let mut blobs = Vec::new();
         for (digest, temp) in staged {
             let target = self.layout.blob_path(&digest);
-            if let Some(dir) = target.parent()
-                && dirs.insert(dir.to_owned())
-            {
+            if let Some(dir) = target.parent() {
                 durable::create_dirs(dir)?;
             }
-            temp.persist(&target, 0o644)?;
-            self.progress.event(Event::Wrote { path: target.display().to_string() });
+            blobs.push((temp, target));
         }
-        for dir in dirs {
-            durable::sync_dir(&dir)?;
+        let mut files = Vec::new();
+        for (name, bytes) in top {
+            let target = self.layout.dir().join(name);
+            let mut temp = TempFile::new_in(self.layout.dir())?;
+            temp.write_all(bytes).map_err(FileError::at("write", &target))?;
+            files.push((temp, target));
+        }
+        let written: Vec<PathBuf> = blobs.iter().chain(&files).map(|(_, target)| target.clone()).collect();
+        durable::persist_all([blobs, files])?;
+        for path in written {
+            self.progress.event(Event::Wrote { path: path.display().to_string() });
         }
         Ok(())
     }
@@ -280,12 +280,11 @@ impl Sink for LayoutWriter<'_> {
         let Pending { staged, reused } = std::mem::take(&mut *self.pending());
         self.confirm_reused(&reused)?;
         durable::sweep(self.layout.dir());
-        self.place_staged(staged)?;
-        if !existing {
-            self.write(MARKER_FILE, MARKER)?;
-        }
-        if !existing || index != before {
-            self.write(INDEX_FILE, &index.to_bytes())?;
+        let bytes = index.to_bytes();
+        match (existing, index == before) {
+            (false, _) => self.place(staged, &[(MARKER_FILE, MARKER), (INDEX_FILE, &bytes)])?,
+            (true, false) => self.place(staged, &[(INDEX_FILE, &bytes)])?,
+            (true, true) => self.place(staged, &[])?,
         }
         if !replaced.is_empty() {
             self.write_index_and_sweep(index, replaced)?;
