@@ -3,8 +3,9 @@
 //! The law of format 1:
 //!
 //! - **G1** One member (some readers silently stop after the first). Its header is `1f 8b 08 00`, MTIME 0, XFL 0, OS 255.
-//! - **G2** The tar is cut into blocks of 256 KiB. Each is compressed on its own by libdeflate, as raw DEFLATE in one call,
-//!   and then made one that more can follow: no final bit, and an empty stored block at its end (`layer/deflate/mod.rs`).
+//! - **G2** The tar is cut into blocks of 256 KiB. Each is compressed on its own by libdeflate, as raw DEFLATE in one call, at
+//!   one level where it looks like text, at another elsewhere, and then made one that more can follow: no final bit, and
+//!   an empty stored block at its end (`layer/deflate/mod.rs`).
 //! - **G3** A block that looks like noise (`layer/probe.rs`), or that would not get smaller, is stored: as stored
 //!   DEFLATE blocks of 65535 bytes, the last one shorter.
 //! - **G4** The blocks follow each other in order.
@@ -25,9 +26,9 @@ use flate2::Crc;
 
 use super::LayerError;
 use super::block::{self, Shared};
-use super::deflate::{self, Deflater};
+use super::deflate::{self, Deflater, Effort};
 use super::output::Output;
-use super::probe;
+use super::probe::{self, Look};
 use super::threads::spawn;
 
 /// More threads are not used: with their buffers the process would take more than 32 MiB.
@@ -114,7 +115,13 @@ impl Member<'_, '_> {
 }
 
 fn compressed(block: &[u8], deflater: &mut Deflater, mut bytes: Vec<u8>) -> io::Result<Part> {
-    if probe::is_noise(block) || !deflater.deflate(block, &mut bytes)? {
+    let effort = match probe::look(block) {
+        Look::Noise => None,
+        Look::Text => Some(Effort::High),
+        Look::Other => Some(Effort::Low),
+    };
+    let smaller = effort.map(|effort| deflater.deflate(block, effort, &mut bytes)).transpose()?;
+    if smaller != Some(true) {
         deflate::store(block, &mut bytes);
     }
     let mut crc = Crc::new();
