@@ -45,10 +45,15 @@ fn compare(args: &[OsString]) -> ExitCode {
     let rows: Vec<Row> = rows.into_iter().filter(|row| words.iter().all(|word| row.title().contains(word))).collect();
     let mut results: Vec<Result> = rows.iter().map(Result::of).collect();
     for round in 1..=rounds {
-        for (row, result) in rows.iter().zip(&mut results) {
+        let mut turn: Vec<usize> = (0..rows.len()).collect();
+        if round % 2 == 0 {
+            turn.reverse(); // so that nobody always runs after the same other
+        }
+        for at in turn {
+            let row = &rows[at];
             eprintln!("round {round} of {rounds}: {}", row.title());
             match measure::run(row) {
-                Ok(sample) => result.samples.push(sample),
+                Ok(sample) => results[at].samples.push(sample),
                 Err(complaint) => eprintln!("  {complaint}"),
             }
         }

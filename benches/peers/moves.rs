@@ -1,8 +1,8 @@
 //! Moving images: push, pull and unpack of the same images, with a registry on loopback.
 //!
-//! The images are umoci's, so that nobody reads its own. Every tool checks digests as it does by default. Before each run the
-//! disk is idle: what others left to be written would be our wait, since we sync. What was unpacked is deleted at the end:
-//! ext4 passes over inodes for a minute after their deletion, and takes longer to find others than any tool to fill them.
+//! The images are umoci's, so that nobody reads its own. Every tool checks digests as it does by default. What was
+//! unpacked is deleted at the end: ext4 passes over inodes for a minute after their deletion, and takes longer to find
+//! others than any tool to fill them.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -12,7 +12,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use crate::input::Input;
-use crate::rows::{Row, is_on_path, shell};
+use crate::rows::{Row, is_on_path, ready, shell};
 
 /// The programs without which nothing can be moved.
 pub const NEEDED: [&str; 4] = ["umoci", "skopeo", "docker-registry", "curl"];
@@ -87,6 +87,7 @@ impl Moves {
     /// Everything that is done with the image of one input.
     pub fn rows(&self, input: &Input, scratch: &Path) -> Vec<Row> {
         let layout = image(input);
+        let ready = ready(&layout);
         let (layout, name, out) = (layout.display(), input.name, self.unpacked.display());
         let (host, from) = (&self.target.host, &self.source.host);
         let (image, ours) = (format!("oci:{layout}:1"), env!("CARGO_BIN_EXE_cargo-plugin-build"));
@@ -95,7 +96,7 @@ impl Moves {
             work: format!("{verb} {name}"),
             name: contestant.to_owned(),
             scratch: scratch.to_owned(),
-            prepare: Some(format!("{prepare}; sync")),
+            prepare: Some(format!("{prepare}; {ready}")),
             command: shell(&script),
         };
         let forget = format!("rm -rf {}/docker/registry/v2/repositories/push", self.target.folder.display());

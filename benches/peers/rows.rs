@@ -85,7 +85,7 @@ fn ours(input: &Input, compression: &str, scratch: &Path) -> Row {
         work: format!("pack {}", input.name),
         name: format!("plugin-build {compression}"),
         scratch: scratch.to_owned(),
-        prepare: Some("mkdir out".to_owned()),
+        prepare: Some(format!("mkdir out; {}", ready(&input.folder))),
         command: [program.into_os_string()].into_iter().chain(words).collect(),
     }
 }
@@ -95,9 +95,15 @@ fn theirs(input: &Input, (name, _, prepare, command): Tool, scratch: &Path) -> R
         work: format!("pack {}", input.name),
         name: name.to_owned(),
         scratch: scratch.to_owned(),
-        prepare: Some(prepare.to_owned()),
+        prepare: Some(format!("{prepare}; {}", ready(&input.folder))),
         command: shell(&format!("INPUT='{}'; {command}", input.folder.display())),
     }
+}
+
+/// A script after which a folder's content is in memory and the disk idle: nobody reads for those who come later, or waits
+/// until the work of those before is written.
+pub fn ready(folder: &Path) -> String {
+    format!("find '{}' -type f -exec cat {{}} + > /dev/null; sync", folder.display())
 }
 
 /// A script as a command.
