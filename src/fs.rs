@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use tempfile::NamedTempFile;
 
@@ -102,6 +102,9 @@ pub fn sync_dir(dir: &Path) -> Result<(), FileError> {
 #[derive(Debug)]
 pub struct TempFile {
     file: NamedTempFile,
+    /// Bytes written since the last early sync.
+    unsynced: u64,
+    syncing: Option<JoinHandle<io::Result<()>>>,
     _cleanup: Registration,
 }
 
@@ -119,7 +122,7 @@ impl TempFile {
             if is_at(file.as_file(), file.path()) {
                 let path = file.path().to_owned();
                 let cleanup = interrupt::on_interrupt(move || drop(fs::remove_file(&path)));
-                return Ok(Self { file, _cleanup: cleanup });
+                return Ok(Self { file, unsynced: 0, syncing: None, _cleanup: cleanup });
             }
         }
     }
@@ -136,14 +139,30 @@ impl TempFile {
 
     /// Makes the content durable and gives it its final name, replacing what has that name. The caller syncs the
     /// directory.
-    pub fn persist(self, target: &Path, mode: u32) -> Result<(), FileError> {
+    pub fn persist(mut self, target: &Path, mode: u32) -> Result<(), FileError> {
         self.settle(mode)?;
         self.rename(target)
     }
 
-    fn settle(&self, mode: u32) -> Result<(), FileError> {
+    fn settle(&mut self, mode: u32) -> Result<(), FileError> {
         set_mode(self.path(), mode)?;
-        self.file.as_file().sync_all().map_err(FileError::at("write", self.path()))
+        self.end_early_sync().and_then(|()| self.file.as_file().sync_all()).map_err(FileError::at("write", self.file.path()))
+    }
+
+    /// Starts to write to the disk what is there so far, so that a large file leaves little to wait for at its end.
+    fn sync_early(&mut self) -> io::Result<()> {
+        if self.syncing.as_ref().is_none_or(JoinHandle::is_finished) {
+            self.end_early_sync()?;
+            let file = self.file.as_file().try_clone()?;
+            self.syncing = thread::Builder::new().spawn(move || file.sync_data()).ok();
+            self.unsynced = 0;
+        }
+        Ok(())
+    }
+
+    /// The system tells of a failed write only once: whoever was told must pass it on.
+    fn end_early_sync(&mut self) -> io::Result<()> {
+        self.syncing.take().map_or(Ok(()), |syncing| syncing.join().unwrap_or_else(|panic| resume_unwind(panic)))
     }
 
     fn rename(self, target: &Path) -> Result<(), FileError> {
@@ -160,8 +179,9 @@ pub type Named = Vec<(TempFile, PathBuf)>;
 /// of one group before those of the next.
 ///
 /// Contents are made durable side by side: the file system then writes its journal for many of them at once.
-pub fn persist_all<const GROUPS: usize>(groups: [Named; GROUPS]) -> Result<(), FileError> {
-    let files = Mutex::new(groups.iter().flatten());
+pub fn persist_all<const GROUPS: usize>(mut groups: [Named; GROUPS]) -> Result<(), FileError> {
+    let helpers = groups.iter().map(Vec::len).sum::<usize>().min(SETTLERS).saturating_sub(1);
+    let files = Mutex::new(groups.iter_mut().flatten());
     let settle = || {
         loop {
             let next = files.lock().unwrap_or_else(PoisonError::into_inner).next();
@@ -170,7 +190,6 @@ pub fn persist_all<const GROUPS: usize>(groups: [Named; GROUPS]) -> Result<(), F
         }
     };
     thread::scope(|scope| {
-        let helpers = groups.iter().map(Vec::len).sum::<usize>().min(SETTLERS).saturating_sub(1);
         let helpers: Vec<_> = (0..helpers).map_while(|_| thread::Builder::new().spawn_scoped(scope, settle).ok()).collect();
         let settled = settle();
         helpers.into_iter().map(|helper| helper.join().unwrap_or_else(|panic| resume_unwind(panic))).fold(settled, Result::and)
@@ -188,13 +207,21 @@ pub fn persist_all<const GROUPS: usize>(groups: [Named; GROUPS]) -> Result<(), F
 
 impl Write for TempFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.as_file_mut().write(bytes)
+        let count = self.file.as_file_mut().write(bytes)?;
+        self.unsynced += count as u64;
+        if self.unsynced >= EARLY_SYNC {
+            self.sync_early()?;
+        }
+        Ok(count)
     }
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.as_file_mut().flush()
     }
 }
+
+/// How many bytes are written before the disk is told to begin.
+const EARLY_SYNC: u64 = 32 << 20;
 
 /// How many files are made durable at the same time.
 const SETTLERS: usize = 8;
@@ -240,4 +267,26 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     temp.write_all(bytes).map_err(FileError::at("write", path))?;
     temp.persist(path, 0o644)?;
     sync_dir(dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_synced_while_it_grows_is_whole_at_its_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("blob");
+        let mut temp = TempFile::new_in(dir.path()).unwrap();
+        let piece: Vec<u8> = (0..1 << 20).map(|at| u8::try_from(at % 253).unwrap()).collect();
+        let mut early = 0;
+        for _ in 0..100 {
+            temp.write_all(&piece).unwrap();
+            early += u64::from(temp.unsynced == 0);
+        }
+        assert!(early > 0 && temp.syncing.is_some(), "the disk has begun");
+        persist_all([vec![(temp, target.clone())]]).unwrap();
+        assert!(fs::read(&target).unwrap() == piece.repeat(100));
+        assert_eq!(sorted_listing(dir.path()).unwrap(), ["blob"]);
+    }
 }
