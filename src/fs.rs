@@ -198,7 +198,7 @@ pub fn persist_all<const GROUPS: usize>(mut groups: [Named; GROUPS]) -> Result<(
         let mut dirs = BTreeSet::new();
         for (file, target) in group {
             file.rename(&target)?;
-            dirs.extend(target.parent().map(Path::to_owned));
+            dirs.insert(dir_of(&target).to_owned());
         }
         dirs.iter().try_for_each(|dir| sync_dir(dir))?;
     }
@@ -260,13 +260,20 @@ pub fn sweep(dir: &Path) {
     }
 }
 
+/// A whole file beside where it will be.
+pub fn staged(path: PathBuf, bytes: &[u8]) -> Result<(TempFile, PathBuf), FileError> {
+    let mut temp = TempFile::new_in(dir_of(&path))?;
+    temp.write_all(bytes).map_err(FileError::at("write", &path))?;
+    Ok((temp, path))
+}
+
 /// Writes a whole file durably and atomically, mode 0644.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    let dir = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut temp = TempFile::new_in(dir)?;
-    temp.write_all(bytes).map_err(FileError::at("write", path))?;
-    temp.persist(path, 0o644)?;
-    sync_dir(dir)
+    persist_all([vec![staged(path.to_owned(), bytes)?]])
+}
+
+fn dir_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]

@@ -32,11 +32,11 @@ pub fn run(row: &Row) -> Result<Sample, String> {
     let _ = fs::remove_dir_all(&row.scratch);
     fs::create_dir_all(&row.scratch).map_err(|error| error.to_string())?;
     let program = env::current_exe().map_err(|error| error.to_string())?;
-    if let Some(script) = &row.prepare {
-        let status = Command::new("sh").args(["-ec", script]).current_dir(&row.scratch).stdout(Stdio::null()).status();
-        if !status.is_ok_and(|status| status.success()) {
-            return Err(format!("`{script}` failed"));
-        }
+    // What is read is in memory and the disk idle: nobody reads for those who come later, or waits for what others wrote.
+    let script = format!("{}; find '{}' -type f -exec cat {{}} + > /dev/null; sync", row.prepare, row.reads.display());
+    let status = Command::new("sh").args(["-ec", &script]).current_dir(&row.scratch).stdout(Stdio::null()).status();
+    if !status.is_ok_and(|status| status.success()) {
+        return Err(format!("`{script}` failed"));
     }
     let output = Command::new(program).arg(WORD).args(&row.command).current_dir(&row.scratch).output();
     let output = output.map_err(|error| error.to_string())?;

@@ -12,7 +12,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use crate::input::Input;
-use crate::rows::{Row, is_on_path, ready, shell};
+use crate::rows::{Row, is_on_path, shell};
 
 /// The programs without which nothing can be moved.
 pub const NEEDED: [&str; 4] = ["umoci", "skopeo", "docker-registry", "curl"];
@@ -86,9 +86,8 @@ impl Moves {
 
     /// Everything that is done with the image of one input.
     pub fn rows(&self, input: &Input, scratch: &Path) -> Vec<Row> {
-        let layout = image(input);
-        let ready = ready(&layout);
-        let (layout, name, out) = (layout.display(), input.name, self.unpacked.display());
+        let (reads, name, out) = (image(input), input.name, self.unpacked.display());
+        let layout = reads.display();
         let (host, from) = (&self.target.host, &self.source.host);
         let (image, ours) = (format!("oci:{layout}:1"), env!("CARGO_BIN_EXE_cargo-plugin-build"));
         sh(&format!("skopeo copy -q --dest-tls-verify=false {image} docker://{from}/pull:{name}"));
@@ -96,7 +95,8 @@ impl Moves {
             work: format!("{verb} {name}"),
             name: contestant.to_owned(),
             scratch: scratch.to_owned(),
-            prepare: Some(format!("{prepare}; {ready}")),
+            prepare: prepare.to_owned(),
+            reads: reads.clone(),
             command: shell(&script),
         };
         let forget = format!("rm -rf {}/docker/registry/v2/repositories/push", self.target.folder.display());

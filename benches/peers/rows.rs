@@ -27,7 +27,9 @@ pub struct Row {
     /// Where it runs; emptied before each run.
     pub scratch: PathBuf,
     /// A shell script that is not timed.
-    pub prepare: Option<String>,
+    pub prepare: String,
+    /// The folder that the command reads.
+    pub reads: PathBuf,
     /// The timed command.
     pub command: Vec<OsString>,
 }
@@ -85,7 +87,8 @@ fn ours(input: &Input, compression: &str, scratch: &Path) -> Row {
         work: format!("pack {}", input.name),
         name: format!("plugin-build {compression}"),
         scratch: scratch.to_owned(),
-        prepare: Some(format!("mkdir out; {}", ready(&input.folder))),
+        prepare: "mkdir out".to_owned(),
+        reads: input.folder.clone(),
         command: [program.into_os_string()].into_iter().chain(words).collect(),
     }
 }
@@ -95,15 +98,10 @@ fn theirs(input: &Input, (name, _, prepare, command): Tool, scratch: &Path) -> R
         work: format!("pack {}", input.name),
         name: name.to_owned(),
         scratch: scratch.to_owned(),
-        prepare: Some(format!("{prepare}; {}", ready(&input.folder))),
+        prepare: prepare.to_owned(),
+        reads: input.folder.clone(),
         command: shell(&format!("INPUT='{}'; {command}", input.folder.display())),
     }
-}
-
-/// A script after which a folder's content is in memory and the disk idle: nobody reads for those who come later, or waits
-/// until the work of those before is written.
-pub fn ready(folder: &Path) -> String {
-    format!("find '{}' -type f -exec cat {{}} + > /dev/null; sync", folder.display())
 }
 
 /// A script as a command.

@@ -84,9 +84,8 @@ impl Cutter {
     /// Adds bytes to the tar.
     pub(super) fn put(&mut self, mut bytes: &[u8]) -> Result<(), LayerError> {
         while !bytes.is_empty() {
-            let size = bytes.len() as u64;
             self.fill(|block, room| {
-                let (now, later) = bytes.split_at(usize::try_from(room.min(size)).unwrap_or(0));
+                let (now, later) = bytes.split_at(room.min(bytes.len()));
                 block.extend_from_slice(now);
                 bytes = later;
                 Ok(())
@@ -96,13 +95,13 @@ impl Cutter {
     }
 
     /// Lets `add` add bytes to a block that has room for so many.
-    pub(super) fn fill<T>(&mut self, add: impl FnOnce(&mut Vec<u8>, u64) -> Result<T, LayerError>) -> Result<T, LayerError> {
+    pub(super) fn fill<T>(&mut self, add: impl FnOnce(&mut Vec<u8>, usize) -> Result<T, LayerError>) -> Result<T, LayerError> {
         let mut block = match self.filling.take() {
             Some(block) => block,
             None => self.start()?,
         };
         let room = BLOCK - block.bytes.len();
-        let added = add(&mut block.bytes, room as u64)?;
+        let added = add(&mut block.bytes, room)?;
         if block.bytes.len() == BLOCK {
             self.hand_on(block)?;
         } else {

@@ -115,13 +115,12 @@ impl Member<'_, '_> {
 }
 
 fn compressed(block: &[u8], deflater: &mut Deflater, mut bytes: Vec<u8>) -> io::Result<Part> {
-    let effort = match probe::look(block) {
-        Look::Noise => None,
-        Look::Text => Some(Effort::High),
-        Look::Other => Some(Effort::Low),
+    let smaller = match probe::look(block) {
+        Look::Noise => false,
+        Look::Text => deflater.deflate(block, Effort::High, &mut bytes)?,
+        Look::Other => deflater.deflate(block, Effort::Low, &mut bytes)?,
     };
-    let smaller = effort.map(|effort| deflater.deflate(block, effort, &mut bytes)).transpose()?;
-    if smaller != Some(true) {
+    if !smaller {
         deflate::store(block, &mut bytes);
     }
     let mut crc = Crc::new();

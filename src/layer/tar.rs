@@ -94,7 +94,7 @@ fn copy(path: &Path, size: u64, out: &mut Cutter) -> Result<(), LayerError> {
     }
     let mut left = size;
     while left > 0 {
-        let got = out.fill(|block, room| file.by_ref().take(room.min(left)).read_to_end(block).map_err(failed))?;
+        let got = out.fill(|block, room| file.by_ref().take(left.min(room as u64)).read_to_end(block).map_err(failed))?;
         if got == 0 {
             return Err(changed());
         }

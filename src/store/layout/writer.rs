@@ -177,21 +177,12 @@ impl<'a> LayoutWriter<'a> {
 
     /// Places the blobs, and after them the files at the top of the layout.
     fn place(&self, staged: BTreeMap<Digest, TempFile>, top: &[(&str, &[u8])]) -> Result<(), StoreError> {
-        let mut blobs = Vec::new();
-        for (digest, temp) in staged {
-            let target = self.layout.blob_path(&digest);
-            if let Some(dir) = target.parent() {
-                durable::create_dirs(dir)?;
-            }
-            blobs.push((temp, target));
-        }
-        let mut files = Vec::new();
-        for (name, bytes) in top {
-            let target = self.layout.dir().join(name);
-            let mut temp = TempFile::new_in(self.layout.dir())?;
-            temp.write_all(bytes).map_err(FileError::at("write", &target))?;
-            files.push((temp, target));
-        }
+        let place = |(digest, temp)| (temp, self.layout.blob_path(&digest));
+        let blobs: durable::Named = staged.into_iter().map(place).collect();
+        let dirs: BTreeSet<&Path> = blobs.iter().filter_map(|(_, target)| target.parent()).collect();
+        dirs.into_iter().try_for_each(durable::create_dirs)?;
+        let stage = |(name, bytes): &(&str, &[u8])| durable::staged(self.layout.dir().join(name), bytes);
+        let files = top.iter().map(stage).collect::<Result<durable::Named, _>>()?;
         let written: Vec<PathBuf> = blobs.iter().chain(&files).map(|(_, target)| target.clone()).collect();
         durable::persist_all([blobs, files])?;
         for path in written {
