@@ -153,8 +153,8 @@ impl TempFile {
     fn sync_early(&mut self) -> io::Result<()> {
         if self.syncing.as_ref().is_none_or(JoinHandle::is_finished) {
             self.end_early_sync()?;
-            let file = self.file.as_file().try_clone()?;
-            self.syncing = thread::Builder::new().spawn(move || file.sync_data()).ok();
+            let file = self.file.as_file().try_clone().ok(); // without a descriptor or a thread to spare, the end syncs it all
+            self.syncing = file.and_then(|file| thread::Builder::new().spawn(move || file.sync_data()).ok());
             self.unsynced = 0;
         }
         Ok(())
