@@ -98,13 +98,41 @@ pub fn sync_dir(dir: &Path) -> Result<(), FileError> {
     File::open(dir).and_then(|handle| handle.sync_all()).map_err(FileError::at("sync", dir))
 }
 
+/// Lets the disk begin while more is still being written, so that little is left to wait for at the end.
+#[derive(Debug, Default)]
+pub struct EarlySync {
+    /// Bytes written since the last one began.
+    unsynced: u64,
+    syncing: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl EarlySync {
+    /// Counts what was written; every so many bytes, runs what `sync` gives on a thread of its own, unless the last one
+    /// still runs. Without a descriptor or a thread to spare nothing happens: the end syncs it all.
+    pub fn wrote<S>(&mut self, bytes: u64, sync: impl FnOnce() -> io::Result<S>) -> io::Result<()>
+    where
+        S: FnOnce() -> io::Result<()> + Send + 'static,
+    {
+        self.unsynced += bytes;
+        if self.unsynced >= EARLY_SYNC && self.syncing.as_ref().is_none_or(JoinHandle::is_finished) {
+            self.end()?;
+            self.syncing = sync().ok().and_then(|sync| thread::Builder::new().spawn(sync).ok());
+            self.unsynced = 0;
+        }
+        Ok(())
+    }
+
+    /// Waits for the last one. The system tells of a failed write only once: whoever was told must pass it on.
+    pub fn end(&mut self) -> io::Result<()> {
+        self.syncing.take().map_or(Ok(()), |syncing| syncing.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    }
+}
+
 /// A temporary file that knows its lock: removed when dropped, on interrupt, and, after a crash, by [`sweep`].
 #[derive(Debug)]
 pub struct TempFile {
     file: NamedTempFile,
-    /// Bytes written since the last early sync.
-    unsynced: u64,
-    syncing: Option<JoinHandle<io::Result<()>>>,
+    early: EarlySync,
     _cleanup: Registration,
 }
 
@@ -122,7 +150,7 @@ impl TempFile {
             if is_at(file.as_file(), file.path()) {
                 let path = file.path().to_owned();
                 let cleanup = interrupt::on_interrupt(move || drop(fs::remove_file(&path)));
-                return Ok(Self { file, unsynced: 0, syncing: None, _cleanup: cleanup });
+                return Ok(Self { file, early: EarlySync::default(), _cleanup: cleanup });
             }
         }
     }
@@ -146,23 +174,7 @@ impl TempFile {
 
     fn settle(&mut self, mode: u32) -> Result<(), FileError> {
         set_mode(self.path(), mode)?;
-        self.end_early_sync().and_then(|()| self.file.as_file().sync_all()).map_err(FileError::at("write", self.file.path()))
-    }
-
-    /// Starts to write to the disk what is there so far, so that a large file leaves little to wait for at its end.
-    fn sync_early(&mut self) -> io::Result<()> {
-        if self.syncing.as_ref().is_none_or(JoinHandle::is_finished) {
-            self.end_early_sync()?;
-            let file = self.file.as_file().try_clone().ok(); // without a descriptor or a thread to spare, the end syncs it all
-            self.syncing = file.and_then(|file| thread::Builder::new().spawn(move || file.sync_data()).ok());
-            self.unsynced = 0;
-        }
-        Ok(())
-    }
-
-    /// The system tells of a failed write only once: whoever was told must pass it on.
-    fn end_early_sync(&mut self) -> io::Result<()> {
-        self.syncing.take().map_or(Ok(()), |syncing| syncing.join().unwrap_or_else(|panic| resume_unwind(panic)))
+        self.early.end().and_then(|()| self.file.as_file().sync_all()).map_err(FileError::at("write", self.file.path()))
     }
 
     fn rename(self, target: &Path) -> Result<(), FileError> {
@@ -208,10 +220,8 @@ pub fn persist_all<const GROUPS: usize>(mut groups: [Named; GROUPS]) -> Result<(
 impl Write for TempFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = self.file.as_file_mut().write(bytes)?;
-        self.unsynced += count as u64;
-        if self.unsynced >= EARLY_SYNC {
-            self.sync_early()?;
-        }
+        let file = self.file.as_file();
+        self.early.wrote(count as u64, || file.try_clone().map(|file| move || file.sync_data()))?;
         Ok(count)
     }
 
@@ -289,9 +299,9 @@ mod tests {
         let mut early = 0;
         for _ in 0..100 {
             temp.write_all(&piece).unwrap();
-            early += u64::from(temp.unsynced == 0);
+            early += u64::from(temp.early.unsynced == 0);
         }
-        assert!(early > 0 && temp.syncing.is_some(), "the disk has begun");
+        assert!(early > 0 && temp.early.syncing.is_some(), "the disk has begun");
         persist_all([vec![(temp, target.clone())]]).unwrap();
         assert!(fs::read(&target).unwrap() == piece.repeat(100));
         assert_eq!(sorted_listing(dir.path()).unwrap(), ["blob"]);

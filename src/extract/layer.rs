@@ -4,6 +4,7 @@
 //! layer: what this layer names is kept. Existing things are replaced, never written into: a file that is a hard link
 //! keeps its other names' content.
 
+use std::fs::File;
 use std::io::{self, Write};
 
 use super::Counts;
@@ -13,6 +14,8 @@ use super::limits::{ExtractOptions, Rules};
 use super::names::{self, Meaning};
 use super::root::{Found, Handle, Metadata, Obstacle, Root, Walk, join, split};
 use super::seen::{As, Seen};
+use super::writer::{self, Small, Writer};
+use crate::fs::EarlySync;
 use crate::untar::{Flag, RawEntry, Stream, Walker};
 
 /// The directory being filled, and what has to be remembered until it is whole.
@@ -25,6 +28,7 @@ pub(super) struct Tree {
     directories: Directories,
     entries: u64,
     counts: Counts,
+    early: EarlySync,
     options: ExtractOptions,
 }
 
@@ -45,6 +49,7 @@ impl Tree {
             directories: Directories::new(),
             entries: 0,
             counts: Counts::default(),
+            early: EarlySync::default(),
             options,
         })
     }
@@ -55,23 +60,31 @@ impl Tree {
         self.walk.reset();
         let mut walker = Walker::vouched(stream);
         let mut number = 0;
-        while let Some(raw) = walker.next_entry()? {
-            number += 1;
-            self.options.limits.count_entry(&mut self.entries)?;
-            self.entry(&raw, &mut walker)?;
-        }
-        Ok(number)
+        writer::run(|writer| {
+            while let Some(raw) = walker.next_entry()? {
+                number += 1;
+                self.options.limits.count_entry(&mut self.entries)?;
+                self.entry(&raw, &mut walker, writer)?;
+            }
+            Ok(number)
+        })
     }
 
     /// Sets the modes and times of all directories, and hands back the root.
-    pub(super) fn finish(self) -> Result<(Root, Counts), ExtractError> {
+    pub(super) fn finish(mut self) -> Result<(Root, Counts), ExtractError> {
+        self.early.end().map_err(|source| ExtractError::disk("write", ".", source))?;
         self.directories.set(&self.root)?;
         Ok((self.root, self.counts))
     }
 
-    fn entry<S: Stream<Error = ExtractError>>(&mut self, raw: &RawEntry, walker: &mut Walker<S>) -> Result<(), ExtractError> {
+    fn entry<S: Stream<Error = ExtractError>>(
+        &mut self,
+        raw: &RawEntry,
+        walker: &mut Walker<S>,
+        writer: &Writer,
+    ) -> Result<(), ExtractError> {
         match names::entry(&raw.name, raw.flag == Flag::Directory, &self.options)? {
-            Meaning::Plain(path) => self.plain(&path, raw, walker),
+            Meaning::Plain(path) => self.plain(&path, raw, walker, writer),
             _ if raw.flag != Flag::File || raw.size != 0 => Err(ExtractError::name(&raw.name, "a whiteout is an empty file")),
             Meaning::Whiteout(path) => {
                 self.counts.whiteouts += 1;
@@ -93,6 +106,7 @@ impl Tree {
         path: &str,
         raw: &RawEntry,
         walker: &mut Walker<S>,
+        writer: &Writer,
     ) -> Result<(), ExtractError> {
         let metadata = self.metadata(raw);
         if path.is_empty() {
@@ -107,7 +121,15 @@ impl Tree {
             Flag::Directory => self.directory(&place, metadata),
             Flag::Symlink => self.symlink(&place, &raw.link, metadata),
             Flag::HardLink => self.hard_link(&place, &raw.link),
-            _ => self.file(&place, metadata, walker),
+            _ => {
+                let file = self.make(&place, |parent| parent.make_file(place.name))?;
+                self.counts.files += 1;
+                if raw.size <= writer::SMALL {
+                    self.small_file(Small { path, file, content: Vec::new(), metadata }, walker, writer)
+                } else {
+                    self.file(&path, file, metadata, walker)
+                }
+            }
         }
     }
 
@@ -170,24 +192,48 @@ impl Tree {
 
     fn file<S: Stream<Error = ExtractError>>(
         &mut self,
-        place: &Place<'_>,
+        path: &str,
+        mut file: File,
         metadata: Metadata,
         walker: &mut Walker<S>,
     ) -> Result<(), ExtractError> {
-        self.counts.files += 1;
-        let disk = |action| move |source| ExtractError::disk(action, place.path, source);
-        let mut file = self.make(place, |parent| parent.make_file(place.name))?;
+        let disk = |action| move |source| ExtractError::disk(action, path, source);
+        self.content(walker, |piece| file.write_all(piece).map_err(disk("write")))?;
+        Handle::finish_file(&file, metadata).map_err(disk("finish"))
+    }
+
+    fn small_file<S: Stream<Error = ExtractError>>(
+        &mut self,
+        mut small: Small,
+        walker: &mut Walker<S>,
+        writer: &Writer,
+    ) -> Result<(), ExtractError> {
+        self.content(walker, |piece| {
+            small.content.extend_from_slice(piece);
+            Ok(())
+        })?;
+        writer.put(small)
+    }
+
+    /// Hands on an entry's content, piece by piece.
+    fn content<S: Stream<Error = ExtractError>>(
+        &mut self,
+        walker: &mut Walker<S>,
+        mut put: impl FnMut(&[u8]) -> Result<(), ExtractError>,
+    ) -> Result<(), ExtractError> {
         loop {
             let piece = walker.content()?;
             if piece.is_empty() {
-                break;
+                return Ok(());
             }
-            file.write_all(piece).map_err(disk("write"))?;
-            let written = piece.len();
-            walker.consume(written);
-            self.counts.bytes += written as u64;
+            put(piece)?;
+            let taken = piece.len();
+            walker.consume(taken);
+            self.counts.bytes += taken as u64;
+            self.early
+                .wrote(taken as u64, || self.root.early_sync())
+                .map_err(|source| ExtractError::disk("write", ".", source))?;
         }
-        Handle::finish_file(&file, metadata).map_err(disk("finish"))
     }
 
     /// Makes something new, after removing what a lower layer has there.

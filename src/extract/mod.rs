@@ -28,6 +28,7 @@ mod root;
 mod seen;
 mod staging;
 mod stream;
+mod writer;
 
 use std::path::Path;
 

@@ -165,6 +165,30 @@ fn links_among_parents_are_resolved_inside_the_new_directory() {
 }
 
 #[test]
+fn small_and_large_files_hold_what_the_archive_says_also_those_with_two_names_and_those_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let target = dir.path().join("out");
+    let sizes = [0, 1, 511, 512, 4096, 65_535, 65_536, 65_537, 300_000];
+    let content = |layer: usize, number: usize| {
+        let size = sizes[number % sizes.len()];
+        format!("{layer}-{number};").into_bytes().into_iter().cycle().take(size).collect::<Vec<u8>>()
+    };
+    let name = |number: usize| format!("{}/{number}", number % 7);
+    let lower = (0..300).fold(Archive::new(), |archive, number| {
+        archive.file(&name(number), &content(1, number)).hard_link(&format!("too/{number}"), &name(number))
+    });
+    let upper = (0..300).step_by(3).fold(Archive::new(), |archive, number| archive.file(&name(number), &content(2, number)));
+    let report = unpack(&target, vec![lower.end(), upper.end()]).unwrap();
+    assert_eq!((report.counts.files, report.counts.hard_links), (400, 300));
+    for number in 0..300 {
+        let layer = if number % 3 == 0 { 2 } else { 1 };
+        assert!(fs::read(target.join(name(number))).unwrap() == content(layer, number), "{number}");
+        assert!(fs::read(target.join(format!("too/{number}"))).unwrap() == content(1, number), "{number}");
+        assert_eq!(mode(target.join(name(number))), 0o644);
+    }
+}
+
+#[test]
 fn a_failure_leaves_nothing_and_a_full_directory_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let target = dir.path().join("not/yet/there");

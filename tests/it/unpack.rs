@@ -137,6 +137,38 @@ fn an_interrupt_leaves_nothing_and_what_a_kill_leaves_goes_at_the_next_run() {
 }
 
 #[test]
+fn a_full_disk_names_the_file_and_leaves_nothing_whatever_its_size() {
+    let Some(unshare) = require("unshare") else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let mut layout = HandLayout::new(&dir.path().join("layout"));
+    let small = (0..500).fold(Archive::new(), |archive, number| archive.file(&format!("small/{number}"), &[1; 20_000])).end();
+    let large = Archive::new().file("large", &[1; 10_000_000]).end();
+    for (tag, tar) in [("small", small), ("large", large)] {
+        let image = layout.image("linux/amd64", &[tar], Compression::Zstd);
+        layout.tag(tag, image);
+    }
+    let script = r#"
+        mkdir -p tight && mount -t tmpfs -o size=4m tmpfs tight || exit 77
+        "$0" unpack --platform linux/amd64 --max-ratio 1000000 "oci:layout:$1" tight/out 2> said; code=$?
+        ls -A tight > left
+        exit $code
+    "#;
+    for tag in ["small", "large"] {
+        let mut shell = Command::new(&unshare);
+        shell.args(["-rm", "sh", "-c", script, env!("CARGO_BIN_EXE_cargo-plugin-build"), tag]).current_dir(dir.path());
+        let code = shell.status().unwrap().code();
+        if code == Some(77) {
+            eprintln!("skipped: no tmpfs can be mounted here");
+            return;
+        }
+        let said = fs::read_to_string(dir.path().join("said")).unwrap();
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(&format!("cannot write `{tag}")) && said.contains("No space left on device"), "{said}");
+        assert_eq!(fs::read_to_string(dir.path().join("left")).unwrap(), "", "{said}");
+    }
+}
+
+#[test]
 fn modes_are_those_of_the_image_whatever_the_umask() {
     let dir = tempfile::tempdir().unwrap();
     let mut layout = HandLayout::new(&dir.path().join("layout"));

@@ -58,6 +58,12 @@ impl Root {
     pub(in super::super) fn sync(&self) -> io::Result<()> {
         Ok(syncfs(&self.handle.0)?)
     }
+
+    /// The same for another thread, as far as it helps there.
+    pub(in super::super) fn early_sync(&self) -> io::Result<impl FnOnce() -> io::Result<()> + Send + 'static> {
+        let root = self.handle.0.try_clone()?;
+        Ok(move || Ok(syncfs(&root)?))
+    }
 }
 
 fn location(fd: &OwnedFd) -> io::Result<PathBuf> {
