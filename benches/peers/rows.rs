@@ -59,7 +59,7 @@ const PACKERS: [Tool; 6] = [
         "tar, crane append",
         &["tar", "crane"],
         "mkdir out",
-        "tar -C \"$INPUT\" -cf layer.tar . && crane append --oci-empty-base -f layer.tar -t bench.invalid/x:1 -o out/image",
+        "tar -C \"$INPUT\" -cf layer.tar . && crane append --oci-empty-base -f layer.tar -t bench.invalid/plugin:1 -o out/image",
     ),
 ];
 
