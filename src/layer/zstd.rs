@@ -11,7 +11,9 @@
 
 use std::io::{self, Write};
 
+use zstd::stream::raw;
 use zstd::stream::write::Encoder;
+use zstd::stream::zio::Writer;
 use zstd::zstd_safe::CParameter;
 
 use super::LayerError;
@@ -30,10 +32,14 @@ const JOB: u32 = 1024 * 1024;
 /// How much of that level's window of 2 MiB a job looks back: an eighth. A quarter takes 5% more time for 0.2% less, as each job reads it again.
 const OVERLAP: u32 = 6;
 
+/// Bytes of the frame that are written at once. The crate's 32 KiB cost a tenth of the time in the kernel.
+const PIECE: usize = 256 * 1024;
+
 /// Compresses the blocks, in order, on `workers` threads.
 pub(super) fn compress(blocks: block::Receiver, workers: usize, output: &mut Output) -> Result<(), LayerError> {
     let failed = |source| LayerError::Compress { source };
-    let mut encoder = Encoder::new(output, LEVEL).map_err(failed)?;
+    let writer = Writer::new_with_capacity(output, raw::Encoder::new(LEVEL).map_err(failed)?, PIECE);
+    let mut encoder = Encoder::with_writer(writer);
     configure(&mut encoder, workers).map_err(failed)?;
     for block in blocks {
         encoder.write_all(block.data()).map_err(|source| LayerError::Write { source })?;
