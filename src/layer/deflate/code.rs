@@ -92,7 +92,8 @@ impl Code {
         Self { counts: [0; LONGEST + 1], steps: [Step::UNKNOWN; SYMBOLS] }
     }
 
-    /// Makes it the code whose symbols have words of these lengths, and what to do at them; fills its table.
+    /// Makes it the code whose symbols have words of these lengths, and what to do at them; fills a table, whose length is a
+    /// power of two.
     pub(super) fn set(&mut self, lengths: &[u8], step: impl Fn(usize) -> Step, table: &mut [Step]) {
         self.counts = [0; LONGEST + 1];
         for &length in lengths {
@@ -111,15 +112,17 @@ impl Code {
         self.fill(table);
     }
 
-    /// Code words come with their first bit lowest, so a table is indexed by reversed words with anything above them.
+    /// Code words come with their first bit lowest, so a table is indexed by reversed words with anything above them: the
+    /// table for words of one more bit is this one twice, with the words of that length in their places.
     fn fill(&self, table: &mut [Step]) {
-        table.fill(Step::UNKNOWN);
+        table[0] = Step::UNKNOWN;
         let mut word = 0_u16;
         let mut steps = self.steps.iter();
-        for length in 1..=TABLE_BITS {
+        for length in 1..=table.len().ilog2() as usize {
+            let (below, above) = table[..1 << length].split_at_mut(1 << (length - 1));
+            above.copy_from_slice(below);
             for step in steps.by_ref().take(usize::from(self.counts[length])) {
-                let reversed = usize::from(word.reverse_bits()) >> (16 - length);
-                table.iter_mut().skip(reversed).step_by(1 << length).for_each(|at| *at = *step);
+                table[usize::from(word.reverse_bits()) >> (16 - length)] = *step;
                 word = word.wrapping_add(1);
             }
             word = word.wrapping_shl(1);

@@ -7,6 +7,9 @@ use super::code::{Code, SYMBOLS, Step, TABLE, join_literals};
 /// The order in which the lengths of the words for lengths come.
 const LENGTHS_IN_ORDER: [usize; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
 
+/// Steps in the table of that code, whose words have at most 7 bits.
+const LENGTHS_TABLE: usize = 1 << 7;
+
 /// What the walk found.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Walked {
@@ -72,12 +75,12 @@ impl Walker {
             bits.refill();
             of_lengths[symbol] = narrow(bits.take(3));
         }
-        self.literals.set(&of_lengths, |symbol| Step::with_value(narrow(symbol)), &mut self.tables[..TABLE]);
+        self.literals.set(&of_lengths, |symbol| Step::with_value(narrow(symbol)), &mut self.tables[..LENGTHS_TABLE]);
         let mut lengths = [0; SYMBOLS];
         let mut at = 0;
         while at < literals + distances {
             bits.refill();
-            let step = bits.see(&self.tables, 0); // these words have at most 7 bits
+            let step = self.tables[bits.low(LENGTHS_TABLE)];
             bits.skip(step.bits());
             let (length, times) = match step.value() {
                 16 => (lengths[at.checked_sub(1)?], 3 + bits.take(2)),
@@ -180,10 +183,16 @@ impl Bits<'_> {
         value
     }
 
+    /// The bits ahead as an index below `size`, a power of two.
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "only the low bits count")]
+    fn low(&self, size: usize) -> usize {
+        self.ahead as usize & (size - 1)
+    }
+
+    #[inline]
     fn see(&self, tables: &[Step; 2 * TABLE], table: usize) -> Step {
-        tables[table & TABLE | self.ahead as usize & (TABLE - 1)]
+        tables[table & TABLE | self.low(TABLE)]
     }
 
     /// Steps over a stored block.
