@@ -141,8 +141,8 @@ fn a_full_disk_names_the_file_and_leaves_nothing_whatever_its_size() {
     let Some(unshare) = require("unshare") else { return };
     let dir = tempfile::tempdir().unwrap();
     let mut layout = HandLayout::new(&dir.path().join("layout"));
-    let small = (0..500).fold(Archive::new(), |archive, number| archive.file(&format!("small/{number}"), &[1; 20_000])).end();
-    let large = Archive::new().file("large", &[1; 10_000_000]).end();
+    let small = (0..500).fold(Archive::new(), |archive, number| archive.file(&format!("small/{number}"), &vec![1; 20_000])).end();
+    let large = Archive::new().file("large", &vec![1; 10_000_000]).end();
     for (tag, tar) in [("small", small), ("large", large)] {
         let image = layout.image("linux/amd64", &[tar], Compression::Zstd);
         layout.tag(tag, image);
