@@ -4,7 +4,6 @@
 //! layer: what this layer names is kept. Existing things are replaced, never written into: a file that is a hard link
 //! keeps its other names' content.
 
-use std::fs::File;
 use std::io::{self, Write};
 
 use super::Counts;
@@ -121,15 +120,7 @@ impl Tree {
             Flag::Directory => self.directory(&place, metadata),
             Flag::Symlink => self.symlink(&place, &raw.link, metadata),
             Flag::HardLink => self.hard_link(&place, &raw.link),
-            _ => {
-                let file = self.make(&place, |parent| parent.make_file(place.name))?;
-                self.counts.files += 1;
-                if raw.size <= writer::SMALL {
-                    self.small_file(Small { path, file, content: Vec::new(), metadata }, walker, writer)
-                } else {
-                    self.file(&path, file, metadata, walker)
-                }
-            }
+            _ => self.file(&place, raw.size, metadata, walker, writer),
         }
     }
 
@@ -192,27 +183,25 @@ impl Tree {
 
     fn file<S: Stream<Error = ExtractError>>(
         &mut self,
-        path: &str,
-        mut file: File,
+        place: &Place<'_>,
+        size: u64,
         metadata: Metadata,
-        walker: &mut Walker<S>,
-    ) -> Result<(), ExtractError> {
-        let disk = |action| move |source| ExtractError::disk(action, path, source);
-        self.content(walker, |piece| file.write_all(piece).map_err(disk("write")))?;
-        Handle::finish_file(&file, metadata).map_err(disk("finish"))
-    }
-
-    fn small_file<S: Stream<Error = ExtractError>>(
-        &mut self,
-        mut small: Small,
         walker: &mut Walker<S>,
         writer: &Writer,
     ) -> Result<(), ExtractError> {
-        self.content(walker, |piece| {
-            small.content.extend_from_slice(piece);
-            Ok(())
-        })?;
-        writer.put(small)
+        self.counts.files += 1;
+        let mut file = self.make(place, |parent| parent.make_file(place.name))?;
+        if size <= writer::SMALL {
+            let mut content = Vec::new();
+            self.content(walker, |piece| {
+                content.extend_from_slice(piece);
+                Ok(())
+            })?;
+            return writer.put(Small { path: place.path.to_owned(), file, content, metadata });
+        }
+        let disk = |action| move |source| ExtractError::disk(action, place.path, source);
+        self.content(walker, |piece| file.write_all(piece).map_err(disk("write")))?;
+        Handle::finish_file(&file, metadata).map_err(disk("finish"))
     }
 
     /// Hands on an entry's content, piece by piece.
