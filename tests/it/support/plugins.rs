@@ -19,6 +19,9 @@ pub fn in_ci() -> bool {
     std::env::var("CI").as_deref() == Ok("true")
 }
 
+/// What keeps the shared target directory small: nobody debugs these programs.
+const LEAN: [(&str, &str); 1] = [("CARGO_PROFILE_DEV_DEBUG", "0")];
+
 /// Where all of it is.
 pub fn home() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("plugins")
@@ -61,7 +64,7 @@ pub fn packed(template: &str, name: &str) -> PathBuf {
         let (package, layout) = (package(template, name), home().join("layouts").join(name));
         let build = |more: &[&str]| {
             let mut command = plugin_build(&package);
-            command.args(["build", "--quiet", "--profile", "dev", "--target-dir"]).arg(home().join("target"));
+            command.args(["build", "--quiet", "--profile", "dev", "--target-dir"]).arg(home().join("target")).envs(LEAN);
             ran(command.arg("--output").arg(&layout).args(more))
         };
         let offline = build(&["--offline"]);
@@ -85,6 +88,7 @@ pub fn cargo(package: &Path, arguments: &[&str]) {
         #[expect(clippy::disallowed_methods, reason = "tests run in the developer's environment")]
         let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         command.current_dir(package).args(arguments).args(more).env("CARGO_TARGET_DIR", home().join("target"));
+        command.envs(LEAN).env("CARGO_INCREMENTAL", "0");
         for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_MANIFEST_DIR", "CARGO_BUILD_TARGET"] {
             command.env_remove(name);
         }
