@@ -11,7 +11,7 @@ use crate::support::git::git_dependency;
 use crate::support::layouts::HandLayout;
 use crate::support::namespaces;
 use crate::support::program::{Ran, plugin_build, ran};
-use crate::support::project::Project;
+use crate::support::project::{Project, copy};
 use crate::support::second_compiler::{self, ARM, HOST, second};
 use crate::support::tools::{require, stdout};
 
@@ -324,6 +324,67 @@ fn flags_of_an_image_that_could_start_programs_are_refused() {
     assert_eq!(second.code, 0, "{}", second.stderr);
     let trusted = run(&project, &["verify", "--rebuild", "oci:own"]);
     assert_eq!(trusted.code, 0, "{}{}", trusted.stdout, trusted.stderr);
+}
+
+/// The layout `forged`: the image of `out`, whose manifest's annotations somebody changed.
+fn forge(project: &Project, change: impl Fn(&mut Value)) {
+    let read = |path: &Path| -> Value { serde_json::from_slice(&fs::read(path).unwrap()).unwrap() };
+    let from = project.root.join("out");
+    let blob = |descriptor: &Value| from.join("blobs").join(descriptor["digest"].as_str().unwrap().replace(':', "/"));
+    let index = read(&blob(&read(&from.join("index.json"))["manifests"][0]));
+    let mut descriptor = index["manifests"][0].clone();
+    let mut manifest = read(&blob(&descriptor));
+    change(&mut manifest["annotations"]);
+
+    let mut forged = HandLayout::new(&project.root.join("forged"));
+    copy(&from.join("blobs"), &project.root.join("forged/blobs"));
+    let made = forged.blob(manifest.to_string().as_bytes(), "application/vnd.oci.image.manifest.v1+json");
+    (descriptor["digest"], descriptor["size"]) = (made["digest"].clone(), made["size"].clone());
+    let root = forged.index(&[descriptor], &index["annotations"]);
+    forged.tag("1", root);
+}
+
+#[test]
+fn no_flag_hides_in_another() {
+    let project = Project::with_table("");
+    built(&project, &["-o", "out"]);
+    let provider = "registries.own.credential-provider=['cargo:token-from-stdout','sh','-c','touch ran.txt']";
+    let asked = [
+        ("rustflags", serde_json::json!(["--cfg=x\u{1f}-Clink-arg=-wrapper\u{1f}-Clink-arg=env"]), "-wrapper"),
+        ("cargo-args", serde_json::json!(["-Z", format!("--config={provider}")]), "credential-provider"),
+        ("cargo-args", serde_json::json!(["-vC.."]), "-vC.."),
+        ("profile-keys", serde_json::json!({"codegen-backend": "own.so"}), "codegen-backend"),
+    ];
+    for (key, value, told) in asked {
+        forge(&project, |annotations| {
+            let request = annotations["dev.cargo-plugin-build.request"].as_str().unwrap();
+            let mut request: Value = serde_json::from_str(request).unwrap();
+            request[key] = value.clone();
+            annotations["dev.cargo-plugin-build.request"] = request.to_string().into();
+        });
+        let refused = run(&project, &["verify", "--rebuild", "oci:forged"]);
+        assert_eq!(refused.code, 1, "{key}: {}{}", refused.stdout, refused.stderr);
+        let asks = refused.stderr.contains("asks for flags that could start any program here");
+        assert!(asks && refused.stderr.contains(told), "{key}: {}", refused.stderr);
+        assert!(!refused.stderr.contains("Rebuilding"), "{key}: {}", refused.stderr);
+    }
+}
+
+#[test]
+fn a_base_is_fetched_from_no_repository_that_the_sources_do_not_name() {
+    let project = Project::with_table("");
+    built(&project, &["-o", "out"]);
+    forge(&project, |annotations| {
+        annotations["org.opencontainers.image.base.name"] = "plugins.example/base-of-another:1".into();
+        annotations["org.opencontainers.image.base.digest"] = format!("sha256:{}", "0".repeat(64)).into();
+    });
+    let manifest = fs::read_to_string(project.root.join("Cargo.toml")).unwrap();
+    let table = "[package.metadata.plugin-build]\nbase = 'docker://plugins.example/base:1'\n";
+    project.write("Cargo.toml", &(manifest + table));
+    let refused = run(&project, &["verify", "--rebuild", "oci:forged"]);
+    assert_eq!(refused.code, 1, "{}", refused.stderr);
+    let told = "builds on `plugins.example/base-of-another:1`, which the sources do not name";
+    assert!(refused.stderr.contains(told), "{}", refused.stderr);
 }
 
 #[test]

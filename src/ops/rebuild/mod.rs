@@ -227,8 +227,13 @@ impl Again<'_> {
     fn base(&self, planned: &Plan) -> Result<Option<String>, Error> {
         let annotations = &self.group[0].annotations;
         match (&planned.images[0].base, annotations.get(BASE_NAME), annotations.get(BASE_DIGEST)) {
-            // What the tag named then, not what it names now.
-            (Some(Reference::Registry(_)), Some(name), Some(digest)) => Ok(Some(format!("docker://{name}@{digest}"))),
+            // What the tag named then, not what it names now; but no other repository than the sources', or an image could
+            // have anything fetched.
+            (Some(Reference::Registry(base)), Some(name), Some(digest)) => {
+                let is_ours = name.strip_prefix(&base.name()).is_some_and(|tag| tag.is_empty() || tag.starts_with(':'));
+                let recorded = is_ours.then(|| format!("docker://{name}@{digest}"));
+                recorded.map(Some).ok_or_else(|| RebuildError::UnknownBase { name: name.clone() }.into())
+            }
             (Some(base), ..) => Ok(Some(base.to_string())),
             (None, None, _) => Ok(None),
             (None, Some(name), _) => Err(RebuildError::UnknownBase { name: name.clone() }.into()),

@@ -7,16 +7,22 @@
 //! | flag | may be asked |
 //! |---|---|
 //! | a rustflag that only changes code ([`CODEGEN`], lints, `--cfg`) | always |
-//! | any other rustflag, also one in a profile: linkers, their arguments, plugins, files | under `--hermetic`, where rustc runs in the sandbox |
-//! | `--config profile.*` | always |
+//! | any other rustflag: linkers, their arguments, plugins, files | under `--hermetic`, where rustc runs in the sandbox |
+//! | a key of a profile that only changes code ([`PROFILE`]), also by `--config` | always |
+//! | any other key of a profile: rustflags, code generators | under `--hermetic` |
 //! | `--config` of `build.*` and `target.*` | under `--hermetic` |
+//! | `--config FILE`, a file of the sources | always |
 //! | any other `--config KEY=VALUE`: cargo's own, which work before the sandbox is there | never |
 //! | `-Z`, and the flags of [`CARGO`] | always |
 //! | any other argument of cargo | never |
 //!
 //! What the sources say of themselves, in `.cargo/config.toml`, is not asked by the image and is not looked at.
+//!
+//! Words are judged as those who get them will read them: `CARGO_ENCODED_RUSTFLAGS` parts a flag at every unit separator,
+//! `-vC DIR` is two options, and what follows `-Z` or `--config` and begins with a hyphen is an option of its own.
 
 use std::collections::BTreeMap;
+use std::path::{Component, Path};
 
 use serde_json::Value;
 
@@ -53,6 +59,23 @@ const CODEGEN: [&str; 29] = [
     "target-feature",
 ];
 
+/// Keys of a profile that only change code, in whichever of its tables.
+const PROFILE: [&str; 13] = [
+    "codegen-units",
+    "debug",
+    "debug-assertions",
+    "incremental",
+    "inherits",
+    "lto",
+    "opt-level",
+    "overflow-checks",
+    "panic",
+    "rpath",
+    "split-debuginfo",
+    "strip",
+    "trim-paths",
+];
+
 /// Flags of rustc that take a value and start nothing.
 const PLAIN: [&str; 11] =
     ["--cfg", "--check-cfg", "--cap-lints", "--allow", "--warn", "--deny", "--forbid", "-A", "-W", "-D", "-F"];
@@ -63,20 +86,21 @@ const CARGO: [&str; 5] = ["--keep-going", "--ignore-rust-version", "--future-inc
 /// The rustflags that only a sandbox may run.
 pub fn bold_rustflags(flags: &[String]) -> Vec<String> {
     let mut bold = Vec::new();
-    let mut flags = flags.iter();
+    let mut flags = flags.iter().flat_map(|flag| flag.split('\u{1f}'));
     while let Some(flag) = flags.next() {
-        let mut value = || flags.next().map(String::as_str).unwrap_or_default();
-        let (shown, harmless) = if matches!(flag.as_str(), "-C" | "--codegen") {
+        let mut value = || flags.next().unwrap_or_default();
+        let (shown, harmless) = if matches!(flag, "-C" | "--codegen") {
             let option = value();
             (format!("{flag} {option}"), is_harmless(option))
         } else if let Some(option) = flag.strip_prefix("--codegen=").or_else(|| flag.strip_prefix("-C")) {
-            (flag.clone(), is_harmless(option))
-        } else if PLAIN.contains(&flag.as_str()) {
-            (format!("{flag} {}", value()), true)
+            (flag.to_owned(), is_harmless(option))
+        } else if PLAIN.contains(&flag) {
+            let value = value();
+            (format!("{flag} {value}"), !value.starts_with('-'))
         } else {
             // `-Dwarnings`, `--cfg=name`.
             let joined = |name: &str| flag.strip_prefix(name).is_some_and(|rest| name.len() == 2 || rest.starts_with('='));
-            (flag.clone(), matches!(flag.as_str(), "-O" | "-g" | "-v") || PLAIN.iter().any(|name| joined(name)))
+            (flag.to_owned(), matches!(flag, "-O" | "-g" | "-v") || PLAIN.iter().any(|name| joined(name)))
         };
         if !harmless {
             bold.push(shown);
@@ -90,10 +114,14 @@ fn is_harmless(option: &str) -> bool {
     CODEGEN.contains(&name.as_str())
 }
 
-/// The keys of the profile that hold rustflags, as far as the sources do not say the same.
+/// The keys of the profile that do more than change code, as far as the sources do not say the same.
 pub fn bold_profile_keys(recorded: &BTreeMap<String, Value>, planned: &BTreeMap<String, Value>) -> Vec<String> {
-    let bold = recorded.iter().filter(|(key, value)| key.contains("rustflags") && planned.get(*key) != Some(*value));
+    let bold = recorded.iter().filter(|(key, value)| !is_harmless_key(key) && planned.get(*key) != Some(*value));
     bold.map(|(key, value)| format!("{key}={value}")).collect()
+}
+
+fn is_harmless_key(key: &str) -> bool {
+    key.rsplit('.').next().is_some_and(|last| PROFILE.contains(&last.trim()))
 }
 
 /// The arguments of cargo that an image must not ask for; with `hermetic`, those that it must not ask for even there.
@@ -104,14 +132,16 @@ pub fn bold_cargo_args(arguments: &[String], hermetic: bool) -> Vec<String> {
         let mut value = || arguments.next().map(String::as_str).unwrap_or_default();
         let (shown, harmless) = if argument == "--config" {
             let value = value();
-            (format!("{argument} {value}"), is_harmless_config(value, hermetic))
+            (format!("{argument} {value}"), !value.starts_with('-') && is_harmless_config(value, hermetic))
         } else if let Some(value) = argument.strip_prefix("--config=") {
             (argument.clone(), is_harmless_config(value, hermetic))
         } else if argument == "-Z" {
-            (format!("{argument} {}", value()), true)
+            let value = value();
+            (format!("{argument} {value}"), !value.starts_with('-'))
         } else {
             let name = argument.split('=').next().unwrap_or_default();
-            (argument.clone(), argument.starts_with("-Z") || argument.starts_with("-v") || CARGO.contains(&name))
+            let talks = argument.strip_prefix("-v").is_some_and(|more| more.bytes().all(|byte| byte == b'v'));
+            (argument.clone(), argument.starts_with("-Z") || talks || CARGO.contains(&name))
         };
         if !harmless {
             bold.push(shown);
@@ -120,11 +150,13 @@ pub fn bold_cargo_args(arguments: &[String], hermetic: bool) -> Vec<String> {
     bold
 }
 
-/// A file is one of the sources. A key decides by its first word; rustflags may stand below `profile`, too.
+/// A key decides by its first word, below `profile` by its last.
 fn is_harmless_config(argument: &str, hermetic: bool) -> bool {
-    let Some((key, _)) = argument.split_once('=') else { return true };
+    let Some((key, _)) = argument.split_once('=') else {
+        return Path::new(argument).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    };
     match key.trim().split('.').next().unwrap_or_default() {
-        "profile" => hermetic || !argument.contains("rustflags"),
+        "profile" => hermetic || is_harmless_key(key),
         "build" | "target" => hermetic,
         _ => false,
     }
@@ -167,18 +199,22 @@ mod tests {
             "-C link_arg=x",
             "--codegen linker=sh",
             "--cfgs",
+            "--cfg=x\u{1f}-Clinker=sh",
+            "-C panic=abort\u{1f}-Clinker=sh",
+            "--cfg -Clinker=x",
         ] {
             assert!(!bold_rustflags(&words(flag)).is_empty(), "{flag}");
         }
-        // The value of a harmless flag is none of its own, and hides none.
-        assert_eq!(bold_rustflags(&words("--cfg -Clinker=x -Clinker=sh")), ["-Clinker=sh"]);
+        // The value of a harmless flag hides no other.
+        assert_eq!(bold_rustflags(&words("--cfg x -Clinker=sh")), ["-Clinker=sh"]);
     }
 
     #[test]
-    fn rustflags_of_a_profile_are_told_unless_the_sources_have_them() {
+    fn keys_of_a_profile_that_do_more_are_told_unless_the_sources_have_them() {
         let keys = |text: &str| serde_json::from_str::<BTreeMap<String, Value>>(text).unwrap();
-        let asked = keys(r#"{"opt-level": 1, "rustflags": ["-Clinker=sh"]}"#);
-        assert_eq!(bold_profile_keys(&asked, &keys("{}")), [r#"rustflags=["-Clinker=sh"]"#]);
+        let asked = keys(r#"{"build-override.opt-level": 1, "codegen-backend": "x.so", "rustflags": ["-Clinker=sh"]}"#);
+        let told = [r#"codegen-backend="x.so""#, r#"rustflags=["-Clinker=sh"]"#];
+        assert_eq!(bold_profile_keys(&asked, &keys("{}")), told);
         assert!(bold_profile_keys(&asked, &asked).is_empty());
     }
 
@@ -193,12 +229,21 @@ mod tests {
             "--config net.git-fetch-with-cli=true",
             "--manifest-path=elsewhere/Cargo.toml",
             "-Celsewhere",
+            "-vCelsewhere",
+            "-Z --config=registries.own.credential-provider=['sh']",
+            "--config --config=registries.own.credential-provider=['sh']",
+            "--config=/somewhere/config.toml",
+            "--config ../config.toml",
         ] {
             assert!(!bold_cargo_args(&words(argument), true).is_empty(), "{argument}");
         }
-        for argument in
-            ["--config=build.rustc-wrapper='sh'", "--config target.x.linker='sh'", "--config profile.dev={rustflags=[]}"]
-        {
+        for argument in [
+            "--config=build.rustc-wrapper='sh'",
+            "--config target.x.linker='sh'",
+            "--config profile.dev={rustflags=[]}",
+            r#"--config=profile.release."rustfla\u0067s"=['-Clinker=sh']"#,
+            "--config=profile.release.codegen-backend='x.so'",
+        ] {
             assert!(!bold_cargo_args(&words(argument), false).is_empty(), "{argument}");
             assert!(bold_cargo_args(&words(argument), true).is_empty(), "{argument}");
         }
