@@ -1,8 +1,9 @@
 //! A tree as a layer: a tar, its digest (the *diff id*), and the tar compressed, with the digest of that.
 //!
 //! The bytes are a function of the tree, the epoch and the compression, and of nothing else: not of the machine, the
-//! number of threads, the size of reads and writes, or the order in which entries were added. The law of format 1 is
-//! written where it is kept:
+//! number of threads, the size of reads and writes, or the order in which entries were added. Format 1 is frozen: golden
+//! digests (`fixtures/trees`) and whole images (`fixtures/layouts`) hold it, and other bytes are a format with another number.
+//! Its law is written where it is kept:
 //!
 //! - the order of entries, and which ones there may be: [`crate::tree`]
 //! - the tar: `layer/tar.rs`, rules T1 to T8

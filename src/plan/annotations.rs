@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::kind::{Kind, proxy_wasm};
 use crate::plugin::Plugin;
 
-/// The number of the byte format that this crate writes.
+/// The number of the byte format that this crate writes. It is frozen; whoever changes a byte that is written takes the next.
 pub const FORMAT: &str = "1";
 /// The annotation of the byte format's number.
 pub const FORMAT_KEY: &str = "dev.cargo-plugin-build.format";

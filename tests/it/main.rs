@@ -14,6 +14,7 @@ mod doors;
 mod engines;
 mod executable;
 mod extract;
+mod frozen;
 mod go_host;
 mod hermetic;
 mod host;
