@@ -1,6 +1,7 @@
 //! Registries: two real ones, and an in-process one for what real ones do not do.
 
 mod evil;
+mod fallback;
 mod honest;
 mod proxied;
 mod real;

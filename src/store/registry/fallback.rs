@@ -1,15 +1,14 @@
 //! Referrers by tag, where the registry has no API for them (distribution-spec, "Referrers Tag Schema").
 //!
 //! The index at `<algorithm>-<hex>` lists the referrers of one subject. It is read, extended, written, and read again: of two
-//! clients that do so at once, the one whose entry is gone repeats it.
+//! clients that do so at once, the one whose entry is gone repeats it. Entries and fields that are not ours stay as they are.
+
+use serde_json::{Value, json};
 
 use super::error::RegistryError;
 use super::repository::{Repository, parse_index};
 use crate::digest::Digest;
-use crate::oci::{Descriptor, Index, media_type};
-
-/// How often an entry that another client has overwritten is put back.
-const ROUNDS: usize = 5;
+use crate::oci::{Descriptor, Index, json as strict, media_type};
 
 impl Repository<'_> {
     /// The index at the subject's tag; `None` where there is none.
@@ -19,29 +18,43 @@ impl Repository<'_> {
         Ok(found.and_then(|found| parse_index(&found.bytes)))
     }
 
-    /// Adds entries to the index at the subject's tag.
+    /// Adds entries to the index at the subject's tag. What it holds of others stays as it is.
     pub(super) fn tag_referrers(&self, subject: &Digest, new: &[Descriptor]) -> Result<(), RegistryError> {
-        for _ in 0..ROUNDS {
-            let found = self.tagged_referrers(subject)?;
-            let mut index = found.unwrap_or_else(|| Index {
-                media_type: media_type::INDEX.to_owned(),
-                artifact_type: None,
-                manifests: Vec::new(),
-                subject: None,
-                annotations: std::collections::BTreeMap::new(),
-            });
-            let before = index.manifests.len();
-            for entry in new {
-                if !index.manifests.iter().any(|old| old.digest == entry.digest) {
-                    index.manifests.push(entry.clone());
-                }
-            }
-            if index.manifests.len() == before {
+        let tag = tag_of(subject);
+        let mut tried = 0;
+        loop {
+            let Some(extended) = self.extended(&tag, new)? else { return Ok(()) };
+            self.send_manifest(&tag, media_type::INDEX, &extended)?;
+            tried += 1;
+            if self.extended(&tag, new)?.is_none() {
                 return Ok(());
             }
-            self.send_manifest(&tag_of(subject), media_type::INDEX, &index.to_bytes())?;
+            if !self.client.pause(tried, None) {
+                let url = self.url(&format!("manifests/{tag}"))?;
+                return Err(RegistryError::protocol(&url, "the list of referrers there does not keep what is added to it"));
+            }
         }
-        Ok(())
+    }
+
+    /// The index at the tag with these entries; `None` where it has them.
+    fn extended(&self, tag: &str, new: &[Descriptor]) -> Result<Option<Vec<u8>>, RegistryError> {
+        let mut tree = match self.fetch_manifest(tag, None)? {
+            None => json!({ "schemaVersion": 2, "mediaType": media_type::INDEX, "manifests": [] }),
+            Some(found) if found.descriptor.media_type == media_type::INDEX => strict::parse(&found.bytes).unwrap_or_default(),
+            Some(_) => Value::Null,
+        };
+        let Some(entries) = tree.get_mut("manifests").and_then(Value::as_array_mut) else {
+            // "A manifest other than the expected image index": distribution-spec, "Pushing Manifests with Subject".
+            let url = self.url(&format!("manifests/{tag}"))?;
+            return Err(RegistryError::protocol(&url, "where the list of referrers belongs, there is no image index"));
+        };
+        let before = entries.len();
+        for entry in new {
+            if !entries.iter().any(|old| old["digest"] == json!(entry.digest)) {
+                entries.push(json!(entry));
+            }
+        }
+        Ok((entries.len() > before).then(|| strict::to_canonical(&tree)))
     }
 }
 
