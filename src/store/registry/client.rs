@@ -161,7 +161,9 @@ impl<'a> Client<'a> {
             return Ok(target.at(from.origin()));
         }
         let origin = target.origin();
-        if from.scheme() == Scheme::Http && (origin.is_loopback() || self.allows_plain(origin)) {
+        // From elsewhere, no way leads to what listens on this machine alone, unless the user named it.
+        let near = from.origin().is_loopback() && origin.is_loopback();
+        if from.scheme() == Scheme::Http && (near || self.allows_plain(origin)) {
             return Ok(target);
         }
         Err(RegistryError::PlainHttp { from: from.to_string(), url: target.to_string() })

@@ -34,7 +34,7 @@
 //! | wrong, short, long or endless content | every stream goes through [`Verified`](super::Verified); documents are capped before they are read |
 //! | another digest than what was asked or sent | `Docker-Content-Digest` is compared wherever it appears, and content is hashed all the same |
 //! | credentials to somebody else | `auth.rs`: own origin only; token servers within the site only |
-//! | downgrade, or a way to services of this machine | http only where the registry itself is reached so, and the target is loopback or named by `--plain-http` |
+//! | downgrade, or a way to services of this machine | http only where the registry itself is reached so, and the target is named by `--plain-http`, or both are loopback |
 //! | redirect loops, flapping connections, 429 for ever | every loop has a bound; progress of at least 1 MiB resets it |
 //! | a silent peer | 60 seconds without a byte, in either direction, end an exchange |
 //! | control characters in errors and `Warning` | `clean` removes them |

@@ -135,3 +135,30 @@ fn the_variables_of_proxies_are_honoured_in_either_case() {
     assert_eq!(socks.code, 2, "{}", socks.stderr);
     assert!(socks.stderr.contains("ALL_PROXY") && socks.stderr.contains("http://"), "{}", socks.stderr);
 }
+
+/// A registry on the network that is reached without encryption, and whoever sits between, is no door to this machine's services.
+#[test]
+fn a_registry_elsewhere_cannot_lead_to_services_of_this_machine() {
+    let service = MemoryRegistry::honest();
+    for name in [service.server.host(), service.server.alias()] {
+        let registry = MemoryRegistry::scripted(Quirks::default(), move |request, _| {
+            let location = format!("http://{name}{}", request.path);
+            request.is("GET POST", "/v2/").then(|| Reply::new(307).header("Location", location).into())
+        });
+        let proxy = Proxy::start(registry.server.port, None);
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path();
+        Sample::image("inward", 1000).to_layout(&dir.join("image"));
+        let variables = [("http_proxy", format!("http://127.0.0.1:{}", proxy.port))];
+        let repository = format!("registry.test:{}/inward", registry.server.port);
+        for arguments in [
+            ["push", "--plain-http", "registry.test", "oci:image", &repository],
+            ["pull", "--plain-http", "registry.test", &repository, "pulled"],
+        ] {
+            let run = run(dir, &variables, &arguments);
+            assert!(run.code == 2 && run.stderr.contains("unencrypted"), "{} {}", run.code, run.stderr);
+        }
+        assert!(!registry.memory.log().is_empty());
+    }
+    assert!(service.memory.log().is_empty());
+}
