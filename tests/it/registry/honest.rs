@@ -1,6 +1,7 @@
 //! What registries may do, and docker's does not: the referrers API, relative and changing locations, chunks, pages.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use plugin_build::progress::{Outcome, Silent};
 use plugin_build::store::copy;
@@ -11,6 +12,7 @@ use plugin_build::store::{Selector, Source};
 use super::{client, pull, push, tagged};
 use crate::support::http_server::Reply;
 use crate::support::memory_registry::{MemoryRegistry, Quirks};
+use crate::support::program::{plugin_build, ran};
 use crate::support::sample::{Sample, noise};
 
 #[test]
@@ -156,4 +158,45 @@ fn a_corrupt_blob_is_never_completed_at_the_registry() {
     assert!(error.to_string().contains(&format!("blob {victim} of oci:")), "{error}");
     assert_eq!(registry.memory.count("PUT", "/manifests/"), 0);
     assert!(!registry.memory.has_blob(&victim));
+}
+
+#[test]
+fn without_leave_to_read_where_a_blob_is_it_is_sent() {
+    let guarded = Arc::new(AtomicBool::new(false));
+    let flag = guarded.clone();
+    // Each user has leave for one repository, and this token server gives all that is asked for or nothing.
+    let registry = MemoryRegistry::scripted(Quirks::default(), move |request, _| {
+        if !flag.load(Ordering::SeqCst) {
+            return None;
+        }
+        if request.path == "/token" {
+            let may = match request.header("authorization") {
+                Some("Basic cmVhZGVyOng=") => "repository:old:pull",
+                Some("Basic d3JpdGVyOng=") => "repository:new:pull,push",
+                other => panic!("{other:?}"),
+            };
+            // Of several scopes, the last is seen here.
+            let all = request.query.get("scope").is_some_and(|scope| scope == may);
+            return Some(Reply::new(if all { 200 } else { 403 }).body(format!(r#"{{"token":"{may}"}}"#)).into());
+        }
+        let granted = request.header("authorization").and_then(|text| text.strip_prefix("Bearer repository:")?.split(':').next());
+        let inside = granted.is_some_and(|name| request.path.starts_with(&format!("/v2/{name}/")));
+        if !inside || request.query.contains_key("mount") {
+            let challenge = format!("Bearer realm=\"http://{}/token\",service=\"here\"", request.header("host")?);
+            return Some(Reply::new(401).header("WWW-Authenticate", challenge).into());
+        }
+        // Blobs are per repository here.
+        request.is("HEAD", "/v2/new/blobs/").then(|| Reply::new(404).into())
+    });
+    push(&client(), &Sample::image("leave", 1000), &registry.repository("old")).unwrap();
+    guarded.store(true, Ordering::SeqCst);
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    let host = registry.server.host();
+    let entries = format!(r#"{{"auths":{{"{host}/old":{{"auth":"cmVhZGVyOng="}},"{host}/new":{{"auth":"d3JpdGVyOng="}}}}}}"#);
+    std::fs::write(dir.join("auth.json"), entries).unwrap();
+    let (from, to) = (format!("docker://{host}/old:1.0"), format!("docker://{host}/new:1.0"));
+    let run = ran(plugin_build(dir).args(["copy", "--authfile", "auth.json", &from, &to]));
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(registry.memory.tag("new", "1.0").is_some());
 }
