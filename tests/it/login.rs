@@ -138,3 +138,31 @@ fn a_credential_helper_is_asked_and_its_output_is_never_shown() {
     assert!(run.code == 1 && run.stderr.contains("`docker-credential-test` failed to get"), "{}", run.stderr);
     assert!(!run.stderr.contains("hunter2"), "{}", run.stderr);
 }
+
+/// podman leaves no entry in the file for what it gives to a helper.
+#[cfg(unix)]
+#[test]
+fn logging_out_empties_a_helper_that_no_entry_tells_of() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    std::fs::create_dir_all(dir.join("docker")).unwrap();
+    std::fs::write(dir.join("docker/config.json"), r#"{"credHelpers":{"r.test":"test"},"credsStore":"absent"}"#).unwrap();
+    std::fs::write(dir.join("kept"), r#"{"ServerURL":"r.test","Username":"me","Secret":"hunter2"}"#).unwrap();
+    let helper = dir.join("docker-credential-test");
+    let script =
+        "#!/bin/sh\nread host\ncase $1 in\nerase) rm kept;;\nget) cat kept || { echo credentials not found; exit 1; };;\nesac\n";
+    std::fs::write(&helper, script).unwrap();
+    std::fs::set_permissions(&helper, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let logout = |host: &str| {
+        let mut command = program(dir);
+        run_with_input(command.env("PATH", format!("{}:/bin:/usr/bin", dir.display())).args(["logout", host]), "")
+    };
+    let run = logout("r.test");
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(!dir.join("kept").exists());
+    for host in ["r.test", "other.test"] {
+        let run = logout(host);
+        assert!(run.code == 1 && run.stderr.contains("there are no credentials"), "{}", run.stderr);
+    }
+}

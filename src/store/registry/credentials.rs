@@ -222,17 +222,22 @@ impl AuthFiles {
                 continue;
             }
             let erased = edit(&file.path, |tree| {
-                let helper = helper_of(tree, host).or_else(|| text(tree, "credsStore"));
-                let Some(auths) = tree.get_mut("auths").and_then(Value::as_object_mut) else { return Ok(false) };
-                let before = auths.len();
-                auths.retain(|key, _| !names_same(key, host));
-                if auths.len() == before {
-                    return Ok(false);
+                let (own, key) = (helper_of(tree, host), server_key(host));
+                let mut listed = false;
+                if let Some(auths) = tree.get_mut("auths").and_then(Value::as_object_mut) {
+                    let before = auths.len();
+                    auths.retain(|key, _| !names_same(key, host));
+                    listed = auths.len() < before;
                 }
-                if let Some(helper) = helper {
-                    self.run_helper(&helper, "erase", server_key(host).as_bytes())?;
+                // podman makes no entry for what the host's own helper has.
+                let held = match &own {
+                    Some(helper) if !listed => self.run_helper(helper, "get", key.as_bytes())?.is_some(),
+                    _ => listed,
+                };
+                if held && let Some(helper) = own.or_else(|| text(tree, "credsStore")) {
+                    self.run_helper(&helper, "erase", key.as_bytes())?;
                 }
-                Ok(true)
+                Ok(held)
             })?;
             changed.extend(erased.then(|| file.path.clone()));
         }
