@@ -238,7 +238,7 @@ impl Walk {
         if !self.seen.insert(at.digest.clone()) {
             return Ok(());
         }
-        self.held += at.size;
+        self.held = self.held.saturating_add(at.size);
         if self.held > DOCUMENTS_LIMIT {
             let object = format!("what {} and its parents list", at.digest);
             return Err(StoreError::TooLarge { object, size: self.held, limit: DOCUMENTS_LIMIT });

@@ -28,6 +28,8 @@ pub(super) const ACCEPT: [&str; 4] =
 const DOCUMENTS_HELD: usize = 8 << 20;
 /// How many pages of a listing are read.
 const PAGES: usize = 1000;
+/// How many bytes the pages of a listing may have together.
+const LISTING_LIMIT: u64 = 16 << 20;
 
 /// A repository of a registry, to read from and to write to.
 pub struct Repository<'a> {
@@ -69,12 +71,13 @@ impl<'a> Repository<'a> {
     pub fn tag_names(&self) -> Result<Vec<String>, RegistryError> {
         let mut names = BTreeSet::new();
         let mut next = Some(self.url("tags/list?n=1000")?);
+        let mut left = LISTING_LIMIT;
         for _ in 0..PAGES {
             let Some(url) = next.take() else { break };
             let reply = self.get(&url, "application/json")?;
             next = self.next_page(&reply)?;
             let at = reply.url.clone();
-            let found: TagList = serde_json::from_slice(&reply.read(oci::MANIFEST_LIMIT)?)
+            let found: TagList = serde_json::from_slice(&read_page(reply, &mut left)?)
                 .map_err(|_| RegistryError::protocol(&at, "its list of tags is no JSON"))?;
             for tag in found.tags.unwrap_or_default() {
                 if reference::check_tag(&tag).is_err() {
@@ -177,6 +180,7 @@ impl<'a> Repository<'a> {
         let leave = self.leave();
         let mut found = Vec::new();
         let mut next = Some(self.url(&format!("referrers/{subject}"))?);
+        let mut left = LISTING_LIMIT;
         for page in 0..PAGES {
             let Some(url) = next.take() else { break };
             let call = Call::new(Method::GET, url).header("Accept", media_type::INDEX);
@@ -191,11 +195,14 @@ impl<'a> Repository<'a> {
             }
             next = self.next_page(&reply)?;
             let at = reply.url.clone();
-            let index = Index::parse(&reply.read(oci::MANIFEST_LIMIT)?, None)
+            let index = Index::parse(&read_page(reply, &mut left)?, None)
                 .map_err(|error| RegistryError::protocol(&at, format!("its list of referrers is malformed: {error}")))?;
             found.extend(index.manifests);
         }
-        Ok(Some(found))
+        match next {
+            None => Ok(Some(found)),
+            Some(url) => Err(RegistryError::protocol(&url, "its list of referrers has no end")),
+        }
     }
 
     fn fetch_blob(&self, descriptor: &Descriptor) -> Result<Option<BlobReader<'_>>, StoreError> {
@@ -336,6 +343,14 @@ pub(super) fn check_digest(url: &Url, wanted: &Digest, found: Option<&Digest>) -
         }
         _ => Ok(()),
     }
+}
+
+/// One page of a listing, where all of them may have `left` more bytes.
+fn read_page(reply: Reply, left: &mut u64) -> Result<Vec<u8>, RegistryError> {
+    let url = reply.url.to_string();
+    let bytes = reply.read(oci::MANIFEST_LIMIT)?;
+    *left = left.checked_sub(bytes.len() as u64).ok_or(RegistryError::TooLong { url, limit: LISTING_LIMIT })?;
+    Ok(bytes)
 }
 
 fn bare_type(content_type: &str) -> &str {

@@ -1,17 +1,21 @@
 //! What only a broken or hostile registry does. Each test: what it does, and that we neither fall for it nor hang.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use plugin_build::digest::Digest;
+use plugin_build::oci::media_type;
 use plugin_build::store::copy;
 use plugin_build::store::layout::{LayoutWriter, Obsolete};
 use plugin_build::store::registry::{Client, Repository};
 use plugin_build::store::{Selector, Source};
+use serde_json::json;
 
 use super::{client, client_with, password, pull, push, settings};
 use crate::support::http_server::{Answer, Reply, Request};
 use crate::support::memory_registry::{Memory, MemoryRegistry, Quirks, content_length};
+use crate::support::program::{plugin_build, ran};
 use crate::support::recorder::Recorder;
 use crate::support::sample::Sample;
 
@@ -548,7 +552,7 @@ fn an_index_of_endless_manifests_is_not_held_in_memory() {
         plugin_build::store::Sink::put_manifest(&sink, &descriptor, text.as_bytes()).unwrap();
         manifests.push(descriptor);
     }
-    let index = serde_json::json!({"schemaVersion": 2, "manifests": manifests}).to_string();
+    let index = json!({"schemaVersion": 2, "manifests": manifests}).to_string();
     let root = plugin_build::oci::Descriptor::of(plugin_build::oci::media_type::INDEX, index.as_bytes());
     plugin_build::store::Sink::put_manifest(&sink, &root, index.as_bytes()).unwrap();
     let tagged = plugin_build::store::Tagged { tag: "1.0".to_owned(), root };
@@ -572,4 +576,78 @@ fn a_referrer_that_is_listed_and_gone_is_left_behind_with_a_word() {
     let writer = LayoutWriter::new(dir.path(), Obsolete::Keep, &recorder).unwrap();
     copy::copy(&source, &writer, sample.root(), &super::tagged("1.0"), &recorder).unwrap();
     assert!(recorder.texts().iter().any(|text| text.contains(&referrer.to_string()) && text.contains("left behind")));
+}
+
+#[test]
+fn sizes_beyond_all_measure_are_refused() {
+    let sample = Sample::image("huge", 100);
+    let registry = MemoryRegistry::honest();
+    push(&client(), &sample, &registry.repository("r")).unwrap();
+    let child = |size: u64| {
+        json!({
+            "mediaType": media_type::MANIFEST, "digest": Digest::of(&size.to_le_bytes()), "size": size,
+            "platform": {"os": "linux", "architecture": "amd64"},
+        })
+    };
+    let index = json!({"schemaVersion": 2, "mediaType": media_type::INDEX, "manifests": [child(u64::MAX)]});
+    let request = Request {
+        method: "PUT".to_owned(),
+        path: "/v2/r/manifests/1.0".to_owned(),
+        query: BTreeMap::new(),
+        headers: [("content-type".to_owned(), media_type::INDEX.to_owned())].into(),
+        body: index.to_string().into_bytes(),
+    };
+    registry.memory.honest(&request);
+    let dir = tempfile::tempdir().unwrap();
+    for arguments in [vec!["pull", "pulled"], vec!["inspect"], vec!["verify"]] {
+        let (verb, rest) = arguments.split_first().unwrap();
+        let image = format!("{}{}/r:1.0", if *verb == "pull" { "" } else { "docker://" }, registry.server.host());
+        let run = ran(plugin_build(dir.path()).arg(verb).arg(image).args(rest));
+        assert!(matches!(run.code, 1 | 3) && !run.stderr.contains("panicked"), "{verb}: {} {}", run.code, run.stderr);
+    }
+}
+
+#[test]
+fn listings_of_endless_pages_are_not_held_in_memory() {
+    let pages = AtomicUsize::new(0);
+    // It ends, so that a client that reads on does not fill the memory of this machine.
+    let registry = MemoryRegistry::scripted(Quirks::default(), move |request, _| {
+        if !request.is("GET", "/tags/list") && !request.is("GET", "/referrers/") {
+            return None;
+        }
+        let page = pages.fetch_add(1, Ordering::SeqCst) % 12;
+        let body = if request.path.contains("/tags/") {
+            let tags: Vec<String> = (0..20_000).map(|number| format!("{page}-{number}-{}", "x".repeat(100))).collect();
+            json!({ "tags": tags })
+        } else {
+            let entry = |number: usize| {
+                let digest = Digest::of(format!("{page} {number}").as_bytes());
+                json!({"mediaType": media_type::MANIFEST, "digest": digest, "size": 1})
+            };
+            json!({"schemaVersion": 2, "mediaType": media_type::INDEX, "manifests": (0..14_000).map(entry).collect::<Vec<_>>()})
+        };
+        let reply = Reply::new(200).header("Content-Type", media_type::INDEX).body(body.to_string());
+        let next = format!("<{}?page={}>; rel=\"next\"", request.path, page + 1);
+        Some(if page < 11 { reply.header("Link", next) } else { reply }.into())
+    });
+    let client = client();
+    let at = registry.repository("r");
+    let source = Repository::new(&client, &at);
+    let error = source.tag_names().map(|found| found.len()).unwrap_err();
+    assert!(error.to_string().contains("more than the 16777216 bytes"), "{error}");
+}
+
+#[test]
+fn a_list_of_referrers_without_end_is_told() {
+    let registry = MemoryRegistry::scripted(Quirks::default(), |request, _| {
+        let page: usize = request.query.get("page").map_or(0, |page| page.parse().unwrap());
+        let next = format!("<{}?page={}>; rel=\"next\"", request.path, page + 1);
+        let empty = json!({"schemaVersion": 2, "mediaType": media_type::INDEX, "manifests": []});
+        let reply = Reply::new(200).header("Content-Type", media_type::INDEX).header("Link", next).body(empty.to_string());
+        request.is("GET", "/referrers/").then(|| reply.into())
+    });
+    let client = client();
+    let at = registry.repository("r");
+    let found = Repository::new(&client, &at).referrers(&Digest::of(b"x"));
+    assert!(found.is_err_and(|error| error.to_string().contains("no end")));
 }
