@@ -3,9 +3,16 @@
 use oci_spec::image as spec;
 use serde_json::{Map, Value};
 
-use super::{DocumentError, json};
+use super::{DocumentError, check_names, json};
 use crate::digest::Digest;
 use crate::platform::Platform;
+
+const MEMBERS: [&str; 10] =
+    ["created", "author", "architecture", "os", "os.version", "os.features", "variant", "config", "rootfs", "history"];
+const ROOTFS: [&str; 2] = ["type", "diff_ids"];
+/// What a runtime is told.
+const CONFIG: [&str; 10] =
+    ["User", "ExposedPorts", "Env", "Entrypoint", "Cmd", "Volumes", "WorkingDir", "Labels", "StopSignal", "ArgsEscaped"];
 
 /// A configuration: the document as it is, and what was checked of it.
 #[derive(Clone, Debug)]
@@ -23,6 +30,10 @@ impl Config {
 
     /// Takes a document that was put together here.
     pub fn from_value(value: Value) -> Result<Self, DocumentError> {
+        check_names(&value, &MEMBERS)?;
+        for (key, names) in [("rootfs", &ROOTFS[..]), ("config", &CONFIG)] {
+            value.get(key).map_or(Ok(()), |part| check_names(part, names))?;
+        }
         let shape = |source| DocumentError::Shape { what: "image configuration", source };
         let tree: Map<String, Value> = serde_json::from_value(value.clone()).map_err(shape)?;
         let spec: spec::ImageConfiguration = serde_json::from_value(value).map_err(shape)?;

@@ -61,6 +61,21 @@ pub fn parse_as<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JsonError> {
     serde_json::from_value(parse(bytes)?).map_err(JsonError)
 }
 
+/// The first member of an object that is none of `names`, and that other parsers take for one of them: Go's ignores case, as
+/// Unicode folds it (`encoding/json`, `Unmarshal`).
+pub fn lookalike<'v>(object: &'v Value, names: &[&'static str]) -> Option<(&'v str, &'static str)> {
+    let mut keys = object.as_object()?.keys().filter(|key| !names.contains(&key.as_str()));
+    keys.find_map(|key| Some((key.as_str(), *names.iter().find(|name| folded(name).eq(folded(key)))?)))
+}
+
+fn folded(name: &str) -> impl Iterator<Item = char> {
+    name.chars().map(|character| match character {
+        'ſ' => 's',
+        '\u{212a}' => 'k',
+        other => other.to_ascii_lowercase(),
+    })
+}
+
 /// Not JSON that every parser reads the same way.
 #[derive(Debug, thiserror::Error)]
 #[error("not strict JSON: {0}")]

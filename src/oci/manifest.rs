@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use oci_spec::image as spec;
 use serde_json::Value;
 
-use super::{Descriptor, DocumentError, json, media_type};
+use super::{Descriptor, DocumentError, check_names, json, media_type};
 use crate::digest::Digest;
 
 /// A manifest as it was read or will be written.
@@ -95,8 +95,19 @@ pub(super) struct Kind {
 
 const KIND: Kind = Kind { name: "image manifest", media_type: media_type::MANIFEST, foreign: &["manifests", "fsLayers"] };
 
+/// The members of manifests, indexes and schema 1, of descriptors, and of platforms.
+const MEMBERS: [&str; 9] =
+    ["schemaVersion", "mediaType", "artifactType", "config", "layers", "manifests", "fsLayers", "subject", "annotations"];
+const DESCRIPTOR: [&str; 8] = ["mediaType", "digest", "size", "urls", "annotations", "data", "artifactType", "platform"];
+const PLATFORM: [&str; 6] = ["architecture", "os", "os.version", "os.features", "variant", "features"];
+
 /// Checks what every manifest and index has in common, and returns the document's media type.
 pub(super) fn checked_media_type(value: &Value, outside: Option<&str>, kind: &Kind) -> Result<String, DocumentError> {
+    check_names(value, &MEMBERS)?;
+    for descriptor in descriptors(value) {
+        check_names(descriptor, &DESCRIPTOR)?;
+        descriptor.get("platform").map_or(Ok(()), |platform| check_names(platform, &PLATFORM))?;
+    }
     let inside = value.get("mediaType").and_then(Value::as_str);
     if let (Some(inside), Some(outside)) = (inside, outside)
         && inside != outside
@@ -116,10 +127,14 @@ pub(super) fn checked_media_type(value: &Value, outside: Option<&str>, kind: &Ki
 
 /// Checks every digest before the typed parser sees it, which would not say what is wrong.
 fn check_digests(value: &Value) -> Result<(), DocumentError> {
-    let lists = ["layers", "manifests"].iter().filter_map(|key| value.get(key)?.as_array()).flatten();
-    let single = ["config", "subject"].iter().filter_map(|key| value.get(key));
-    for text in single.chain(lists).filter_map(|descriptor| descriptor.get("digest")?.as_str()) {
+    for text in descriptors(value).filter_map(|descriptor| descriptor.get("digest")?.as_str()) {
         text.parse::<Digest>()?;
     }
     Ok(())
+}
+
+fn descriptors(value: &Value) -> impl Iterator<Item = &Value> {
+    let lists = ["layers", "manifests"].iter().filter_map(|key| value.get(key)?.as_array()).flatten();
+    let single = ["config", "subject"].iter().filter_map(|key| value.get(key));
+    single.chain(lists)
 }

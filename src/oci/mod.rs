@@ -2,7 +2,8 @@
 //!
 //! Rules for every document that is read, in this order: its size against a cap, its digest, its media type; only then
 //! is it parsed. Parsing refuses duplicate keys at every depth and nesting beyond 128, because two parsers that disagree
-//! about a document disagree about what is signed (CVE-2021-41190 is one such case).
+//! about a document disagree about what is signed (CVE-2021-41190 is one such case). For the same reason no member may differ
+//! from one that the specification names in case alone.
 //!
 //! Rules for every document that is written: UTF-8, keys sorted, no white space, no time but the epoch's.
 //!
@@ -97,6 +98,14 @@ pub enum DocumentError {
         /// The member.
         key: &'static str,
     },
+    /// A member whose name differs from one of the specification's in case only.
+    #[error("it has `{key}`, which is `{name}` to some readers and nothing to others")]
+    Lookalike {
+        /// The member.
+        key: String,
+        /// What Go's parser takes it for.
+        name: &'static str,
+    },
     /// `schemaVersion` is not 2.
     #[error("schemaVersion is {0}, not 2")]
     SchemaVersion(u64),
@@ -112,3 +121,11 @@ pub enum DocumentError {
 }
 
 impl Explain for DocumentError {}
+
+/// Refuses what is another document to other parsers: see [`json::lookalike`].
+fn check_names(object: &serde_json::Value, names: &[&'static str]) -> Result<(), DocumentError> {
+    match json::lookalike(object, names) {
+        Some((key, name)) => Err(DocumentError::Lookalike { key: key.to_owned(), name }),
+        None => Ok(()),
+    }
+}

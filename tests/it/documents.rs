@@ -76,6 +76,43 @@ fn what_an_image_says_of_itself_commands_no_terminal() {
     }
 }
 
+/// Go's parser, and so most other tools, read each of these as what stands beside it.
+#[test]
+fn a_configuration_that_is_another_to_other_readers_is_refused() {
+    let diff_ids = r#"["sha256:0000000000000000000000000000000000000000000000000000000000000000"]"#;
+    for (place, name, value) in [
+        ("", "Config", r#"{"Entrypoint":["/other"]}"#),
+        ("", "rootF\u{17f}", r#"{"type":"layers","diff_ids":[]}"#),
+        ("", "OS", r#""windows""#),
+        ("config", "entrypoint", r#"["/other"]"#),
+        ("config", "user", r#""root""#),
+        ("rootfs", "Diff_ids", diff_ids),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut layout = HandLayout::new(&dir.path().join("layout"));
+        let mut config = json!({
+            "os": "linux", "architecture": "amd64", "config": {"Entrypoint": ["/a"], "Labels": {"User": "x", "user": "y"}},
+            "rootfs": {"type": "layers", "diff_ids": []},
+        });
+        let good = config.clone();
+        let object = if place.is_empty() { &mut config } else { &mut config[place] };
+        object[name] = serde_json::from_str(value).unwrap();
+        for (tag, config) in [("good", good), ("bad", config)] {
+            let config = layout.blob(config.to_string().as_bytes(), "application/vnd.oci.image.config.v1+json");
+            let manifest = json!({"schemaVersion": 2, "config": config, "layers": []});
+            let manifest = layout.blob(manifest.to_string().as_bytes(), "application/vnd.oci.image.manifest.v1+json");
+            layout.tag(tag, manifest);
+        }
+        let run = |arguments: &[&str]| ran(plugin_build(dir.path()).args(arguments));
+        assert_eq!(run(&["verify", "oci:layout:good"]).code, 0);
+        for (arguments, code) in [(&["verify", "oci:layout:bad"][..], 3), (&["unpack", "oci:layout:bad", "out"], 1)] {
+            let run = run(arguments);
+            let said = format!("{}{}", run.stdout, run.stderr);
+            assert!(run.code == code && said.contains("to some readers"), "{name}: {arguments:?}: {} {said}", run.code);
+        }
+    }
+}
+
 #[test]
 fn no_document_of_the_catalogue_is_believed() {
     let elsewhere = MemoryRegistry::honest();

@@ -86,7 +86,7 @@ fn document_rule(error: &crate::oci::DocumentError) -> &'static str {
         Wrong::Shape { .. } | Wrong::SchemaVersion(_) | Wrong::NotAManifest(_) => "document-shape",
         Wrong::Digest(_) => "digest-grammar",
         Wrong::MediaTypeMismatch { .. } => "media-type",
-        Wrong::Ambiguous { .. } => "ambiguous-document",
+        Wrong::Ambiguous { .. } | Wrong::Lookalike { .. } => "ambiguous-document",
         Wrong::RootfsType(_) => "rootfs-type",
         Wrong::WrongData(_) => "wrong-data",
     }
