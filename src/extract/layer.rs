@@ -168,6 +168,8 @@ impl Tree {
         match self.link_walk.current().enter(name) {
             Ok(Found::Nothing) => return Err(refused(NOWHERE)),
             Ok(Found::Directory(_)) => return Err(refused("a directory has one name only")),
+            // Elsewhere it would lead elsewhere.
+            Ok(Found::Symlink) if self.options.rules == Rules::Strict => return Err(refused("it is a symbolic link")),
             Ok(Found::Symlink | Found::Other) => {}
             Err(source) => return Err(ExtractError::disk("open", &target, source)),
         }

@@ -63,8 +63,9 @@ pub enum Rules {
     /// be a symbolic link (resolved with the new directory as its root), link targets are free.
     #[default]
     Foreign,
-    /// What this tool writes, and what `install` takes: none of the above, and a symbolic link's target is relative and
-    /// stays inside, because an installed plugin runs in the host's own file system, not in a container.
+    /// What this tool writes, and what `install` takes: none of the above, and a symbolic link has one name, and a target
+    /// that leads up first and then down, and stays inside: an installed plugin runs in the host's own file system, not in
+    /// a container.
     Strict,
 }
 

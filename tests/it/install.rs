@@ -49,6 +49,8 @@ impl Scene {
         for (tag, tar) in [
             ("evil-link", Archive::new().symlink("a", "/etc/passwd")),
             ("evil-name", Archive::new().file("../a", b"")),
+            ("evil-link-by-a-link", Archive::new().dir("d/").symlink("d/x", ".").symlink("d/y", "x/../../outside")),
+            ("evil-second-name", Archive::new().dir("d/").dir("d/e/").symlink("d/e/x", "../../y").hard_link("x", "d/e/x")),
             ("evil-whiteout", Archive::new().file(".wh..wh.plnk", b"")),
         ] {
             let evil = image(&layout, tar);
@@ -190,7 +192,8 @@ fn a_changed_installation_is_found_and_made_anew() {
 #[test]
 fn what_cannot_be_installed_leaves_nothing() {
     let scene = Scene::new();
-    for tag in ["foreign", "clash", "evil-link", "evil-name", "evil-whiteout", "evil-plugin-name"] {
+    let links = ["evil-link", "evil-link-by-a-link", "evil-second-name"];
+    for tag in links.into_iter().chain(["foreign", "clash", "evil-name", "evil-whiteout", "evil-plugin-name"]) {
         let error = scene.install(tag).unwrap_err();
         let left = if scene.plugins().exists() { sorted_listing(&scene.plugins()).unwrap() } else { Vec::new() };
         assert!(left.is_empty(), "{tag}: {error}: {left:?}");
