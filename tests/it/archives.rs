@@ -3,14 +3,17 @@
 use std::path::Path;
 use std::process::Command;
 
+use plugin_build::compression::Compression;
 use plugin_build::failure::Error;
 use plugin_build::progress::{Outcome, Silent};
 use plugin_build::store::archive::{Archive, ArchiveWriter};
 use plugin_build::store::copy::{self, Options, Report};
 use plugin_build::store::layout::{Layout, LayoutWriter, Obsolete};
 use plugin_build::store::{Selector, Source};
+use serde_json::json;
 
-use crate::support::layouts::{gzip, zstd};
+use crate::support::hostile::archive as hostile;
+use crate::support::layouts::{HandLayout, gzip, zstd};
 use crate::support::program::{plugin_build, ran};
 use crate::support::sample::Sample;
 use crate::support::tools;
@@ -66,6 +69,23 @@ fn every_blob_and_referrer_comes_back_from_an_archive() {
     let layout = Layout::open(&dir.path().join("layout")).unwrap();
     assert_eq!(layout.blobs().unwrap(), archive.blobs().cloned().collect::<Vec<_>>());
     assert_eq!(layout.referrers(&root.digest).unwrap().len(), 1);
+}
+
+#[test]
+fn a_manifest_that_is_called_a_blob_as_well_keeps_its_layers() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut layout = HandLayout::new(&dir.path().join("theirs"));
+    let victim = layout.image("linux/amd64", &[hostile::Archive::new().file("a", b"a").end()], Compression::Gzip);
+    let blob = json!({"mediaType": "application/octet-stream", "digest": victim["digest"], "size": victim["size"]});
+    layout.tag("victim", victim);
+    let evil = layout.index(&[blob], &json!({}));
+    layout.tag("evil", evil);
+    for tag in ["victim", "evil"] {
+        let (from, to) = (format!("oci:theirs:{tag}"), format!("oci-archive:a.tar:{tag}"));
+        assert_eq!(ran(plugin_build(dir.path()).args(["copy", &from, &to])).code, 0);
+    }
+    let verified = ran(plugin_build(dir.path()).args(["verify", "oci-archive:a.tar:victim"]));
+    assert_eq!(verified.code, 0, "{}", verified.stdout);
 }
 
 #[test]

@@ -5,10 +5,13 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use plugin_build::compression::Compression;
 use plugin_build::digest::Digest;
 use plugin_build::fs::sorted_listing;
 use serde_json::{Value, json};
 
+use crate::support::hostile::archive::Archive;
+use crate::support::layouts::HandLayout;
 use crate::support::program::{Ran, plugin_build, ran};
 use crate::support::project::Project;
 use crate::support::tools::require;
@@ -140,6 +143,50 @@ fn rm_drops_a_tag_and_only_what_no_other_tag_needs() {
     let absent = run(&project, &["rm", "oci:out:a"]);
     assert_eq!(absent.code, 1);
     assert!(absent.stderr.contains("has no `a`") && absent.stderr.contains("it has b"), "{}", absent.stderr);
+}
+
+/// An image of one file.
+fn image_of(layout: &HandLayout, text: &str) -> Value {
+    layout.image("linux/amd64", &[Archive::new().file("a", text.as_bytes()).end()], Compression::Gzip)
+}
+
+/// The same content, called something else: a layer that is the manifest of another image, for example.
+fn called(descriptor: &Value, media_type: &str) -> Value {
+    json!({"mediaType": media_type, "digest": descriptor["digest"], "size": descriptor["size"]})
+}
+
+#[test]
+fn an_image_that_calls_anothers_manifest_a_blob_cannot_make_gc_take_what_that_one_needs() {
+    for inside_an_index in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut layout = HandLayout::new(&dir.path().join("shared"));
+        let victim = image_of(&layout, "victim");
+        let layer = called(&victim, "application/octet-stream");
+        let evil = if inside_an_index {
+            layout.index(&[layer], &json!({}))
+        } else {
+            layout.manifest("linux/amd64", &[Digest::of(b"any")], &[layer])
+        };
+        layout.tag("evil", evil);
+        layout.tag("victim", victim);
+        let collected = ran(plugin_build(dir.path()).args(["gc", "oci:shared"]));
+        assert_eq!((collected.code, collected.stdout.as_str()), (0, ""), "{}", collected.stderr);
+        assert_eq!(ran(plugin_build(dir.path()).args(["verify", "oci:shared:victim"])).code, 0);
+    }
+}
+
+#[test]
+fn an_image_that_calls_a_layer_a_manifest_can_be_removed_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut layout = HandLayout::new(&dir.path().join("theirs"));
+    let layer = layout.blob(b"no manifest", "application/vnd.oci.image.manifest.v1+json");
+    let evil = layout.manifest("linux/amd64", &[Digest::of(b"any")], &[layer]);
+    layout.tag("evil", evil);
+    for args in [&["copy", "oci:theirs:evil", "oci:shared:evil"][..], &["gc", "oci:shared"], &["rm", "oci:shared:evil"]] {
+        let run = ran(plugin_build(dir.path()).args(args));
+        assert_eq!(run.code, 0, "{args:?}: {}", run.stderr);
+    }
+    assert!(sorted_listing(&dir.path().join("shared/blobs/sha256")).unwrap().is_empty());
 }
 
 #[test]

@@ -148,7 +148,8 @@ impl Content {
         let mut seen = BTreeSet::new();
         let mut next = index.entries()?;
         while let Some(descriptor) = next.pop() {
-            if !seen.insert(descriptor.digest.clone()) {
+            // The same bytes may be called a blob elsewhere.
+            if !seen.insert((descriptor.digest.clone(), descriptor.is_manifest_or_index())) {
                 continue;
             }
             let Some(size) = self.size_of(&descriptor.digest) else { continue };

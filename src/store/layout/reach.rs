@@ -13,6 +13,7 @@ pub struct Reachable {
     pub digests: BTreeSet<Digest>,
     /// Untagged entries whose subject is gone: they leave with it.
     pub orphaned: BTreeSet<Digest>,
+    followed: BTreeSet<Digest>,
 }
 
 /// Follows every entry. Referrers (untagged entries with a `subject`) count only as long as their subject is reached.
@@ -27,7 +28,7 @@ pub fn reachable(layout: &Layout, index: &IndexFile) -> Result<Reachable, StoreE
         };
         match subject {
             Some(subject) => waiting.push((entry, subject)),
-            None => follow(layout, &entry, 0, &mut found.digests)?,
+            None => found.follow(layout, &entry, 0)?,
         }
     }
     loop {
@@ -37,26 +38,33 @@ pub fn reachable(layout: &Layout, index: &IndexFile) -> Result<Reachable, StoreE
             break;
         }
         for (entry, _) in ready {
-            follow(layout, &entry, 0, &mut found.digests)?;
+            found.follow(layout, &entry, 0)?;
         }
     }
     found.orphaned = waiting.into_iter().map(|(entry, _)| entry.digest).collect();
     Ok(found)
 }
 
-/// Adds everything that a descriptor reaches.
-pub(super) fn follow(layout: &Layout, at: &Descriptor, depth: usize, digests: &mut BTreeSet<Digest>) -> Result<(), StoreError> {
-    if depth > oci::NESTING_LIMIT {
-        return Err(StoreError::TooDeep { object: at.digest.to_string() });
+impl Reachable {
+    /// Adds everything that a descriptor reaches.
+    pub(super) fn follow(&mut self, layout: &Layout, at: &Descriptor, depth: usize) -> Result<(), StoreError> {
+        if depth > oci::NESTING_LIMIT {
+            return Err(StoreError::TooDeep { object: at.digest.to_string() });
+        }
+        self.digests.insert(at.digest.clone());
+        // Another image may call the same bytes a blob: only what was followed need not be followed again.
+        if !at.is_manifest_or_index() || !self.followed.insert(at.digest.clone()) {
+            return Ok(());
+        }
+        match read_document(layout, at)?.0 {
+            Document::Index(index) => index.manifests.iter().try_for_each(|child| self.follow(layout, child, depth + 1)),
+            // What a manifest points at is a blob, whatever media type it claims.
+            document @ Document::Manifest(_) => {
+                self.digests.extend(document.children().into_iter().map(|blob| blob.digest.clone()));
+                Ok(())
+            }
+        }
     }
-    if !digests.insert(at.digest.clone()) || !at.is_manifest_or_index() {
-        return Ok(());
-    }
-    let (document, _) = read_document(layout, at)?;
-    for child in document.children() {
-        follow(layout, child, depth + 1, digests)?;
-    }
-    Ok(())
 }
 
 fn subject_of(document: &Document) -> Option<Digest> {

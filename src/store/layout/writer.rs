@@ -10,7 +10,7 @@ use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::reach::{follow, reachable};
+use super::reach::{Reachable, reachable};
 use super::{INDEX_FILE, IndexFile, LOCK_FILE, Layout, MARKER, MARKER_FILE, Source as _, StoreError};
 use crate::digest::Digest;
 use crate::fs::{self as durable, FileError, TempFile};
@@ -99,10 +99,10 @@ impl<'a> LayoutWriter<'a> {
             let available = tags.into_iter().map(|tagged| tagged.tag).collect();
             return Err(StoreError::NotFound { store: self.layout.name(), wanted: tag.to_owned(), available });
         };
-        let mut candidates = BTreeSet::new();
-        follow(&self.layout, &found.root, 0, &mut candidates)?;
+        let mut candidates = Reachable::default();
+        candidates.follow(&self.layout, &found.root, 0)?;
         index.remove_tag(tag);
-        self.write_index_and_sweep(index, candidates)?;
+        self.write_index_and_sweep(index, candidates.digests)?;
         Ok(found.root.digest.clone())
     }
 
@@ -133,15 +133,16 @@ impl<'a> LayoutWriter<'a> {
     fn write_index_and_sweep(
         &self,
         mut index: IndexFile,
-        candidates: BTreeSet<Digest>,
+        mut candidates: BTreeSet<Digest>,
     ) -> Result<Vec<(Digest, u64)>, StoreError> {
         let on_disk = self.layout.index()?;
         let mut reach = reachable(&self.layout, &index)?;
-        let mut candidates = candidates;
         if !reach.orphaned.is_empty() {
+            let mut gone = Reachable::default();
             for entry in index.entries()?.iter().filter(|entry| reach.orphaned.contains(&entry.digest)) {
-                follow(&self.layout, entry, 0, &mut candidates)?;
+                gone.follow(&self.layout, entry, 0)?;
             }
+            candidates.append(&mut gone.digests);
             index.remove_untagged(&reach.orphaned);
             reach = reachable(&self.layout, &index)?;
         }
@@ -261,11 +262,11 @@ impl Sink for LayoutWriter<'_> {
         let before = if existing { self.layout.index()? } else { IndexFile::empty(self.layout.dir()) };
         let mut index = before.clone();
         let changes = change_tags(&mut index, commit, &self.layout.name())?;
-        let mut replaced = BTreeSet::new();
+        let mut replaced = Reachable::default();
         if self.obsolete == Obsolete::Remove {
             for old in before.tags()?.iter().filter(|old| changes.iter().any(|change| change.tag == old.tag)) {
                 // What cannot be read any more cannot be followed; `gc` will say so, a build need not fail for it.
-                drop(follow(&self.layout, &old.root, 0, &mut replaced));
+                drop(replaced.follow(&self.layout, &old.root, 0));
             }
         }
         let Pending { staged, reused } = std::mem::take(&mut *self.pending());
@@ -277,8 +278,8 @@ impl Sink for LayoutWriter<'_> {
             (true, false) => self.place(staged, &[(INDEX_FILE, &bytes)])?,
             (true, true) => self.place(staged, &[])?,
         }
-        if !replaced.is_empty() {
-            self.write_index_and_sweep(index, replaced)?;
+        if !replaced.digests.is_empty() {
+            self.write_index_and_sweep(index, replaced.digests)?;
         }
         Ok(changes)
     }
