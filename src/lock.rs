@@ -4,6 +4,7 @@
 //! made anew), the file that we hold is no longer the one at the path: open again.
 
 use std::fs::{File, OpenOptions};
+use std::io;
 use std::path::Path;
 
 use crate::fs::{FileError, is_at};
@@ -19,6 +20,10 @@ impl Lock {
     /// somebody else holds it.
     pub fn exclusive(path: &Path, waiting: impl FnOnce()) -> Result<Self, FileError> {
         let mut waiting = Some(waiting);
+        if path.is_symlink() {
+            // Opening would make a file wherever it leads.
+            return Err(FileError::at("lock", path)(io::Error::other("it is a symbolic link")));
+        }
         loop {
             let file = OpenOptions::new()
                 .read(true)

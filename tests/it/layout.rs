@@ -190,6 +190,93 @@ fn an_image_that_calls_a_layer_a_manifest_can_be_removed_again() {
 }
 
 #[test]
+fn what_lies_behind_a_linked_directory_of_blobs_is_not_removed() {
+    for linked in ["blobs", "blobs/sha256"] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut theirs = HandLayout::new(&dir.path().join("theirs"));
+        let image = image_of(&theirs, "a");
+        theirs.tag("1", image);
+        let mut ours = HandLayout::new(&dir.path().join("ours"));
+        let place = dir.path().join("ours").join(linked);
+        fs::remove_dir_all(&place).unwrap();
+        std::os::unix::fs::symlink(dir.path().join("theirs").join(linked), &place).unwrap();
+        let image = image_of(&ours, "b");
+        ours.tag("1", image);
+        for args in [["gc", "oci:ours"], ["rm", "oci:ours:1"]] {
+            let run = ran(plugin_build(dir.path()).args(args));
+            assert!(run.code == 1 && run.stderr.contains("symbolic link"), "{linked} {args:?}: {}", run.stderr);
+        }
+        assert_eq!(ran(plugin_build(dir.path()).args(["verify", "oci:theirs"])).code, 0, "{linked}");
+        assert_eq!(ran(plugin_build(dir.path()).args(["ls", "oci:ours"])).stdout.lines().count(), 1, "{linked}");
+    }
+}
+
+#[test]
+fn a_linked_lock_makes_no_file_elsewhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut layout = HandLayout::new(&dir.path().join("layout"));
+    let image = image_of(&layout, "a");
+    layout.tag("1", image);
+    std::os::unix::fs::symlink("../made", dir.path().join("layout/.plugin-build.lock")).unwrap();
+    let collected = ran(plugin_build(dir.path()).args(["gc", "oci:layout"]));
+    assert_eq!(collected.code, 1, "{}", collected.stderr);
+    assert_eq!(sorted_listing(dir.path()).unwrap(), ["layout"]);
+}
+
+#[test]
+fn files_of_a_layout_that_never_end_are_not_waited_for() {
+    for (name, target) in [("oci-layout", "zero"), ("oci-layout", "fifo"), ("index.json", "fifo")] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut layout = HandLayout::new(&dir.path().join("layout"));
+        let image = image_of(&layout, "a");
+        layout.tag("1", image);
+        assert!(Command::new("mkfifo").arg(dir.path().join("fifo")).status().unwrap().success());
+        std::os::unix::fs::symlink("/dev/zero", dir.path().join("zero")).unwrap();
+        let place = dir.path().join("layout").join(name);
+        fs::remove_file(&place).unwrap();
+        std::os::unix::fs::symlink(dir.path().join(target), place).unwrap();
+        let script = r#"ulimit -v 2000000; exec timeout 10 "$0" ls oci:layout"#;
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script, env!("CARGO_BIN_EXE_cargo-plugin-build")]).current_dir(dir.path());
+        let listed = ran(&mut shell);
+        assert!(
+            listed.code == 1 && listed.stderr.contains("no regular file"),
+            "{name} {target}: {} {}",
+            listed.code,
+            listed.stderr
+        );
+    }
+}
+
+#[test]
+fn a_first_write_that_was_cut_off_anywhere_can_be_done_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut layout = HandLayout::new(&dir.path().join("from"));
+    let image = image_of(&layout, "a");
+    layout.tag("1", image);
+    let copy = || ran(plugin_build(dir.path()).args(["copy", "oci:from:1", "oci:to:1"]));
+    assert_eq!(copy().code, 0);
+    let to = dir.path().join("to");
+    // The order in which a first commit makes things, backwards.
+    for gone in ["index.json", "oci-layout", "blobs/sha256", "blobs"] {
+        let place = to.join(gone);
+        if place.is_dir() {
+            fs::remove_dir_all(&place).unwrap()
+        } else {
+            fs::remove_file(&place).unwrap()
+        }
+        let names = sorted_listing(&to).unwrap();
+        fs::create_dir(dir.path().join("kept")).unwrap();
+        assert!(Command::new("cp").args(["-a", "to/.", "kept"]).current_dir(dir.path()).status().unwrap().success());
+        let again = copy();
+        assert_eq!(again.code, 0, "with {names:?}: {}", again.stderr);
+        assert_eq!(ran(plugin_build(dir.path()).args(["verify", "oci:to"])).code, 0, "with {names:?}");
+        fs::remove_dir_all(&to).unwrap();
+        fs::rename(dir.path().join("kept"), &to).unwrap();
+    }
+}
+
+#[test]
 fn a_directory_with_something_else_in_it_is_not_written_to() {
     let project = Project::fixture("greeter");
     project.write("out/thesis.txt", "years of work");

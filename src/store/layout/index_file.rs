@@ -1,13 +1,11 @@
 //! `index.json` of a layout, edited as a tree: entries and fields that are not ours stay as they are.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::{INDEX_FILE, StoreError, Tagged};
+use super::{INDEX_FILE, StoreError, Tagged, read_top};
 use crate::fs::FileError;
 use crate::oci::{self, Descriptor, DocumentError, Index, json as strict};
 
@@ -31,10 +29,7 @@ impl IndexFile {
     /// Reads and checks the index of a layout.
     pub fn read(dir: &Path) -> Result<Self, StoreError> {
         let path = dir.join(INDEX_FILE);
-        let mut bytes = Vec::new();
-        File::open(&path)
-            .and_then(|file| file.take(oci::MANIFEST_LIMIT + 1).read_to_end(&mut bytes))
-            .map_err(FileError::at("read", &path))?;
+        let bytes = read_top(&path).map_err(FileError::at("read", &path))?;
         Self::parse(&bytes, path.display().to_string())
     }
 

@@ -15,8 +15,9 @@ mod index_file;
 mod reach;
 mod writer;
 
+use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 pub use index_file::IndexFile;
@@ -37,6 +38,8 @@ pub const MARKER_FILE: &str = "oci-layout";
 pub const MARKER: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 /// The file that holds the tags.
 pub const INDEX_FILE: &str = "index.json";
+/// The directory of the blobs.
+const BLOBS: &str = "blobs";
 
 /// A layout that exists.
 #[derive(Clone, Debug)]
@@ -52,12 +55,18 @@ impl Layout {
         Ok(layout)
     }
 
-    /// Opens a directory that is a layout already; `None` where there is nothing yet (or an empty directory).
+    /// Opens a directory that is a layout already; `None` where there is nothing yet, an empty directory, or what a first
+    /// commit leaves that ended before it had written an index.
     pub fn open_existing(dir: &Path) -> Result<Option<Self>, StoreError> {
+        let begun = |name: &OsString| name.to_string_lossy().starts_with(".plugin-build") || name == BLOBS;
         match crate::fs::sorted_listing(dir) {
-            Ok(names) if names.iter().all(|name| name.to_string_lossy().starts_with(".plugin-build")) => Ok(None),
-            Ok(_) => Self::open(dir).map(Some),
-            Err(error) if error.source.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Ok(names) if names.iter().all(begun) => Ok(None),
+            Ok(names) => {
+                let layout = Self::open(dir)?;
+                let whole = names.iter().any(|name| name != MARKER_FILE && !begun(name));
+                Ok(whole.then_some(layout))
+            }
+            Err(error) if error.source.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
@@ -69,7 +78,7 @@ impl Layout {
 
     /// Where a blob lies. The only place that makes such a path: a digest holds nothing but its grammar.
     pub fn blob_path(&self, digest: &Digest) -> PathBuf {
-        self.dir.join("blobs").join(digest.algorithm().as_str()).join(digest.hex())
+        self.dir.join(BLOBS).join(digest.algorithm().as_str()).join(digest.hex())
     }
 
     /// Reads `index.json`.
@@ -83,7 +92,7 @@ impl Layout {
         match fs::symlink_metadata(&path) {
             Ok(found) if found.is_file() && found.len() == descriptor.size => {}
             Ok(_) => return Ok(false),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(FileError::at("read", &path)(error).into()),
         }
         let mut file = File::open(&path).map_err(FileError::at("read", &path))?;
@@ -96,7 +105,7 @@ impl Layout {
     pub fn blobs(&self) -> Result<Vec<Digest>, StoreError> {
         let mut digests = Vec::new();
         for algorithm in ["sha256", "sha512"] {
-            let dir = self.dir.join("blobs").join(algorithm);
+            let dir = self.dir.join(BLOBS).join(algorithm);
             if !dir.is_dir() {
                 continue;
             }
@@ -107,21 +116,44 @@ impl Layout {
         Ok(digests)
     }
 
+    /// Before anything is removed: what a linked directory holds may belong to another layout.
+    fn check_blob_dirs(&self) -> Result<(), StoreError> {
+        let blobs = self.dir.join(BLOBS);
+        let dirs = [blobs.join("sha256"), blobs.join("sha512"), blobs];
+        match dirs.into_iter().find(|dir| dir.is_symlink()) {
+            None => Ok(()),
+            Some(path) => {
+                let source = io::Error::other("it is a symbolic link, and another layout may need what it leads to");
+                Err(FileError { what: "remove blobs from", path, source }.into())
+            }
+        }
+    }
+
     fn check_marker(&self) -> Result<(), StoreError> {
         let not_a_layout = |reason: String| StoreError::NotALayout { path: self.dir.clone(), reason };
         let path = self.dir.join(MARKER_FILE);
-        let bytes = match fs::read(&path) {
+        let bytes = match read_top(&path) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && self.dir.is_dir() => {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.dir.is_dir() => {
                 return Err(not_a_layout(format!("it has no `{MARKER_FILE}` file")));
             }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(not_a_layout("there is no such directory".to_owned()));
             }
             Err(error) => return Err(FileError::at("read", &path)(error).into()),
         };
         check_marker(&bytes).map_err(not_a_layout)
     }
+}
+
+/// Reads a file at the top of a layout: one byte more than any of them may have, and nothing that would be waited for.
+fn read_top(path: &Path) -> io::Result<Vec<u8>> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(oci::MANIFEST_LIMIT + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Checks the content of the marker file; what is wrong with it otherwise.
@@ -154,10 +186,10 @@ impl Source for Layout {
             Ok(_) => Err(FileError {
                 what: "read",
                 path,
-                source: std::io::Error::other("it is not a regular file, and a blob must be one"),
+                source: io::Error::other("it is not a regular file, and a blob must be one"),
             }
             .into()),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Err(StoreError::MissingBlob { store: self.name(), digest: descriptor.digest.to_string() })
             }
             Err(error) => Err(FileError::at("read", &path)(error).into()),

@@ -135,6 +135,7 @@ impl<'a> LayoutWriter<'a> {
         mut index: IndexFile,
         mut candidates: BTreeSet<Digest>,
     ) -> Result<Vec<(Digest, u64)>, StoreError> {
+        self.layout.check_blob_dirs()?;
         let on_disk = self.layout.index()?;
         let mut reach = reachable(&self.layout, &index)?;
         if !reach.orphaned.is_empty() {
