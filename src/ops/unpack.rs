@@ -186,7 +186,7 @@ pub(super) fn apply(
         Content::Archive(compression) => (Box::new(told), *compression),
         Content::File(header) => {
             // The content fills its last block, and two empty ones end an archive.
-            let filler = descriptor.size.next_multiple_of(512) - descriptor.size + 1024;
+            let filler = descriptor.size.wrapping_neg() % 512 + 1024;
             (Box::new(Cursor::new(header).chain(told).chain(io::repeat(0).take(filler))), Compression::None)
         }
     };

@@ -8,7 +8,7 @@ use std::io::{self, Read};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use super::{Commit, Referrer, Sink, Source, StoreError, TagChange, Tagged, Verified, read_document};
+use super::{Commit, Held, Referrer, Sink, Source, StoreError, TagChange, Tagged, Verified, read_document};
 use crate::digest::Digest;
 use crate::oci::{Descriptor, Document};
 use crate::progress::{Event, Outcome, Progress};
@@ -214,16 +214,13 @@ impl<'a> Movement<'a> {
     }
 }
 
-/// The most bytes that the manifests and indexes of one image may have together: they are held until the blobs are there.
-const DOCUMENTS_LIMIT: u64 = 32 << 20;
-
 /// What a root reaches: blobs by digest, and manifests with their bytes, children before parents.
 #[derive(Default)]
 struct Walk {
     seen: BTreeSet<Digest>,
     blobs: BTreeMap<Digest, Descriptor>,
     manifests: Vec<(Descriptor, Vec<u8>)>,
-    held: u64,
+    held: Held,
 }
 
 impl Walk {
@@ -238,11 +235,7 @@ impl Walk {
         if !self.seen.insert(at.digest.clone()) {
             return Ok(());
         }
-        self.held = self.held.saturating_add(at.size);
-        if self.held > DOCUMENTS_LIMIT {
-            let object = format!("what {} and its parents list", at.digest);
-            return Err(StoreError::TooLarge { object, size: self.held, limit: DOCUMENTS_LIMIT });
-        }
+        self.held.add(at)?;
         let (document, bytes) = read_document(source, at)?;
         let nested = matches!(document, Document::Index(_));
         for child in document.children() {

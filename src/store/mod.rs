@@ -185,6 +185,25 @@ pub fn read_document(source: &dyn Source, descriptor: &Descriptor) -> Result<(Do
     Ok((document, bytes))
 }
 
+/// The most bytes that the manifests and indexes of one image may have together, each as often as it is listed: they are
+/// held in memory, and an index that lists an index a thousand times is small.
+const DOCUMENTS_LIMIT: u64 = 32 << 20;
+
+/// Counts the bytes of manifests and indexes.
+#[derive(Default)]
+struct Held(u64);
+
+impl Held {
+    fn add(&mut self, at: &Descriptor) -> Result<(), StoreError> {
+        self.0 = self.0.saturating_add(at.size);
+        if self.0 > DOCUMENTS_LIMIT {
+            let object = format!("what {} and its parents list", at.digest);
+            return Err(StoreError::TooLarge { object, size: self.0, limit: DOCUMENTS_LIMIT });
+        }
+        Ok(())
+    }
+}
+
 /// An image of one platform: its descriptor as the index gives it, its manifest and that manifest's bytes.
 #[derive(Clone, Debug)]
 pub struct PlatformImage {
@@ -196,12 +215,19 @@ pub struct PlatformImage {
 
 /// Every single-platform manifest below a root, in index order.
 pub fn platform_images(source: &dyn Source, root: &Descriptor) -> Result<Vec<PlatformImage>, StoreError> {
-    let mut images = Vec::new();
-    collect_images(source, root, 0, &mut images)?;
+    let (mut images, mut held) = (Vec::new(), Held::default());
+    collect_images(source, root, 0, &mut images, &mut held)?;
     Ok(images)
 }
 
-fn collect_images(source: &dyn Source, at: &Descriptor, depth: usize, images: &mut Vec<PlatformImage>) -> Result<(), StoreError> {
+fn collect_images(
+    source: &dyn Source,
+    at: &Descriptor,
+    depth: usize,
+    images: &mut Vec<PlatformImage>,
+    held: &mut Held,
+) -> Result<(), StoreError> {
+    held.add(at)?;
     if depth > crate::oci::NESTING_LIMIT {
         return Err(StoreError::TooDeep { object: at.digest.to_string() });
     }
@@ -209,7 +235,7 @@ fn collect_images(source: &dyn Source, at: &Descriptor, depth: usize, images: &m
         Document::Manifest(manifest) => images.push(PlatformImage { descriptor: at.clone(), manifest }),
         Document::Index(index) => {
             for child in index.manifests.iter().filter(|child| child.is_manifest_or_index()) {
-                collect_images(source, child, depth + 1, images)?;
+                collect_images(source, child, depth + 1, images, held)?;
             }
         }
     }

@@ -15,6 +15,7 @@ mod index_file;
 mod reach;
 mod writer;
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -224,11 +225,8 @@ pub(super) fn resolve_in(
             },
             _ => Err(StoreError::Ambiguous { store: store.to_owned(), available: available() }),
         },
-        Selector::Digest(digest) => find_digest(&index.entries()?, digest, &read, 0)?.ok_or_else(|| StoreError::NotFound {
-            store: store.to_owned(),
-            wanted: digest.to_string(),
-            available: available(),
-        }),
+        Selector::Digest(digest) => find_digest(&index.entries()?, digest, &read, 0, &mut BTreeSet::new())?
+            .ok_or_else(|| StoreError::NotFound { store: store.to_owned(), wanted: digest.to_string(), available: available() }),
     }
 }
 
@@ -237,6 +235,7 @@ fn find_digest(
     digest: &Digest,
     read: &dyn Fn(&Descriptor) -> Result<Document, StoreError>,
     depth: usize,
+    searched: &mut BTreeSet<Digest>,
 ) -> Result<Option<Descriptor>, StoreError> {
     if let Some(found) = among.iter().find(|descriptor| descriptor.digest == *digest) {
         return Ok(Some(found.clone()));
@@ -245,8 +244,9 @@ fn find_digest(
         return Ok(None);
     }
     for descriptor in among.iter().filter(|descriptor| oci::media_type::is_index(&descriptor.media_type)) {
-        if let Document::Index(index) = read(descriptor)?
-            && let Some(found) = find_digest(&index.manifests, digest, read, depth + 1)?
+        if searched.insert(descriptor.digest.clone())
+            && let Document::Index(index) = read(descriptor)?
+            && let Some(found) = find_digest(&index.manifests, digest, read, depth + 1, searched)?
         {
             return Ok(Some(found));
         }
