@@ -2,15 +2,19 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use plugin_build::compression::Compression;
+use plugin_build::digest::Digest;
 use plugin_build::fs::sorted_listing;
 use serde_json::{Value, json};
 
 use crate::support::hostile::archive::Archive;
 use crate::support::hostile::documents::{Document, Good, all};
 use crate::support::http_server::Reply;
-use crate::support::layouts::HandLayout;
+use crate::support::layouts::{HandLayout, gzip};
 use crate::support::memory_registry::{MemoryRegistry, Quirks};
 use crate::support::program::{plugin_build, ran};
 
@@ -179,4 +183,116 @@ fn no_document_of_the_catalogue_is_believed() {
     assert_eq!(fs::read(dir.join("sentinel/file")).unwrap(), b"untouched");
     assert_eq!(sorted_listing(&dir.join("sentinel")).unwrap().len(), 1);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+const BYTES: &str = "application/octet-stream";
+
+#[test]
+fn what_one_image_says_of_a_blob_spares_no_other_image_the_check() {
+    let tar = Archive::new().file("a", b"a").end();
+    let gzipped = Compression::Gzip.layer_media_type();
+    for lie in ["harmless elsewhere", "diff id", "size", "platform", "manifest", "data"] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut layout = HandLayout::new(&dir.path().join("layout"));
+        let mut layer = layout.blob(&gzip(&tar), gzipped);
+        let honest = layout.manifest("linux/amd64", &[Digest::of(&tar)], &[layer.clone()]);
+        let as_bytes =
+            |descriptor: &Value| json!({"mediaType": BYTES, "digest": descriptor["digest"], "size": descriptor["size"]});
+        let children = match lie {
+            "harmless elsewhere" => {
+                let evil = Archive::new().file("../a", b"a").end();
+                let layer = layout.blob(&gzip(&evil), gzipped);
+                [as_bytes(&layer), layout.manifest("linux/amd64", &[Digest::of(&evil)], &[layer])]
+            }
+            "diff id" => [honest, layout.manifest("linux/arm64", &[Digest::of(b"another")], &[layer])],
+            "size" => {
+                layer["size"] = json!(1);
+                [honest, layout.manifest("linux/arm64", &[Digest::of(&tar)], &[layer])]
+            }
+            "platform" => {
+                let mut again = honest.clone();
+                again["platform"]["architecture"] = json!("arm64");
+                [honest, again]
+            }
+            "manifest" => {
+                let broken = layout.manifest("linux/amd64", &[Digest::of(b"another")], &[layer]);
+                [as_bytes(&broken), broken]
+            }
+            _ => {
+                let digest = honest["digest"].as_str().unwrap().trim_start_matches("sha256:");
+                let path = dir.path().join("layout/blobs/sha256").join(digest);
+                let mut with_data = honest.clone();
+                with_data["data"] = json!(BASE64_STANDARD.encode(fs::read(&path).unwrap()));
+                fs::write(&path, "").unwrap();
+                [with_data.clone(), with_data]
+            }
+        };
+        let index = layout.index(&children, &json!({}));
+        layout.tag("1", index);
+        for image in ["oci:layout", "oci:layout:1"] {
+            let verified = ran(plugin_build(dir.path()).args(["verify", image]));
+            assert_eq!(verified.code, 3, "{lie}: {image}: {}{}", verified.stdout, verified.stderr);
+        }
+    }
+}
+
+#[test]
+fn an_index_that_lists_the_same_index_again_and_again_is_read_in_bounded_time_and_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut layout = HandLayout::new(&dir.path().join("layout"));
+    let image = layout.image("linux/amd64", &[Archive::new().file("a", b"a").end()], Compression::Gzip);
+    let root = (0..3).fold(image, |child, _| layout.index(&vec![child; 2000], &json!({})));
+    layout.tag("1", root);
+    let absent = format!("oci:layout@{}", Digest::of(b"absent"));
+    for arguments in [
+        &["ls", "oci:layout"][..],
+        &["inspect", "oci:layout:1"],
+        &["verify", "oci:layout:1"],
+        &["unpack", "--platform", "linux/amd64", "oci:layout:1", "out"],
+        &["install", "--name", "x", "oci:layout:1", "plugins"],
+        &["diff", "oci:layout:1", "oci:layout:1"],
+        &["copy", "oci:layout:1", "oci:copy:1"],
+        &["inspect", &absent],
+        &["gc", "oci:layout"],
+    ] {
+        let script = "ulimit -v 2000000; exec timeout 60 \"$0\" \"$@\"";
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script, env!("CARGO_BIN_EXE_cargo-plugin-build")]).args(arguments).current_dir(dir.path());
+        let run = ran(&mut shell);
+        assert!([0, 1, 3].contains(&run.code), "{arguments:?} ended with {}: {}", run.code, run.stderr);
+    }
+}
+
+#[test]
+fn the_largest_size_that_a_document_can_state_is_refused_like_any_other_wrong_one() {
+    for media_type in
+        ["application/wasm", Compression::Gzip.layer_media_type(), BYTES, "application/vnd.oci.image.manifest.v1+json"]
+    {
+        let dir = tempfile::tempdir().unwrap();
+        let mut layout = HandLayout::new(&dir.path().join("layout"));
+        let mut blob = layout.blob(b"", media_type);
+        blob["size"] = json!(u64::MAX);
+        let mut other = layout.blob(b"x", media_type);
+        other["size"] = json!(u64::MAX);
+        let blobs = [blob, other];
+        let nested = media_type.contains("manifest");
+        let root = if nested {
+            layout.index(&blobs, &json!({}))
+        } else {
+            layout.manifest("linux/amd64", &[Digest::of(b""), Digest::of(b"")], &blobs)
+        };
+        layout.tag("1", root);
+        for arguments in [
+            &["verify", "oci:layout:1"][..],
+            &["unpack", "--platform", "linux/amd64", "oci:layout:1", "out"],
+            &["install", "--name", "x", "oci:layout:1", "plugins"],
+            &["copy", "oci:layout:1", "oci:copy:1"],
+            &["copy", "oci:layout:1", "oci-archive:copy.tar:1"],
+        ] {
+            let run = ran(plugin_build(dir.path()).args(arguments));
+            let code = if arguments[0] == "verify" { 3 } else { 1 };
+            assert_eq!(run.code, code, "{media_type} {arguments:?}: {}", run.stderr);
+        }
+        ran(plugin_build(dir.path()).args(["inspect", "oci:layout:1"]));
+    }
 }

@@ -19,6 +19,8 @@ pub struct Walk<'a> {
     source: &'a dyn Source,
     progress: &'a dyn Progress,
     seen: BTreeSet<Digest>,
+    /// What was checked, its size, and as what: another image may say something else of the same bytes.
+    checked: BTreeSet<(Digest, u64, String)>,
     blobs: usize,
     bytes: u64,
     findings: BTreeSet<Finding>,
@@ -29,8 +31,8 @@ pub struct Walk<'a> {
 impl<'a> Walk<'a> {
     /// A walk that has seen nothing.
     pub fn new(source: &'a dyn Source, progress: &'a dyn Progress) -> Self {
-        let (seen, findings) = (BTreeSet::new(), BTreeSet::new());
-        Self { source, progress, seen, blobs: 0, bytes: 0, findings, sound: true, failure: None }
+        let (seen, checked, findings) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        Self { source, progress, seen, checked, blobs: 0, bytes: 0, findings, sound: true, failure: None }
     }
 
     /// Whether the blob was checked already.
@@ -41,7 +43,13 @@ impl<'a> Walk<'a> {
     /// Counts a blob that was read elsewhere.
     pub fn count(&mut self, bytes: u64) {
         self.blobs += 1;
-        self.bytes += bytes;
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    /// Whether this is the first time that the bytes are to be checked as what `role` says.
+    fn is_first(&mut self, at: &Descriptor, role: String) -> bool {
+        self.seen.insert(at.digest.clone());
+        self.checked.insert((at.digest.clone(), at.size, role))
     }
 
     /// Adds a finding about bytes that are not what they should be.
@@ -88,14 +96,14 @@ impl<'a> Walk<'a> {
             let message = format!("indexes nest deeper than {NESTING_LIMIT}");
             return self.add(Finding::new(chain, "nesting", message));
         }
-        let first = self.seen.insert(at.digest.clone());
-        let (document, bytes) = match read_document(self.source, at) {
+        let platform = at.platform.as_ref().filter(|_| media_type::is_manifest(&at.media_type));
+        if !self.is_first(at, format!("{} {platform:?}", at.media_type)) {
+            return;
+        }
+        let (document, bytes) = match read_document(self.source, &stored(at)) {
             Ok(read) => read,
             Err(error) => return self.take(chain, &error),
         };
-        if !first {
-            return;
-        }
         self.count(at.size);
         match document {
             Document::Index(index) => {
@@ -149,7 +157,7 @@ impl<'a> Walk<'a> {
         problems: &mut Vec<(&'static str, String)>,
     ) -> Option<Config> {
         let chain = format!("{chain} > config");
-        let config = match read_config(self.source, &manifest.config) {
+        let config = match read_config(self.source, &stored(&manifest.config)) {
             Ok(config) => config,
             Err(error) => {
                 self.seen.insert(manifest.config.digest.clone());
@@ -188,7 +196,8 @@ impl<'a> Walk<'a> {
         diff_id: Option<Digest>,
         (chain, ours): (&str, Option<&Config>),
     ) {
-        if !self.seen.insert(at.digest.clone()) {
+        let epoch = ours.map(|config| config.spec().created());
+        if !self.is_first(at, format!("{} {diff_id:?} {epoch:?}", at.media_type)) {
             return;
         }
         let stored = match self.source.open(at) {
@@ -212,7 +221,6 @@ impl<'a> Walk<'a> {
             Ok(_) => self.add_all(chain, tar.map(format::TarLaw::finish).unwrap_or_default()),
             Err(error) => {
                 // The bytes themselves first: if they are not those of the digest, what is in them means nothing.
-                self.seen.remove(&at.digest);
                 let findings = self.findings.len();
                 self.blob(at, chain);
                 if self.findings.len() == findings && self.failure.is_none() {
@@ -227,7 +235,7 @@ impl<'a> Walk<'a> {
 
     /// Reads a blob that is nothing but bytes.
     fn blob(&mut self, at: &Descriptor, chain: &str) {
-        if !self.seen.insert(at.digest.clone()) {
+        if !self.is_first(at, String::new()) {
             return;
         }
         let stored = match self.source.open(at) {
@@ -250,6 +258,11 @@ impl<'a> Walk<'a> {
     fn add_all(&mut self, chain: &str, problems: Vec<(&'static str, String)>) {
         self.findings.extend(problems.into_iter().map(|(rule, message)| Finding::new(chain, rule, message)));
     }
+}
+
+/// The same without embedded content: what lies in the store is what is checked.
+fn stored(at: &Descriptor) -> Descriptor {
+    Descriptor { data: None, ..at.clone() }
 }
 
 fn short(digest: &Digest) -> String {
