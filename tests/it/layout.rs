@@ -261,9 +261,9 @@ fn a_first_write_that_was_cut_off_anywhere_can_be_done_again() {
     for gone in ["index.json", "oci-layout", "blobs/sha256", "blobs"] {
         let place = to.join(gone);
         if place.is_dir() {
-            fs::remove_dir_all(&place).unwrap()
+            fs::remove_dir_all(&place).unwrap();
         } else {
-            fs::remove_file(&place).unwrap()
+            fs::remove_file(&place).unwrap();
         }
         let names = sorted_listing(&to).unwrap();
         fs::create_dir(dir.path().join("kept")).unwrap();
