@@ -14,7 +14,7 @@
 //! | writes to sources, `~/.bashrc`, other builds, finished layouts | read-only mounts; `target/hermetic` and `/tmp` only, and landlock says so again |
 //! | takes what an earlier, not hermetic build left in `target/` | a target directory of its own, the rest of `target/` is hidden |
 //! | types into the caller's terminal | a session of its own, and landlock on `/proc/<pid>/fd` |
-//! | runs before the sandbox is there, as the compiler, linker or helper that `.cargo/config.toml` names | programs of the sources are refused (`trust`) |
+//! | runs before the sandbox is there, as or in the compiler, linker or helper that `.cargo/config.toml` names | what the sources bring is refused (`trust`) |
 //! | keeps running | everything ends with pid 1 of the sandbox, and that with this program |
 //!
 //! Two phases: `cargo fetch --locked` with network and credentials, which runs nothing of what it fetches (left out where
@@ -63,7 +63,7 @@ mod supervise;
 pub use sandbox::{Inside, Sandbox, Wanted};
 #[cfg(target_os = "linux")]
 pub use stages::{Stage, VERB};
-pub use trust::check_sources;
+pub use trust::{check_sources, loaded, programs};
 
 /// Where cargo writes under `--hermetic`, below the usual target directory.
 pub const TARGET: &str = "hermetic";
@@ -167,14 +167,14 @@ pub enum HermeticError {
         path: PathBuf,
     },
     /// The sources would run a program of theirs outside the sandbox.
-    #[error("{}: `{key}` names {}, a program of the sources, which would run outside the sandbox", file.display(), program.display())]
+    #[error("{}: `{key}` names `{program}`, and what the sources bring must not run outside the sandbox", file.display())]
     OwnProgram {
         /// The configuration file.
         file: PathBuf,
         /// The key.
         key: String,
-        /// The program.
-        program: PathBuf,
+        /// What it names.
+        program: String,
     },
     /// Cargo's configuration cannot be read.
     #[error(transparent)]
@@ -205,7 +205,10 @@ impl Explain for HermeticError {
         match self {
             Self::NotLinux => Some("build in a Linux machine, or leave `--hermetic` out".to_owned()),
             Self::Exposed { .. } => Some("move the sources into a directory of their own, or set HOME and CARGO_HOME".to_owned()),
-            Self::OwnProgram { .. } => Some("install it on the machine and name it by its name alone".to_owned()),
+            Self::OwnProgram { .. } => Some(
+                "install it on the machine and name it by its name alone, or give it in your own CARGO_HOME/config.toml"
+                    .to_owned(),
+            ),
             Self::Toolchain(error) => error.hint(),
             Self::Refused { cure, .. } => Some(cure.clone()),
             Self::Broken(_) => None,

@@ -298,16 +298,22 @@ fn read(path: &Path, depth: usize) -> Result<Table, ToolchainError> {
 /// Makes the paths that this module hands out absolute: in a file they start at the directory that holds `.cargo`. A
 /// program's bare name stays one.
 fn root_paths(table: &mut Table, base: &Path) {
+    let root = |value: Option<&mut Value>, is_program: bool| {
+        if let Some(Value::String(path)) = value
+            && (!is_program || path.contains(['/', '\\']))
+        {
+            *path = base.join(&path).display().to_string();
+        }
+    };
     for (name, key, is_program) in
         [("source", "directory", false), ("source", "local-registry", false), ("target", "linker", true)]
     {
         let entries = table.get_mut(name).and_then(Value::as_table_mut).into_iter().flat_map(|entries| entries.iter_mut());
-        for (_, entry) in entries {
-            if let Some(Value::String(path)) = entry.get_mut(key)
-                && (!is_program || path.contains(['/', '\\']))
-            {
-                *path = base.join(&path).display().to_string();
-            }
+        entries.for_each(|(_, entry)| root(entry.get_mut(key), is_program));
+    }
+    if let Some(Value::Table(build)) = table.get_mut("build") {
+        for key in ["rustc", "rustc-wrapper", "rustc-workspace-wrapper"] {
+            root(build.get_mut(key), true);
         }
     }
 }
@@ -345,10 +351,12 @@ fn include(mut own: Table, directory: &Path, depth: usize) -> Result<Table, Tool
     Ok(table)
 }
 
-/// The values of `--config` among cargo's arguments.
+/// The values of `--config` among cargo's arguments, in their order: of two that say the same, the last wins.
 pub fn config_arguments(cargo_args: &[String]) -> impl Iterator<Item = &str> {
-    let spaced = cargo_args.windows(2).filter(|pair| pair[0] == "--config").map(|pair| pair[1].as_str());
-    spaced.chain(cargo_args.iter().filter_map(|argument| argument.strip_prefix("--config=")))
+    cargo_args.iter().enumerate().filter_map(|(index, argument)| {
+        let is_value = index.checked_sub(1).is_some_and(|before| cargo_args[before] == "--config");
+        argument.strip_prefix("--config=").or_else(|| is_value.then_some(argument))
+    })
 }
 
 /// `--config KEY=VALUE` or `--config FILE`.

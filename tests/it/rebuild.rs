@@ -371,6 +371,39 @@ fn no_flag_hides_in_another() {
 }
 
 #[test]
+fn not_even_a_sandbox_is_built_for_programs_that_would_be_asked_before_it() {
+    let project = Project::with_table("");
+    let tools = project.root.parent().unwrap().join("tools");
+    project.write("../tools/telling", "#!/bin/sh\necho ran >> \"${0%/*}/ran.txt\"\nexec cc \"$@\"\n");
+    assert!(Command::new("chmod").arg("+x").arg(tools.join("telling")).status().unwrap().success());
+    let with_tools = |args: &[&str]| {
+        let mut command = plugin_build(&project.root);
+        let path = command.get_envs().find(|(name, _)| *name == "PATH").unwrap().1.unwrap().to_owned();
+        command.args(args).env("PATH", format!("{}:{}", path.display(), tools.display()));
+        command
+    };
+    // What an image's provenance holds is compared with the linker's own words.
+    let mut build = with_tools(&["build", "-q", "--provenance", "-o", "linked"]);
+    let linked = ran(build.env("RUSTFLAGS", "-Clinker=telling"));
+    assert_eq!(linked.code, 0, "{}", linked.stderr);
+    built(&project, &["-o", "out"]);
+    forge(&project, |annotations| {
+        let request = annotations["dev.cargo-plugin-build.request"].as_str().unwrap();
+        let mut request: Value = serde_json::from_str(request).unwrap();
+        request["cargo-args"] = serde_json::json!([format!("--config=build.rustc='{}'", tools.join("telling").display())]);
+        annotations["dev.cargo-plugin-build.request"] = request.to_string().into();
+    });
+    fs::remove_file(tools.join("ran.txt")).unwrap();
+    for (image, told) in [("oci:linked", "-Clinker=telling"), ("oci:forged", "--config=build.rustc=")] {
+        let refused = ran(&mut with_tools(&["verify", "--rebuild", "--hermetic", image]));
+        assert_eq!(refused.code, 1, "{image}: {}{}", refused.stdout, refused.stderr);
+        assert!(!tools.join("ran.txt").exists(), "{image}: it ran: {}", refused.stderr);
+        let asks = refused.stderr.contains("asks for flags that could start any program here");
+        assert!(asks && refused.stderr.contains(told), "{image}: {}", refused.stderr);
+    }
+}
+
+#[test]
 fn a_base_is_fetched_from_no_repository_that_the_sources_do_not_name() {
     let project = Project::with_table("");
     built(&project, &["-o", "out"]);

@@ -93,7 +93,7 @@ struct Compiled<'a> {
 /// Decides everything about a build.
 pub fn plan(flags: &BuildFlags, env: &Environment, progress: &dyn Progress) -> Result<Plan, Error> {
     if flags.hermetic {
-        hermetic::check_sources(env)?;
+        hermetic::check_sources(env, &flags.cargo_args)?;
     }
     let workspace = plugin::load(flags, env, progress)?;
     Ok(plan::plan(&workspace, flags, env, progress)?)

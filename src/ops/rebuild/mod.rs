@@ -22,6 +22,7 @@ use super::diff::{self, Difference, Tools, Verdict};
 use crate::digest::Digest;
 use crate::environment::Environment;
 use crate::failure::{Error, Explain};
+use crate::hermetic;
 use crate::image::{BASE_DIGEST, BASE_NAME};
 use crate::oci::{Descriptor, Document, Index};
 use crate::plan::{self, Plan};
@@ -92,6 +93,10 @@ pub fn rebuild(
     let records = record::records(source, &platform_images(source, &root)?)?;
     for record in &records {
         refuse(trust::bold_cargo_args(&record.request.cargo_args, options.hermetic), record, options)?;
+        // The sources are asked here first.
+        if options.hermetic {
+            hermetic::check_sources(env, &record.request.cargo_args)?;
+        }
     }
     let groups = record::groups(&records);
     let elsewhere = Elsewhere::new(env)?;
@@ -202,13 +207,14 @@ impl Again<'_> {
         let Some(planned) = plan.images[0].targets.first().and_then(|target| Request::parse(&target.request).ok()) else {
             return Ok(plan);
         };
-        if !self.options.hermetic {
-            let mut bold = trust::bold_profile_keys(&recorded.profile_keys, &planned.profile_keys);
-            if planned.rustflags != recorded.rustflags {
-                bold.extend(trust::bold_rustflags(&recorded.rustflags));
-            }
-            refuse(bold, self.group[0], self.options)?;
+        let hermetic = self.options.hermetic;
+        let judge = if hermetic { trust::early_rustflags } else { trust::bold_rustflags };
+        let mut bold =
+            if hermetic { Vec::new() } else { trust::bold_profile_keys(&recorded.profile_keys, &planned.profile_keys) };
+        if planned.rustflags != recorded.rustflags {
+            bold.extend(judge(&recorded.rustflags));
         }
+        refuse(bold, self.group[0], self.options)?;
         if planned.rustflags != recorded.rustflags {
             there.set("CARGO_ENCODED_RUSTFLAGS", recorded.rustflags.join("\u{1f}"));
         }

@@ -7,10 +7,11 @@
 //! | flag | may be asked |
 //! |---|---|
 //! | a rustflag that only changes code ([`CODEGEN`], lints, `--cfg`) | always |
-//! | any other rustflag: linkers, their arguments, plugins, files | under `--hermetic`, where rustc runs in the sandbox |
+//! | any other rustflag: arguments of linkers, plugins, files | under `--hermetic`, where rustc runs in the sandbox |
+//! | a linker, code generator, sysroot or file of flags: asked or loaded before the sandbox is there | never |
 //! | a key of a profile that only changes code ([`PROFILE`]), also by `--config` | always |
 //! | any other key of a profile: rustflags, code generators | under `--hermetic` |
-//! | `--config` of `build.*` and `target.*` | under `--hermetic` |
+//! | `--config` of `build.*` and `target.*` that names no program | under `--hermetic` |
 //! | `--config FILE`, a file of the sources | always |
 //! | any other `--config KEY=VALUE`: cargo's own, which work before the sandbox is there | never |
 //! | `-Z`, and the flags of [`CARGO`] | always |
@@ -25,6 +26,8 @@ use std::collections::BTreeMap;
 use std::path::{Component, Path};
 
 use serde_json::Value;
+
+use crate::hermetic;
 
 /// Options of `-C` that name no file and start nothing.
 const CODEGEN: [&str; 29] = [
@@ -82,6 +85,12 @@ const PLAIN: [&str; 11] =
 
 /// Arguments of `cargo build` that change nothing but what it tells and when it gives up.
 const CARGO: [&str; 5] = ["--keep-going", "--ignore-rust-version", "--future-incompat-report", "--timings", "--verbose"];
+
+/// The rustflags that not even a sandbox keeps in: what they name is asked or loaded before it is there.
+pub fn early_rustflags(flags: &[String]) -> Vec<String> {
+    let flags: Vec<String> = flags.iter().flat_map(|flag| flag.split('\u{1f}')).map(str::to_owned).collect();
+    hermetic::loaded(&flags).into_iter().map(|named| named.text).collect()
+}
 
 /// The rustflags that only a sandbox may run.
 pub fn bold_rustflags(flags: &[String]) -> Vec<String> {
@@ -157,7 +166,7 @@ fn is_harmless_config(argument: &str, hermetic: bool) -> bool {
     };
     match key.trim().split('.').next().unwrap_or_default() {
         "profile" => hermetic || is_harmless_key(key),
-        "build" | "target" => hermetic,
+        "build" | "target" => hermetic && argument.parse().is_ok_and(|table| hermetic::programs(&table).is_empty()),
         _ => false,
     }
 }
@@ -234,12 +243,18 @@ mod tests {
             "--config --config=registries.own.credential-provider=['sh']",
             "--config=/somewhere/config.toml",
             "--config ../config.toml",
+            "--config=build.rustc='sh'",
+            "--config=build.rustc-wrapper='sh'",
+            "--config target.x.linker='sh'",
+            "--config target.x={linker='sh'}",
+            r#"--config=target.x."link\u0065r"='sh'"#,
+            "--config build.rustflags=['-Clinker=sh']",
         ] {
             assert!(!bold_cargo_args(&words(argument), true).is_empty(), "{argument}");
         }
         for argument in [
-            "--config=build.rustc-wrapper='sh'",
-            "--config target.x.linker='sh'",
+            "--config=build.jobs=1",
+            "--config target.x.rustflags=['-Clink-arg=-wrapper']",
             "--config profile.dev={rustflags=[]}",
             r#"--config=profile.release."rustfla\u0067s"=['-Clinker=sh']"#,
             "--config=profile.release.codegen-backend='x.so'",

@@ -1,6 +1,8 @@
 //! `verify --rebuild --hermetic`: an independent second builder that can be trusted as little as the first.
 
-use super::scene::{CALLERS, Scene};
+use super::scene::{CALLERS, Caller, Scene};
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use crate::support::program::{plugin_build, ran};
@@ -43,4 +45,22 @@ fn where_the_system_refuses_nothing_is_compared() {
     }
     let pointless = ran(plugin_build(Path::new(".")).args(["verify", "--hermetic", "oci:out"]));
     assert_eq!(pointless.code, 2, "{}", pointless.stderr);
+}
+
+#[test]
+fn the_sources_are_looked_at_before_they_are_asked_anything() {
+    let script = "#!/bin/sh\necho ran >> \"${0%/*}/ran.txt\"\nexec rustc \"$@\"\n";
+    let Some(scene) = Scene::new(Caller::Root, &[("compile.sh", script)]) else { return };
+    fs::set_permissions(scene.project.root.join("compile.sh"), fs::Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(ran(&mut scene.build(&["-q", "-o", "out"])).code, 0);
+    scene.project.write(".cargo/config.toml", "[build]\nrustc = './compile.sh'\n");
+    let told = scene.project.root.join("ran.txt");
+    let program = scene.program();
+    let again = |more: &[&str]| ran(&mut scene.run(&[&[program.as_str(), "verify", "--rebuild", "oci:out"], more].concat()));
+    let refused = again(&["--hermetic"]);
+    assert_eq!(refused.code, 1, "{}", refused.stderr);
+    assert!(!told.exists(), "it ran: {}", refused.stderr);
+    assert!(refused.stderr.contains("`build.rustc` names"), "{}", refused.stderr);
+    let plain = again(&[]);
+    assert!(told.exists(), "the test cannot fail: {}", plain.stderr);
 }

@@ -2,8 +2,11 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
 
-use super::scene::{CALLERS, Caller, Scene};
+use super::scene::{CALLERS, Caller, MANIFEST, Scene};
+use crate::support::http_server::{Answer, Handler, Reply, Request, Server};
 use crate::support::program::ran;
 use crate::support::tools::require;
 
@@ -71,6 +74,67 @@ fn no_program_of_the_sources_runs_before_the_sandbox() {
     assert!(!scene.project.root.join("ran.txt").exists());
     assert_eq!(ran(&mut scene.build(&[])).code, 0);
     assert!(scene.project.root.join("ran.txt").exists(), "the test cannot fail");
+}
+
+/// A program that tells that it ran, in the directory above its own.
+const TELLING: &str = "#!/bin/sh\necho ran >> \"${0%/*}/../ran.txt\"\nexec \"$@\"\n";
+
+fn executable(path: &Path) {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn no_program_of_the_sources_takes_the_compilers_place_before_the_sandbox() {
+    // So deep that the way up from there ends in the sources, and the way up from anywhere else at the root.
+    let deep = format!("{}x.toml", "d/".repeat(12));
+    let above = format!("[build]\nrustc-wrapper = '{}usr/bin/env'\n", "../".repeat(12));
+    for (config, named) in [
+        ("[env]\nPATH = { value = 'bin', relative = true, force = true }\n".to_owned(), "`env.PATH` names `bin`"),
+        (format!("include = ['{deep}']\n"), "`build.rustc-wrapper` names"),
+    ] {
+        // A package outside the workspace has cargo ask the compiler even before the build.
+        let manifest = format!("{MANIFEST}\n[dependencies]\nq = {{ path = '../q' }}\n");
+        let other = [("../q/Cargo.toml", "[package]\nname = 'q'\nversion = '0.1.0'\n[workspace]\n"), ("../q/src/lib.rs", "")];
+        let programs = [("bin/rustc", TELLING), ("usr/bin/env", &TELLING.replace("/..", "/../.."))];
+        let own = [("Cargo.toml", manifest.as_str()), (".cargo/config.toml", &config), (&format!(".cargo/{deep}"), &above)];
+        let Some(scene) = Scene::new(Caller::Root, &[&other[..], &programs, &own].concat()) else { return };
+        let root = &scene.project.root;
+        fs::remove_file(root.join("Cargo.lock")).unwrap();
+        programs.iter().for_each(|(program, _)| executable(&root.join(program)));
+        let refused = ran(&mut scene.build(&["--hermetic"]));
+        assert_eq!(refused.code, 1, "{named}: {}", refused.stderr);
+        assert!(!root.join("ran.txt").exists(), "{named}: it ran: {}", refused.stderr);
+        assert!(refused.stderr.contains(named), "{named}: {}", refused.stderr);
+        let plain = ran(&mut scene.build(&[]));
+        assert!(root.join("ran.txt").exists(), "{named}: the test cannot fail: {}", plain.stderr);
+    }
+}
+
+/// A registry that wants a token.
+struct Closed;
+
+impl Handler for Closed {
+    fn answer(&self, _request: &Request) -> Answer {
+        Reply::new(401).header("www-authenticate", "Cargo login_url=\"https://plugins.example/\"").into()
+    }
+}
+
+#[test]
+fn no_command_of_the_sources_is_run_for_a_token() {
+    let server = Server::start(Arc::new(Closed));
+    let provider = "credential-provider = ['cargo:token-from-stdout', 'sh', 'token.sh']";
+    let config = format!("[registries.own]\nindex = 'sparse+http://{}/'\n{provider}\n", server.host());
+    let manifest = format!("{MANIFEST}\n[dependencies]\nz = {{ version = '1', registry = 'own' }}\n");
+    let files = [("Cargo.toml", manifest.as_str()), (".cargo/config.toml", &config), ("token.sh", "echo ran > ran.txt\n")];
+    let Some(scene) = Scene::new(Caller::Root, &files) else { return };
+    let told = scene.project.root.join("ran.txt");
+    fs::remove_file(scene.project.root.join("Cargo.lock")).unwrap();
+    let refused = ran(&mut scene.build(&["--hermetic"]));
+    assert_eq!(refused.code, 1, "{}", refused.stderr);
+    assert!(!told.exists(), "it ran: {}", refused.stderr);
+    assert!(refused.stderr.contains("`registries.own.credential-provider` names"), "{}", refused.stderr);
+    let plain = ran(&mut scene.build(&[]));
+    assert!(told.exists(), "the test cannot fail: {}", plain.stderr);
 }
 
 #[test]
