@@ -166,6 +166,14 @@ pub enum HermeticError {
         /// The directory.
         path: PathBuf,
     },
+    /// What the build may write is a link.
+    #[error("the directory of the build, {}, is a link to {}, and the build could write there", path.display(), real.display())]
+    Led {
+        /// The directory.
+        path: PathBuf,
+        /// Where it leads.
+        real: PathBuf,
+    },
     /// The sources would run a program of theirs outside the sandbox.
     #[error("{}: `{key}` names `{program}`, and what the sources bring must not run outside the sandbox", file.display())]
     OwnProgram {
@@ -205,6 +213,7 @@ impl Explain for HermeticError {
         match self {
             Self::NotLinux => Some("build in a Linux machine, or leave `--hermetic` out".to_owned()),
             Self::Exposed { .. } => Some("move the sources into a directory of their own, or set HOME and CARGO_HOME".to_owned()),
+            Self::Led { .. } => Some("remove the link, and look at who put it there".to_owned()),
             Self::OwnProgram { .. } => Some(
                 "install it on the machine and name it by its name alone, or give it in your own CARGO_HOME/config.toml"
                     .to_owned(),

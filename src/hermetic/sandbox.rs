@@ -9,6 +9,7 @@ use super::variables::{Fixed, HOME, TMP, names_a_tool, variables};
 use super::view::{Content, Role, View, trace};
 use super::{HermeticError, TARGET, secrets};
 use crate::environment::Environment;
+use crate::fs::sorted_listing;
 use crate::plugin::Workspace;
 use crate::toolchain::{self, cargo, cargo_home, config, find_program};
 
@@ -87,6 +88,11 @@ impl Sandbox {
         let mut decider = Decider { wanted, view: View::default(), path: Vec::new() };
         // Where two claim a path, the first has it: what may be written, then what hides, then what may be read.
         for (directory, writable) in [(&workspace.target_directory, &target), (&workspace.build_directory, &build)] {
+            // A link in the sources could lead the build's writes anywhere.
+            let real = trace(writable).real;
+            if real != trace(directory).real.join(TARGET) {
+                return Err(HermeticError::Led { path: writable.clone(), real });
+            }
             decider.view.add(writable, Role::Target, Content::Writable);
             if !workspace.root.starts_with(directory) {
                 decider.view.add(directory, Role::Cover, Content::Empty);
@@ -187,7 +193,10 @@ impl Decider<'_> {
             add(member, Role::Workspace, "the member")?;
         }
         let config = &workspace.cargo_config;
-        for directory in config.vendor_directories().into_iter().chain(config.local_registries()) {
+        // The sources' configuration names them, and could name any other directory.
+        let vendored = config.vendor_directories().into_iter().filter(|path| holds_packages(path));
+        let registries = config.local_registries().into_iter().filter(|path| path.join("index").is_dir());
+        for directory in vendored.chain(registries) {
             add(&directory, Role::Vendor, "the vendor directory")?;
         }
         for package in workspace.foreign.iter().filter(|package| package.is_path) {
@@ -264,6 +273,12 @@ impl Decider<'_> {
             }
         }
     }
+}
+
+/// Whether a directory is what `cargo vendor` makes.
+fn holds_packages(directory: &Path) -> bool {
+    let names = sorted_listing(directory).unwrap_or_default();
+    names.iter().any(|name| directory.join(name).join(".cargo-checksum.json").is_file())
 }
 
 /// Whether every source that the lock file names is on this disk.

@@ -138,6 +138,35 @@ fn no_command_of_the_sources_is_run_for_a_token() {
 }
 
 #[test]
+fn no_link_leads_the_builds_writes_out_of_the_target_directory() {
+    let script = "fn main() { drop(std::fs::write(\"target/hermetic/authorized_keys\", \"theirs\")); }\n";
+    let Some(scene) = Scene::new(Caller::Root, &[("build.rs", script), ("target/kept", "")]) else { return };
+    let keys = scene.home().join(".ssh");
+    fs::create_dir_all(&keys).unwrap();
+    std::os::unix::fs::symlink(&keys, scene.project.root.join("target/hermetic")).unwrap();
+    let refused = ran(&mut scene.build(&["--hermetic"]));
+    assert_eq!(fs::read_dir(&keys).unwrap().count(), 0, "{}", refused.stderr);
+    assert_eq!(refused.code, 1, "{}", refused.stderr);
+    assert!(refused.stderr.contains("target/hermetic, is a link to"), "{}", refused.stderr);
+}
+
+#[test]
+fn no_directory_is_shown_because_the_sources_call_it_vendored() {
+    let script = "fn main() {\n    let key = std::fs::read_to_string(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/../home/.ssh/key\"));\n    \
+                  println!(\"cargo::warning=read {key:?}\");\n}\n";
+    for kind in ["directory", "local-registry"] {
+        let config = format!("[source.theirs]\n{kind} = '../home/.ssh'\n");
+        let files = [("build.rs", script), (".cargo/config.toml", config.as_str()), ("../home/.ssh/key", "s3cret")];
+        let Some(scene) = Scene::new(Caller::Root, &files) else { return };
+        let built = ran(&mut scene.build(&["--hermetic"]));
+        assert_eq!(built.code, 0, "{kind}: {}", built.stderr);
+        assert!(built.stderr.contains("read Err") && !built.stderr.contains("s3cret"), "{kind}: {}", built.stderr);
+        let plain = ran(&mut scene.build(&[]));
+        assert!(plain.stderr.contains("s3cret"), "{kind}: the test cannot fail: {}", plain.stderr);
+    }
+}
+
+#[test]
 fn the_home_directory_itself_is_no_workspace() {
     let Some(scene) = Scene::new(Caller::Root, &[]) else { return };
     let refused = ran(scene.build(&["--hermetic"]).env("HOME", &scene.project.root));
