@@ -85,6 +85,12 @@ fn resolve_one(rule: &FileRule, place: &Place, roots: Roots<'_>) -> Result<Vec<P
     let parsed = parse(rule, place, roots.package)?;
     let Some(matcher) = &parsed.matcher else {
         let source = roots.package.join(&rule.from);
+        // Globs follow no link; a literal path follows those on its way.
+        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let way = real(source.parent().unwrap_or(roots.package));
+        if ![roots.package, roots.workspace].iter().any(|root| way.starts_with(real(root))) {
+            return Err(FilesError::Outside { place: place.clone(), path: rule.from.clone() });
+        }
         return Ok(vec![packed(&parsed, &source, Path::new(&rule.from), source.is_symlink())?]);
     };
     let base = roots.package.join(&parsed.prefix);

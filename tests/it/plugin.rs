@@ -206,6 +206,20 @@ fn files_land_below_their_globs_literal_prefix() {
 }
 
 #[test]
+#[cfg(unix)]
+fn no_file_is_reached_through_a_link_out_of_the_workspace() {
+    let rule = |from: &str| Project::with_table(&format!("[package.metadata.plugin-build]\nfiles = [{{ from = '{from}' }}]\n"));
+    let project = rule("near/.netrc");
+    project.write("../home/.netrc", "password s3cret");
+    std::os::unix::fs::symlink("../home", project.root.join("near")).unwrap();
+    assert!(refused(&project).to_string().contains("`files` entry `near/.netrc` leaves the package"));
+    let inside = rule("near/a");
+    inside.write("assets/a", "");
+    std::os::unix::fs::symlink("assets", inside.root.join("near")).unwrap();
+    assert_eq!(files(&inside), [("a".to_owned(), 0o644)]);
+}
+
+#[test]
 fn two_files_in_one_place_are_refused_with_both_names() {
     let project = Project::with_table("[package.metadata.plugin-build]\nfiles = [{ from = 'a/**' }, { from = 'b/**' }]\n");
     project.write("a/x", "");
