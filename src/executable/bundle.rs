@@ -151,7 +151,8 @@ impl Walk<'_> {
             .into_iter()
             .flatten()
             .map(|path| self.paths.on_disk(&path))
-            .find(|path| path.is_file());
+            // The program says which file, and any file could be named.
+            .find(|path| path.is_file() && inspect(path).is_ok_and(|found| found.architecture == self.architecture));
         let source = source.ok_or_else(|| BundleError::Loader { program: program.to_owned(), loader: named.to_owned() })?;
         Ok(BundledFile { path: named.to_string_lossy().trim_start_matches('/').to_owned(), source, mode: 0o755 })
     }

@@ -12,6 +12,7 @@ use plugin_build::platform::Platform;
 use plugin_build::plugin::BuildFlags;
 use plugin_build::progress::Silent;
 
+use crate::support::program::{plugin_build, ran};
 use crate::support::project::Project;
 
 /// A program that links dynamically, because its author said so.
@@ -111,4 +112,19 @@ fn a_library_tells_what_it_exports() {
     let executable = inspect(&build(&project)).unwrap();
     assert!(executable.exports.contains(&"checksum_fnv1a".to_owned()), "{:?}", executable.exports);
     assert!(executable.needed.contains(&"libc.so.6".to_owned()));
+}
+
+/// A build script writes into its program which loader it wants; that must not carry any file out of this machine.
+#[test]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn a_loader_that_is_no_program_is_not_bundled() {
+    let project = Project::with_table("[package.metadata.plugin-build]\nbundle-libs = true\n");
+    project.write("../home/key", "s3cret");
+    let loader = project.root.parent().unwrap().join("home/key");
+    let flag = format!("cargo::rustc-link-arg=-Wl,--dynamic-linker={}", loader.display());
+    project.write("build.rs", &format!("fn main() {{ println!(\"{flag}\"); }}\n"));
+    let refused = ran(plugin_build(&project.root).args(["build", "-q"]));
+    assert_eq!(refused.code, 1, "{}", refused.stderr);
+    let told = format!("the loader {} that", loader.display());
+    assert!(refused.stderr.contains(&told), "{}", refused.stderr);
 }
