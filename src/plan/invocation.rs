@@ -48,11 +48,20 @@ pub fn invocations(
 ) -> Vec<Invocation> {
     let mut groups: BTreeMap<Key, Vec<&Plugin>> = BTreeMap::new();
     for plugin in &workspace.plugins {
-        let own = plugin.targets.iter().filter_map(|target| Some((target.clone(), targets.get(target)?.ours(target, plugin))));
-        groups.entry((!plugin.product.is_bin(), own.collect())).or_default().push(plugin);
+        let own = plugin.targets.iter().filter_map(|target| Some((target, targets.get(target)?)));
+        let mut alike: BTreeMap<Option<Vec<String>>, Vec<(String, Vec<String>)>> = BTreeMap::new();
+        for (target, set) in own {
+            let ours = set.ours(target, plugin);
+            // A variable holds for all targets of a command.
+            let common = (set.users.origin == RustflagsOrigin::Environment).then(|| ours.clone());
+            alike.entry(common).or_default().push((target.clone(), ours));
+        }
+        for own in alike.into_values() {
+            groups.entry((!plugin.product.is_bin(), own)).or_default().push(plugin);
+        }
     }
     let variables = variables(remaps, epoch, env);
-    groups.values().map(|plugins| one(plugins, flags, targets, &variables, env)).collect()
+    groups.iter().map(|((_, own), plugins)| one(plugins, own, flags, targets, &variables, env)).collect()
 }
 
 /// What fetches all sources before a hermetic build; for the host too, where build scripts run.
@@ -83,6 +92,7 @@ fn said(flags: &BuildFlags) -> Vec<String> {
 
 fn one(
     plugins: &[&Plugin],
+    own: &[(String, Vec<String>)],
     flags: &BuildFlags,
     targets: &BTreeMap<String, TargetFlags>,
     variables: &BTreeMap<String, String>,
@@ -108,15 +118,14 @@ fn one(
     args.extend(["--profile".to_owned(), flags.profile().to_owned()]);
     args.extend(flags.feature_args());
     let mut env_flags = None;
-    for (target, own) in plugins.iter().flat_map(|plugin| plugin.targets.iter().map(move |target| (target, plugin))) {
-        let Some(set) = targets.get(target).filter(|_| !args.contains(target)) else { continue };
+    for (target, ours) in own {
+        let Some(set) = targets.get(target) else { continue };
         args.extend(["--target".to_owned(), target.clone()]);
         if set.users.origin == RustflagsOrigin::Environment {
-            let mut all = set.users.flags.clone();
-            all.extend(set.ours(target, own));
+            let all = [set.users.flags.as_slice(), ours].concat();
             env_flags = Some(all.join("\u{1f}"));
         } else {
-            let list = set.for_config(target, own).iter().map(|flag| toml_text(flag)).collect::<Vec<_>>().join(", ");
+            let list = set.for_config(ours).iter().map(|flag| toml_text(flag)).collect::<Vec<_>>().join(", ");
             args.extend(["--config".to_owned(), format!("target.{}.rustflags=[{list}]", toml_key(split_glibc(target).0))]);
         }
     }

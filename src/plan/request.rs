@@ -3,7 +3,7 @@
 //! Canonical JSON (sorted keys, no white space) of what was asked of cargo for one target. It belongs to the platform's
 //! manifest, so that images joined from several machines keep their digest. No absolute path may get into an image: in a
 //! flag that holds one, the workspace becomes `/ws`, anything else `<path>`, and then the record says that it is not
-//! enough to rebuild.
+//! enough to rebuild. What `--config` says about the network is left out.
 
 use std::collections::BTreeMap;
 
@@ -40,7 +40,7 @@ pub fn request(workspace: &Workspace, plugin: &Plugin, flags: &BuildFlags, targe
     set("builder", json!(flags.builder));
     set("target", json!(target));
     set("rustflags", json!(clean(users)));
-    set("cargo-args", json!(clean(&flags.cargo_args)));
+    set("cargo-args", json!(clean(&without_network(&flags.cargo_args))));
     set("not-rebuildable", json!(!complete));
     (Value::Object(record).to_string(), complete)
 }
@@ -68,6 +68,24 @@ fn profile_keys(workspace: &Workspace, profile: &str) -> BTreeMap<String, Value>
     keys
 }
 
+/// Cargo's arguments without `--config` about the network: it makes no difference to bytes, and a proxy's URL may hold a
+/// password.
+fn without_network(arguments: &[String]) -> Vec<String> {
+    let is_network = |value: &str| {
+        let table: Option<toml::Table> = value.parse().ok();
+        table.is_some_and(|table| table.keys().any(|key| ["http", "net"].contains(&key.as_str())))
+    };
+    let mut kept: Vec<String> = Vec::new();
+    for argument in arguments {
+        if kept.last().is_some_and(|before| before == "--config") && is_network(argument) {
+            kept.pop();
+        } else if !argument.strip_prefix("--config=").is_some_and(is_network) {
+            kept.push(argument.clone());
+        }
+    }
+    kept
+}
+
 /// A flag without absolute paths.
 fn without_paths(flag: &str, root: &str, complete: &mut bool) -> String {
     let mut text = String::new();
@@ -91,7 +109,7 @@ fn without_paths(flag: &str, root: &str, complete: &mut bool) -> String {
 /// Where an absolute path starts: a `/` at the start, after something that is no part of a path, or after an option of
 /// one letter (`-L/usr/lib`); or a drive.
 fn absolute_path(text: &str) -> Option<usize> {
-    let ends = |before: &str| before.is_empty() || before.ends_with(['=', ',', ':', '"', '\'', ' ', ';']);
+    let ends = |before: &str| before.is_empty() || before.ends_with(['=', ',', ':', '"', '\'', ' ', ';', '@']);
     let bytes = text.as_bytes();
     (0..bytes.len()).filter(|&at| text.is_char_boundary(at)).find(|&at| {
         let before = &text[..at];
@@ -120,6 +138,7 @@ mod tests {
         assert_eq!(clean(r"-Clinker=C:\ld"), (r"-Clinker=<path>".into(), false));
         assert_eq!(clean("-Clinker=/usr/bin/ld"), ("-Clinker=<path>".into(), false));
         assert_eq!(clean("-Clink-arg=/home/me/ws/a.ld"), ("-Clink-arg=/ws/a.ld".into(), false));
+        assert_eq!(clean("-Clink-arg=@/home/me/link.rsp"), ("-Clink-arg=@<path>".into(), false));
         assert_eq!(clean("/a:/b"), ("<path>:<path>".into(), false));
         assert_eq!(clean("--cfg=feature=\"a/b\""), ("--cfg=feature=\"a/b\"".into(), true));
     }

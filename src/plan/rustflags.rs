@@ -33,9 +33,9 @@ impl TargetFlags {
     }
 
     /// Ours, with the user's in front where the new place would displace them.
-    pub fn for_config(&self, target: &str, plugin: &Plugin) -> Vec<String> {
-        let displaced = if self.users.origin == RustflagsOrigin::Build { self.users.flags.clone() } else { Vec::new() };
-        displaced.into_iter().chain(self.ours(target, plugin)).collect()
+    pub fn for_config(&self, ours: &[String]) -> Vec<String> {
+        let displaced = if self.users.origin == RustflagsOrigin::Build { self.users.flags.as_slice() } else { &[] };
+        [displaced, ours].concat()
     }
 
     /// Whether the C runtime is to be linked statically or dynamically, where that is not the target's own choice. What the

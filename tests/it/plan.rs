@@ -141,6 +141,42 @@ fn the_users_rustflags_survive_wherever_they_are_kept() {
 }
 
 #[test]
+fn rustflags_of_the_environment_give_each_target_its_own_flags() {
+    let project = teller();
+    let mut env = project.env();
+    env.set("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_LINKER", "rust-lld");
+    let targets = vec![HOST.to_owned(), "aarch64-unknown-linux-musl".to_owned()];
+    // The standard library of the second target need not be there.
+    let flags = BuildFlags { targets, cargo_args: vec!["-Zbuild-std".into()], ..flags() };
+    let told = |plan: &Plan| -> Vec<(Vec<String>, bool)> {
+        let one = |invocation: &plugin_build::plan::invocation::Invocation| {
+            let pairs = invocation.args.windows(2).filter(|pair| pair[0] == "--target");
+            let text = serde_json::to_string(invocation).unwrap();
+            (pairs.map(|pair| pair[1].clone()).collect(), text.contains("+crt-static"))
+        };
+        plan.invocations.iter().map(one).collect()
+    };
+    assert_eq!(told(&plan_in(&flags, &env, &Silent).unwrap()), [(flags.targets.clone(), true)]);
+    env.set("RUSTFLAGS", "--cfg one");
+    let apart = [(vec![flags.targets[1].clone()], false), (vec![flags.targets[0].clone()], true)];
+    let mut found = told(&plan_in(&flags, &env, &Silent).unwrap());
+    found.sort();
+    assert_eq!(found, apart);
+}
+
+#[test]
+fn what_says_how_to_reach_the_network_is_not_recorded() {
+    let project = teller();
+    let proxy = "http.proxy='http://me:s3cret@proxy.example'";
+    let words = ["--config", proxy, &format!("--config={proxy}"), "--config", "profile.release.opt-level=1"];
+    let flags = BuildFlags { cargo_args: words.map(str::to_owned).to_vec(), ..flags() };
+    let plan = plan_in(&flags, &project.env(), &Silent).unwrap();
+    let request: serde_json::Value = serde_json::from_str(&plan.images[0].targets[0].request).unwrap();
+    assert_eq!(request["cargo-args"], serde_json::json!(["--config", "profile.release.opt-level=1"]));
+    assert!(plan.invocations[0].args.iter().any(|argument| argument == proxy));
+}
+
+#[test]
 fn what_was_asked_of_cargo_is_recorded_without_paths() {
     let project = teller();
     let root = project.root.display().to_string();
