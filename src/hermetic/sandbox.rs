@@ -181,7 +181,8 @@ impl Decider<'_> {
             if real == Path::new("/") || self.secrets().contains(&real) {
                 return Err(HermeticError::Exposed { what, path: path.to_owned() });
             }
-            for config in secrets::git_configs(&real) {
+            let repositories = secrets::repositories(&real, &[&workspace.target_directory, &workspace.build_directory]);
+            for config in repositories.iter().flat_map(|repository| secrets::git_configs(repository)) {
                 let text = std::fs::read_to_string(&config).unwrap_or_default();
                 self.view.add(&config, Role::Cover, Content::Text(secrets::git_config(&text)));
             }

@@ -71,6 +71,14 @@ pub fn git_config(text: &str) -> String {
     kept
 }
 
+/// The directories of repositories at and below a directory: one may have been cloned into another. Not below `without`.
+pub fn repositories(directory: &Path, without: &[&PathBuf]) -> Vec<PathBuf> {
+    let walk = walkdir::WalkDir::new(directory).into_iter().filter_entry(|entry| {
+        entry.file_type().is_dir() && entry.file_name() != ".git" && !without.iter().any(|path| path.as_path() == entry.path())
+    });
+    walk.flatten().map(walkdir::DirEntry::into_path).filter(|path| path.join(".git").is_dir()).collect()
+}
+
 /// The configuration files of the repository in a directory, its submodules' among them.
 pub fn git_configs(directory: &Path) -> Vec<PathBuf> {
     const DEEPEST: usize = 8;

@@ -68,6 +68,7 @@ fn tempt(scene: &Scene, listeners: &Listeners) -> Vec<String> {
         (".ssh/id_ed25519", "s3cret\n"),
         ("../outside.txt", "s3cret\n"),
         ("../project/.git/config", "[core]\n\tbare = false\n[http]\n\textraheader = s3cret\n"),
+        ("../project/other/clone/.git/config", "[http]\n\textraheader = s3cret\n"),
     ] {
         fs::create_dir_all(home.join(path).parent().unwrap()).unwrap();
         fs::write(home.join(path), text).unwrap();
@@ -86,6 +87,7 @@ fn tempt(scene: &Scene, listeners: &Listeners) -> Vec<String> {
         format!("read {stage}/home/.ssh/id_ed25519"),
         format!("read {stage}/outside.txt"),
         format!("read {stage}/project/.git/config"),
+        format!("read {stage}/project/other/clone/.git/config"),
         format!("write {stage}/outside.txt"),
         format!("write {stage}/home/.bashrc"),
         format!("write {stage}/project/src/more.rs"),
