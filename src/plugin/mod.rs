@@ -117,6 +117,12 @@ pub struct ContractFiles {
     pub lock: Option<PathBuf>,
 }
 
+impl ContractFiles {
+    fn paths(&self) -> impl Iterator<Item = &PathBuf> {
+        [&self.schema, &self.proto, &self.mapping].into_iter().chain(&self.lock)
+    }
+}
+
 /// A package whose sources lie where cargo's directories do not say it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ForeignPackage {
@@ -277,6 +283,10 @@ impl Loader<'_> {
         let mut annotations = config.annotations.unwrap_or_default();
         annotations.extend(self.flags.annotations.clone());
         let contract = (kind == Kind::CosmoRouter).then(|| contract(config.contract.as_ref(), &facts.directory));
+        if let Some(path) = contract.iter().flat_map(ContractFiles::paths).find(|path| !self.holds(path, &facts.directory)) {
+            let detail = format!("{} leaves the workspace", path.display());
+            return Err(PluginError::Value { place: place("contract"), key: "contract".to_owned(), detail });
+        }
         Ok(Plugin {
             package: facts,
             name,
@@ -296,6 +306,13 @@ impl Loader<'_> {
             bundle_libs: config.bundle_libs.unwrap_or(false),
             contract,
         })
+    }
+
+    /// Whether a file, by whatever links it is reached, lies in the workspace or the package. One that is not there is told
+    /// later.
+    fn holds(&self, file: &Path, package: &Path) -> bool {
+        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        !file.exists() || [self.root, package].iter().any(|root| real(file).starts_with(real(root)))
     }
 
     /// The targets that someone named: flags, else configuration. A platform counts through its target.

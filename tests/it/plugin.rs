@@ -220,6 +220,14 @@ fn no_file_is_reached_through_a_link_out_of_the_workspace() {
 }
 
 #[test]
+fn a_contract_lies_in_the_workspace() {
+    let project = Project::router_plugin("contract = { schema = '../home/.netrc' }");
+    project.write("../home/.netrc", "password s3cret");
+    let text = refused(&project).to_string();
+    assert!(text.contains("contract") && text.ends_with("../home/.netrc leaves the workspace"), "{text}");
+}
+
+#[test]
 fn two_files_in_one_place_are_refused_with_both_names() {
     let project = Project::with_table("[package.metadata.plugin-build]\nfiles = [{ from = 'a/**' }, { from = 'b/**' }]\n");
     project.write("a/x", "");
