@@ -7,7 +7,7 @@ use cargo_metadata::cargo_platform::Cfg;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
-use super::{ToolchainError, announce, command};
+use super::{ToolchainError, announce, command, find_program};
 use crate::environment::Environment;
 use crate::hints::{Fingerprint, Hints};
 use crate::progress::Progress;
@@ -61,12 +61,16 @@ pub fn ask(configured: Option<PathBuf>, env: &Environment, progress: &dyn Progre
 }
 
 /// The compiler in the directory of `$CARGO`, when that is a toolchain's and not a directory of proxies: it spares the
-/// proxy's start.
+/// proxy's start. Only where cargo itself gets to it: by `PATH`, or by a proxy there that was told cargo's toolchain.
 fn beside_cargo(env: &Environment) -> Option<PathBuf> {
     let cargo = env.path("CARGO").filter(|cargo| cargo.is_absolute())?;
     let directory = cargo.parent()?;
     let rustc = directory.join(if cfg!(windows) { "rustc.exe" } else { "rustc" });
-    (is_toolchains(&rustc) && rustc.is_file()).then_some(rustc)
+    let leads_here = find_program("rustc".as_ref(), env).is_none_or(|found| {
+        let is_told = env.os("RUSTUP_TOOLCHAIN").is_some() && found.with_file_name("rustup").exists();
+        is_told || found == rustc || matches!((found.canonicalize(), rustc.canonicalize()), (Ok(a), Ok(b)) if a == b)
+    });
+    (is_toolchains(&rustc) && rustc.is_file() && leads_here).then_some(rustc)
 }
 
 /// Whether a program lies in a toolchain's `bin`, with the libraries beside it.

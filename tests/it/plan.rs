@@ -165,6 +165,20 @@ fn rustflags_of_the_environment_give_each_target_its_own_flags() {
 }
 
 #[test]
+#[cfg(unix)]
+fn the_compiler_is_the_one_that_cargo_finds() {
+    let project = teller();
+    let mut env = project.env();
+    let own = Path::new(env.os("CARGO").unwrap()).with_file_name("rustc");
+    let script = format!("#!/bin/sh\n'{}' \"$@\" | sed 's/^release: .*/release: 1.99.0/'\n", own.display());
+    project.write("tools/rustc", &script);
+    make_executable(&project.root.join("tools/rustc"));
+    let path = env.os("PATH").unwrap().to_str().unwrap().to_owned();
+    env.set("PATH", format!("{}:{path}", project.root.join("tools").display()));
+    assert_eq!(plan_in(&flags(), &env, &Silent).unwrap().rustc.release.to_string(), "1.99.0");
+}
+
+#[test]
 fn what_says_how_to_reach_the_network_is_not_recorded() {
     let project = teller();
     let proxy = "http.proxy='http://me:s3cret@proxy.example'";
