@@ -35,7 +35,10 @@ pub struct Invocation {
 }
 
 /// What must agree for packages to share a command: the flags of each target.
-type Key = (bool, Vec<(String, Vec<String>)>);
+type Key = (bool, Vec<Own>);
+
+/// A target, and our flags for it.
+type Own = (String, Vec<String>);
 
 /// The commands, programs before libraries.
 pub fn invocations(
@@ -49,7 +52,7 @@ pub fn invocations(
     let mut groups: BTreeMap<Key, Vec<&Plugin>> = BTreeMap::new();
     for plugin in &workspace.plugins {
         let own = plugin.targets.iter().filter_map(|target| Some((target, targets.get(target)?)));
-        let mut alike: BTreeMap<Option<Vec<String>>, Vec<(String, Vec<String>)>> = BTreeMap::new();
+        let mut alike: BTreeMap<Option<Vec<String>>, Vec<Own>> = BTreeMap::new();
         for (target, set) in own {
             let ours = set.ours(target, plugin);
             // A variable holds for all targets of a command.
@@ -92,7 +95,7 @@ fn said(flags: &BuildFlags) -> Vec<String> {
 
 fn one(
     plugins: &[&Plugin],
-    own: &[(String, Vec<String>)],
+    own: &[Own],
     flags: &BuildFlags,
     targets: &BTreeMap<String, TargetFlags>,
     variables: &BTreeMap<String, String>,

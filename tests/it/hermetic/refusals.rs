@@ -5,6 +5,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
+use plugin_build::fs::sorted_listing;
+
 use super::scene::{CALLERS, Caller, MANIFEST, Scene};
 use crate::support::http_server::{Answer, Handler, Reply, Request, Server};
 use crate::support::program::ran;
@@ -100,7 +102,9 @@ fn no_program_of_the_sources_takes_the_compilers_place_before_the_sandbox() {
         let Some(scene) = Scene::new(Caller::Root, &[&other[..], &programs, &own].concat()) else { return };
         let root = &scene.project.root;
         fs::remove_file(root.join("Cargo.lock")).unwrap();
-        programs.iter().for_each(|(program, _)| executable(&root.join(program)));
+        for (program, _) in &programs {
+            executable(&root.join(program));
+        }
         let refused = ran(&mut scene.build(&["--hermetic"]));
         assert_eq!(refused.code, 1, "{named}: {}", refused.stderr);
         assert!(!root.join("ran.txt").exists(), "{named}: it ran: {}", refused.stderr);
@@ -145,7 +149,7 @@ fn no_link_leads_the_builds_writes_out_of_the_target_directory() {
     fs::create_dir_all(&keys).unwrap();
     std::os::unix::fs::symlink(&keys, scene.project.root.join("target/hermetic")).unwrap();
     let refused = ran(&mut scene.build(&["--hermetic"]));
-    assert_eq!(fs::read_dir(&keys).unwrap().count(), 0, "{}", refused.stderr);
+    assert_eq!(sorted_listing(&keys).unwrap().len(), 0, "{}", refused.stderr);
     assert_eq!(refused.code, 1, "{}", refused.stderr);
     assert!(refused.stderr.contains("target/hermetic, is a link to"), "{}", refused.stderr);
 }
