@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 
 use crate::support::hostile::archive::Archive;
 use crate::support::layouts::HandLayout;
+use crate::support::program::{plugin_build, ran};
 use crate::support::tools::{require, stdout};
 
 struct Scene {
@@ -301,4 +302,19 @@ fn any_user_can_install_where_only_one_directory_can_be_written_to() {
     shell.args(["--mount", "--propagation", "private", "sh", "-c", script, "sh"]).arg(scene.dir.path()).env_clear();
     let text = stdout(shell.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"));
     assert!(text.contains("1265532\n"), "{text}");
+}
+
+#[test]
+fn to_check_where_nothing_is_installed_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("file"), "").unwrap();
+    fs::create_dir(dir.path().join("empty")).unwrap();
+    let digest = format!("sha256:{}", "0".repeat(64));
+    for place in ["absent", "empty", "file"] {
+        for more in [&[][..], &["--digest", &digest]] {
+            let told = ran(plugin_build(dir.path()).args(["install", "--check", place]).args(more));
+            assert_eq!((told.code, told.stdout.as_str()), (1, ""), "{place} {more:?} {}", told.stderr);
+            assert!(told.stderr.contains("nothing is installed in"), "{}", told.stderr);
+        }
+    }
 }

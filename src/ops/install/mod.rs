@@ -117,6 +117,12 @@ pub enum InstallError {
         /// What is there.
         path: PathBuf,
     },
+    /// Nothing is installed, so that nothing can be checked.
+    #[error("nothing is installed in `{}`", plugins_dir.display())]
+    Empty {
+        /// The plugins directory.
+        plugins_dir: PathBuf,
+    },
     /// Nothing of that name was installed.
     #[error("`{name}` is not installed in `{}`", plugins_dir.display())]
     Absent {
@@ -171,7 +177,7 @@ impl Explain for InstallError {
             Self::InTheWay { .. } => "move it away, or install under another `--name`".to_owned(),
             Self::BadRecord { .. } | Self::UnknownRecord { .. } => "remove the record and install again".to_owned(),
             Self::Link { .. } => "`--copy` needs no links".to_owned(),
-            Self::Absent { .. } | Self::NoPrevious { .. } => return None,
+            Self::Empty { .. } | Self::Absent { .. } | Self::NoPrevious { .. } => return None,
         })
     }
 }
@@ -241,6 +247,9 @@ pub fn check(options: &CheckOptions) -> Result<Vec<Checked>, Error> {
         Some(name) => vec![name.clone()],
         None => installed_names(&options.plugins_dir)?,
     };
+    if names.is_empty() {
+        return Err(InstallError::Empty { plugins_dir: options.plugins_dir.clone() }.into());
+    }
     names.into_iter().map(|name| check_one(options, name)).collect()
 }
 
