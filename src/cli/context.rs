@@ -1,6 +1,5 @@
 //! What every verb gets: the environment, the terminal, and the way to print a result.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -10,6 +9,7 @@ use serde_json::Value;
 use super::args::{GlobalArgs, MessageFormat};
 use super::terminal::Terminal;
 use crate::environment::Environment;
+use crate::failure::{Complaint, Error};
 use crate::progress::Progress;
 use crate::store::open::Stores;
 
@@ -69,10 +69,20 @@ impl<'t> Context<'t> {
         self.terminal.error(lines, hint);
     }
 
-    /// Takes down progress bars and flushes.
+    /// Prints bytes as they are.
+    pub fn print_bytes(&self, bytes: &[u8]) {
+        self.terminal.print_bytes(bytes);
+    }
+
+    /// An error when a result did not get to stdout: whoever asked for it must not take what is there for all of it.
+    pub fn written(&self) -> Result<(), Error> {
+        let complain = |error| Err(Complaint::failed(format!("cannot write to stdout: {error}")).into());
+        self.terminal.unwritten().map_or(Ok(()), complain)
+    }
+
+    /// Takes down progress bars.
     pub fn finish(&self) {
         self.terminal.finish();
-        drop(std::io::stdout().flush());
     }
 }
 

@@ -1,11 +1,14 @@
-//! Completions and the manual page, generated from the command line's definition.
+//! Completions and the manual pages, generated from the command line's definition.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory as _};
+use clap::{Args, Command, CommandFactory as _};
 
 use super::args::Cli;
+use super::context::Context;
+use crate::failure::{Complaint, Error};
+
+const NAME: &str = "cargo-plugin-build";
 
 /// Flags of `completions`.
 #[derive(Debug, Args)]
@@ -15,23 +18,34 @@ pub struct CompletionsArgs {
 }
 
 /// Prints completions.
-pub fn completions(args: &CompletionsArgs) -> ExitCode {
-    let mut command = Cli::command().name("cargo-plugin-build").bin_name("cargo-plugin-build");
+pub fn completions(args: &CompletionsArgs, context: &Context) -> ExitCode {
     let mut text = Vec::new();
-    clap_complete::generate(args.shell, &mut command, "cargo-plugin-build", &mut text);
-    print(&text)
-}
-
-/// Prints the manual page.
-pub fn manual() -> ExitCode {
-    let mut text = Vec::new();
-    match clap_mangen::Man::new(Cli::command().name("cargo-plugin-build")).render(&mut text) {
-        Ok(()) => print(&text),
-        Err(_) => ExitCode::FAILURE,
-    }
-}
-
-fn print(text: &[u8]) -> ExitCode {
-    drop(std::io::stdout().write_all(text));
+    clap_complete::generate(args.shell, &mut visible().bin_name(NAME), NAME, &mut text);
+    context.print_bytes(&text);
     ExitCode::SUCCESS
+}
+
+/// Prints the manual page of the program, and after it that of every verb.
+pub fn manual(context: &Context) -> Result<ExitCode, Error> {
+    let mut command = visible().disable_help_subcommand(true);
+    command.build();
+    let mut text = Vec::new();
+    for page in std::iter::once(&command).chain(command.get_subcommands()) {
+        let rendered = clap_mangen::Man::new(page.clone()).render(&mut text);
+        rendered.map_err(|error| Complaint::failed(format!("cannot make the manual page: {error}")))?;
+    }
+    context.print_bytes(&text);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The command line without the verbs that only this program itself uses, which clap would tell too.
+fn visible() -> Command {
+    let all = Cli::command();
+    let verbs: Vec<Command> = all.get_subcommands().filter(|verb| !verb.is_hide_set()).cloned().collect();
+    let shown = Command::new(NAME).version(env!("CARGO_PKG_VERSION")).about(all.get_about().cloned().unwrap_or_default());
+    shown
+        .args(all.get_arguments().cloned())
+        .groups(all.get_groups().cloned())
+        .args_conflicts_with_subcommands(true)
+        .subcommands(verbs)
 }

@@ -63,7 +63,7 @@ pub fn main() -> ExitCode {
     let environment = Environment::new(std::env::vars_os(), std::env::current_dir().unwrap_or_default());
     let terminal = Terminal::new(&cli.global);
     let context = Context::new(environment, &cli.global, &terminal);
-    let code = match run(cli, &context) {
+    let code = match run(cli, &context).and_then(|code| context.written().map(|()| code)) {
         Ok(code) => code,
         Err(error) => failure::report(&error, &context),
     };
@@ -130,8 +130,8 @@ fn run(cli: Cli, context: &Context) -> Result<ExitCode, Error> {
         // They never get here: their processes have one thread and nothing open.
         Some(Verb::HermeticStage(args)) => Ok(hermetic::play(&args)),
         Some(Verb::PluginProcess(args)) => Ok(plugin_process::play(&args)),
-        Some(Verb::Completions(args)) => Ok(docs::completions(&args)),
-        Some(Verb::Man) => Ok(docs::manual()),
+        Some(Verb::Completions(args)) => Ok(docs::completions(&args, context)),
+        Some(Verb::Man) => docs::manual(context),
     }
 }
 

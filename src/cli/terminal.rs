@@ -10,8 +10,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{IsTerminal as _, Write as _};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use anstream::{AutoStream, ColorChoice as StreamChoice};
@@ -38,6 +38,8 @@ pub struct Terminal {
     color: StreamChoice,
     bars: Option<MultiProgress>,
     blobs: Mutex<BTreeMap<String, Blob>>,
+    /// Why a result did not reach stdout.
+    unwritten: OnceLock<io::Error>,
 }
 
 struct Blob {
@@ -59,7 +61,15 @@ impl Terminal {
             ColorChoice::Never => StreamChoice::Never,
         };
         let bars = (std::io::stderr().is_terminal() && !global.quiet && !json).then(MultiProgress::new);
-        Self { quiet: global.quiet, verbose: global.verbose, json, color, bars, blobs: Mutex::default() }
+        Self {
+            quiet: global.quiet,
+            verbose: global.verbose,
+            json,
+            color,
+            bars,
+            blobs: Mutex::default(),
+            unwritten: OnceLock::new(),
+        }
     }
 
     /// Prints a result line for people.
@@ -67,12 +77,26 @@ impl Terminal {
         self.print_json(&harmless(line));
     }
 
-    /// Prints a result line for programs. A reader that went away is no error of ours.
+    /// Prints a result line for programs.
     pub fn print_json(&self, line: &str) {
+        self.print_bytes(format!("{line}\n").as_bytes());
+    }
+
+    /// Prints bytes as they are. A reader that went away is no error of ours, a full disk is one: [`Terminal::unwritten`].
+    pub fn print_bytes(&self, bytes: &[u8]) {
         self.suspended(|| {
             let mut out = std::io::stdout().lock();
-            drop(writeln!(out, "{line}"));
+            if let Err(error) = out.write_all(bytes).and_then(|()| out.flush())
+                && error.kind() != io::ErrorKind::BrokenPipe
+            {
+                let _ = self.unwritten.set(error);
+            }
         });
+    }
+
+    /// Why something that was printed did not get to stdout.
+    pub fn unwritten(&self) -> Option<&io::Error> {
+        self.unwritten.get()
     }
 
     /// Prints an error with its causes and the way out.

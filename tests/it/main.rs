@@ -27,6 +27,7 @@ mod leaks;
 mod login;
 mod mutated;
 mod new;
+mod output;
 mod plan;
 mod platforms;
 mod plugin;
