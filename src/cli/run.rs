@@ -30,7 +30,7 @@ pub struct RunArgs {
     /// The proto that has the method [default: the one attached to the image]
     #[arg(long, value_name = "FILE", requires = "call", help_heading = "Host")]
     proto: Option<PathBuf>,
-    /// Leave the plugin running and print its endpoint
+    /// Print the endpoint and leave the plugin running until Ctrl-C
     #[arg(long, help_heading = "Host")]
     keep: bool,
     /// The router's settings for the plugin, as JSON
