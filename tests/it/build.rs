@@ -353,3 +353,14 @@ fn a_build_is_pushed_under_its_own_tags_or_the_one_given() {
     let pushed = built(&trio, &["-q", "--workspace", "--push", &below]);
     assert!(pushed.stdout.contains("/all/trio-beta@sha256:"), "{}", pushed.stdout);
 }
+
+#[test]
+fn an_output_that_is_no_layout_is_told_before_anything_is_compiled() {
+    let project = Project::fixture("greeter");
+    for (output, reason) in [("Cargo.toml", "it is no directory"), ("src", "it has no `oci-layout` file")] {
+        let told = ran(plugin_build(&project.root).args(["build", "-o", output]));
+        assert_eq!(told.code, 1, "{}", told.stderr);
+        assert!(told.stderr.contains("is not an OCI image layout") && told.stderr.contains(reason), "{}", told.stderr);
+        assert!(!project.root.join("target").exists(), "cargo was started: {}", told.stderr);
+    }
+}

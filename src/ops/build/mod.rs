@@ -27,6 +27,7 @@ use crate::plan::{self, ImagePlan, Plan};
 use crate::plugin::{self, BuildFlags};
 use crate::progress::Progress;
 use crate::store::StoreError;
+use crate::store::layout::Layout;
 use crate::store::registry::Settings;
 
 pub use provenance::Toolchain;
@@ -107,6 +108,7 @@ pub fn build(plan: &Plan, registries: &Settings, env: &Environment, progress: &d
     let mut bases = Vec::new();
     for image in &plan.images {
         artifact::preflight(image)?;
+        Layout::open_existing(&image.output)?;
         bases.push(finder.resolve(image)?);
     }
     let artifacts = compile::compile(plan, env, progress)?;

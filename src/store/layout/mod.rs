@@ -68,6 +68,9 @@ impl Layout {
                 Ok(whole.then_some(layout))
             }
             Err(error) if error.source.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if error.source.kind() == io::ErrorKind::NotADirectory => {
+                Err(StoreError::NotALayout { path: dir.to_owned(), reason: "it is no directory".to_owned() })
+            }
             Err(error) => Err(error.into()),
         }
     }
