@@ -51,7 +51,7 @@ impl Assembly<'_> {
     pub fn write(&self) -> Result<Built, Error> {
         let obsolete = if self.image.output_is_default { Obsolete::Remove } else { Obsolete::Keep };
         let writer = LayoutWriter::new(&self.image.output, obsolete, self.progress)?.with_hints(self.hints);
-        let cache = writer.existing().map(Cache::of).unwrap_or_default();
+        let cache = writer.existing().map(|layout| Cache::of(layout, self.hints)).unwrap_or_default();
         let mut press = Press { assembly: self, writer: &writer, hints: self.hints, cache, staged: BTreeMap::new() };
         let mut documents = Vec::new();
         let images = self.images(&mut press, &mut documents)?;
@@ -258,6 +258,9 @@ impl Press<'_> {
             let text =
                 format!("the files of layer `{label}` changed while packing (diff id {expected}, then {})", packed.diff_id);
             return Err(Complaint::failed(text).with_hint("build again when nothing writes to them").into());
+        }
+        if self.assembly.image.kind == Kind::Library {
+            Cache::keep(self.hints, &packed.digest, &packed.diff_id);
         }
         self.staged.insert(packed.digest.clone(), temp);
         let descriptor = Descriptor::new(compression.layer_media_type(), packed.digest, packed.size);
