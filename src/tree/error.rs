@@ -39,6 +39,14 @@ pub enum TreeError {
         /// Its target.
         target: String,
     },
+    /// A symbolic link that goes up after a name, which may be another link.
+    #[error("the symbolic link `{path}` to `{target}` has `..` after a name")]
+    LinkTurns {
+        /// The link.
+        path: String,
+        /// Its target.
+        target: String,
+    },
     /// A symbolic link that never ends.
     #[error("the symbolic link `{path}` to `{target}` leads in a circle")]
     LinkLoops {
@@ -67,7 +75,11 @@ impl Explain for TreeError {
     fn class(&self) -> Class {
         match self {
             Self::Name { .. } | Self::Duplicate { .. } | Self::Beneath { .. } => Class::Usage,
-            Self::LinkLeaves { .. } | Self::LinkLoops { .. } | Self::Special { .. } | Self::Inspect { .. } => Class::Failed,
+            Self::LinkLeaves { .. }
+            | Self::LinkTurns { .. }
+            | Self::LinkLoops { .. }
+            | Self::Special { .. }
+            | Self::Inspect { .. } => Class::Failed,
         }
     }
 
@@ -78,6 +90,7 @@ impl Explain for TreeError {
                 "two `files` entries place different things there; change `to` of one"
             }
             Self::LinkLeaves { .. } => "make it relative to its own directory and keep it inside, or exclude it from `files`",
+            Self::LinkTurns { .. } => "go up first and then down, as in `../lib/x`; hosts refuse to install it otherwise",
             Self::Special { .. } => "only files, directories and symbolic links can be packed; exclude it from `files`",
         };
         Some(hint.to_owned())
