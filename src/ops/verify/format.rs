@@ -46,13 +46,9 @@ pub fn manifest(manifest: &Manifest, bytes: &[u8], parent: Option<&Index>, probl
     canonical(bytes, problems);
     let types = [&manifest.media_type, &manifest.config.media_type].into_iter();
     docker_types(types.chain(manifest.layers.iter().map(|layer| &layer.media_type)), problems);
-    let kind = manifest.annotations.get(KIND_KEY).map_or("", String::as_str);
-    match (kind, parent) {
-        ("wasm" | "proxy-wasm", Some(_)) => problems.push(("index", format!("a {kind} image must not be in an index"))),
-        ("executable" | "cosmo-router" | "library", None) => {
-            problems.push(("index", format!("a {kind} image must be in an index")));
-        }
-        _ => {}
+    // The other kinds are in an index until somebody takes one platform out of it, which is none the worse for that.
+    if let (Some(kind @ ("wasm" | "proxy-wasm")), Some(_)) = (manifest.annotations.get(KIND_KEY).map(String::as_str), parent) {
+        problems.push(("index", format!("a {kind} image must not be in an index")));
     }
 }
 
