@@ -197,7 +197,9 @@ pub fn build(args: &BuildVerbArgs, context: &Context) -> Result<ExitCode, Error>
     }
     if let Some(file) = &args.metadata_file {
         let text: String = built.iter().map(|image| json_line("plugin-image", image) + "\n").collect();
-        fs::write_atomically(&context.path(file), text.as_bytes())?;
+        let file = context.path(file);
+        file.parent().map_or(Ok(()), fs::create_dirs)?;
+        fs::write_atomically(&file, text.as_bytes())?;
     }
     let mut earlier = None;
     for image in &built {

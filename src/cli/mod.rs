@@ -48,7 +48,8 @@ pub fn main() -> ExitCode {
     let arguments = verb_first(without_cargo_word(std::env::args_os().collect()));
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
-        Err(error) => {
+        Err(mut error) => {
+            suggest_verb(&mut error);
             // clap prints help and version to stdout (exit 0), errors to stderr (exit 2).
             drop(error.print());
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
@@ -105,6 +106,21 @@ fn verb_first(mut arguments: Vec<OsString>) -> Vec<OsString> {
         arguments.insert(1, verb);
     }
     arguments
+}
+
+/// clap takes a word that is no verb for an argument of `build`, and looks for no verb like it.
+fn suggest_verb(error: &mut clap::Error) {
+    use clap::error::{ContextKind, ContextValue, ErrorKind};
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) else { return };
+    if error.kind() != ErrorKind::UnknownArgument || word.starts_with('-') {
+        return;
+    }
+    let command = Cli::command();
+    let verbs = command.get_subcommands().filter(|verb| !verb.is_hide_set()).map(clap::Command::get_name);
+    let scored = verbs.map(|verb| (strsim::jaro_winkler(verb, word), verb)).filter(|(score, _)| *score > 0.8);
+    if let Some((_, verb)) = scored.max_by(|one, other| one.0.total_cmp(&other.0)) {
+        error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(vec![verb.to_owned()]));
+    }
 }
 
 fn run(cli: Cli, context: &Context) -> Result<ExitCode, Error> {

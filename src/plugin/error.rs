@@ -30,6 +30,14 @@ pub enum PluginError {
         /// What is wrong.
         detail: String,
     },
+    /// An argument for cargo that says what is decided here.
+    #[error("`{flag}` is not for cargo to decide")]
+    Contradiction {
+        /// The argument's name.
+        flag: String,
+        /// What to do instead.
+        way_out: &'static str,
+    },
     /// A key that nothing knows.
     #[error("{place}: unknown key `{key}` in plugin-build")]
     UnknownKey {
@@ -129,6 +137,7 @@ impl Explain for PluginError {
 
     fn hint(&self) -> Option<String> {
         match self {
+            Self::Contradiction { way_out, .. } => Some((*way_out).to_owned()),
             Self::UnknownKey { nearest: Some(nearest), .. } => Some(format!("did you mean `{nearest}`?")),
             Self::UnknownKey { known, .. } => Some(format!("the keys are {}", known.join(", "))),
             Self::NothingSelected { members, .. } => {

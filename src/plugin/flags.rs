@@ -115,6 +115,20 @@ impl BuildFlags {
         features
     }
 
+    /// The first of cargo's own arguments that says what is decided here, and what to do instead.
+    pub fn contradiction(&self) -> Option<(&str, &'static str)> {
+        self.cargo_args.iter().find_map(|argument| {
+            let name = argument.split('=').next().unwrap_or_default();
+            let way_out = match name {
+                "--target" | "--target-dir" | "--manifest-path" | "--profile" => "give it before `--`",
+                "--release" | "-r" => "that is the profile unless `--profile`, before `--`, names another",
+                "--message-format" => "what cargo says is read here; `--message-format json`, before `--`, tells the results",
+                _ => return None,
+            };
+            Some((name, way_out))
+        })
+    }
+
     /// The feature flags as cargo takes them.
     pub fn feature_args(&self) -> Vec<String> {
         let mut args = Vec::new();

@@ -159,6 +159,9 @@ pub struct Workspace {
 
 /// Loads the selected plugins. Asks cargo and rustc, at the same time.
 pub fn load(flags: &BuildFlags, env: &Environment, progress: &dyn Progress) -> Result<Workspace, PluginError> {
+    if let Some((flag, way_out)) = flags.contradiction() {
+        return Err(PluginError::Contradiction { flag: flag.to_owned(), way_out });
+    }
     let cargo_config = CargoConfig::load(env, &flags.cargo_args)?;
     let options = metadata_options(flags);
     let asked_metadata = metadata::ask(&options, env, progress)?;
@@ -386,7 +389,8 @@ fn check_texts(config: &Config, place: &impl Fn(&str) -> Place) -> Result<(), Pl
     if config.entrypoint.as_ref().is_some_and(|words| words.first().is_none_or(String::is_empty)) {
         return bad("entrypoint", "want at least the program");
     }
-    if config.user.as_ref().is_some_and(|user| user.is_empty() || user.contains(char::is_whitespace)) {
+    let is_user = |text: &String| text.split(':').count() <= 2 && text.split(':').all(|part| !part.is_empty());
+    if config.user.as_ref().is_some_and(|user| !is_user(user) || user.contains(char::is_whitespace)) {
         return bad("user", "want `name`, `uid` or `uid:gid`");
     }
     for name in config.env.iter().flatten().map(|(name, _)| name) {

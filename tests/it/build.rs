@@ -56,7 +56,7 @@ fn stdout_is_exactly_the_reference_of_each_plugin() {
 #[test]
 fn json_tells_all_and_the_metadata_file_tells_the_same() {
     let project = Project::fixture("greeter");
-    let ran = built(&project, &["--message-format", "json", "--metadata-file", "out.json"]);
+    let ran = built(&project, &["--message-format", "json", "--metadata-file", "told/out.json"]);
     let images = messages(&ran.stdout, "plugin-image");
     let [image] = images.as_slice() else { panic!("{}", ran.stdout) };
     assert_eq!(image["schema"], 1);
@@ -69,7 +69,7 @@ fn json_tells_all_and_the_metadata_file_tells_the_same() {
         assert_eq!(blob.len(), layer["size"].as_u64().unwrap());
         assert!(layer["diff_id"].as_str().unwrap().starts_with("sha256:"));
     }
-    let file = fs::read_to_string(project.root.join("out.json")).unwrap();
+    let file = fs::read_to_string(project.root.join("told/out.json")).unwrap();
     assert_eq!(messages(&file, "plugin-image"), images);
 }
 
@@ -91,6 +91,57 @@ fn an_unchanged_rebuild_compresses_and_writes_nothing() {
     let compressed = events.iter().filter(|event| event["event"] == "compressed").count();
     assert_eq!(compressed, 1, "only the layer with the changed file is made again");
     assert_eq!(blobs(&layout).len(), 5, "what only the replaced tag reached is gone");
+}
+
+#[test]
+fn an_unchanged_library_is_not_compressed_again_and_a_changed_one_is() {
+    let project = Project::fixture("cdylib");
+    built(&project, &["-q"]);
+    let layout = project.root.join("target/plugin-build/checksum");
+    let compressed = || {
+        let again = built(&project, &["--message-format", "json"]);
+        messages(&again.stdout, "progress").iter().filter(|event| event["event"] == "compressed").count()
+    };
+    let before = times(&layout);
+    assert_eq!((compressed(), times(&layout)), (0, before));
+    let source = fs::read_to_string(project.root.join("src/lib.rs")).unwrap();
+    let more = "\n#[unsafe(no_mangle)]\npub extern \"C\" fn checksum_more() -> u32 {\n    7\n}\n";
+    project.write("src/lib.rs", &(source + more));
+    assert_eq!(compressed(), 1);
+    assert_eq!(compressed(), 0);
+}
+
+#[test]
+fn what_is_decided_here_is_no_argument_for_cargo() {
+    let project = Project::with_table("");
+    for (flag, way_out) in [
+        ("--target-dir=other", "`--target-dir` is not for cargo to decide\n\nhelp: give it before `--`"),
+        ("--release", "the profile unless `--profile`"),
+        ("--message-format", "`--message-format json`, before `--`"),
+    ] {
+        let refused = build(&project, &["--", flag]);
+        assert_eq!(refused.code, 2, "{}", refused.stderr);
+        assert!(refused.stderr.contains(way_out), "{}", refused.stderr);
+    }
+}
+
+#[test]
+fn a_link_that_hosts_would_not_install_is_not_packed() {
+    let project = Project::with_table("[package.metadata.plugin-build]\nfiles = [{ from = 'assets/**' }]\n");
+    project.write("assets/deep/file", "");
+    std::os::unix::fs::symlink("deep/../deep/file", project.root.join("assets/link")).unwrap();
+    let refused = build(&project, &["-q"]);
+    assert_eq!(refused.code, 1, "{}", refused.stderr);
+    assert!(refused.stderr.contains("`link` to `deep/../deep/file` has `..` after a name"), "{}", refused.stderr);
+}
+
+#[test]
+fn one_platform_taken_out_of_its_index_is_still_a_sound_image() {
+    let project = greeter();
+    for words in [&["copy", "-q", "--platform", "linux/amd64", GREETER, "oci:lone"][..], &["verify", "oci:lone"]] {
+        let ran = ran(plugin_build(&project.root).args(words));
+        assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+    }
 }
 
 #[test]
@@ -124,9 +175,14 @@ fn a_toolchains_compiler_is_asked_again_only_when_it_was_replaced() {
     install_proxy(&toolchain, cargo, "cargo");
     install_proxy(&toolchain, &cargo.with_file_name("rustc"), "rustc");
     std::thread::sleep(Duration::from_millis(3500)); // a fresh compiler's answers are not kept
+    // cargo finds its compiler by PATH.
+    #[expect(clippy::disallowed_methods, reason = "tests run in the developer's environment")]
+    let path = std::env::var_os("PATH").unwrap();
+    let path = std::env::join_paths([toolchain.join("bin")].into_iter().chain(std::env::split_paths(&path))).unwrap();
     let started = || {
         let mut command = plugin_build(&project.root);
-        let ran = ran(command.args(["build", "-q", "--message-format", "json"]).env("CARGO", toolchain.join("bin/cargo")));
+        command.args(["build", "-q", "--message-format", "json"]).env("CARGO", toolchain.join("bin/cargo"));
+        let ran = ran(command.env("PATH", &path));
         assert_eq!(ran.code, 0, "{}", ran.stderr);
         let events = messages(&ran.stdout, "progress").into_iter().filter(|event| event["event"] == "spawned");
         events.map(|event| event["command"].as_str().unwrap().to_owned()).collect::<Vec<_>>()

@@ -28,6 +28,18 @@ fn a_reader_that_goes_away_is_no_error() {
 }
 
 #[test]
+fn a_misspelt_verb_is_answered_with_the_verb() {
+    let dir = tempfile::tempdir().unwrap();
+    for (word, verb) in [("bulid", "build"), ("verfy", "verify"), ("isntall", "install")] {
+        let told = ran(plugin_build(dir.path()).args(["plugin-build", word]));
+        assert_eq!(told.code, 2, "{}", told.stderr);
+        assert!(told.stderr.contains(&format!("'{verb}'")), "{}", told.stderr);
+    }
+    let told = ran(plugin_build(dir.path()).arg("quux"));
+    assert!(told.code == 2 && !told.stderr.contains("similar"), "{}", told.stderr);
+}
+
+#[test]
 fn the_manual_has_a_page_for_every_verb_with_its_flags() {
     let dir = tempfile::tempdir().unwrap();
     let told = ran(plugin_build(dir.path()).arg("man"));

@@ -53,7 +53,7 @@ fn flags_win_over_every_table() {
 }
 
 /// What every broken table is told: line in the table, message, hint.
-const BROKEN: [(&str, usize, &str, &str); 14] = [
+const BROKEN: [(&str, usize, &str, &str); 15] = [
     ("files = ['assets']", 1, "bad value of `files[0]`: invalid type: string \"assets\", expected a table such as { from", ""),
     ("knd = 'wasm'", 1, "unknown key `knd` in plugin-build", "did you mean `kind`?"),
     ("bundle_libs = true", 1, "unknown key `bundle_libs` in plugin-build", "did you mean `bundle-libs`?"),
@@ -64,6 +64,7 @@ const BROKEN: [(&str, usize, &str, &str); 14] = [
     ("kind = 'docker'", 1, "bad value of `kind`: unknown variant `docker`", ""),
     ("name = 'a/b'", 1, "bad value of `name`: `a/b` is not a plain file name", ""),
     ("workdir = 'a'", 1, "bad value of `workdir`: want an absolute path", ""),
+    ("user = '65532:'", 1, "bad value of `user`: want `name`, `uid` or `uid:gid`", ""),
     ("base = 'oci:'", 1, "bad value of `base`", ""),
     ("files = [{ from = 'none/**' }]", 1, "`files` entry `none/**` matches nothing", ""),
     ("files = [{ from = 'none.txt' }]", 1, "`files` entry names [root]/none.txt, which does not exist", ""),
