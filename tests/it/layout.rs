@@ -145,6 +145,26 @@ fn rm_drops_a_tag_and_only_what_no_other_tag_needs() {
     assert!(absent.stderr.contains("has no `a`") && absent.stderr.contains("it has b"), "{}", absent.stderr);
 }
 
+#[test]
+fn rm_drops_a_damaged_image_too_and_gc_what_is_left_of_it() {
+    let project = Project::fixture("greeter");
+    run_ok(&project, &["-q", "-o", "out", "-t", "sound"]);
+    let blobs = || sorted_listing(&project.root.join("out/blobs/sha256")).unwrap();
+    let before = blobs();
+    run_ok(&project, &["-q", "-o", "out", "-t", "damaged", "--label", "x=y"]);
+    let index: Value = serde_json::from_slice(&fs::read(project.root.join("out/index.json")).unwrap()).unwrap();
+    let entry = index["manifests"].as_array().unwrap().iter().find(|entry| entry["annotations"].to_string().contains("damaged"));
+    let digest = entry.unwrap()["digest"].as_str().unwrap().strip_prefix("sha256:").unwrap();
+    fs::write(project.root.join("out/blobs/sha256").join(digest), "damaged").unwrap();
+
+    let removed = run_ok(&project, &["rm", "oci:out:damaged"]);
+    assert!(removed.stderr.contains("not all of tag `damaged` can be read"), "{}", removed.stderr);
+    assert_eq!(tags(&project, "oci:out"), ["sound"]);
+    run_ok(&project, &["gc", "oci:out"]);
+    assert_eq!(blobs(), before);
+    run_ok(&project, &["verify", "oci:out"]);
+}
+
 /// An image of one file.
 fn image_of(layout: &HandLayout, text: &str) -> Value {
     layout.image("linux/amd64", &[Archive::new().file("a", text.as_bytes()).end()], Compression::Gzip)

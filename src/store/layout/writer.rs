@@ -100,7 +100,11 @@ impl<'a> LayoutWriter<'a> {
             return Err(StoreError::NotFound { store: self.layout.name(), wanted: tag.to_owned(), available });
         };
         let mut candidates = Reachable::default();
-        candidates.follow(&self.layout, &found.root, 0)?;
+        if let Err(error) = candidates.follow(&self.layout, &found.root, 0) {
+            // What is damaged is what one wants to be rid of.
+            let hint = "`gc` removes what else is left of it".to_owned();
+            self.progress.warn(format!("not all of tag `{tag}` can be read: {error}"), Some(hint));
+        }
         index.remove_tag(tag);
         self.write_index_and_sweep(index, candidates.digests)?;
         Ok(found.root.digest.clone())
