@@ -118,6 +118,11 @@ impl RegistryReference {
     /// Parses `[HOST/]REPO[:TAG][@DIGEST]`, with or without `docker://`. Without a host it is Docker Hub, as for skopeo.
     pub fn parse(text: &str) -> Result<Self, ReferenceError> {
         let text = text.strip_prefix("docker://").unwrap_or(text);
+        if let Some((_, host)) =
+            text.split('/').next().and_then(|head| head.rsplit_once('@')).filter(|(_, host)| is_host_text(host))
+        {
+            return Err(ReferenceError::Credentials { host: host.to_owned() });
+        }
         let (named, digest) = split_digest(text)?;
         let (head, rest) = named.split_once('/').unwrap_or(("", named));
         let is_host = head.contains('.') || head.contains(':') || head == "localhost";
@@ -258,6 +263,12 @@ pub enum ReferenceError {
     /// Not a repository name.
     #[error("`{0}` is not a repository reference (want `HOST/REPO[:TAG][@DIGEST]` in lower case)")]
     BadRepository(String),
+    /// A user, and maybe a password, in front of the host; nobody is to read them in an error.
+    #[error("a reference to `{host}` has no place for a user")]
+    Credentials {
+        /// The host.
+        host: String,
+    },
     /// Not a tag.
     #[error("`{0}` is not a valid tag (letters, digits, `_`, `.` and `-`, at most 128)")]
     BadTag(String),
@@ -278,6 +289,9 @@ impl Explain for ReferenceError {
         match self {
             Self::NoTransport(_) => {
                 Some("write `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]` or `docker://HOST/REPO[:TAG]`".to_owned())
+            }
+            Self::Credentials { host } => {
+                Some(format!("`cargo plugin-build login {host}` keeps credentials, where other tools do too"))
             }
             Self::ColonInPath(_) => Some("choose an output path without a colon".to_owned()),
             _ => None,

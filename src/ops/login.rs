@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::environment::Environment;
 use crate::failure::{Complaint, Error};
 use crate::progress::Progress;
-use crate::reference::RegistryReference;
+use crate::reference::{ReferenceError, RegistryReference};
 use crate::store::registry::{AuthFiles, Client, Credential, Settings};
 
 /// Who logs in where. The password has no way to be shown.
@@ -61,6 +61,7 @@ fn check_host(text: &str) -> Result<String, Error> {
     let host = text.strip_prefix("docker://").or_else(|| text.strip_prefix("https://")).unwrap_or(text).trim_end_matches('/');
     match RegistryReference::parse(&format!("{host}/x")) {
         Ok(found) if found.host == host && found.repository == "x" => Ok(found.host),
+        Err(error @ ReferenceError::Credentials { .. }) => Err(error.into()),
         _ => Err(Complaint::usage(format!("`{}` is no registry host", text.escape_debug()))
             .with_hint("name it as in references, such as `registry.example.com:5000`")
             .into()),

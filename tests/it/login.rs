@@ -56,6 +56,12 @@ fn a_password_opens_the_registry_for_us_and_skopeo_and_is_never_seen() {
     step(0, "", &["logout", "-vv", &registry.host]);
     step(1, "", &["logout", "-vv", &registry.host]);
     step(1, "", &["pull", "-vv", &format!("{repository}:1.0"), "again"]);
+    let in_front = format!("{}:{}@{}", USER.0, USER.1, registry.host);
+    for words in [&["push", "oci:image", &format!("{in_front}/secret")][..], &["login", &in_front, "-u", "x", "--password-stdin"]]
+    {
+        let told = step(2, "x", words);
+        assert!(told.contains(&format!("login {}", registry.host)), "{told}");
+    }
     for secret in [USER.1, "not-the-password", "cGx1Z2lu"] {
         assert!(!seen.contains(secret), "`{secret}` was shown:\n{seen}");
     }
