@@ -121,6 +121,21 @@ fn what_was_given_on_the_command_line_is_given_again() {
 }
 
 #[test]
+fn keys_of_a_profile_that_variables_set_are_set_again() {
+    let project = Project::with_table("");
+    let mut build = plugin_build(&project.root);
+    build.args(["build", "-q"]);
+    // The last is one of the profile `release-small`, and could be one of `release`.
+    for name in ["BUILD_OVERRIDE_OPT_LEVEL", "BUILD_OVERRIDE_CODEGEN_UNITS", "SMALL_OPT_LEVEL"] {
+        build.env(format!("CARGO_PROFILE_RELEASE_{name}"), "1");
+    }
+    let first = ran(&mut build);
+    assert_eq!(first.code, 0, "{}", first.stderr);
+    let same = run(&project, &["verify", "--rebuild", "-q"]);
+    assert_eq!(same.code, 0, "{}{}", same.stdout, same.stderr);
+}
+
+#[test]
 fn what_the_user_has_set_here_does_not_reach_there() {
     let project = Project::fixture("greeter");
     built(&project, &[]);

@@ -129,8 +129,11 @@ pub fn bold_profile_keys(recorded: &BTreeMap<String, Value>, planned: &BTreeMap<
     bold.map(|(key, value)| format!("{key}={value}")).collect()
 }
 
+/// A variable's underscores part tables as well as words, so that of `build-override-opt-level` only the end counts: no key
+/// that does more ends like one of these.
 fn is_harmless_key(key: &str) -> bool {
-    key.rsplit('.').next().is_some_and(|last| PROFILE.contains(&last.trim()))
+    let last = key.rsplit('.').next().unwrap_or_default().trim();
+    PROFILE.iter().filter_map(|known| last.strip_suffix(known)).any(|before| before.is_empty() || before.ends_with('-'))
 }
 
 /// The arguments of cargo that an image must not ask for; with `hermetic`, those that it must not ask for even there.
