@@ -1,13 +1,14 @@
 //! Looks at what was compiled before anything is packed: can it start where it goes, does it hold paths of this machine,
 //! what else does it need.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::environment::Environment;
 use crate::executable::bundle::{BundledFile, LibraryPaths, bundle};
 use crate::executable::leak::{self, Leak, Origin, Pattern};
 use crate::executable::{Executable, ExecutableError, start};
 use crate::failure::{Class, Explain};
+use crate::hermetic::view::Content;
 use crate::hints::{Fingerprint, Hints};
 use crate::kind::{Kind, KindError, proxy_wasm};
 use crate::plan::{ImagePlan, Plan};
@@ -43,7 +44,11 @@ pub fn check(
     for artifact in artifacts {
         let mut images = plan.images.iter().zip(hints);
         let Some((image, hints)) = images.find(|(image, _)| image.package == artifact.package) else { continue };
+        is_file_of_the_build(plan, &artifact.path)?;
         let (executable, bundled) = needs(image, artifact)?;
+        for file in &bundled {
+            is_seen_by_the_build(plan, &artifact.path, &file.source)?;
+        }
         if let Some(glibc) = &executable.glibc {
             let text = format!("{} needs glibc {glibc} or later where it runs", artifact.path.display());
             progress.event(Event::Note { text });
@@ -58,6 +63,31 @@ pub fn check(
         checked.push(Checked { executable, leaks, bundled });
     }
     Ok(checked)
+}
+
+/// What builds can put anything where their program should be, a pipe that never ends or a link, and may name another place to
+/// cargo's reader. What a hermetic build cannot read, it must not have packed either.
+fn is_file_of_the_build(plan: &Plan, artifact: &Path) -> Result<(), CheckError> {
+    let read = |source| ExecutableError::Read { path: artifact.to_owned(), source };
+    if !artifact.symlink_metadata().map_err(read)?.is_file() {
+        return Err(CheckError::NoFile { artifact: artifact.to_owned() });
+    }
+    let Some(sandbox) = &plan.hermetic else { return Ok(()) };
+    let real = artifact.canonicalize().map_err(read)?;
+    if sandbox.view.paths(&Content::Writable).any(|directory| real.starts_with(directory)) {
+        return Ok(());
+    }
+    Err(CheckError::Elsewhere { path: real })
+}
+
+/// The program says where its libraries are, and could name any.
+fn is_seen_by_the_build(plan: &Plan, artifact: &Path, file: &Path) -> Result<(), CheckError> {
+    let Some(sandbox) = &plan.hermetic else { return Ok(()) };
+    let real = file.canonicalize().map_err(|source| ExecutableError::Read { path: file.to_owned(), source })?;
+    if sandbox.view.shows(&real) {
+        return Ok(());
+    }
+    Err(CheckError::Unseen { artifact: artifact.to_owned(), path: real })
 }
 
 fn needs(image: &ImagePlan, artifact: &Artifact) -> Result<(Executable, Vec<BundledFile>), CheckError> {
@@ -108,6 +138,26 @@ pub enum CheckError {
     /// It cannot be understood, or cannot start where it goes.
     #[error(transparent)]
     Executable(#[from] ExecutableError),
+    /// Something else lies in its place.
+    #[error("{} is no regular file", artifact.display())]
+    NoFile {
+        /// The artifact.
+        artifact: PathBuf,
+    },
+    /// A hermetic build names a file that it did not make.
+    #[error("{} lies outside of the target directory, and a hermetic build makes its program there", path.display())]
+    Elsewhere {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A hermetic build needs a file that it cannot see.
+    #[error("{} needs {}, which a hermetic build cannot see", artifact.display(), path.display())]
+    Unseen {
+        /// The artifact.
+        artifact: PathBuf,
+        /// The library or loader.
+        path: PathBuf,
+    },
     /// Its host would refuse it.
     #[error(transparent)]
     Kind(#[from] KindError),
@@ -115,7 +165,7 @@ pub enum CheckError {
     #[error("{}", describe(artifact, leak))]
     Leak {
         /// The artifact.
-        artifact: std::path::PathBuf,
+        artifact: PathBuf,
         /// The path.
         leak: Leak,
     },
@@ -130,6 +180,10 @@ impl Explain for CheckError {
         match self {
             Self::Executable(error) => error.hint(),
             Self::Kind(error) => error.hint(),
+            Self::NoFile { .. } | Self::Elsewhere { .. } => {
+                Some("a build script, a procedural macro or a linker has put it there: look at the sources".to_owned())
+            }
+            Self::Unseen { .. } => Some("install the library with the system's, or link statically".to_owned()),
             Self::Leak { leak, .. } => Some(format!("it is probably {}", leak.cause())),
         }
     }

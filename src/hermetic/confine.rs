@@ -1,7 +1,8 @@
 //! Landlock on top of the mounts: what the file system allows by mistake is still forbidden.
 //!
 //! Everything below the root may be read and executed; only the target directory, the temporary one and `/dev/null` may
-//! be written. What is reached without the root (`/proc/<pid>/fd`, say the caller's terminal) is neither. TCP and UDP are
+//! be written. What is reached without the root (`/proc/<pid>/fd`, say the caller's terminal) is neither; but
+//! pipes are no files to it, and a build script may write into cargo's. TCP and UDP are
 //! denied, too, and abstract sockets and signals beyond the sandbox, each where the kernel knows how; files are required.
 
 use std::io;

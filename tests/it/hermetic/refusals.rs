@@ -3,14 +3,16 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 
 use plugin_build::fs::sorted_listing;
+use serde_json::json;
 
 use super::scene::{CALLERS, Caller, MANIFEST, Scene};
 use crate::support::http_server::{Answer, Handler, Reply, Request, Server};
 use crate::support::program::ran;
-use crate::support::tools::require;
+use crate::support::tools::{require, stdout};
 
 #[test]
 fn without_user_namespaces_it_refuses_names_the_reason_and_builds_nothing() {
@@ -191,4 +193,79 @@ fn a_path_of_this_machine_is_an_error_here_and_a_warning_elsewhere() {
     let warned = ran(&mut scene.build(&[]));
     assert_eq!(warned.code, 0, "{}", warned.stderr);
     assert!(warned.stderr.contains(&told), "{}", warned.stderr);
+}
+
+#[test]
+fn nothing_else_is_packed_because_a_build_script_speaks_for_cargo() {
+    let host = "x86_64-unknown-linux-gnu";
+    let made = format!("target/hermetic/{host}/release/made");
+    for (path, make, told) in [
+        (format!("target/hermetic/{host}/../../../../theirs"), "true", "theirs lies outside of the target directory"),
+        // Whoever opens such a pipe waits for a writer.
+        (made.clone(), "mkfifo", "release/made is no regular file"),
+        (made, "ln -sf p", "release/made is no regular file"),
+    ] {
+        let Some(scene) = Scene::new(Caller::Root, &[]) else { return };
+        let plain = ran(&mut scene.build(&["--target-dir", "target/plain"]));
+        assert_eq!(plain.code, 0, "{}", plain.stderr);
+        let theirs = scene.project.root.join(format!("target/plain/{host}/release/p"));
+        fs::rename(theirs, scene.stage().join("theirs")).unwrap();
+        let path = scene.project.root.join(path).display().to_string();
+        let message = message(&scene, &path).to_string() + "\n";
+        let script = format!(
+            "fn main() {{\n    std::process::Command::new(\"sh\").args([\"-c\", {:?}]).status().unwrap();\n    \
+             let out = format!(\"/proc/{{}}/fd/1\", std::os::unix::process::parent_id());\n    \
+             std::fs::write(out, {message:?}).unwrap();\n}}\n",
+            format!("{make} {path}"),
+        );
+        scene.project.write("build.rs", &script);
+        let program = scene.program();
+        let refused = ran(&mut scene.run(&["timeout", "60", &program, "build", "--hermetic"]));
+        assert_eq!(refused.code, 1, "{make}: {}{}", refused.stdout, refused.stderr);
+        assert!(refused.stderr.contains(told), "{make}: {}", refused.stderr);
+    }
+}
+
+/// What cargo says of the program at `path`.
+fn message(scene: &Scene, path: &str) -> serde_json::Value {
+    let target = json!({
+        "kind": ["bin"], "crate_types": ["bin"], "name": "p", "src_path": "/", "edition": "2024", "doc": true,
+        "doctest": false, "test": true,
+    });
+    let profile = json!({
+        "opt_level": "3", "debuginfo": 0, "debug_assertions": false, "overflow_checks": false, "test": false,
+    });
+    let id = format!("path+file://{}#p@0.1.0", scene.project.root.display());
+    json!({
+        "reason": "compiler-artifact", "package_id": id, "manifest_path": "/", "target": target, "profile": profile,
+        "features": [], "filenames": [path], "executable": path, "fresh": false,
+    })
+}
+
+#[test]
+fn no_library_from_outside_is_packed_because_the_program_names_it() {
+    if require("cc").is_none() {
+        return;
+    }
+    let manifest = format!("{MANIFEST}\n[package.metadata.plugin-build]\nbundle-libs = true\n");
+    // The program is linked with a stub of the library.
+    let script = r#"fn main() {
+    let out = std::env::var("OUT_DIR").unwrap();
+    let stub = format!("{out}/libtheirs.so");
+    let made = std::process::Command::new("cc").args(["-shared", "-x", "c", "/dev/null", "-o", &stub]).status();
+    assert!(made.unwrap().success());
+    let above = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    println!("cargo::rustc-link-search={out}");
+    for arg in ["-Wl,--no-as-needed", "-ltheirs", &format!("-Wl,-rpath,{}", above.display())] {
+        println!("cargo::rustc-link-arg-bins={arg}");
+    }
+}
+"#;
+    let Some(scene) = Scene::new(Caller::Root, &[("Cargo.toml", &manifest), ("build.rs", script)]) else { return };
+    let theirs = scene.stage().join("libtheirs.so");
+    stdout(Command::new("cc").args(["-shared", "-x", "c", "/dev/null", "-o"]).arg(&theirs));
+    let refused = ran(&mut scene.build(&["--hermetic"]));
+    assert_eq!(refused.code, 1, "{}{}", refused.stdout, refused.stderr);
+    let told = format!("needs {}, which a hermetic build cannot see", theirs.display());
+    assert!(refused.stderr.contains(&told), "{}", refused.stderr);
 }
