@@ -420,3 +420,20 @@ fn an_output_that_is_no_layout_is_told_before_anything_is_compiled() {
         assert!(!project.root.join("target").exists(), "cargo was started: {}", told.stderr);
     }
 }
+
+#[test]
+fn no_path_is_in_two_layers_and_none_differs_from_another_only_in_case() {
+    for (to, told) in [("p", "`p` would be in the image twice"), ("p/", "`p/x` would lie below `p`, which is not a directory")] {
+        let project = Project::with_table(&format!("[package.metadata.plugin-build]\nfiles = [{{ from = 'x', to = '{to}' }}]\n"));
+        project.write("x", "");
+        let refused = ran(plugin_build(&project.root).arg("build"));
+        assert_eq!(refused.code, 2, "{to}: {}{}", refused.stdout, refused.stderr);
+        assert!(refused.stderr.contains(told), "{to}: {}", refused.stderr);
+        assert!(!project.root.join("target/plugin-build/p/index.json").exists());
+    }
+    let project = Project::with_table("[package.metadata.plugin-build]\nfiles = [{ from = 'x', to = 'P' }]\n");
+    project.write("x", "");
+    let warned = ran(plugin_build(&project.root).arg("build"));
+    assert_eq!(warned.code, 0, "{}", warned.stderr);
+    assert!(warned.stderr.contains("`P` and `p` differ only in case"), "{}", warned.stderr);
+}

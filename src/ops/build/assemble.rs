@@ -1,6 +1,6 @@
 //! From artifacts and files to one image in its layout.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -96,9 +96,10 @@ impl Assembly<'_> {
             return Ok(vec![image]);
         }
         let files = self.files()?;
+        self.check_paths(&files)?;
         // A library is exactly one layer, so what lies beside it goes into the same.
         let apart = self.image.kind != Kind::Library && !self.image.files.is_empty();
-        let shared = if apart { Some(press.layer("files", &self.tree(files.clone())?)?) } else { None };
+        let shared = if apart { Some(press.layer("files", &files.clone().finish()?)?) } else { None };
         let mut images = Vec::new();
         for (position, (target, compiled)) in self.image.targets.iter().zip(self.artifacts).enumerate() {
             let mut layers: Vec<Layer> = shared.iter().cloned().collect();
@@ -107,7 +108,7 @@ impl Assembly<'_> {
             }
             let mut builder = if self.image.kind == Kind::Library { files.clone() } else { Tree::builder() };
             builder.disk(&target.place.path, Mode::of_bits(target.place.mode), &compiled.artifact.path)?;
-            let layer = press.layer(&target.platform.to_string(), &self.tree(builder)?)?;
+            let layer = press.layer(&target.platform.to_string(), &builder.finish()?)?;
             if self.image.kind == Kind::Library {
                 images.push(artifact::library(self.plan, target, compiled, layer, self.annotations(target)));
                 continue;
@@ -128,12 +129,8 @@ impl Assembly<'_> {
             return Ok(None);
         }
         let mut builder = Tree::builder();
-        for file in &compiled.checked.bundled {
-            // Libraries are reached through links; what is packed is the file behind them.
-            let source = file.source.canonicalize().map_err(FileError::at("read", &file.source))?;
-            builder.disk(&file.path, Mode::of_bits(file.mode), &source)?;
-        }
-        Ok(Some(self.tree(builder)?))
+        add_libraries(&mut builder, compiled)?;
+        Ok(Some(builder.finish()?))
     }
 
     /// The files that a composer of routers wants beside the image.
@@ -173,11 +170,17 @@ impl Assembly<'_> {
         Ok(builder)
     }
 
-    fn tree(&self, builder: TreeBuilder) -> Result<Tree, Error> {
-        let tree = builder.finish()?;
-        for collision in tree.case_collisions() {
+    /// Sees that the layers of a platform, as one tree, hold no path twice: some readers take the first, others the last.
+    fn check_paths(&self, files: &TreeBuilder) -> Result<(), Error> {
+        let mut told = BTreeSet::new();
+        for (target, compiled) in self.image.targets.iter().zip(self.artifacts) {
+            let mut whole = files.clone();
+            add_libraries(&mut whole, compiled)?;
+            whole.disk(&target.place.path, Mode::of_bits(target.place.mode), &compiled.artifact.path)?;
+            told.extend(whole.finish()?.case_collisions().iter().map(ToString::to_string));
+        }
+        for text in told {
             let folds = |target: &&TargetPlan| matches!(target.platform.os.as_str(), "windows" | "darwin");
-            let text = collision.to_string();
             match self.image.targets.iter().find(folds) {
                 Some(target) => {
                     let text = format!("{text}, and platform {} cannot hold both", target.platform);
@@ -186,7 +189,7 @@ impl Assembly<'_> {
                 None => self.progress.warn(text, Some("some file systems cannot hold both".to_owned())),
             }
         }
-        Ok(tree)
+        Ok(())
     }
 
     fn annotations(&self, target: &TargetPlan) -> BTreeMap<String, String> {
@@ -218,6 +221,15 @@ impl Assembly<'_> {
         }
         annotations
     }
+}
+
+fn add_libraries(builder: &mut TreeBuilder, compiled: &Compiled<'_>) -> Result<(), Error> {
+    for file in &compiled.checked.bundled {
+        // Libraries are reached through links; what is packed is the file behind them.
+        let source = file.source.canonicalize().map_err(FileError::at("read", &file.source))?;
+        builder.disk(&file.path, Mode::of_bits(file.mode), &source)?;
+    }
+    Ok(())
 }
 
 /// Makes layers, or finds them made.
