@@ -103,7 +103,7 @@ impl Assembly<'_> {
         let mut images = Vec::new();
         for (position, (target, compiled)) in self.image.targets.iter().zip(self.artifacts).enumerate() {
             let mut layers: Vec<Layer> = shared.iter().cloned().collect();
-            if let Some(libraries) = self.libraries(compiled)? {
+            if let Some(libraries) = libraries(compiled)? {
                 layers.push(press.layer(&format!("{} libraries", target.platform), &libraries)?);
             }
             let mut builder = if self.image.kind == Kind::Library { files.clone() } else { Tree::builder() };
@@ -121,16 +121,6 @@ impl Assembly<'_> {
             images.push(Image::assemble(&settings, layers)?);
         }
         Ok(images)
-    }
-
-    /// The loader and libraries that a dynamic program needs; `None` where nothing is to be packed with it.
-    fn libraries(&self, compiled: &Compiled<'_>) -> Result<Option<Tree>, Error> {
-        if compiled.checked.bundled.is_empty() {
-            return Ok(None);
-        }
-        let mut builder = Tree::builder();
-        add_libraries(&mut builder, compiled)?;
-        Ok(Some(builder.finish()?))
     }
 
     /// The files that a composer of routers wants beside the image.
@@ -221,6 +211,16 @@ impl Assembly<'_> {
         }
         annotations
     }
+}
+
+/// The loader and libraries that a dynamic program needs; `None` where nothing is to be packed with it.
+fn libraries(compiled: &Compiled<'_>) -> Result<Option<Tree>, Error> {
+    if compiled.checked.bundled.is_empty() {
+        return Ok(None);
+    }
+    let mut builder = Tree::builder();
+    add_libraries(&mut builder, compiled)?;
+    Ok(Some(builder.finish()?))
 }
 
 fn add_libraries(builder: &mut TreeBuilder, compiled: &Compiled<'_>) -> Result<(), Error> {
