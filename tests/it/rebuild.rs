@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::support::git::git_dependency;
 use crate::support::layouts::HandLayout;
+use crate::support::memory_registry::MemoryRegistry;
 use crate::support::namespaces;
 use crate::support::program::{Ran, plugin_build, ran};
 use crate::support::project::{Project, copy};
@@ -416,6 +417,25 @@ fn not_even_a_sandbox_is_built_for_programs_that_would_be_asked_before_it() {
         let asks = refused.stderr.contains("asks for flags that could start any program here");
         assert!(asks && refused.stderr.contains(told), "{image}: {}", refused.stderr);
     }
+}
+
+#[test]
+fn a_base_of_a_registry_is_the_one_that_its_tag_named_then() {
+    let first = Project::fixture("greeter");
+    built(&first, &["-o", "out"]);
+    built(&first, &["-o", "later", "--label", "later=yes"]);
+    let registry = MemoryRegistry::honest();
+    let name = format!("{}/bases/greeter:1", registry.server.host());
+    let push = |image: &str| {
+        let pushed = run(&first, &["push", "-q", image, &name]);
+        assert_eq!(pushed.code, 0, "{}", pushed.stderr);
+    };
+    push("oci:out:0.3.1");
+    let project = Project::with_table(&format!("[package.metadata.plugin-build]\nbase = 'docker://{name}'\n"));
+    built(&project, &["-o", "out"]);
+    push("oci:later:0.3.1");
+    let same = run(&project, &["verify", "--rebuild", "oci:out"]);
+    assert_eq!(same.code, 0, "{}{}", same.stdout, same.stderr);
 }
 
 #[test]

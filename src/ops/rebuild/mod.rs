@@ -99,6 +99,11 @@ pub fn rebuild(
         }
     }
     let groups = record::groups(&records);
+    // An index names the base's index, each platform's manifest that of its platform.
+    let base_digest = match read_document(source, &root)?.0 {
+        Document::Index(index) => index.annotations.get(BASE_DIGEST).cloned(),
+        Document::Manifest(manifest) => manifest.annotations.get(BASE_DIGEST).cloned(),
+    };
     let elsewhere = Elsewhere::new(env)?;
     let mut taken = Vec::new();
     let mut rebuilt = Vec::new();
@@ -106,7 +111,15 @@ pub fn rebuild(
         let _umask = OtherUmask::set();
         let there = elsewhere.environment(env)?;
         for (number, group) in groups.iter().enumerate() {
-            let again = Again { group, options, here: env, there: &there, elsewhere: &elsewhere, progress };
+            let again = Again {
+                group,
+                base_digest: base_digest.as_deref(),
+                options,
+                here: env,
+                there: &there,
+                elsewhere: &elsewhere,
+                progress,
+            };
             rebuilt.push(again.build(number, &mut taken)?);
         }
     }
@@ -136,6 +149,7 @@ pub fn rebuild(
 /// One group on its way.
 struct Again<'a> {
     group: &'a [&'a Record],
+    base_digest: Option<&'a str>,
     options: &'a Options,
     here: &'a Environment,
     there: &'a Environment,
@@ -232,13 +246,13 @@ impl Again<'_> {
     /// The base: a local one lies where the sources say, one that was given on the command line must be given again.
     fn base(&self, planned: &Plan) -> Result<Option<String>, Error> {
         let annotations = &self.group[0].annotations;
-        match (&planned.images[0].base, annotations.get(BASE_NAME), annotations.get(BASE_DIGEST)) {
+        match (&planned.images[0].base, annotations.get(BASE_NAME), self.base_digest) {
             // What the tag named then, not what it names now; but no other repository than the sources', or an image could
             // have anything fetched.
-            (Some(Reference::Registry(base)), Some(name), Some(digest)) => {
+            (Some(Reference::Registry(base)), Some(name), digest) => {
                 let is_ours = name.strip_prefix(&base.name()).is_some_and(|tag| tag.is_empty() || tag.starts_with(':'));
-                let recorded = is_ours.then(|| format!("docker://{name}@{digest}"));
-                recorded.map(Some).ok_or_else(|| RebuildError::UnknownBase { name: name.clone() }.into())
+                let recorded = digest.map_or_else(|| base.to_string(), |digest| format!("docker://{name}@{digest}"));
+                is_ours.then_some(Some(recorded)).ok_or_else(|| RebuildError::UnknownBase { name: name.clone() }.into())
             }
             (Some(base), ..) => Ok(Some(base.to_string())),
             (None, None, _) => Ok(None),
