@@ -13,8 +13,8 @@ use super::{ToolchainError, announce, cargo, command};
 use crate::environment::Environment;
 use crate::progress::Progress;
 
-/// The source that needs no special care.
-const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
+/// How lock files call crates.io, the source that needs no special care.
+pub const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
 /// How to ask.
 #[derive(Clone, Debug, Default)]

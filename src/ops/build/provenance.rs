@@ -18,6 +18,7 @@ use crate::plan::{ImagePlan, Plan};
 use crate::progress::Progress;
 use crate::store::{Source, StoreError, read_blob};
 use crate::toolchain::linker::LinkerFacts;
+use crate::toolchain::metadata;
 
 /// Says how to read the parameters.
 const BUILD_TYPE: &str = "https://cargo-plugin-build.dev/build/v1";
@@ -105,21 +106,64 @@ fn locked(plan: &Plan) -> Result<Vec<Dependency>, Error> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(crate::fs::FileError::at("read", &path)(error).into()),
     };
-    let lock: toml::Table = text.parse().unwrap_or_default();
+    Ok(dependencies(&text))
+}
+
+fn dependencies(lock: &str) -> Vec<Dependency> {
+    let lock: toml::Table = lock.parse().unwrap_or_default();
     let packages = lock.get("package").and_then(toml::Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let known = packages.iter().filter_map(|package| {
         let field = |name: &str| package.get(name).and_then(toml::Value::as_str);
         let (name, version, source) = (field("name")?, field("version")?, field("source")?);
         if let Some(checksum) = field("checksum") {
-            let uri = format!("pkg:cargo/{name}@{version}");
+            let mut uri = format!("pkg:cargo/{name}@{version}");
+            if source != metadata::CRATES_IO {
+                uri += &format!("?repository_url={}", public(source.split_once('+').map_or(source, |(_, url)| url)));
+            }
             return Some(Dependency { uri, digest: BTreeMap::from([("sha256".to_owned(), checksum.to_owned())]) });
         }
         let (url, commit) = source.strip_prefix("git+")?.rsplit_once('#')?;
-        let url = url.split('?').next().unwrap_or(url);
-        // A repository on this machine is nobody else's business.
-        let url = if url.starts_with("file:") { "file:" } else { url };
-        let uri = format!("pkg:cargo/{name}@{version}?vcs_url=git+{url}");
+        let uri = format!("pkg:cargo/{name}@{version}?vcs_url=git+{}", public(url.split('?').next().unwrap_or(url)));
         Some(Dependency { uri, digest: BTreeMap::from([("gitCommit".to_owned(), commit.to_owned())]) })
     });
-    Ok(known.collect())
+    known.collect()
+}
+
+/// Where a package comes from, without what is nobody else's business: a place on this machine, and a user or token.
+fn public(url: &str) -> String {
+    if url.starts_with("file:") {
+        return "file:".to_owned();
+    }
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let (authority, path) =
+        rest.split_once('/').map_or((rest, String::new()), |(authority, path)| (authority, format!("/{path}")));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    format!("{scheme}://{host}{path}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dependency_is_told_with_its_registry_and_without_secrets() {
+        let package = |source: &str, checksum: &str| {
+            format!("[[package]]\nname = \"p\"\nversion = \"1.0.0\"\nsource = \"{source}\"\n{checksum}")
+        };
+        let uri = |source: &str, checksum: &str| dependencies(&package(source, checksum)).pop().unwrap().uri;
+        for (source, told) in [
+            ("registry+https://github.com/rust-lang/crates.io-index", "pkg:cargo/p@1.0.0"),
+            ("sparse+https://me:token@crates.example/index/", "pkg:cargo/p@1.0.0?repository_url=https://crates.example/index/"),
+            ("registry+file:///home/me/index", "pkg:cargo/p@1.0.0?repository_url=file:"),
+        ] {
+            assert_eq!(uri(source, "checksum = \"00\"\n"), told);
+        }
+        for (source, told) in [
+            ("git+https://me:token@git.example/p?branch=x#0a", "pkg:cargo/p@1.0.0?vcs_url=git+https://git.example/p"),
+            ("git+ssh://git@git.example/p.git#0a", "pkg:cargo/p@1.0.0?vcs_url=git+ssh://git.example/p.git"),
+            ("git+file:///home/me/p#0a", "pkg:cargo/p@1.0.0?vcs_url=git+file:"),
+        ] {
+            assert_eq!(uri(source, ""), told);
+        }
+    }
 }
