@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use plugin_build::compression::Compression;
 use plugin_build::extract::Limits;
@@ -316,5 +317,33 @@ fn to_check_where_nothing_is_installed_is_an_error() {
             assert_eq!((told.code, told.stdout.as_str()), (1, ""), "{place} {more:?} {}", told.stderr);
             assert!(told.stderr.contains("nothing is installed in"), "{}", told.stderr);
         }
+    }
+}
+
+#[test]
+fn an_interrupt_leaves_nothing_of_a_first_installation() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut layout = HandLayout::new(&dir.path().join("layout"));
+    let large = Archive::new().file("large", &vec![0; 200 << 20]).end();
+    let image = layout.image("linux/amd64", &[large], Compression::Zstd);
+    layout.tag("1", image);
+    let plugins = dir.path().join("plugins");
+    let store = plugins.join(".store/large");
+    // While it is filled, and when it is whole but nothing records it.
+    for (phase, signal, code) in [(".plugin-build-", "INT", 130), ("sha256-", "INT", 130), ("sha256-", "TERM", 143)] {
+        let mut install = plugin_build(dir.path());
+        install.args(["-q", "install", "--name", "large", "--max-ratio", "1000000", "oci:layout:1", "plugins"]);
+        let mut child = install.spawn().unwrap();
+        let reached = || {
+            let names = sorted_listing(&store).unwrap_or_default();
+            names.iter().any(|name| name.to_string_lossy().starts_with(phase))
+        };
+        assert!((0..20_000).any(|_| {
+            std::thread::sleep(Duration::from_millis(1));
+            reached()
+        }));
+        stdout(Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", signal]).arg(child.id().to_string()));
+        assert_eq!(child.wait().unwrap().code(), Some(code), "{phase} {signal}");
+        assert!(sorted_listing(&plugins).unwrap().is_empty(), "{phase} {signal}: {:?}", sorted_listing(&store));
     }
 }

@@ -17,6 +17,7 @@ use crate::digest::Digest;
 use crate::extract::{ExtractOptions, Extraction, Limits, Rules, remove_tree};
 use crate::failure::{Class, Error, Explain};
 use crate::finding::Finding;
+use crate::interrupt::on_interrupt;
 use crate::kind::Kind;
 use crate::oci::Document;
 use crate::oci::json::JsonError;
@@ -364,6 +365,11 @@ fn unpack_into(
 ) -> Result<Record, Error> {
     let id = place.fresh_id(&chosen.digest, &chosen.suffix);
     let target = place.in_store(&id);
+    // Nothing records it before this function is done.
+    let _cleanup = {
+        let target = target.clone();
+        on_interrupt(move || drop(remove_tree(&target)))
+    };
     let extract = ExtractOptions { limits: options.limits.clone(), rules: Rules::Strict };
     let mut extraction = Extraction::begin(&target, extract)?;
     let mut applied: Vec<ImageLayer> = Vec::new();

@@ -23,6 +23,7 @@ use crate::digest::Digest;
 use crate::extract::remove_tree;
 use crate::failure::Error;
 use crate::fs::{FileError, create_dirs, sorted_listing, sync_dir, write_atomically};
+use crate::interrupt::{Registration, on_interrupt};
 use crate::lock::Lock;
 use crate::oci::json;
 use crate::progress::Progress;
@@ -62,6 +63,7 @@ pub struct Place {
     plugins_dir: PathBuf,
     name: String,
     store: PathBuf,
+    _cleanup: Registration,
     _lock: Lock,
 }
 
@@ -124,7 +126,11 @@ impl Place {
         create_dirs(&store)?;
         let lock =
             Lock::exclusive(&store.join(LOCK), || progress.status("Blocking", format!("waiting for {}", store.display())))?;
-        Ok(Self { plugins_dir: plugins_dir.to_owned(), name: name.to_owned(), store, _lock: lock })
+        let cleanup = {
+            let store = store.clone();
+            on_interrupt(move || take_back(&store))
+        };
+        Ok(Self { plugins_dir: plugins_dir.to_owned(), name: name.to_owned(), store, _cleanup: cleanup, _lock: lock })
     }
 
     /// What a host loads.
@@ -239,12 +245,7 @@ impl Place {
 
     /// Takes back what a first installation that failed has made.
     pub fn abandon(self) {
-        let Self { store, .. } = &self;
-        if !store.join(STATE).exists() {
-            drop(fs::remove_file(store.join(LOCK)));
-            drop(fs::remove_dir(store));
-            drop(store.parent().map(fs::remove_dir));
-        }
+        take_back(&self.store);
     }
 
     /// Removes what is neither current nor previous. What cannot be removed now is tried again next time.
@@ -256,6 +257,15 @@ impl Place {
                 drop(if path.is_symlink() { fs::remove_file(&path) } else { remove_tree(&path) });
             }
         }
+    }
+}
+
+/// Removes the places of a plugin that was never installed. Only for the holder of the lock.
+fn take_back(store: &Path) {
+    if !store.join(STATE).exists() {
+        drop(fs::remove_file(store.join(LOCK)));
+        drop(fs::remove_dir(store));
+        drop(store.parent().map(fs::remove_dir));
     }
 }
 
