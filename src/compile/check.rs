@@ -8,6 +8,7 @@ use crate::executable::bundle::{BundledFile, LibraryPaths, bundle};
 use crate::executable::leak::{self, Leak, Origin, Pattern};
 use crate::executable::{Executable, ExecutableError, start};
 use crate::failure::{Class, Explain};
+use crate::fs::sorted_listing;
 use crate::hermetic::view::Content;
 use crate::hints::{Fingerprint, Hints};
 use crate::kind::{Kind, KindError, proxy_wasm};
@@ -53,7 +54,8 @@ pub fn check(
             let text = format!("{} needs glibc {glibc} or later where it runs", artifact.path.display());
             progress.event(Event::Note { text });
         }
-        let leaks = leaks(&artifact.path, &patterns, &hidden, hints)?;
+        let own = || own_names(&plan.rustc.target_libdir(&artifact.target), &patterns);
+        let leaks = leaks(&artifact.path, &patterns, &hidden, hints, own)?;
         for leak in &leaks {
             if strict && leak.is_grave() {
                 return Err(CheckError::Leak { artifact: artifact.path.clone(), leak: leak.clone() });
@@ -102,15 +104,44 @@ fn needs(image: &ImagePlan, artifact: &Artifact) -> Result<(Executable, Vec<Bund
     Ok((executable, bundled))
 }
 
-/// The leaks of a file. That there are none is remembered, so that an unchanged file is not read again.
-fn leaks(file: &Path, patterns: &[Pattern], hidden: &[String], hints: &Hints) -> Result<Vec<Leak>, CheckError> {
+/// The leaks of a file. That there are none is remembered, so that an unchanged file is not read again. `own` tells what
+/// is no leak although it looks like one.
+fn leaks(
+    file: &Path,
+    patterns: &[Pattern],
+    hidden: &[String],
+    hints: &Hints,
+    own: impl Fn() -> Vec<Pattern>,
+) -> Result<Vec<Leak>, CheckError> {
     let mut fingerprint = Fingerprint::default();
     fingerprint.text("leaks");
     patterns.iter().map(|pattern| &pattern.path).chain(hidden).for_each(|text| fingerprint.text(text));
     fingerprint.file(file);
-    let scan = || leak::scan(file, patterns, hidden).map_err(|source| ExecutableError::Read { path: file.to_owned(), source });
+    let look = |patterns: &[Pattern]| {
+        leak::scan(file, patterns, hidden).map_err(|source| ExecutableError::Read { path: file.to_owned(), source })
+    };
+    let scan = || {
+        let leaks = look(patterns)?;
+        if leaks.iter().all(|leak| leak.origin != Origin::Toolchain) {
+            return Ok(leaks);
+        }
+        let own = own();
+        look(&patterns.iter().filter(|pattern| !own.contains(pattern)).cloned().collect::<Vec<_>>())
+    };
     let clean = |leaks: &Vec<Leak>| leaks.is_empty().then(|| "none".to_owned());
     Ok(hints.known_or(fingerprint, |_| Some(Vec::new()), scan, clean)?)
+}
+
+/// The paths of the standard library's sources that it names itself, as it was compiled by whoever made it: they are the
+/// same on every machine. Debian's names the directory where Debian puts its sources.
+fn own_names(libdir: &Path, patterns: &[Pattern]) -> Vec<Pattern> {
+    let std = sorted_listing(libdir)
+        .unwrap_or_default()
+        .into_iter()
+        .find(|name| name.to_str().is_some_and(|name| name.starts_with("libstd-") && name.ends_with(".rlib")));
+    let Some(std) = std.map(|name| libdir.join(name)) else { return Vec::new() };
+    let named = |pattern: &Pattern| leak::scan(&std, std::slice::from_ref(pattern), &[]).is_ok_and(|found| !found.is_empty());
+    patterns.iter().filter(|pattern| pattern.origin == Origin::Toolchain && named(pattern)).cloned().collect()
 }
 
 /// The paths that must not be in an artifact: whatever was to be hidden, and the home directory.
