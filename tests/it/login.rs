@@ -43,7 +43,8 @@ fn a_password_opens_the_registry_for_us_and_skopeo_and_is_never_seen() {
     };
     let denied = step(1, "", &["push", "-vv", "oci:image", &repository]);
     assert!(denied.contains("was denied") && denied.contains(&format!("login {}", registry.host)), "{denied}");
-    step(1, "not-the-password", &["login", "-vv", &registry.host, "-u", USER.0, "--password-stdin"]);
+    let refused = step(1, "not-the-password", &["login", "-vv", &registry.host, "-u", USER.0, "--password-stdin"]);
+    assert!(refused.contains("was denied") && !refused.contains("stored"), "nothing is stored yet: {refused}");
     assert!(!dir.join("docker").exists());
     step(0, &format!("{}\n", USER.1), &["login", "-vv", &registry.host, "-u", USER.0, "--password-stdin"]);
     step(0, "", &["push", "-vv", "oci:image", &repository]);

@@ -237,7 +237,7 @@ impl Explain for RegistryError {
             Self::Denied { host, known: false, .. } => {
                 Some(format!("log in first: `cargo plugin-build login {host} -u USER --password-stdin`"))
             }
-            Self::Denied { host, known: true, .. } => Some(format!("the stored credentials for {host} do not allow this")),
+            Self::Denied { host, known: true, .. } => Some(format!("the credentials for {host} do not allow this")),
             Self::PlainHttp { url, .. } => {
                 let host = Url::parse(url).map(|url| url.origin().host.clone()).unwrap_or_default();
                 Some(format!("if that network can be trusted, add `--plain-http {host}`"))
