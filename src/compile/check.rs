@@ -135,10 +135,10 @@ fn leaks(
 /// The paths of the standard library's sources that it names itself, as it was compiled by whoever made it: they are the
 /// same on every machine. Debian's names the directory where Debian puts its sources.
 fn own_names(libdir: &Path, patterns: &[Pattern]) -> Vec<Pattern> {
-    let std = sorted_listing(libdir)
-        .unwrap_or_default()
-        .into_iter()
-        .find(|name| name.to_str().is_some_and(|name| name.starts_with("libstd-") && name.ends_with(".rlib")));
+    let std = sorted_listing(libdir).unwrap_or_default().into_iter().find(|name| {
+        let is_rlib = Path::new(name).extension().is_some_and(|extension| extension == "rlib");
+        is_rlib && name.as_encoded_bytes().starts_with(b"libstd-")
+    });
     let Some(std) = std.map(|name| libdir.join(name)) else { return Vec::new() };
     let named = |pattern: &Pattern| leak::scan(&std, std::slice::from_ref(pattern), &[]).is_ok_and(|found| !found.is_empty());
     patterns.iter().filter(|pattern| pattern.origin == Origin::Toolchain && named(pattern)).cloned().collect()
