@@ -116,10 +116,12 @@ fn dependencies(lock: &str) -> Vec<Dependency> {
         let field = |name: &str| package.get(name).and_then(toml::Value::as_str);
         let (name, version, source) = (field("name")?, field("version")?, field("source")?);
         if let Some(checksum) = field("checksum") {
-            let mut uri = format!("pkg:cargo/{name}@{version}");
-            if source != metadata::CRATES_IO {
-                uri += &format!("?repository_url={}", public(source.split_once('+').map_or(source, |(_, url)| url)));
-            }
+            let uri = match source.split_once('+') {
+                Some((_, registry)) if source != metadata::CRATES_IO => {
+                    format!("pkg:cargo/{name}@{version}?repository_url={}", public(registry))
+                }
+                _ => format!("pkg:cargo/{name}@{version}"),
+            };
             return Some(Dependency { uri, digest: BTreeMap::from([("sha256".to_owned(), checksum.to_owned())]) });
         }
         let (url, commit) = source.strip_prefix("git+")?.rsplit_once('#')?;
