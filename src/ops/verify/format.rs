@@ -63,10 +63,9 @@ pub fn config(config: &Config, manifest: &Manifest, problems: &mut Problems) {
     if history.iter().filter(|entry| !entry.empty_layer().unwrap_or(false)).count() != manifest.layers.len() {
         problems.push(("history", "there is not exactly one history entry a layer".to_owned()));
     }
-    if let Some(last) = history.last()
-        && last.created() != config.spec().created()
-    {
-        problems.push(("created", "the last history entry has another time than the image".to_owned()));
+    // The last is ours, whatever it says of itself.
+    if history.iter().rev().take(own_layers(config).max(1)).any(|entry| entry.created() != config.spec().created()) {
+        problems.push(("created", "a history entry of ours has another time than the image".to_owned()));
     }
 }
 
@@ -141,5 +140,35 @@ impl TarLaw {
 
     fn broken(&mut self, rule: &'static str, message: String) {
         self.broken.entry(rule).or_insert(message);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_history_entry_of_ours_has_the_time_of_the_image() {
+        let problems = |times: [&str; 3]| {
+            let entry = |(time, by)| json!({"created": format!("{time}-01-01T00:00:00Z"), "created_by": by});
+            let history: Vec<_> = times.into_iter().zip(["another tool", CREATED_BY, CREATED_BY]).map(entry).collect();
+            let config = Config::from_value(json!({
+                "architecture": "amd64", "os": "linux", "created": "1970-01-01T00:00:00Z", "history": history,
+                "rootfs": {"type": "layers", "diff_ids": []},
+            }));
+            let manifest = json!({
+                "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "layers": [],
+                "config": {"mediaType": "x", "size": 0, "digest": format!("sha256:{}", "0".repeat(64))},
+            });
+            let mut problems = Vec::new();
+            let manifest = Manifest::parse(manifest.to_string().as_bytes(), None).unwrap();
+            super::config(&config.unwrap(), &manifest, &mut problems);
+            problems.iter().any(|(rule, _)| *rule == "created")
+        };
+        assert!(!problems(["2020", "1970", "1970"]), "a base has its own times");
+        assert!(problems(["1970", "1970", "2020"]));
+        assert!(problems(["1970", "2020", "1970"]));
     }
 }
