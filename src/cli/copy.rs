@@ -30,7 +30,7 @@ pub struct CopyArgs {
     /// Merge images of single platforms into one image
     #[arg(long)]
     into_index: bool,
-    /// Leave out blobs that the other side has: a local store, or a file with one digest a line
+    /// Leave out blobs that the other side has: a store of any kind, or a file with one digest a line
     #[arg(long, value_name = "STORE|FILE")]
     have: Option<String>,
     #[command(flatten)]

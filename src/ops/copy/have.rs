@@ -1,6 +1,6 @@
 //! `--have`: what the other side of an air gap has already.
 //!
-//! Either a local store (everything that its entries reach) or a file with one digest a line; what stands after a digest is
+//! Either a store (everything that its entries reach) or a file with one digest a line; what stands after a digest is
 //! not read, so that listings of other tools will do. Empty lines and those that start with `#` do not count.
 
 use std::collections::BTreeSet;

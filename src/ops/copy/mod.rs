@@ -52,7 +52,7 @@ pub struct Options {
     pub referrers: bool,
     /// Refuse to move a tag.
     pub no_clobber: bool,
-    /// What the other side has: a local store, or a file that lists digests.
+    /// What the other side has: a store, or a file that lists digests.
     pub have: Option<String>,
     /// Merge the sources into one multi-platform index.
     pub into_index: bool,
