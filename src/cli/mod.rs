@@ -41,7 +41,7 @@ use context::Context;
 use terminal::Terminal;
 
 use crate::environment::Environment;
-use crate::failure::Error;
+use crate::failure::{Error, nearest};
 
 /// Runs the program on the process's arguments and environment.
 pub fn main() -> ExitCode {
@@ -117,8 +117,7 @@ fn suggest_verb(error: &mut clap::Error) {
     }
     let command = Cli::command();
     let verbs = command.get_subcommands().filter(|verb| !verb.is_hide_set()).map(clap::Command::get_name);
-    let scored = verbs.map(|verb| (strsim::jaro_winkler(verb, word), verb)).filter(|(score, _)| *score > 0.8);
-    if let Some((_, verb)) = scored.max_by(|one, other| one.0.total_cmp(&other.0)) {
+    if let Some(verb) = nearest(word, verbs, 0.8) {
         error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(vec![verb.to_owned()]));
     }
 }

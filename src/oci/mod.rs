@@ -21,6 +21,8 @@ pub use descriptor::Descriptor;
 pub use index::Index;
 pub use manifest::Manifest;
 
+use std::collections::BTreeMap;
+
 use crate::digest::DigestError;
 use crate::failure::Explain;
 
@@ -61,6 +63,14 @@ impl Document {
         match self {
             Self::Manifest(manifest) => std::iter::once(&manifest.config).chain(&manifest.layers).collect(),
             Self::Index(index) => index.manifests.iter().collect(),
+        }
+    }
+
+    /// The document's own annotations.
+    pub fn annotations(&self) -> &BTreeMap<String, String> {
+        match self {
+            Self::Manifest(manifest) => &manifest.annotations,
+            Self::Index(index) => &index.annotations,
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::compression::Compression;
 use crate::digest::Digest;
 use crate::extract::{Entry, ExtractOptions, Kind, LayerInput, read_entries};
 use crate::failure::Error;
-use crate::oci::{Descriptor, Document, media_type};
+use crate::oci::{Descriptor, media_type};
 use crate::platform::Platform;
 use crate::store::{
     PlatformImage, Selector, Source, Verified, platform_images, platform_of, read_config, read_document, read_wasm_config,
@@ -100,10 +100,7 @@ pub struct Attachment {
 /// Looks at an image.
 pub fn inspect(source: &dyn Source, options: &Options) -> Result<Inspected, Error> {
     let root = source.resolve(&options.selector)?;
-    let annotations = match read_document(source, &root)?.0 {
-        Document::Index(index) => index.annotations,
-        Document::Manifest(manifest) => manifest.annotations,
-    };
+    let annotations = read_document(source, &root)?.0.annotations().clone();
     let mut platforms = Vec::new();
     for image in platform_images(source, &root)? {
         let wanted = options.platform.as_ref().zip(image.descriptor.platform.as_ref());

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::files::FilesError;
 use super::manifest::Place;
-use crate::failure::{Class, Explain};
+use crate::failure::{Class, Explain, nearest};
 use crate::kind::KindError;
 use crate::platform::PlatformError;
 use crate::reference::ReferenceError;
@@ -143,13 +143,10 @@ impl Explain for PluginError {
             Self::NothingSelected { members, .. } => {
                 Some(format!("add the table (it may be empty), or name a package with -p: {}", members.join(", ")))
             }
-            Self::UnknownPackage { spec, members, .. } => {
-                let near = members.iter().map(|name| (strsim::jaro_winkler(name, spec), name));
-                match near.filter(|(score, _)| *score > 0.7).max_by(|a, b| a.0.total_cmp(&b.0)) {
-                    Some((_, name)) => Some(format!("did you mean `{name}`?")),
-                    None => Some(format!("the members are {}", members.join(", "))),
-                }
-            }
+            Self::UnknownPackage { spec, members, .. } => match nearest(spec, members.iter().map(String::as_str), 0.7) {
+                Some(name) => Some(format!("did you mean `{name}`?")),
+                None => Some(format!("the members are {}", members.join(", "))),
+            },
             Self::SameName { .. } => Some("set `name` in one of them".to_owned()),
             Self::Kind(error) => error.hint(),
             Self::Files(error) => error.hint(),

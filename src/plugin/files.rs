@@ -70,6 +70,13 @@ pub fn resolve(rules: &[(FileRule, Place)], roots: Roots<'_>) -> Result<Vec<Pack
     Ok(files.into_values().collect())
 }
 
+/// Whether a path, by whatever links it is reached, ends in one of these directories.
+pub(super) fn lies_within(path: &Path, roots: [&Path; 2]) -> bool {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let path = real(path);
+    roots.into_iter().any(|root| path.starts_with(real(root)))
+}
+
 /// What a rule says, parsed.
 struct Parsed<'a> {
     rule: &'a FileRule,
@@ -86,9 +93,7 @@ fn resolve_one(rule: &FileRule, place: &Place, roots: Roots<'_>) -> Result<Vec<P
     let Some(matcher) = &parsed.matcher else {
         let source = roots.package.join(&rule.from);
         // Globs follow no link; a literal path follows those on its way.
-        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        let way = real(source.parent().unwrap_or(roots.package));
-        if ![roots.package, roots.workspace].iter().any(|root| way.starts_with(real(root))) {
+        if !lies_within(source.parent().unwrap_or(roots.package), [roots.package, roots.workspace]) {
             return Err(FilesError::Outside { place: place.clone(), path: rule.from.clone() });
         }
         return Ok(vec![packed(&parsed, &source, Path::new(&rule.from), source.is_symlink())?]);

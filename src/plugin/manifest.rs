@@ -11,6 +11,7 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::config::Config;
 use super::error::PluginError;
+use crate::failure::nearest;
 
 /// A line of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,11 +123,6 @@ fn unknown(key: &str, table: &str) -> Option<(Vec<String>, Option<String>)> {
     if known.iter().any(|name| name == own) {
         return None;
     }
-    let nearest = known
-        .iter()
-        .map(|name| (strsim::jaro_winkler(name, &own.replace('_', "-")), name))
-        .filter(|(score, _)| *score > 0.7)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, name)| name.clone());
+    let nearest = nearest(&own.replace('_', "-"), known.iter().map(String::as_str), 0.7).map(str::to_owned);
     Some((known, nearest))
 }

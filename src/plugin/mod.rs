@@ -314,8 +314,7 @@ impl Loader<'_> {
     /// Whether a file, by whatever links it is reached, lies in the workspace or the package. One that is not there is told
     /// later.
     fn holds(&self, file: &Path, package: &Path) -> bool {
-        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        !file.exists() || [self.root, package].iter().any(|root| real(file).starts_with(real(root)))
+        !file.exists() || files::lies_within(file, [self.root, package])
     }
 
     /// The targets that someone named: flags, else configuration. A platform counts through its target.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ToolchainError, announce, command, find_program};
 use crate::environment::Environment;
+use crate::failure::nearest;
 use crate::hints::{Fingerprint, Hints};
 use crate::progress::Progress;
 
@@ -186,7 +187,8 @@ impl Rustc {
             .and_then(|child| answer(child, &self.program, "--print target-list"))
             .unwrap_or_default();
         if !known.is_empty() && !known.lines().any(|name| name == target) {
-            return Err(ToolchainError::UnknownTarget { target: target.to_owned(), nearest: nearest(target, &known) });
+            let nearest = nearest(target, known.lines(), 0.85).map(str::to_owned);
+            return Err(ToolchainError::UnknownTarget { target: target.to_owned(), nearest });
         }
         Err(ToolchainError::NoStd { target: target.to_owned(), sysroot: self.sysroot.clone(), cure: self.cure(target) })
     }
@@ -204,12 +206,6 @@ impl Rustc {
             None => format!("use rustup's toolchain and `rustup target add {target}`"),
         }
     }
-}
-
-/// The name that was probably meant.
-fn nearest(target: &str, known: &str) -> Option<String> {
-    let alike = known.lines().map(|name| (strsim::jaro_winkler(name, target), name)).filter(|(likeness, _)| *likeness > 0.85);
-    alike.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, name)| name.to_owned())
 }
 
 fn debian_architecture(target: &str) -> Option<&'static str> {

@@ -1,7 +1,7 @@
 //! Which images are copied, and what they are called.
 
 use super::{CopyError, Options};
-use crate::oci::{Descriptor, Document};
+use crate::oci::Descriptor;
 use crate::reference::Reference;
 use crate::store::{Selector, Source, StoreError, Tagged, read_document, select_platform};
 
@@ -106,10 +106,7 @@ fn annotated_name(source: &dyn Source, root: &Descriptor) -> Result<Option<Strin
     if !root.is_manifest_or_index() {
         return Ok(None);
     }
-    let annotations = match read_document(source, root)?.0 {
-        Document::Index(index) => index.annotations,
-        Document::Manifest(manifest) => manifest.annotations,
-    };
+    let annotations = read_document(source, root)?.0.annotations().clone();
     Ok(NAMES.iter().find_map(|key| annotations.get(*key)).filter(|name| !name.is_empty()).cloned())
 }
 

@@ -19,7 +19,6 @@ use crate::failure::{Class, Error, Explain};
 use crate::finding::Finding;
 use crate::interrupt::on_interrupt;
 use crate::kind::Kind;
-use crate::oci::Document;
 use crate::oci::json::JsonError;
 use crate::plan::annotations::{KIND_KEY, NAME_KEY};
 use crate::platform::Platform;
@@ -309,10 +308,7 @@ impl Chosen {
 
 fn choose(source: &dyn Source, options: &InstallOptions) -> Result<Chosen, Error> {
     let root = source.resolve(&options.selector)?;
-    let annotations = match read_document(source, &root)?.0 {
-        Document::Index(index) => index.annotations,
-        Document::Manifest(manifest) => manifest.annotations,
-    };
+    let annotations = read_document(source, &root)?.0.annotations().clone();
     let name = options.name.clone().or_else(|| annotations.get(NAME_KEY).cloned());
     let name = name.ok_or_else(|| InstallError::NoName { image: source.name() })?;
     check_name(&name)?;

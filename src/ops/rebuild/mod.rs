@@ -100,10 +100,7 @@ pub fn rebuild(
     }
     let groups = record::groups(&records);
     // An index names the base's index, each platform's manifest that of its platform.
-    let base_digest = match read_document(source, &root)?.0 {
-        Document::Index(index) => index.annotations.get(BASE_DIGEST).cloned(),
-        Document::Manifest(manifest) => manifest.annotations.get(BASE_DIGEST).cloned(),
-    };
+    let base_digest = read_document(source, &root)?.0.annotations().get(BASE_DIGEST).cloned();
     let elsewhere = Elsewhere::new(env)?;
     let mut taken = Vec::new();
     let mut rebuilt = Vec::new();

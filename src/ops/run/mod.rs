@@ -83,11 +83,7 @@ const fn loader(kind: Kind) -> Option<&'static str> {
 /// a program.
 fn kind_of(source: &dyn Source, root: &Descriptor) -> Result<Kind, Error> {
     let (document, _) = read_document(source, root)?;
-    let annotations = match &document {
-        Document::Manifest(manifest) => &manifest.annotations,
-        Document::Index(index) => &index.annotations,
-    };
-    if let Some(word) = annotations.get(KIND_KEY) {
+    if let Some(word) = document.annotations().get(KIND_KEY) {
         let known = Kind::ALL.into_iter().find(|kind| kind.as_str() == word);
         return known.ok_or_else(|| RunError::UnknownKind { kind: word.clone() }.into());
     }
