@@ -12,12 +12,14 @@ pub struct Environment {
     vars: BTreeMap<OsString, OsString>,
     /// The working directory, absolute; relative paths of flags start here.
     pub cwd: PathBuf,
+    /// The file of this program, where it can stand between cargo and rustc.
+    pub program: Option<PathBuf>,
 }
 
 impl Environment {
     /// An environment with these variables.
     pub fn new(vars: impl IntoIterator<Item = (OsString, OsString)>, cwd: impl Into<PathBuf>) -> Self {
-        Self { vars: vars.into_iter().collect(), cwd: cwd.into() }
+        Self { vars: vars.into_iter().collect(), cwd: cwd.into(), program: None }
     }
 
     /// A variable as UTF-8; one that is unset or not UTF-8 is `None`.

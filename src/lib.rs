@@ -7,7 +7,7 @@
 //! | floor | what | modules |
 //! |---|---|---|
 //! | 0 | values, no I/O | [`digest`], [`platform`], [`mod@reference`], [`epoch`], [`environment`], [`compression`], [`progress`], [`finding`], [`failure`] |
-//! | 1 | documents and disk | [`oci`], [`fs`], [`lock`], [`interrupt`], [`hints`], [`untar`] |
+//! | 1 | documents and disk | [`oci`], [`fs`], [`lock`], [`interrupt`], [`hints`], [`untar`], [`repository`] |
 //! | 2 | stores | [`store`] |
 //! | 3 | making | [`tree`], [`layer`], [`image`], [`bundle`], [`toolchain`], [`kind`], [`plugin`], [`hermetic`], [`plan`], [`compile`], [`executable`] |
 //! | 3 | reading what was made | [`extract`] |
@@ -43,6 +43,7 @@ pub mod platform;
 pub mod plugin;
 pub mod progress;
 pub mod reference;
+pub mod repository;
 pub mod store;
 pub mod templates;
 pub mod toolchain;

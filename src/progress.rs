@@ -29,6 +29,15 @@ pub enum Event {
         /// The way out.
         hint: Option<String>,
     },
+    /// Something that is known to make the bytes differ from build to build.
+    Hazard {
+        /// The kind as a short stable word.
+        rule: &'static str,
+        /// One line.
+        text: String,
+        /// The way out.
+        hint: String,
+    },
     /// A fact that explains the result, less than a warning.
     Note {
         /// One line.

@@ -42,10 +42,18 @@ use terminal::Terminal;
 
 use crate::environment::Environment;
 use crate::failure::{Error, nearest};
+use crate::plan::identity::{self, Identity};
 
 /// Runs the program on the process's arguments and environment.
 pub fn main() -> ExitCode {
-    let arguments = verb_first(without_cargo_word(std::env::args_os().collect()));
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
+    let variable = std::env::var_os(identity::VARIABLE);
+    if let Some(identity) = Identity::of_call(variable.as_deref(), arguments.get(1..).unwrap_or_default()) {
+        #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
+        return identity.call(&arguments[1..], &|name| std::env::var(name).ok());
+    }
+    let arguments = verb_first(without_cargo_word(arguments));
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(mut error) => {
@@ -61,7 +69,9 @@ pub fn main() -> ExitCode {
         _ => {}
     }
     signals::watch();
-    let environment = Environment::new(std::env::vars_os(), std::env::current_dir().unwrap_or_default());
+    let mut environment = Environment::new(std::env::vars_os(), std::env::current_dir().unwrap_or_default());
+    environment.program = std::env::current_exe().ok();
+    environment.remove(identity::VARIABLE);
     let terminal = Terminal::new(&cli.global);
     let context = Context::new(environment, &cli.global, &terminal);
     let code = match run(cli, &context).and_then(|code| context.written().map(|()| code)) {

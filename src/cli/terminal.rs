@@ -123,6 +123,11 @@ impl Terminal {
         }
     }
 
+    fn warning(&self, text: &str, hint: Option<&str>) {
+        let hint = hint.map(|hint| format!("\n{CYAN}help{CYAN:#}: {}", harmless(hint))).unwrap_or_default();
+        self.stderr(&format!("{YELLOW}warning{YELLOW:#}: {}{hint}", harmless(text)));
+    }
+
     fn stderr(&self, text: &str) {
         self.suspended(|| {
             let mut out = AutoStream::new(std::io::stderr().lock(), self.color);
@@ -209,10 +214,8 @@ impl Progress for Terminal {
         match event {
             Event::Status { verb, text } if !self.quiet => self.status_line(verb, &text),
             Event::Detail { text } if self.verbose > 0 => self.stderr(&harmless(&text)),
-            Event::Warning { text, hint } if !self.quiet => {
-                let hint = hint.map(|hint| format!("\n{CYAN}help{CYAN:#}: {}", harmless(&hint))).unwrap_or_default();
-                self.stderr(&format!("{YELLOW}warning{YELLOW:#}: {}{hint}", harmless(&text)));
-            }
+            Event::Warning { text, hint } if !self.quiet => self.warning(&text, hint.as_deref()),
+            Event::Hazard { text, hint, .. } if !self.quiet => self.warning(&text, Some(&hint)),
             Event::Note { text } if !self.quiet => self.stderr(&format!("{CYAN}note{CYAN:#}: {}", harmless(&text))),
             Event::BlobStarted { blob, verb, total } => {
                 let bar = self.bars.is_some().then(|| new_bar(total));

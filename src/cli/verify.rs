@@ -5,14 +5,16 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::args::ColorChoice;
+use super::args::{ColorChoice, GlobalArgs};
 use super::context::Context;
 use super::default_layout::DefaultLayoutArgs;
 use super::terminal::human_size;
 use crate::failure::{Class, Complaint, Error};
-use crate::ops::diff::Tools;
+use crate::ops::diff::{Tools, Verdict};
 use crate::ops::rebuild;
 use crate::ops::verify::{self, Report};
+use crate::platform::Platform;
+use crate::plugin::{BuildFlags, Builder};
 use crate::progress::Event;
 use crate::reference::Reference;
 use crate::store::Selector;
@@ -31,6 +33,18 @@ pub struct VerifyArgs {
     /// Build the image again from its sources, elsewhere and under other circumstances, and compare
     #[arg(long)]
     rebuild: bool,
+    #[command(flatten)]
+    again: RebuildArgs,
+}
+
+/// How to rebuild: what `build` was given beside what the sources say.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Rebuild")]
+struct RebuildArgs {
+    /// Take what the sources do not say (features, rustflags, profile keys, target ..) from the image, and do not hold it
+    /// against it
+    #[arg(long, requires = "rebuild")]
+    accept_request: bool,
     /// The base to rebuild on, where the sources do not name it
     #[arg(long, value_name = "IMAGE", requires = "rebuild")]
     base: Option<String>,
@@ -40,6 +54,57 @@ pub struct VerifyArgs {
     /// Rebuild without a network and out of reach of secrets, as `build --hermetic` does
     #[arg(long, requires = "rebuild")]
     hermetic: bool,
+    /// The binary, as given to build
+    #[arg(long, value_name = "NAME", requires = "rebuild")]
+    bin: Option<String>,
+    /// Features, as given to build
+    #[arg(short = 'F', long, value_name = "FEATURES", requires = "rebuild")]
+    features: Vec<String>,
+    /// As given to build
+    #[arg(long, requires = "rebuild")]
+    all_features: bool,
+    /// As given to build
+    #[arg(long, requires = "rebuild")]
+    no_default_features: bool,
+    /// The profile, as given to build
+    #[arg(long, value_name = "NAME", requires = "rebuild")]
+    profile: Option<String>,
+    /// Target triple, as given to build (repeatable)
+    #[arg(long, value_name = "TRIPLE", requires = "rebuild")]
+    target: Vec<String>,
+    /// Platform, as given to build (repeatable)
+    #[arg(long, value_name = "PLATFORM", requires = "rebuild", value_parser = super::build::parse_platform)]
+    platform: Vec<Platform>,
+    /// What drives the compiler, as given to build
+    #[arg(long, value_name = "BUILDER", requires = "rebuild", value_parser = ["cargo", "zigbuild"])]
+    builder: Option<String>,
+    /// Arguments for cargo itself, as given to build
+    #[arg(last = true, value_name = "CARGO ARGS", requires = "rebuild")]
+    cargo_args: Vec<String>,
+}
+
+impl RebuildArgs {
+    fn flags(&self, manifest_path: Option<PathBuf>, global: &GlobalArgs) -> BuildFlags {
+        BuildFlags {
+            manifest_path,
+            features: self.features.clone(),
+            all_features: self.all_features,
+            no_default_features: self.no_default_features,
+            profile: self.profile.clone(),
+            offline: self.offline,
+            verbose: global.verbose,
+            quiet: global.quiet,
+            color: (global.color != ColorChoice::Auto).then(|| global.color.as_str().to_owned()),
+            cargo_args: self.cargo_args.clone(),
+            hermetic: self.hermetic,
+            bin: self.bin.clone(),
+            targets: self.target.clone(),
+            platforms: self.platform.clone(),
+            builder: if self.builder.as_deref() == Some("zigbuild") { Builder::Zigbuild } else { Builder::Cargo },
+            base: self.base.clone(),
+            ..BuildFlags::default()
+        }
+    }
 }
 
 /// Checks an image or a layout; exit code 3 when something is wrong.
@@ -69,16 +134,14 @@ pub fn verify(args: &VerifyArgs, context: &Context) -> Result<ExitCode, Error> {
 
 /// Builds what was found sound again; whether it becomes the same.
 fn rebuild(args: &VerifyArgs, reference: &Reference, context: &Context) -> Result<bool, Error> {
-    let global = &context.global;
     let options = rebuild::Options {
-        manifest_path: args.manifest_path.clone(),
-        offline: args.offline,
-        hermetic: args.hermetic,
-        base: args.base.clone(),
-        verbose: global.verbose,
-        quiet: global.quiet,
-        color: (global.color != ColorChoice::Auto).then(|| global.color.as_str().to_owned()),
-        registries: global.registries.settings(),
+        flags: args.again.flags(args.manifest_path.clone(), &context.global),
+        accept_request: args.again.accept_request,
+        image: match reference {
+            Reference::Layout(local) | Reference::Archive(local) => Some(context.path(&local.path)),
+            Reference::Registry(_) => None,
+        },
+        registries: context.global.registries.settings(),
     };
     let source = context.stores().source(reference)?;
     let selector = Selector::of(reference.tag(), reference.digest());
@@ -89,12 +152,30 @@ fn rebuild(args: &VerifyArgs, reference: &Reference, context: &Context) -> Resul
         context.progress().event(Event::Note { text });
     }
     let told = match report.tools {
-        Tools::Other if report.image != report.rebuilt => "other toolchain, ",
+        Tools::Other if !report.is_same() => "other toolchain, ",
         _ => "",
     };
-    context.progress().status("Rebuilt", format!("{reference}: {told}{}", report.verdict.as_str()));
+    let verdict = match report.verdict {
+        None => format!("not built again: the image asks for what no image may ask for: {}", report.refused.join(" ")),
+        Some(Verdict::Same) if report.request_accepted && report.request_differs() => {
+            "the same digest, with a request that the sources do not have and `--accept-request` takes".to_owned()
+        }
+        Some(Verdict::Same) if report.request_differs() => {
+            "the same digest, but by a request that the sources do not have".to_owned()
+        }
+        Some(verdict) => verdict.as_str().to_owned(),
+    };
+    context.progress().status("Rebuilt", format!("{reference}: {told}{verdict}"));
+    if report.request_differs() && !report.request_accepted {
+        let text = if report.refused.is_empty() {
+            "give the same flags here as to `build`, or `--accept-request` if the request is to be trusted"
+        } else {
+            "if that is to be trusted, give the same flags here as to `build`"
+        };
+        context.progress().event(Event::Note { text: text.to_owned() });
+    }
     context.result("rebuilt", &report, String::new);
-    Ok(report.image == report.rebuilt)
+    Ok(report.is_same())
 }
 
 fn print(reference: &Reference, report: &Report, context: &Context) {

@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use cargo_metadata::BuildScript;
 
 use crate::fs::sorted_listing;
-use crate::progress::Progress;
+use crate::progress::{Event, Progress};
 
 /// The most files of one script that are looked at, and the most bytes of each: what it writes for `include!` is small.
 const MOST_FILES: usize = 64;
@@ -24,8 +24,8 @@ const DAY: Duration = Duration::from_hours(24);
 pub(super) fn warn(scripts: &[BuildScript], progress: &dyn Progress) {
     let found: BTreeSet<String> = scripts.iter().filter_map(told).collect();
     for text in found {
-        let hint = "let it take the time from SOURCE_DATE_EPOCH, which is set for build scripts, or leave it out";
-        progress.warn(text, Some(hint.to_owned()));
+        let hint = "let it take the time from SOURCE_DATE_EPOCH, which is set for build scripts, or leave it out".to_owned();
+        progress.event(Event::Hazard { rule: "clock", text, hint });
     }
 }
 

@@ -11,6 +11,7 @@ use super::{HermeticError, TARGET, secrets};
 use crate::environment::Environment;
 use crate::fs::sorted_listing;
 use crate::plugin::Workspace;
+use crate::repository::{Repository, repositories};
 use crate::toolchain::{self, cargo, cargo_home, config, find_program};
 
 /// The system's programs and libraries, and what the linker and the loader look things up in.
@@ -165,7 +166,8 @@ impl Decider<'_> {
         let chosen = Some(env.resolve(&rustc.program)).filter(|program| {
             rustc.program.components().count() > 1 && !is_proxy(program) && !program.starts_with(rustc.sysroot.join("bin"))
         });
-        for program in [Some(&cargo), chosen.as_ref()].into_iter().flatten() {
+        // It may have to stand between cargo and rustc.
+        for program in [Some(&cargo), chosen.as_ref(), env.program.as_ref()].into_iter().flatten() {
             if !self.view.shows(&trace(program).real) {
                 self.view.add(program, Role::Toolchain, Content::ReadOnly);
             }
@@ -181,16 +183,23 @@ impl Decider<'_> {
             if real == Path::new("/") || self.secrets().contains(&real) {
                 return Err(HermeticError::Exposed { what, path: path.to_owned() });
             }
-            let repositories = secrets::repositories(&real, &[&workspace.target_directory, &workspace.build_directory]);
-            for config in repositories.iter().flat_map(|repository| secrets::git_configs(repository)) {
-                let text = std::fs::read_to_string(&config).unwrap_or_default();
-                self.view.add(&config, Role::Cover, Content::Text(secrets::git_config(&text)));
+            let without = [&workspace.target_directory, &workspace.build_directory];
+            for repository in repositories(&real, &without) {
+                show(&repository, &mut self.view);
+            }
+            if let Some(repository) = Repository::above(&real).and_then(|above| Repository::at(&above)) {
+                if repository.dot_git.is_file() {
+                    self.view.add(&repository.dot_git, Role::Cover, Content::ReadOnly);
+                }
+                show(&repository, &mut self.view);
             }
             self.view.add(path, role, Content::ReadOnly);
             Ok(())
         };
         add(&workspace.root, Role::Workspace, "the workspace")?;
-        for member in workspace.members.iter().filter(|member| !member.starts_with(&workspace.root)) {
+        // Links may lead out of it.
+        let root = trace(&workspace.root).real;
+        for member in workspace.members.iter().filter(|member| !trace(member).real.starts_with(&root)) {
             add(member, Role::Workspace, "the member")?;
         }
         let config = &workspace.cargo_config;
@@ -273,6 +282,20 @@ impl Decider<'_> {
                 self.view.add(&secret, Role::Cover, Content::Empty);
             }
         }
+    }
+}
+
+/// Shows git what it needs of a repository, and hides the rest.
+fn show(repository: &Repository, view: &mut View) {
+    for directory in repository.directories() {
+        view.add(directory, Role::Cover, Content::Empty);
+    }
+    for part in repository.parts() {
+        let content = part.text.map_or(Content::ReadOnly, Content::Text);
+        view.add(&part.path, Role::Cover, content);
+    }
+    for objects in repository.alternates() {
+        view.add(&objects, Role::Cover, Content::ReadOnly);
     }
 }
 

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::identity::{self, Identity};
 use super::remap::{self, Remap};
 use super::rustflags::TargetFlags;
 use crate::environment::Environment;
@@ -63,7 +64,8 @@ pub fn invocations(
             groups.entry((!plugin.product.is_bin(), own)).or_default().push(plugin);
         }
     }
-    let variables = variables(remaps, epoch, env);
+    let mut variables = variables(remaps, epoch, env);
+    variables.extend(stand_in(workspace, flags, remaps, env));
     groups.iter().map(|((_, own), plugins)| one(plugins, own, flags, targets, &variables, env)).collect()
 }
 
@@ -166,6 +168,16 @@ fn variables(remaps: &[Remap], epoch: Epoch, env: &Environment) -> BTreeMap<Stri
         }
     }
     variables
+}
+
+/// What puts this program between cargo and rustc, where a package lies outside the workspace.
+fn stand_in(workspace: &Workspace, flags: &BuildFlags, remaps: &[Remap], env: &Environment) -> Vec<(String, String)> {
+    let program = env.program.as_ref().and_then(|program| program.to_str());
+    let Some(program) = program.filter(|_| workspace.foreign.iter().any(|package| package.is_path)) else { return Vec::new() };
+    // What a sandbox has none of.
+    let wrapper = if flags.hermetic { None } else { workspace.cargo_config.wrapper() };
+    let Ok(identity) = Identity::new(remaps, wrapper).text() else { return Vec::new() };
+    vec![("RUSTC_WRAPPER".to_owned(), program.to_owned()), (identity::VARIABLE.to_owned(), identity)]
 }
 
 /// A TOML basic string; JSON's escapes are among TOML's.

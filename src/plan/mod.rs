@@ -5,9 +5,10 @@
 //! - [`remap`]: which paths are hidden from the compilers, behind which names.
 //! - [`rustflags`]: ours beside the user's.
 //! - [`invocation`]: the cargo commands.
+//! - [`identity`]: crates outside the workspace under names that do not tell where they lie.
 //! - [`request`]: the record from which the same artifact can be built again.
 //! - [`annotations`]: what the image says about itself.
-//! - `hazards`: warnings about what would make bytes differ all the same.
+//! - `hazards`: what would make bytes differ all the same.
 //!
 //! # What makes a build the same everywhere
 //!
@@ -38,6 +39,7 @@ use crate::toolchain::{ToolchainError, find_program};
 
 pub mod annotations;
 mod hazards;
+pub mod identity;
 pub mod invocation;
 pub mod remap;
 pub mod request;
@@ -164,7 +166,7 @@ pub fn plan(workspace: &Workspace, flags: &BuildFlags, env: &Environment, progre
     }
     let remaps = remap::remaps(workspace, flags.hermetic, env);
     let targets = target_flags(workspace, flags, &remaps, env, progress)?;
-    hazards::warn(workspace, env, progress);
+    hazards::tell(workspace, env, progress);
     let mut images = Vec::new();
     for plugin in &workspace.plugins {
         images.push(Planner { workspace, flags, env, targets: &targets, several: workspace.plugins.len() > 1 }.image(plugin)?);

@@ -12,7 +12,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use cargo_metadata::{Metadata, Package, TargetKind};
+use cargo_metadata::{Package, TargetKind};
 use serde::Serialize;
 
 use crate::compression::Compression;
@@ -20,6 +20,7 @@ use crate::environment::Environment;
 use crate::hints;
 use crate::kind::infer::{self, Traits};
 use crate::kind::{Kind, Product};
+use crate::platform::split_glibc;
 use crate::progress::Progress;
 use crate::reference::{LocalReference, Reference};
 use crate::toolchain::config::{CargoConfig, config_arguments};
@@ -77,6 +78,10 @@ pub struct Plugin {
     pub bundle_libs: bool,
     /// The contract's files, for `cosmo-router`.
     pub contract: Option<ContractFiles>,
+    /// The targets that the sources and the configuration name, whatever the flags do.
+    pub own_targets: Vec<String>,
+    /// The product that the manifest decides on, whatever the flags do.
+    pub own_product: Option<Product>,
 }
 
 /// What cargo tells about a package.
@@ -132,7 +137,8 @@ pub struct ForeignPackage {
     pub version: String,
     /// Where it lies.
     pub directory: PathBuf,
-    /// Whether it is a path dependency outside the workspace, whose absolute path enters cargo's hashes.
+    /// Whether it is a path dependency or a member outside the workspace's directory, whose absolute path enters cargo's
+    /// hashes.
     pub is_path: bool,
 }
 
@@ -155,6 +161,8 @@ pub struct Workspace {
     pub foreign: Vec<ForeignPackage>,
     /// The plugins, sorted by package name; never empty.
     pub plugins: Vec<Plugin>,
+    /// Whether one of them has `const-random` in its own graph.
+    pub draws_random: bool,
 }
 
 /// Loads the selected plugins. Asks cargo and rustc, at the same time.
@@ -169,11 +177,11 @@ pub fn load(flags: &BuildFlags, env: &Environment, progress: &dyn Progress) -> R
     let metadata = asked_metadata.answer()?;
     let rustc = asked_rustc.answer(&metadata.target_directory.as_std_path().join(hints::DIRECTORY), env, progress)?;
 
-    let foreign = if metadata::lock_is_plain(&metadata) {
-        Vec::new()
-    } else {
-        foreign(&metadata::full(&options, env, progress)?, &metadata)
-    };
+    let mut packages = metadata.packages.clone();
+    if !metadata::lock_is_plain(&metadata) {
+        packages = metadata::full(&options, env, progress)?.packages;
+    }
+    let foreign = foreign(&packages, metadata.workspace_root.as_std_path());
     let root = metadata.workspace_root.clone().into_std_path_buf();
     let target_directory = metadata.target_directory.clone().into_std_path_buf();
     let build_directory = metadata.build_directory.clone().map_or_else(|| target_directory.clone(), Into::into);
@@ -189,8 +197,32 @@ pub fn load(flags: &BuildFlags, env: &Environment, progress: &dyn Progress) -> R
     let selected = select::select(&metadata, flags, env, progress)?;
     let plugins = selected.into_iter().map(|package| loader.plugin(package)).collect::<Result<Vec<_>, _>>()?;
     names_differ(&plugins)?;
+    let draws_random = draws_random(&plugins, &options, &root, env, progress)?;
     let members = metadata.workspace_packages().into_iter().map(|member| metadata::directory(member).to_owned()).collect();
-    Ok(Workspace { root, target_directory, build_directory, rustc, cargo_config, members, foreign, plugins })
+    Ok(Workspace { root, target_directory, build_directory, rustc, cargo_config, members, foreign, plugins, draws_random })
+}
+
+/// Whether a plugin depends on `const-random`, for one of its targets. Where the lock file has none, nobody is asked.
+fn draws_random(
+    plugins: &[Plugin],
+    options: &MetadataOptions,
+    root: &Path,
+    env: &Environment,
+    progress: &dyn Progress,
+) -> Result<bool, PluginError> {
+    let name = "const-random";
+    if !metadata::locks(root, name) {
+        return Ok(false);
+    }
+    for plugin in plugins {
+        for target in &plugin.targets {
+            let options = MetadataOptions { platform: Some(split_glibc(target).0.to_owned()), ..options.clone() };
+            if metadata::reaches(&metadata::full(&options, env, progress)?, &plugin.package.id, name) {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
 
 fn metadata_options(flags: &BuildFlags) -> MetadataOptions {
@@ -201,6 +233,7 @@ fn metadata_options(flags: &BuildFlags) -> MetadataOptions {
         target_dir: flags.target_dir.clone(),
         args,
         feature_args: flags.feature_args(),
+        platform: None,
         quiet: flags.quiet,
     }
 }
@@ -222,10 +255,9 @@ fn names_differ(plugins: &[Plugin]) -> Result<(), PluginError> {
     Ok(())
 }
 
-/// Packages that lie neither in the workspace nor in crates.io's part of `CARGO_HOME` or a vendor directory.
-fn foreign(full: &Metadata, members: &Metadata) -> Vec<ForeignPackage> {
-    let is_member = |package: &&Package| members.workspace_members.contains(&package.id);
-    let outside = full.packages.iter().filter(|package| !is_member(package) && !metadata::is_crates_io(package));
+/// Packages that lie neither in the workspace's directory nor in crates.io's part of `CARGO_HOME` or a vendor directory.
+fn foreign(packages: &[Package], root: &Path) -> Vec<ForeignPackage> {
+    let outside = packages.iter().filter(|package| !metadata::is_crates_io(package));
     let mut foreign: Vec<ForeignPackage> = outside
         .map(|package| ForeignPackage {
             name: package.name.to_string(),
@@ -233,7 +265,7 @@ fn foreign(full: &Metadata, members: &Metadata) -> Vec<ForeignPackage> {
             directory: metadata::directory(package).to_owned(),
             is_path: package.source.is_none(),
         })
-        .filter(|package| !(package.is_path && package.directory.starts_with(&members.workspace_root)))
+        .filter(|package| !(package.is_path && package.directory.starts_with(root)))
         .collect();
     foreign.sort();
     foreign
@@ -265,6 +297,7 @@ impl Loader<'_> {
         traits.targets = self.stated_targets(&config).unwrap_or_else(|| self.default_targets.clone());
         let kind = config.kind.map_or_else(|| infer::kind(&traits), Ok)?;
         let product = infer::product(kind, &traits)?;
+        let own_product = infer::product(kind, &Traits { bin: config.bin.clone(), ..traits }).ok();
         let targets = self.targets(kind, &config, base.is_some())?;
 
         let rules: Vec<(FileRule, Place)> = config
@@ -308,6 +341,8 @@ impl Loader<'_> {
             compression: self.flags.compression.or(config.compression).unwrap_or_default(),
             bundle_libs: config.bundle_libs.unwrap_or(false),
             contract,
+            own_targets: self.own_targets(kind, config.targets.as_ref()),
+            own_product,
         })
     }
 
@@ -328,10 +363,7 @@ impl Loader<'_> {
 
     fn targets(&self, kind: Kind, config: &Config, has_base: bool) -> Result<Vec<String>, PluginError> {
         let mut targets = if self.flags.targets.is_empty() && self.flags.platforms.is_empty() {
-            match &config.targets {
-                Some(targets) => targets.clone(),
-                None => kind.default_target().map_or_else(|| self.default_targets.clone(), |target| vec![target.to_owned()]),
-            }
+            self.own_targets(kind, config.targets.as_ref())
         } else {
             self.flags.targets.clone()
         };
@@ -341,6 +373,12 @@ impl Loader<'_> {
         let mut seen = std::collections::BTreeSet::new();
         targets.retain(|target| seen.insert(target.clone()));
         Ok(targets)
+    }
+
+    /// Those that no flag names.
+    fn own_targets(&self, kind: Kind, configured: Option<&Vec<String>>) -> Vec<String> {
+        let default = || kind.default_target().map_or_else(|| self.default_targets.clone(), |target| vec![target.to_owned()]);
+        configured.cloned().unwrap_or_else(default)
     }
 
     /// A base, its local path made absolute: a flag's starts at the working directory, a key's at its manifest.

@@ -128,6 +128,12 @@ impl CargoConfig {
         self.env.path("RUSTC").or_else(|| self.text(&["build", "rustc"]).map(PathBuf::from))
     }
 
+    /// The compiler's wrapper: `RUSTC_WRAPPER`, then `build.rustc-wrapper`; an empty one is none.
+    pub fn wrapper(&self) -> Option<PathBuf> {
+        let set = self.env.text("RUSTC_WRAPPER").map(str::to_owned);
+        set.or_else(|| self.text(&["build", "rustc-wrapper"])).filter(|text| !text.is_empty()).map(PathBuf::from)
+    }
+
     /// `build.rustc-workspace-wrapper`.
     pub fn workspace_wrapper(&self) -> Option<PathBuf> {
         self.text(&["build", "rustc-workspace-wrapper"]).filter(|text| !text.is_empty()).map(PathBuf::from)

@@ -4,10 +4,11 @@
 //! those all lie in two places. A dependency from git, from another registry or from a path outside the workspace has a
 //! place of its own, which only the full answer tells. `Cargo.lock` says which case it is.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
-use cargo_metadata::Metadata;
+use cargo_metadata::{DependencyKind, Metadata};
 
 use super::{ToolchainError, announce, cargo, command};
 use crate::environment::Environment;
@@ -27,6 +28,8 @@ pub struct MetadataOptions {
     pub args: Vec<String>,
     /// Features, for the full answer only.
     pub feature_args: Vec<String>,
+    /// The target whose graph is wanted, for the full answer only; all where there is none.
+    pub platform: Option<String>,
     /// Whether cargo keeps quiet.
     pub quiet: bool,
 }
@@ -46,6 +49,7 @@ pub fn ask(options: &MetadataOptions, env: &Environment, progress: &dyn Progress
 /// The full answer: every package of the dependency graph. May resolve, lock and download, which cargo shows.
 pub fn full(options: &MetadataOptions, env: &Environment, progress: &dyn Progress) -> Result<Metadata, ToolchainError> {
     let mut args: Vec<&str> = options.feature_args.iter().map(String::as_str).collect();
+    args.extend(options.platform.iter().flat_map(|target| ["--filter-platform", target]));
     if options.quiet {
         args.push("--quiet");
     }
@@ -106,6 +110,29 @@ pub fn lock_is_plain(metadata: &Metadata) -> bool {
             None => is_member(name),
         }
     })
+}
+
+/// Whether the lock file of a workspace holds a package.
+pub fn locks(root: &Path, name: &str) -> bool {
+    let text = std::fs::read_to_string(root.join("Cargo.lock")).unwrap_or_default();
+    text.lines().any(|line| line.strip_prefix("name = ").is_some_and(|quoted| quoted.trim_matches('"') == name))
+}
+
+/// Whether a package depends on one of a name, by whatever way but through tests.
+pub fn reaches(full: &Metadata, package: &str, name: &str) -> bool {
+    let nodes = full.resolve.iter().flat_map(|resolve| &resolve.nodes);
+    let edges: BTreeMap<&str, Vec<&str>> = nodes
+        .map(|node| {
+            let built = node.deps.iter().filter(|dep| dep.dep_kinds.iter().any(|kind| kind.kind != DependencyKind::Development));
+            (node.id.repr.as_str(), built.map(|dep| dep.pkg.repr.as_str()).collect())
+        })
+        .collect();
+    let mut seen = BTreeSet::from([package]);
+    let mut next = vec![package];
+    while let Some(at) = next.pop() {
+        next.extend(edges.get(at).into_iter().flatten().copied().filter(|below| seen.insert(below)));
+    }
+    full.packages.iter().any(|package| package.name == name && seen.contains(package.id.repr.as_str()))
 }
 
 /// Whether a package comes from crates.io.

@@ -2,7 +2,7 @@
 //!
 //! | what | here | there |
 //! |---|---|---|
-//! | sources | the workspace | a copy of what `.gitignore` leaves, under a path of another length |
+//! | sources | the workspace | a copy of what a checkout holds (`checkout`), under a path of another length |
 //! | `CARGO_HOME` | the user's | a new one, with the user's downloads and configuration |
 //! | `HOME` | the user's | an empty one |
 //! | target directory | inside | outside the workspace |
@@ -17,7 +17,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::RebuildError;
 use crate::environment::Environment;
 use crate::failure::Error;
 use crate::fs::{FileError, create_dirs, sorted_listing};
@@ -25,7 +24,7 @@ use crate::interrupt::{Registration, on_interrupt};
 use crate::toolchain::{cargo_home, home};
 
 /// Variables that decide about bytes and are in the record, or must make no difference.
-const CLEARED: [&str; 17] = [
+const CLEARED: [&str; 20] = [
     "RUSTFLAGS",
     "CARGO_ENCODED_RUSTFLAGS",
     "CARGO_BUILD_RUSTFLAGS",
@@ -36,6 +35,9 @@ const CLEARED: [&str; 17] = [
     "CARGO_BUILD_RUSTC_WRAPPER",
     "CARGO_INCREMENTAL",
     "CARGO_TARGET_DIR",
+    "GIT_DIR",
+    "GIT_INDEX_FILE",
+    "GIT_WORK_TREE",
     "LANG",
     "LANGUAGE",
     "USERPROFILE",
@@ -109,114 +111,10 @@ impl Elsewhere {
         Ok(env)
     }
 
-    /// Copies what the sources are to the same places relative to each other; returns where `workspace` is then.
-    ///
-    /// `packages` lie outside the workspace; `files` are taken even where `.gitignore` names them; nothing below `without` is.
-    pub fn check_out(&self, sources: &Sources<'_>) -> Result<PathBuf, Error> {
-        let common = sources.common();
-        let place = |path: &Path| self.place(&common, path);
-        for root in std::iter::once(&sources.workspace).chain(&sources.packages) {
-            copy_sources(root, &place(root), &sources.without)?;
-        }
-        for file in sources.files.iter().filter(|file| file.starts_with(&common)) {
-            let to = place(file);
-            if to.symlink_metadata().is_err() {
-                copy_tree(file, &to)?;
-            }
-        }
-        Ok(place(sources.workspace))
+    /// Where a checkout goes.
+    pub fn checkout(&self) -> PathBuf {
+        self.root.join("another/checkout/of/the/same/sources")
     }
-
-    /// Where the workspace is once it was checked out.
-    pub fn place_of(&self, sources: &Sources<'_>) -> PathBuf {
-        self.place(&sources.common(), sources.workspace)
-    }
-
-    fn place(&self, common: &Path, path: &Path) -> PathBuf {
-        self.root.join("another/checkout/of/the/same/sources").join(path.strip_prefix(common).unwrap_or(path))
-    }
-}
-
-/// What is to be copied.
-pub struct Sources<'a> {
-    /// The workspace.
-    pub workspace: &'a PathBuf,
-    /// Directories of packages outside.
-    pub packages: Vec<&'a PathBuf>,
-    /// Files and directories that are needed, ignored or not.
-    pub files: Vec<PathBuf>,
-    /// Directories of products.
-    pub without: Vec<&'a PathBuf>,
-}
-
-impl Sources<'_> {
-    /// The directory that holds the workspace and every package outside it.
-    fn common(&self) -> PathBuf {
-        self.packages.iter().fold(self.workspace.to_owned(), |common, package| {
-            package.ancestors().find(|ancestor| common.starts_with(ancestor)).map_or(common.clone(), Path::to_owned)
-        })
-    }
-}
-
-fn copy_sources(from: &Path, to: &Path, without: &[&PathBuf]) -> Result<(), Error> {
-    let left_out: Vec<PathBuf> = without.iter().map(|dir| (*dir).clone()).collect();
-    let mut walk = ignore::WalkBuilder::new(from);
-    walk.standard_filters(false).git_ignore(true).require_git(false).follow_links(false);
-    walk.filter_entry(move |entry| !left_out.iter().any(|dir| dir == entry.path()) && entry.file_name() != ".git");
-    for entry in walk.build() {
-        let entry = entry.map_err(|source| RebuildError::Sources { root: from.to_owned(), source })?;
-        let target = to.join(entry.path().strip_prefix(from).unwrap_or(entry.path()));
-        copy_one(entry.path(), &target)?;
-    }
-    Ok(())
-}
-
-/// Copies one file, link or directory (without what is in it), with the modes that a checkout would give it.
-fn copy_one(from: &Path, to: &Path) -> Result<(), FileError> {
-    let metadata = from.symlink_metadata().map_err(FileError::at("read", from))?;
-    if metadata.is_dir() {
-        return fs::create_dir_all(to).map_err(FileError::at("create", to));
-    }
-    if let Some(parent) = to.parent() {
-        fs::create_dir_all(parent).map_err(FileError::at("create", parent))?;
-    }
-    if metadata.is_symlink() {
-        return copy_link(from, to);
-    }
-    let mut source = fs::File::open(from).map_err(FileError::at("read", from))?;
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
-        options.mode(if metadata.mode() & 0o100 == 0 { 0o666 } else { 0o777 });
-    }
-    let mut target = options.open(to).map_err(FileError::at("create", to))?;
-    std::io::copy(&mut source, &mut target).map_err(FileError::at("write", to))?;
-    Ok(())
-}
-
-#[cfg(unix)]
-fn copy_link(from: &Path, to: &Path) -> Result<(), FileError> {
-    let target = fs::read_link(from).map_err(FileError::at("read", from))?;
-    std::os::unix::fs::symlink(target, to).map_err(FileError::at("create", to))
-}
-
-/// Links need privileges there; what they point to does not.
-#[cfg(not(unix))]
-fn copy_link(from: &Path, to: &Path) -> Result<(), FileError> {
-    let real = from.canonicalize().map_err(FileError::at("read", from))?;
-    if real.is_dir() { copy_tree(&real, to) } else { copy_one(&real, to) }
-}
-
-fn copy_tree(from: &Path, to: &Path) -> Result<(), FileError> {
-    copy_one(from, to)?;
-    if from.symlink_metadata().is_ok_and(|found| found.is_dir()) {
-        for name in sorted_listing(from)? {
-            copy_tree(&from.join(&name), &to.join(&name))?;
-        }
-    }
-    Ok(())
 }
 
 /// Gives a new `CARGO_HOME` what the old one has downloaded, and its configuration; nothing that is unpacked from it, no
@@ -229,7 +127,8 @@ fn share_downloads(from: &Path, to: &Path) -> Result<(), FileError> {
     }
     for name in ["config", "config.toml"] {
         if from.join(name).is_file() {
-            copy_one(&from.join(name), &to.join(name))?;
+            let (from, to) = (from.join(name), to.join(name));
+            fs::copy(&from, &to).map_err(FileError::at("copy", &from))?;
         }
     }
     Ok(())

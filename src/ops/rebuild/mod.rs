@@ -1,19 +1,23 @@
 //! `verify --rebuild`: builds an image again from the same sources, elsewhere and under other circumstances, and compares.
 //!
-//! 1. `record`: what the image says about how it was asked for; `trust`: what of it may be done here.
+//! 1. `record`: what the image says about how it was asked for.
 //! 2. `elsewhere`: a copy of the sources in another place, and everything else that must make no difference.
-//! 3. The same build there. Platforms that were asked for differently, as in an image joined from several machines, are
+//! 3. `differs`: what of the request the sources do not say; `grammar`: what of that may be repeated here at all.
+//! 4. The same build there. Platforms that were asked for differently, as in an image joined from several machines, are
 //!    built one after the other and joined again.
-//! 4. The roots' digests. Where they differ, the tools first: another compiler, linker or libc explains everything; then
+//! 5. The roots' digests. Where they differ, the tools first: another compiler, linker or libc explains everything; then
 //!    what [`diff`] says.
 //!
 //! A request that holds absolute paths cannot be repeated elsewhere, and neither can an image without one: exit code 1.
 
+mod checkout;
+mod differs;
 mod elsewhere;
+mod grammar;
 mod record;
-mod trust;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 
@@ -27,31 +31,24 @@ use crate::image::{BASE_DIGEST, BASE_NAME};
 use crate::oci::{Descriptor, Document, Index};
 use crate::plan::{self, Plan};
 use crate::plugin::{self, BuildFlags, Workspace};
-use crate::progress::{Progress, Silent};
+use crate::progress::{Event, Progress, Silent};
 use crate::reference::Reference;
 use crate::store::layout::Layout;
 use crate::store::registry::Settings;
 use crate::store::{Selector, Source, platform_images, read_document};
-use elsewhere::{Elsewhere, OtherUmask, Sources};
+use checkout::{Checkout, Sources};
+use elsewhere::{Elsewhere, OtherUmask};
 use record::{Record, Request};
 
 /// How to rebuild.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Where the sources are: `--manifest-path`.
-    pub manifest_path: Option<PathBuf>,
-    /// `--offline`.
-    pub offline: bool,
-    /// `--hermetic`.
-    pub hermetic: bool,
-    /// The base, where the sources do not name it: `--base`.
-    pub base: Option<String>,
-    /// How often `-v` was given, for cargo.
-    pub verbose: u8,
-    /// `-q`, for cargo.
-    pub quiet: bool,
-    /// `--color`, for cargo.
-    pub color: Option<String>,
+    /// What the checker gives: where the sources are, `--hermetic`, and what `build` was given.
+    pub flags: BuildFlags,
+    /// Whether what the sources do not say may be taken from the image without being held against it.
+    pub accept_request: bool,
+    /// The layout directory or archive that holds the image, where it lies on this disk: never a part of the sources.
+    pub image: Option<PathBuf>,
     /// How to reach the registry of a base image.
     pub registries: Settings,
 }
@@ -61,16 +58,32 @@ pub struct Options {
 pub struct Report {
     /// Digest of the image.
     pub image: Digest,
-    /// Digest of what was built again.
-    pub rebuilt: Digest,
+    /// Digest of what was built again; absent where the request is not repeated here.
+    pub rebuilt: Option<Digest>,
     /// Whether the same tools were at work.
     pub tools: Tools,
-    /// How much the two differ.
-    pub verdict: Verdict,
+    /// How much the two differ; absent where nothing was built.
+    pub verdict: Option<Verdict>,
+    /// What the request holds that is not repeated here.
+    pub refused: Vec<String>,
+    /// Whether differences of the request count.
+    pub request_accepted: bool,
     /// What was taken from the image, because the sources do not say it.
     pub taken: Vec<String>,
-    /// Every difference, other tools first.
+    /// Every difference: the request's, known hazards and other tools first.
     pub differences: Vec<Difference>,
+}
+
+impl Report {
+    /// Whether the image is what its sources give.
+    pub fn is_same(&self) -> bool {
+        self.rebuilt.as_ref() == Some(&self.image) && (self.request_accepted || !self.request_differs())
+    }
+
+    /// Whether the request says what the sources do not.
+    pub fn request_differs(&self) -> bool {
+        self.differences.iter().any(|difference| difference.rule == differs::REQUEST_DIFFERS)
+    }
 }
 
 /// One group of platforms, built again.
@@ -91,56 +104,91 @@ pub fn rebuild(
 ) -> Result<Report, Error> {
     let root = source.resolve(selector)?;
     let records = record::records(source, &platform_images(source, &root)?)?;
-    for record in &records {
-        refuse(trust::bold_cargo_args(&record.request.cargo_args, options.hermetic), record, options)?;
-        // The sources are asked here first.
-        if options.hermetic {
-            hermetic::check_sources(env, &record.request.cargo_args)?;
-        }
-    }
     let groups = record::groups(&records);
     // An index names the base's index, each platform's manifest that of its platform.
     let base_digest = read_document(source, &root)?.0.annotations().get(BASE_DIGEST).cloned();
     let elsewhere = Elsewhere::new(env)?;
-    let mut taken = Vec::new();
+    let mut told = Told::default();
     let mut rebuilt = Vec::new();
     {
         let _umask = OtherUmask::set();
         let there = elsewhere.environment(env)?;
         for (number, group) in groups.iter().enumerate() {
-            let again = Again {
-                group,
-                base_digest: base_digest.as_deref(),
-                options,
-                here: env,
-                there: &there,
-                elsewhere: &elsewhere,
-                progress,
-            };
-            rebuilt.push(again.build(number, &mut taken)?);
+            let base_digest = base_digest.as_deref();
+            let hazards = Hazards { progress, told: Mutex::default() };
+            let again =
+                Again { group, base_digest, options, here: env, there: &there, elsewhere: &elsewhere, progress: &hazards };
+            rebuilt.extend(again.build(number, &mut told)?);
+            told.hazards.extend(hazards.told.into_inner().unwrap_or_default());
         }
+    }
+    let mut report = Report {
+        image: root.digest.clone(),
+        rebuilt: None,
+        tools: Tools::Unknown,
+        verdict: None,
+        refused: told.refused,
+        request_accepted: options.accept_request,
+        taken: told.taken,
+        differences: told.differences,
+    };
+    if !report.refused.is_empty() {
+        return Ok(report);
     }
     let digest = joined(&rebuilt)?;
     let recorded = Toolchain::recorded(source, &root.digest)?;
-    let (tools, mut differences) = compare_tools(recorded.as_ref(), &rebuilt, env, progress);
+    let (tools, differences) = compare_tools(recorded.as_ref(), &rebuilt, env, progress);
+    report.tools = tools;
     let mut verdict = Verdict::Same;
-    if digest == root.digest {
-        differences.clear();
-    } else {
+    if digest != root.digest {
+        report.differences.extend(told.hazards);
+        report.differences.extend(differences);
         for one in &rebuilt {
             let platforms = if rebuilt.len() > 1 { one.platforms.as_slice() } else { &[] };
             let roots = [root.clone(), one.root.clone()];
             let (found, more) = diff::compare([source, &one.layout], &roots, platforms, progress)?;
             verdict = verdict.max(found);
-            differences.extend(more);
+            report.differences.extend(more);
         }
         if verdict == Verdict::Same {
             verdict = Verdict::OtherDescription;
             let text = "the platforms agree, the index over them does not".to_owned();
-            differences.push(difference("index", "document-bytes", text, [None, None]));
+            report.differences.push(difference("index", "document-bytes", text, [None, None]));
         }
     }
-    Ok(Report { image: root.digest, rebuilt: digest, tools, verdict, taken, differences })
+    report.rebuilt = Some(digest);
+    report.verdict = Some(verdict);
+    Ok(report)
+}
+
+/// Keeps what is known to make bytes differ until it is known whether they do.
+struct Hazards<'a> {
+    progress: &'a dyn Progress,
+    told: Mutex<Vec<Difference>>,
+}
+
+impl Progress for Hazards<'_> {
+    fn event(&self, event: Event) {
+        let Event::Hazard { rule, text, hint } = event else { return self.progress.event(event) };
+        let told = difference("sources", rule, format!("{text} ({hint})"), [None, None]);
+        let mut all = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if !all.contains(&told) {
+            all.push(told);
+        }
+    }
+}
+
+/// What is told beside the comparison.
+#[derive(Default)]
+struct Told {
+    /// What the sources do not say of the request.
+    differences: Vec<Difference>,
+    /// What of it is not repeated.
+    refused: Vec<String>,
+    /// What was taken from the image.
+    taken: Vec<String>,
+    /// What is known to make bytes differ.
+    hazards: Vec<Difference>,
 }
 
 /// One group on its way.
@@ -155,84 +203,125 @@ struct Again<'a> {
 }
 
 impl Again<'_> {
-    fn build(&self, number: usize, taken: &mut Vec<String>) -> Result<Rebuilt, Error> {
+    /// Builds; nothing where the request holds what is not repeated here.
+    fn build(&self, number: usize, told: &mut Told) -> Result<Option<Rebuilt>, Error> {
+        let checker = &self.options.flags;
         let mut flags = BuildFlags {
-            offline: self.options.offline,
-            verbose: self.options.verbose,
-            quiet: self.options.quiet,
-            color: self.options.color.clone(),
+            offline: checker.offline,
+            verbose: checker.verbose,
+            quiet: checker.quiet,
+            color: checker.color.clone(),
+            hermetic: checker.hermetic,
             ..record::flags(self.group)
         };
+        // What the sources say with names of the image's choice, and no flag of it.
+        let own = BuildFlags { cargo_args: checker.cargo_args.clone(), ..flags.clone() };
         // Where the sources are, and what of them is needed, the user's own cargo knows.
-        let original =
-            BuildFlags { manifest_path: self.options.manifest_path.clone(), base: self.options.base.clone(), ..flags.clone() };
+        let original = BuildFlags { manifest_path: checker.manifest_path.clone(), base: checker.base.clone(), ..own.clone() };
+        if original.hermetic {
+            hermetic::check_sources(self.here, &original.cargo_args)?;
+        }
         let workspace = plugin::load(&original, self.here, &Silent)?;
         let planned = plan::plan(&workspace, &original, self.here, &Silent)?;
         let mut there = self.there.clone();
-        there.cwd = self.check_out(&workspace, &planned, number)?;
+        let (checkout, cwd) = self.check_out(&workspace, &planned, number)?;
+        there.cwd = cwd;
         there.set("SOURCE_DATE_EPOCH", self.group[0].epoch.seconds().to_string());
-        flags.locked = workspace.root.join("Cargo.lock").is_file();
-        flags.base = self.base(&planned)?;
-        flags.target_dir = Some(self.elsewhere.target_dir());
-        flags.output = Some(self.elsewhere.layout(number));
-        flags.tags = vec!["again".to_owned()];
-        flags.jobs = Some("1".to_owned());
-        flags.hermetic = self.options.hermetic;
-        self.take(&planned, &mut flags, taken);
-        let plan = self.plan(&flags, &mut there)?;
+        let place = BuildFlags {
+            locked: workspace.root.join("Cargo.lock").is_file(),
+            base: self.base(&planned)?,
+            target_dir: Some(self.elsewhere.target_dir()),
+            output: Some(self.elsewhere.layout(number)),
+            tags: vec!["again".to_owned()],
+            jobs: Some("1".to_owned()),
+            ..own
+        };
+        let plan = build::plan(&place, &there, &Silent)?;
+        let compared = self.compare(&workspace, &planned, &plan)?;
+        let given = checker.cargo_args.iter().chain(&compared.of_environment);
+        for place in [&self.here.cwd, &workspace.root] {
+            let named = given.clone().flat_map(|flag| named_by(flag, place));
+            if let Some(file) = { named }.find(|file| checkout.is_foreign(file, self.here)) {
+                return Err(RebuildError::Foreign { file }.into());
+            }
+        }
+        told.differences.extend(compared.differences);
+        told.refused.extend(compared.refused);
+        if !told.refused.is_empty() {
+            return Ok(None);
+        }
+        flags = BuildFlags { cargo_args: flags.cargo_args, ..place };
+        self.take(&planned, &mut flags, &mut told.taken);
+        let plan = self.plan(&flags, &plan, &mut there)?;
         self.progress.status("Rebuilding", format!("{} in {}", planned.images[0].name, there.cwd.display()));
         let root = build::build(&plan, &self.options.registries, &there, self.progress)?.pop().map(|built| built.root);
         let root = root.ok_or(RebuildError::Nothing)?;
         let platforms = self.group.iter().filter_map(|record| record.platform.clone()).collect();
-        Ok(Rebuilt { layout: Layout::open(&self.elsewhere.layout(number))?, root, plan, platforms })
+        Ok(Some(Rebuilt { layout: Layout::open(&self.elsewhere.layout(number))?, root, plan, platforms }))
+    }
+
+    /// Compares the request with what the sources plan there, and in the checker's own environment.
+    fn compare(&self, workspace: &Workspace, here: &Plan, there: &Plan) -> Result<differs::Compared, RebuildError> {
+        let image = || self.group[0].platform.as_ref().map_or_else(|| "the image".to_owned(), ToString::to_string);
+        let request = |plan: &Plan| {
+            let target = plan.images.first().and_then(|image| image.targets.first()).ok_or(RebuildError::Nothing)?;
+            Request::parse(&target.request).map_err(|detail| RebuildError::BadRequest { image: image(), detail })
+        };
+        let plugin = workspace.plugins.first().ok_or(RebuildError::Nothing)?;
+        let checker = &self.options.flags;
+        let platforms = checker.platforms.iter();
+        let platforms = platforms.filter_map(|platform| plugin.kind.target_of_platform(platform, plugin.base.is_some()).ok());
+        let targets = plugin.own_targets.iter().chain(&checker.targets).cloned().chain(platforms).collect();
+        let product = plugin.own_product.as_ref().map(|product| product.name().to_owned());
+        let own = differs::Own {
+            flags: checker,
+            targets,
+            product: checker.bin.clone().or(product),
+            there: request(there)?,
+            here: request(here)?,
+        };
+        let requests: Vec<&Request> = self.group.iter().map(|record| &record.request).collect();
+        Ok(differs::compare(&requests, &own))
     }
 
     /// Copies the sources, once for all groups; gives the directory that corresponds to the user's.
-    fn check_out(&self, workspace: &Workspace, planned: &Plan, number: usize) -> Result<PathBuf, Error> {
+    fn check_out(&self, workspace: &Workspace, planned: &Plan, number: usize) -> Result<(Checkout, PathBuf), Error> {
         let root = &workspace.root;
         let mut files: Vec<PathBuf> =
             ["Cargo.lock", ".cargo/config.toml", ".cargo/config"].iter().map(|name| root.join(name)).collect();
         files.extend(workspace.cargo_config.vendor_directories());
         files.extend(planned.images.iter().flat_map(|image| &image.files).map(|file| file.source.clone()));
-        files.retain(|file| file.starts_with(root) && file.symlink_metadata().is_ok());
-        let foreign = workspace.foreign.iter().filter(|package| package.is_path).map(|package| &package.directory);
-        let outside = workspace.members.iter().filter(|member| !member.starts_with(root));
+        files.retain(|file| file.symlink_metadata().is_ok());
+        let outside = workspace.foreign.iter().filter(|package| package.is_path).map(|package| &package.directory);
         let sources = Sources {
-            workspace: root,
-            packages: foreign.chain(outside).collect(),
-            files,
-            without: vec![&workspace.target_directory, &workspace.build_directory],
+            roots: std::iter::once(root).chain(&workspace.members).chain(outside).collect(),
+            products: vec![&workspace.target_directory, &workspace.build_directory],
+            image: self.options.image.as_ref(),
         };
-        let checkout = if number == 0 { self.elsewhere.check_out(&sources)? } else { self.elsewhere.place_of(&sources) };
+        let checkout = Checkout::of(&sources, self.elsewhere.checkout());
+        if number == 0 {
+            checkout.make(&files, self.here)?;
+        }
         // Cargo's configuration depends on where it is called.
-        let below = self.here.cwd.strip_prefix(root).ok().filter(|below| !below.as_os_str().is_empty());
-        let below = below.map(|below| checkout.join(below));
-        Ok(below.filter(|directory| directory.is_dir()).unwrap_or(checkout))
+        let place = checkout.place(root);
+        let below = checkout.place(&self.here.cwd);
+        let cwd = if below.starts_with(&place) && below.is_dir() { below } else { place };
+        Ok((checkout, cwd))
     }
 
-    /// Plans there. Rustflags and profile keys that came from the environment or from configuration outside the sources are
-    /// set so that the request is the recorded one.
-    fn plan(&self, flags: &BuildFlags, there: &mut Environment) -> Result<Plan, Error> {
-        let plan = build::plan(flags, there, &Silent)?;
+    /// Plans there again, with what makes the request the recorded one: rustflags and profile keys that came from the
+    /// environment or from configuration outside the sources.
+    fn plan(&self, flags: &BuildFlags, own: &Plan, there: &mut Environment) -> Result<Plan, Error> {
         let recorded = &self.group[0].request;
-        let Some(planned) = plan.images[0].targets.first().and_then(|target| Request::parse(&target.request).ok()) else {
-            return Ok(plan);
-        };
-        let hermetic = self.options.hermetic;
-        let judge = if hermetic { trust::early_rustflags } else { trust::bold_rustflags };
-        let mut bold =
-            if hermetic { Vec::new() } else { trust::bold_profile_keys(&recorded.profile_keys, &planned.profile_keys) };
-        if planned.rustflags != recorded.rustflags {
-            bold.extend(judge(&recorded.rustflags));
-        }
-        refuse(bold, self.group[0], self.options)?;
+        let planned = own.images[0].targets.first().and_then(|target| Request::parse(&target.request).ok());
+        let Some(planned) = planned.ok_or(RebuildError::Nothing).ok() else { return Err(RebuildError::Nothing.into()) };
         if planned.rustflags != recorded.rustflags {
             there.set("CARGO_ENCODED_RUSTFLAGS", recorded.rustflags.join("\u{1f}"));
         }
         let profile = flags.profile().to_uppercase().replace('-', "_");
         for (key, value) in &recorded.profile_keys {
             if planned.profile_keys.get(key) != Some(value) {
-                let key = key.to_uppercase().replace(['-', '.'], "_");
+                let key = key.to_uppercase().replace('-', "_");
                 let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
                 there.set(format!("CARGO_PROFILE_{profile}_{key}"), value);
             }
@@ -283,13 +372,21 @@ impl Again<'_> {
     }
 }
 
-/// Refuses flags that are not to be run here.
-fn refuse(flags: Vec<String>, record: &Record, options: &Options) -> Result<(), RebuildError> {
-    if flags.is_empty() {
-        return Ok(());
+/// What of a directory a flag names: whatever there is by the name of one of its parts.
+fn named_by(flag: &str, directory: &Path) -> Vec<PathBuf> {
+    let ends = flag.match_indices(['=', ',', ':', '@', ' ', '"', '\'', '[']).map(|(at, _)| at + 1);
+    let starts: Vec<usize> = [0, 1, 2].into_iter().chain(ends).collect();
+    let mut found = Vec::new();
+    for start in starts {
+        let rest = flag.get(start..).unwrap_or_default();
+        for end in rest.match_indices([',', ':', ' ', '"', '\'', ']']).map(|(at, _)| at).chain([rest.len()]) {
+            let path = directory.join(&rest[..end]);
+            if end > 0 && path.symlink_metadata().is_ok() && !found.contains(&path) {
+                found.push(path);
+            }
+        }
     }
-    let image = record.platform.as_ref().map_or_else(|| "the image".to_owned(), ToString::to_string);
-    Err(RebuildError::Bold { image, flags, hermetic: options.hermetic })
+    found
 }
 
 /// The digest of the root over all groups.
@@ -345,12 +442,12 @@ pub enum RebuildError {
         image: String,
     },
     /// Made by a later version, or tampered with.
-    #[error("the request of {image} cannot be understood")]
+    #[error("the request of {image} is none that this program writes: {detail}")]
     BadRequest {
         /// The platform.
         image: String,
         /// Why.
-        source: serde_json::Error,
+        detail: String,
     },
     /// A byte format that is not known.
     #[error("the image is of byte format {format}, which this version cannot write")]
@@ -366,15 +463,11 @@ pub enum RebuildError {
         /// The flags.
         flags: Vec<String>,
     },
-    /// Flags that may start programs.
-    #[error("{image} asks for flags that could start any program here: {}", flags.join(" "))]
-    Bold {
-        /// The platform.
-        image: String,
-        /// The flags.
-        flags: Vec<String>,
-        /// Whether there is a sandbox.
-        hermetic: bool,
+    /// A flag of the checker names what is no source.
+    #[error("a flag names `{}`, which is no file that the checkout tracks", file.display())]
+    Foreign {
+        /// The file or directory.
+        file: PathBuf,
     },
     /// A base that was given on the command line.
     #[error("the image builds on `{name}`, which the sources do not name")]
@@ -401,14 +494,7 @@ impl Explain for RebuildError {
             Self::NotRebuildable { .. } => {
                 Some("give such flags in the sources' own .cargo/config.toml, with relative paths".to_owned())
             }
-            Self::Bold { hermetic: true, .. } => {
-                Some("if they are to be trusted, give them in the sources' own .cargo/config.toml".to_owned())
-            }
-            Self::Bold { hermetic: false, .. } => Some(
-                "`--hermetic` shuts in what rustc starts; if they are to be trusted, give them in the sources' own \
-                 .cargo/config.toml"
-                    .to_owned(),
-            ),
+            Self::Foreign { .. } => Some("commit it, or it is not known what it is made from".to_owned()),
             Self::UnknownBase { .. } => Some("give it with `--base`, as it was given to `build`".to_owned()),
             Self::BadRequest { .. } | Self::Format { .. } => Some("use the version that built it, or a later one".to_owned()),
             _ => None,

@@ -5,11 +5,13 @@
 //! line. Those last are taken from the image only where the sources have nothing of the name, and that is told.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::RebuildError;
+use super::grammar::is_name;
 use crate::compression::Compression;
 use crate::digest::Digest;
 use crate::epoch::Epoch;
@@ -21,25 +23,28 @@ use crate::platform::Platform;
 use crate::plugin::{BuildFlags, Builder};
 use crate::store::{PlatformImage, Source, Verified, read_blob};
 
+/// The longest annotation, in bytes.
+const LONGEST: usize = 64 << 10;
+
 /// The annotation `dev.cargo-plugin-build.request`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Request {
-    package: String,
-    bin: Option<String>,
-    lib: Option<String>,
+    pub package: String,
+    pub bin: Option<String>,
+    pub lib: Option<String>,
     #[serde(default)]
-    features: Vec<String>,
+    pub features: Vec<String>,
     #[serde(default)]
-    all_features: bool,
+    pub all_features: bool,
     #[serde(default)]
-    no_default_features: bool,
-    profile: String,
+    pub no_default_features: bool,
+    pub profile: String,
     /// Keys of the profile in effect.
     #[serde(default)]
     pub profile_keys: BTreeMap<String, Value>,
-    builder: Builder,
-    target: String,
+    pub builder: Builder,
+    pub target: String,
     /// The user's rustflags.
     #[serde(default)]
     pub rustflags: Vec<String>,
@@ -67,15 +72,48 @@ pub struct Record {
 }
 
 impl Request {
-    /// Parses the annotation.
-    pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
-        serde_json::from_str(text)
+    /// Parses the annotation. What names something has the shape of a name here; flags are judged where they differ from the
+    /// sources' own.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text.len() > LONGEST {
+            return Err(format!("it has {} bytes, and none of ours has more than {LONGEST}", text.len()));
+        }
+        let request: Self = crate::oci::json::parse_as(text.as_bytes()).map_err(|error| error.to_string())?;
+        let target = request.target.as_str();
+        let names = [("package", Some(&request.package)), ("bin", request.bin.as_ref()), ("lib", request.lib.as_ref())];
+        let names = names.into_iter().filter_map(|(key, name)| Some((key, name?.as_str(), "")));
+        let features = request.features.iter().map(|feature| ("features", feature.as_str(), "+/?"));
+        let rest = [("profile", request.profile.as_str(), ""), ("target", target, "")];
+        if let Some((key, text, _)) = { names }.chain(features).chain(rest).find(|(_, text, more)| !is_name(text, more)) {
+            return Err(format!("`{key}` holds `{}`, which is no name", shortened(text)));
+        }
+        // Another program's file would describe the target.
+        if Path::new(target).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json")) {
+            return Err(format!("`target` holds `{}`, which is no target of rustc's own", shortened(target)));
+        }
+        let parts = |flag: &&String| flag.contains(['\0', '\n', '\r', '\u{1f}']);
+        if let Some(flag) = request.flags().find(parts) {
+            return Err(format!("`{}` holds a character that parts flags", shortened(flag)));
+        }
+        Ok(request)
+    }
+
+    /// Words for rustc and cargo.
+    fn flags(&self) -> impl Iterator<Item = &String> {
+        self.rustflags.iter().chain(&self.cargo_args)
     }
 
     /// Whether both can be built by one command.
     fn goes_with(&self, other: &Self) -> bool {
         Self { target: String::new(), ..self.clone() } == Self { target: String::new(), ..other.clone() }
     }
+}
+
+/// A text that may be of any length, for a message.
+fn shortened(text: &str) -> String {
+    const MOST: usize = 60;
+    let shown: String = text.chars().take(MOST).flat_map(char::escape_debug).collect();
+    if text.chars().nth(MOST).is_some() { shown + ".." } else { shown }
 }
 
 /// Reads the record of every platform.
@@ -90,10 +128,9 @@ fn record(source: &dyn Source, image: &PlatformImage) -> Result<Record, Error> {
         return Err(RebuildError::Format { format: format.clone() }.into());
     }
     let Some(text) = annotations.get(REQUEST_KEY) else { return Err(RebuildError::NoRequest { image: name() }.into()) };
-    let request = Request::parse(text).map_err(|source| RebuildError::BadRequest { image: name(), source })?;
+    let request = Request::parse(text).map_err(|detail| RebuildError::BadRequest { image: name(), detail })?;
     if request.not_rebuildable {
-        let hidden =
-            request.rustflags.iter().chain(&request.cargo_args).filter(|flag| flag.contains("<path>") || flag.contains("/ws"));
+        let hidden = request.flags().filter(|flag| flag.contains("<path>") || flag.contains("/ws"));
         return Err(RebuildError::NotRebuildable { image: name(), flags: hidden.cloned().collect() }.into());
     }
     let config = config(source, image)?;
@@ -182,6 +219,19 @@ mod tests {
     fn a_request_with_a_key_that_is_not_known_is_refused() {
         let known = r#"{"package":"p","bin":"p","profile":"release","builder":"cargo","target":"t"}"#;
         assert_eq!(Request::parse(known).unwrap().bin.as_deref(), Some("p"));
-        assert!(Request::parse(&known.replace("bin", "new-key")).is_err());
+        for (part, other) in [
+            ("bin", "new-key"),
+            ("\"p\",\"bin\"", "\"--config=x\",\"bin\""),
+            ("\"t\"", "\"../t\""),
+            ("\"t\"", "\"own.json\""),
+            ("release", "a b"),
+            ("\"package\"", "\"features\":[\"-F\"],\"package\""),
+            ("\"package\"", "\"features\":[\"a\\u0000\"],\"package\""),
+            ("\"package\"", "\"rustflags\":[\"--cfg=x\\u001f-Clinker=sh\"],\"package\""),
+            ("\"package\"", "\"package\":\"q\",\"package\""),
+        ] {
+            assert!(Request::parse(&known.replace(part, other)).is_err(), "{part} -> {other}");
+        }
+        assert!(Request::parse(&known.replace("\"p\"", &format!("\"{}\"", "p".repeat(2 << 20)))).unwrap_err().len() < 200);
     }
 }

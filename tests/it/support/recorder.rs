@@ -19,7 +19,9 @@ impl Recorder {
     pub fn texts(&self) -> Vec<String> {
         let events = self.0.lock().unwrap();
         let text = |event: &Event| match event {
-            Event::Detail { text } | Event::Note { text } | Event::Warning { text, .. } => Some(text.clone()),
+            Event::Detail { text } | Event::Note { text } | Event::Warning { text, .. } | Event::Hazard { text, .. } => {
+                Some(text.clone())
+            }
             _ => None,
         };
         events.iter().filter_map(text).collect()
