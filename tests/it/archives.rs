@@ -163,6 +163,7 @@ fn what_is_no_archive_is_called_what_it_is_and_never_waited_for() {
 }
 
 #[test]
+#[ignore = "needs skopeo"]
 fn skopeo_reads_and_writes_the_same_archives() {
     let Some(skopeo) = tools::require("skopeo") else { return };
     let dir = tempfile::tempdir().unwrap();

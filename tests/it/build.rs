@@ -216,6 +216,7 @@ fn blobs(layout: &Path) -> Vec<String> {
 }
 
 #[test]
+#[ignore = "needs skopeo"]
 fn skopeo_reads_and_copies_the_image() {
     let Some(skopeo) = require("skopeo") else { return };
     let project = greeter();
@@ -230,6 +231,7 @@ fn skopeo_reads_and_copies_the_image() {
 }
 
 #[test]
+#[ignore = "needs oci-image-tool"]
 fn the_reference_validator_finds_nothing_wrong() {
     let Some(tool) = require("oci-image-tool") else { return };
     let project = greeter();
@@ -239,6 +241,7 @@ fn the_reference_validator_finds_nothing_wrong() {
 }
 
 #[test]
+#[ignore = "needs umoci"]
 fn an_unpacked_bundle_runs_and_greets() {
     let project = greeter();
     let layout = project.root.join("target/plugin-build/greeter");
@@ -389,6 +392,7 @@ fn every_compression_verifies_and_runs_through_its_own_tool() {
 }
 
 #[test]
+#[ignore = "needs docker-registry"]
 fn a_build_is_pushed_under_its_own_tags_or_the_one_given() {
     let Some(registry) = DockerRegistry::start() else { return };
     let project = Project::fixture("greeter");

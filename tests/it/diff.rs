@@ -276,6 +276,7 @@ fn another_linker_and_another_libc_are_told_before_anything_else() {
 }
 
 #[test]
+#[ignore = "needs Debian's compiler"]
 fn another_compiler_is_told_by_both_versions() {
     if !["/usr/bin/cargo", "/usr/bin/rustc"].iter().all(|path| require_file(path)) {
         return;
@@ -367,6 +368,7 @@ const BARE: &str = "#![feature(no_core, lang_items)]\n#![no_core]\n#![crate_type
     #[unsafe(no_mangle)] pub extern \"C\" fn answer() -> u32 { 42 }\n";
 
 #[test]
+#[ignore = "needs lld-link-19"]
 fn programs_of_other_systems_differ_by_sections_and_symbols() {
     let dir = tempfile::tempdir().unwrap();
     let more = format!("{BARE}#[unsafe(no_mangle)] pub extern \"C\" fn more() -> u32 {{ answer() }}\n");

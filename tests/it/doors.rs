@@ -21,6 +21,7 @@ use crate::go_host::{go_host, has, request};
 use crate::support::memory_registry::MemoryRegistry;
 use crate::support::plugins;
 use crate::support::program::{plugin_build, ran};
+use crate::support::tools::skip;
 
 /// The template, packed by our own program: a layout of one image.
 fn packed() -> &'static Layout {
@@ -103,7 +104,7 @@ fn the_third_door_is_a_read_only_mount() {
     let possible = Command::new("unshare").args(["--user", "--map-root-user", "--mount", "true"]).status();
     if !possible.is_ok_and(|status| status.success()) {
         assert!(!plugins::in_ci(), "user namespaces are needed when CI=true");
-        eprintln!("skipped: no user namespaces");
+        skip("no user namespaces");
         return;
     }
     judge(&namespace, host, &mount_point, dir.path());

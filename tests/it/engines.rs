@@ -38,6 +38,7 @@ fn done(dir: &Path, arguments: &[&str]) {
 }
 
 #[test]
+#[ignore = "needs podman"]
 fn podman_loads_an_archive_and_keeps_its_name_and_digests() {
     let Some(podman) = require("podman") else { return };
     let project = Project::fixture("greeter");
@@ -126,6 +127,7 @@ impl Drop for Containerd {
 }
 
 #[test]
+#[ignore = "needs containerd"]
 fn containerd_imports_every_platform_of_an_archive_byte_for_byte() {
     let (Some(containerd), Some(ctr)) = (require("containerd"), require("ctr")) else { return };
     let dir = tempfile::tempdir().unwrap();

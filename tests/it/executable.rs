@@ -14,6 +14,7 @@ use plugin_build::progress::Silent;
 
 use crate::support::program::{plugin_build, ran};
 use crate::support::project::Project;
+use crate::support::tools::skip;
 
 /// A program that links dynamically, because its author said so.
 fn dynamic() -> (Project, PathBuf) {
@@ -73,7 +74,7 @@ fn a_dynamic_program_starts_with_what_is_bundled_and_nothing_else() {
     let output = Command::new("unshare").args(["--map-root-user", "--root"]).arg(root.path()).arg("/program").output();
     match output {
         Ok(output) if output.status.success() => assert_eq!(output.stdout, b"alive\n"),
-        other => eprintln!("skipped: cannot change root here: {other:?}"),
+        other => skip(&format!("cannot change root here: {other:?}")),
     }
 }
 

@@ -77,6 +77,7 @@ fn what_comes_out_is_what_went_in() {
 }
 
 #[test]
+#[ignore = "needs skopeo"]
 fn skopeo_takes_every_image_as_it_is() {
     let Some(skopeo) = require("skopeo") else { return };
     let dir = frozen();
@@ -150,6 +151,7 @@ fn the_same_sources_give_the_same_bytes() {
 }
 
 #[test]
+#[ignore = "needs Debian's compiler"]
 fn the_same_module_gives_the_same_lone_manifest() {
     if !second_compiler::available(&[WASM_LD]) {
         return;

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use crate::support::packed::Packed;
 use crate::support::plugins;
 use crate::support::program::{plugin_build, ran};
-use crate::support::tools::{require, stdout};
+use crate::support::tools::{require, skip, stdout};
 
 /// The host, compiled once; `None` where Go or its libraries are missing.
 pub fn go_host() -> Option<&'static Path> {
@@ -19,7 +19,7 @@ pub fn go_host() -> Option<&'static Path> {
         if !libraries.join("src/github.com/hashicorp/go-plugin").is_dir() {
             let reason = "the Debian package golang-github-hashicorp-go-plugin-dev must be installed when CI=true";
             assert!(!plugins::in_ci(), "{reason}");
-            eprintln!("skipped: no go-plugin below {}", libraries.display());
+            skip(&format!("no go-plugin below {}", libraries.display()));
             return None;
         }
         let home = plugins::home();
@@ -80,6 +80,7 @@ fn unpacked(packed: Packed, dir: &Path) -> PathBuf {
 }
 
 #[test]
+#[ignore = "needs go"]
 fn both_hosts_start_call_and_stop_the_template() {
     let Some(host) = go_host() else { return };
     let dir = tempfile::tempdir().unwrap();
@@ -96,6 +97,7 @@ fn both_hosts_start_call_and_stop_the_template() {
 }
 
 #[test]
+#[ignore = "needs go"]
 fn both_hosts_find_the_assets_of_a_plugin_whose_directory_is_read_only() {
     let Some(host) = go_host() else { return };
     let dir = tempfile::tempdir().unwrap();
@@ -112,6 +114,7 @@ fn both_hosts_find_the_assets_of_a_plugin_whose_directory_is_read_only() {
 }
 
 #[test]
+#[ignore = "needs go"]
 fn both_hosts_pass_large_messages() {
     let Some(host) = go_host() else { return };
     let dir = tempfile::tempdir().unwrap();
@@ -122,6 +125,7 @@ fn both_hosts_pass_large_messages() {
 }
 
 #[test]
+#[ignore = "needs go"]
 fn both_hosts_refuse_the_same_plugins() {
     let Some(host) = go_host() else { return };
     let dir = tempfile::tempdir().unwrap();

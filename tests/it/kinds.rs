@@ -68,6 +68,7 @@ const ROWS: [Row; 5] = [
 ];
 
 #[test]
+#[ignore = "needs skopeo"]
 fn the_image_of_every_kind_passes_our_verify_before_and_after_skopeo_copied_it() {
     let Some(skopeo) = require("skopeo") else { return };
     for Row { kind, layout, root, .. } in ROWS {
@@ -94,6 +95,7 @@ fn verified(image: &str, dir: &Path) -> Value {
 }
 
 #[test]
+#[ignore = "needs umoci"]
 fn every_image_is_unpacked_by_umoci_and_started_by_a_runtime_if_it_is_a_program() {
     for Row { kind, layout, fate, .. } in ROWS {
         if matches!(fate, Fate::Artifact) {

@@ -97,6 +97,7 @@ fn neither_workers_nor_the_size_of_writes_change_a_byte() {
 }
 
 #[test]
+#[ignore = "needs gzip, zstd, tar, bsdtar and python3"]
 fn gzip_and_zstd_themselves_accept_the_layers() {
     let folder = tempfile::tempdir().unwrap();
     for (tool, compression) in [("gzip", Compression::Gzip), ("zstd", Compression::Zstd)] {
@@ -113,6 +114,7 @@ fn gzip_and_zstd_themselves_accept_the_layers() {
 }
 
 #[test]
+#[ignore = "needs tar"]
 fn gnu_tar_bsdtar_and_python_list_the_same_names() {
     let folder = tempfile::tempdir().unwrap();
     for (name, tree) in trees::all() {
@@ -162,6 +164,7 @@ fn fields(entry: &Entry) -> String {
 }
 
 #[test]
+#[ignore = "needs gzip, zstd, tar, bsdtar and python3"]
 fn foreign_tools_extract_what_went_in() {
     for tool in ["tar", "bsdtar"] {
         let Some(program) = tools::require(tool) else { continue };
@@ -194,6 +197,7 @@ fn assert_extracted(path: &Path, entry: &Entry) {
 }
 
 #[test]
+#[ignore = "needs python3"]
 fn times_beyond_ustar_are_read_back_whole() {
     let Some(python) = tools::require("python3") else { return };
     let folder = tempfile::tempdir().unwrap();

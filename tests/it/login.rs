@@ -27,6 +27,7 @@ fn program(dir: &Path) -> Command {
 }
 
 #[test]
+#[ignore = "needs skopeo"]
 fn a_password_opens_the_registry_for_us_and_skopeo_and_is_never_seen() {
     let Some(registry) = DockerRegistry::protected() else { return };
     let temp = tempfile::tempdir().unwrap();
@@ -119,6 +120,7 @@ fn a_password_in_the_arguments_is_not_taken() {
 
 #[cfg(unix)]
 #[test]
+#[ignore = "needs docker-registry"]
 fn a_credential_helper_is_asked_and_its_output_is_never_shown() {
     use std::os::unix::fs::PermissionsExt as _;
     let Some(registry) = DockerRegistry::protected() else { return };

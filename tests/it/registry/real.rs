@@ -16,6 +16,7 @@ use crate::support::sample::Sample;
 use crate::support::tools;
 
 #[test]
+#[ignore = "needs docker-registry"]
 fn what_is_pushed_is_pulled_with_the_same_digests_and_referrers() {
     let Some(registry) = DockerRegistry::start() else { return };
     let client = client();
@@ -40,6 +41,7 @@ fn what_is_pushed_is_pulled_with_the_same_digests_and_referrers() {
 }
 
 #[test]
+#[ignore = "needs docker-registry"]
 fn a_second_push_sends_no_blob_and_moves_no_tag() {
     let Some(registry) = DockerRegistry::start() else { return };
     let reference = RegistryReference::parse(&format!("{}/twice", registry.host)).unwrap();
@@ -54,6 +56,7 @@ fn a_second_push_sends_no_blob_and_moves_no_tag() {
 }
 
 #[test]
+#[ignore = "needs docker-registry"]
 fn a_blob_of_another_repository_is_mounted_without_its_bytes() {
     let Some(registry) = DockerRegistry::start() else { return };
     let client = client();
@@ -71,6 +74,7 @@ fn a_blob_of_another_repository_is_mounted_without_its_bytes() {
 }
 
 #[test]
+#[ignore = "needs docker-registry"]
 fn a_password_opens_a_protected_registry_and_its_absence_is_told_with_a_hint() {
     let Some(registry) = DockerRegistry::protected() else { return };
     let reference = RegistryReference::parse(&format!("{}/locked", registry.host)).unwrap();
@@ -88,6 +92,7 @@ fn a_password_opens_a_protected_registry_and_its_absence_is_told_with_a_hint() {
 }
 
 #[test]
+#[ignore = "needs skopeo"]
 fn skopeo_and_this_tool_read_each_other_in_the_same_registry() {
     let (Some(registry), Some(skopeo)) = (DockerRegistry::start(), tools::require("skopeo")) else { return };
     let client = client();
@@ -112,6 +117,7 @@ fn skopeo_and_this_tool_read_each_other_in_the_same_registry() {
 }
 
 #[test]
+#[ignore = "needs openssl"]
 fn a_registry_with_its_own_authority_is_trusted_when_that_is_named_and_not_before() {
     let Some(openssl) = tools::require("openssl") else { return };
     let dir = tempfile::tempdir().unwrap();

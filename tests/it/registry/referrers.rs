@@ -166,6 +166,7 @@ fn a_blob_goes_in_one_request_or_in_as_many_as_a_limit_makes_it() {
 }
 
 #[test]
+#[ignore = "needs skopeo"]
 fn skopeo_takes_our_images_from_there_and_brings_them_back_with_the_same_digests() {
     let Some(skopeo) = tools::require("skopeo") else { return };
     // Two: within one registry it would find every blob in place.

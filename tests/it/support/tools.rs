@@ -1,20 +1,60 @@
-//! Foreign programs that tests compare with.
+//! Foreign programs that tests compare with, and what a machine must be able to do for them.
+//!
+//! Tests have two tiers. `cargo test` runs those that need what every Rust machine has. A test of the second, which needs
+//! another program, rights of the system or much time, says so: `#[ignore = "needs skopeo"]`. What it needs it asks here,
+//! and is told to return where that lacks; each such test is counted as skipped (`.ci/test` names the file where they are
+//! kept), and with `CI=true` a missing program fails.
 
 use std::env;
+use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// The program called `name` on `PATH`. When there is none: on a developer's machine, says so, and the test is to
-/// return; with `CI=true`, fails.
+/// The program called `name` on `PATH`; where there is none, the test is to return.
 #[expect(clippy::disallowed_methods, reason = "tests run in the developer's environment")]
 pub fn require(name: &str) -> Option<PathBuf> {
+    of_second_tier(name);
     let path = env::var_os("PATH").unwrap_or_default();
     let found = env::split_paths(&path).map(|folder| folder.join(name)).find(|program| program.is_file());
     if found.is_none() {
-        assert_ne!(env::var("CI").as_deref(), Ok("true"), "`{name}` must be on PATH when CI=true");
-        eprintln!("skipped: `{name}` is not on PATH");
+        missing(&format!("`{name}` is not on PATH"));
     }
     found
+}
+
+/// Whether a file of another package is there; where it is not, the test is to return.
+pub fn require_file(path: &str) -> bool {
+    of_second_tier(path);
+    let found = std::path::Path::new(path).exists();
+    if !found {
+        missing(&format!("`{path}` is not there"));
+    }
+    found
+}
+
+/// A test that asks for more than every Rust machine has, and is not ignored, would be skipped on most of them.
+fn of_second_tier(what: &str) {
+    let all = env::args().any(|argument| argument == "--include-ignored" || argument == "--ignored");
+    assert!(all, "a test that needs `{what}` is of the second tier: mark it `#[ignore = \"needs {what}\"]`");
+}
+
+/// Without the installed packages a run of CI is worth nothing.
+#[expect(clippy::disallowed_methods, reason = "tests run in the developer's environment")]
+fn missing(reason: &str) {
+    assert_ne!(env::var("CI").as_deref(), Ok("true"), "{reason}, and must be when CI=true");
+    skip(reason);
+}
+
+/// Counts the test at hand as skipped: the machine cannot do what all or a part of it needs.
+#[expect(clippy::disallowed_methods, reason = "tests run in the developer's environment")]
+pub fn skip(reason: &str) {
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    let line = format!("{test}: {}\n", reason.trim().replace('\n', " "));
+    eprint!("skipped: {line}");
+    if let Some(file) = env::var_os("PLUGIN_BUILD_SKIPPED") {
+        OpenOptions::new().append(true).create(true).open(file).unwrap().write_all(line.as_bytes()).unwrap();
+    }
 }
 
 /// Runs a command that must succeed; its stdout.
@@ -23,15 +63,4 @@ pub fn stdout(command: &mut Command) -> String {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {}\n{stderr}", output.status);
     String::from_utf8(output.stdout).unwrap()
-}
-
-/// Whether a file of another package is there; with `CI=true` it must be.
-#[expect(clippy::disallowed_methods, reason = "tests run in the developer's environment")]
-pub fn require_file(path: &str) -> bool {
-    let found = std::path::Path::new(path).exists();
-    if !found {
-        assert_ne!(env::var("CI").as_deref(), Ok("true"), "`{path}` must be there when CI=true");
-        eprintln!("skipped: `{path}` is not there");
-    }
-    found
 }
