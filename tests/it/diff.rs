@@ -398,3 +398,31 @@ fn programs_of_other_systems_differ_by_sections_and_symbols() {
     let pe = told_of(&of(&windows[0]), &of(&windows[1]));
     assert!(pe[0].contains("PE sections ") && pe[0].contains(".text"), "{pe:?}");
 }
+
+#[test]
+fn what_the_sources_say_is_told_before_what_moved() {
+    let project = crate::support::project::Project::with_table("");
+    let source = "#[inline(never)]\nfn told(n: usize) -> String {\n    format!(\"WORD to {n} of you\")\n}\n\
+                  fn main() {\n    println!(\"{}\", told(std::env::args().count()));\n}\n";
+    let image = |word: &str, name: &str| {
+        project.write("src/main.rs", &source.replace("WORD", word));
+        let built = ran(plugin_build(&project.root).args(["build", "-q", "-o", name]));
+        assert_eq!(built.code, 0, "{}", built.stderr);
+    };
+    image("good morning", "one");
+    image("good evening and a very good night as well", "two");
+    let told = ran(plugin_build(&project.root).args(["diff", "oci:one", "oci:two"]));
+    let lines: Vec<&str> = told.stdout.lines().filter(|line| line.contains(" > p > ")).collect();
+    assert!(
+        lines.first().is_some_and(|line| line.contains("strings: "))
+            && lines[0].contains("morning")
+            && lines[0].contains("evening"),
+        "{}",
+        told.stdout
+    );
+    let symbols: Vec<&&str> = lines.iter().filter(|line| line.contains("[symbol]")).collect();
+    assert!(symbols.iter().all(|line| line.contains("1p4told") || line.contains("1p4main")), "{}", told.stdout);
+    let rebuilt = ran(plugin_build(&project.root).args(["verify", "--rebuild", "oci:one"]));
+    assert_eq!(rebuilt.code, 3, "{}", rebuilt.stderr);
+    assert!(rebuilt.stdout.lines().last().is_some_and(|line| line.contains("[toolchain-unknown]")), "{}", rebuilt.stdout);
+}

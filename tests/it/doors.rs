@@ -56,6 +56,7 @@ fn judge(before: &[&str], host: &Path, root: &Path, cwd: &Path) {
 }
 
 #[test]
+#[ignore = "slow: compiles a template; needs docker-registry, skopeo and namespaces"]
 fn the_first_door_is_a_registry() {
     let Some(host) = go_host() else { return };
     let (registry, dir) = (MemoryRegistry::honest(), tempfile::tempdir().unwrap());
@@ -71,6 +72,7 @@ fn the_first_door_is_a_registry() {
 }
 
 #[test]
+#[ignore = "slow: compiles a template; needs docker-registry, skopeo and namespaces"]
 fn the_second_door_is_the_directory_of_plugins() {
     let Some(host) = go_host() else { return };
     let dir = tempfile::tempdir().unwrap();
@@ -91,6 +93,7 @@ fn the_second_door_is_the_directory_of_plugins() {
 }
 
 #[test]
+#[ignore = "slow: compiles a template; needs docker-registry, skopeo and namespaces"]
 fn the_third_door_is_a_read_only_mount() {
     let Some(host) = go_host() else { return };
     let dir = tempfile::tempdir().unwrap();
@@ -111,6 +114,7 @@ fn the_third_door_is_a_read_only_mount() {
 }
 
 #[test]
+#[ignore = "slow: compiles a template"]
 fn the_packed_image_carries_what_a_call_needs() {
     let package = plugins::package("cosmo-router", "greeter");
     let cache = tempfile::tempdir().unwrap();

@@ -81,8 +81,8 @@ fn other_sources_are_told_down_to_the_line() {
     let (code, report) = rebuilt(&project, &[]);
     assert_eq!((code, &report["verdict"], &report["tools"]), (3, &"other-contents".into(), &"unknown".into()));
     let told = told(&report);
-    assert!(told[0].starts_with("toolchain: the image does not say"), "{told:?}");
-    assert!(told[1].starts_with("linux/amd64 > layer 1 > share/greeting.txt > line 1: "), "{told:?}");
+    assert!(told[0].starts_with("linux/amd64 > layer 1 > share/greeting.txt > line 1: "), "{told:?}");
+    assert!(told[1].starts_with("toolchain: the image does not say"), "{told:?}");
     assert_eq!(told.len(), 2, "{told:?}");
 }
 

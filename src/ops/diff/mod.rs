@@ -8,7 +8,8 @@
 //! - `documents`: index, platforms, manifests, annotations, configuration, history.
 //! - `layers`: order, compression, and which layer is to be compared with which.
 //! - `entries`: what is in a layer.
-//! - `contents`: what is in a file: `sections` of programs, `paths` in them, keys of JSON, lines of text.
+//! - `contents`: what is in a file: `sections` of programs with their `strings` and `symbols`, `paths` in them, keys of JSON,
+//!   lines of text.
 //!
 //! # Memory
 //!
@@ -22,6 +23,8 @@ mod json;
 mod layers;
 mod paths;
 mod sections;
+mod strings;
+mod symbols;
 mod tools;
 
 use std::io;

@@ -1,8 +1,6 @@
 //! Programs, libraries and modules: which sections differ, and which symbols.
 //!
-//! Sections are hashed where they lie in the file. Symbols that came, went or changed their size are the cause of what
-//! moved behind them, so that mere moves are told only where nothing else is. Of symbols that differ by nothing but the
-//! hash in their names, the crates were compiled under other circumstances: features, flags, versions, or a source path.
+//! Sections are hashed where they lie in the file; `symbols` and `strings` say what of them is another.
 //!
 //! Threat: a header may claim any size. Everything that is read as a whole comes out of one budget; without it the file
 //! counts as opaque.
@@ -10,18 +8,14 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read, Seek, SeekFrom};
 
-use object::{Object as _, ObjectSection as _, ObjectSymbol as _, ReadCache};
+use object::{Object as _, ObjectSection as _, ReadCache};
 use tempfile::SpooledTempFile;
 
-use super::{Difference, below};
+use super::{Difference, below, strings, symbols};
 use crate::digest::{Digest, Hasher};
 
 /// The most bytes of headers, or of symbols, of one file.
 const BUDGET: u64 = 24 << 20;
-/// The most symbols of one file.
-const MOST_SYMBOLS: usize = 100_000;
-/// The most symbols that are told.
-const MOST_TOLD: usize = 10;
 /// The most bytes of `.comment` that are told.
 const COMMENT_LIMIT: u64 = 4096;
 
@@ -35,9 +29,9 @@ pub(super) struct Parts {
 
 /// A stretch of a file.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Range {
-    offset: u64,
-    size: u64,
+pub(super) struct Range {
+    pub(super) offset: u64,
+    pub(super) size: u64,
 }
 
 /// The sections of a file in some order.
@@ -76,7 +70,11 @@ pub(super) fn compare(files: [&mut SpooledTempFile; 2], chain: &str) -> io::Resu
     for (name, range) in b.sections.iter().filter(|(name, _)| !a.sections.contains_key(*name)) {
         differences.push(Difference::only(below(chain, &format!("section {name}")), "section", 1, size(*range)));
     }
-    let symbols = if a.format == "wasm" { Vec::new() } else { symbols([first, second], &below(chain, "symbols"))? };
+    // What the sources say comes first: texts, then the symbols that differ.
+    let texts = names.iter().filter(|name| strings::are_in(name));
+    let texts: Vec<[Option<Range>; 2]> = texts.map(|name| [a.sections[name], b.sections[name]]).collect();
+    differences.splice(0..0, strings::compare([first, second], &texts, &below(chain, "strings"))?);
+    let symbols = if a.format == "wasm" { Vec::new() } else { symbols::compare([first, second], &below(chain, "symbols"))? };
     // Sections grow because symbols do.
     differences.extend(if symbols.is_empty() { resized } else { symbols });
     let what = match names.as_slice() {
@@ -184,7 +182,7 @@ fn size(range: Option<Range>) -> String {
     range.map_or_else(|| "nothing in the file".to_owned(), |range| format!("{} bytes", range.size))
 }
 
-fn hash(file: &mut SpooledTempFile, range: Option<Range>) -> io::Result<Option<Digest>> {
+pub(super) fn hash(file: &mut SpooledTempFile, range: Option<Range>) -> io::Result<Option<Digest>> {
     let Some(range) = range else { return Ok(None) };
     file.seek(SeekFrom::Start(range.offset))?;
     let mut hasher = Hasher::new();
@@ -202,134 +200,14 @@ fn comment(file: &mut SpooledTempFile, range: Option<Range>) -> io::Result<Strin
     Ok(texts.map(String::from_utf8_lossy).collect::<Vec<_>>().join(", "))
 }
 
-/// A symbol: its size, and where its content lies in the file.
-type Symbols = BTreeMap<String, (u64, Option<Range>)>;
-
-fn symbols(files: [&mut SpooledTempFile; 2], chain: &str) -> io::Result<Vec<Difference>> {
-    let [first, second] = files;
-    let (Some(mut a), Some(mut b)) = (table(first), table(second)) else { return Ok(Vec::new()) };
-    let mut told = Vec::new();
-    let renamed = take_renamed(&mut a, &mut b);
-    if let Some((count, example)) = renamed {
-        let text = format!(
-            "{count} differ only in the hash of their names, such as {}: the crates were compiled with other features, flags, \
-             versions or source paths",
-            super::cut(&example)
-        );
-        told.push(Difference::told(chain, "symbol-hash", text));
-    }
-    let mut changes: Vec<Difference> = Vec::new();
-    for (side, [own, other]) in [[&a, &b], [&b, &a]].into_iter().enumerate() {
-        let only = own.keys().filter(|name| !other.contains_key(*name));
-        changes.extend(only.map(|name| Difference::only(chain, "symbol", side, name.as_str())));
-    }
-    for (name, (size, _)) in &a {
-        if let Some((other, _)) = b.get(name).filter(|(other, _)| other != size) {
-            let sizes = [format!("{size} bytes"), format!("{other} bytes")];
-            changes.push(Difference::changed(below(chain, name), "symbol", "", sizes));
-        }
-    }
-    if changes.is_empty() && told.is_empty() {
-        for (name, (_, range)) in &a {
-            let other = b.get(name).and_then(|(_, range)| *range);
-            if changes.len() <= MOST_TOLD && hash(first, *range)? != hash(second, other)? {
-                changes.push(Difference::told(below(chain, name), "symbol", "other content of the same size"));
-            }
-        }
-    }
-    let more = changes.len().saturating_sub(MOST_TOLD);
-    changes.truncate(MOST_TOLD);
-    told.extend(changes);
-    if more > 0 {
-        told.push(Difference::told(chain, "more", "more symbols differ"));
-    }
-    Ok(told)
-}
-
-/// The defined symbols with a name; `None` where there are none, or too many.
-fn table(file: &mut SpooledTempFile) -> Option<Symbols> {
-    let cache = ReadCache::new(Budget::new(file));
-    let parsed = object::File::parse(&cache).ok()?;
-    let mut places: BTreeMap<usize, (u64, Range)> = BTreeMap::new();
-    for section in parsed.sections() {
-        if let Some((offset, size)) = section.file_range() {
-            places.insert(section.index().0, (section.address(), Range { offset, size }));
-        }
-    }
-    let mut found = Symbols::new();
-    for symbol in parsed.symbols().filter(object::ObjectSymbol::is_definition) {
-        let Ok(name) = symbol.name() else { continue };
-        // What LLVM adds to names that it had to make unique depends on the whole module.
-        let name = name.split(".llvm.").next().unwrap_or(name);
-        if name.starts_with("anon.") || name.is_empty() {
-            continue;
-        }
-        let place = symbol.section_index().and_then(|index| places.get(&index.0));
-        let range = place.and_then(|(address, section)| {
-            let start = symbol.address().checked_sub(*address)?;
-            let fits = start.checked_add(symbol.size())? <= section.size;
-            fits.then(|| Range { offset: section.offset + start, size: symbol.size() })
-        });
-        // Local names repeat; which is which cannot be told.
-        found.entry(name.to_owned()).or_insert((symbol.size(), range));
-        if found.len() > MOST_SYMBOLS {
-            return None;
-        }
-    }
-    (!found.is_empty()).then_some(found)
-}
-
-/// Takes out symbols that have a partner of the same name without its hash; their number, and one of them.
-fn take_renamed(a: &mut Symbols, b: &mut Symbols) -> Option<(usize, String)> {
-    let only = |own: &Symbols, other: &Symbols| -> BTreeMap<String, String> {
-        let names = own.keys().filter(|name| !other.contains_key(*name));
-        names.map(|name| (without_hash(name), name.clone())).collect()
-    };
-    let (mine, theirs) = (only(a, b), only(b, a));
-    let mut count = 0;
-    let mut example = None;
-    for (plain, name) in mine {
-        if let Some(other) = theirs.get(&plain).filter(|_| plain != name) {
-            a.remove(&name);
-            b.remove(other);
-            count += 1;
-            example.get_or_insert(plain);
-        }
-    }
-    example.map(|example| (count, example))
-}
-
-/// A mangled name without what stands for the circumstances of its crate: `17h<16 hex>E` of the legacy scheme, `Cs<base
-/// 62>_` of v0 (rustc book, "Symbol Mangling").
-fn without_hash(name: &str) -> String {
-    if let Some(at) = name.rfind("17h")
-        && name[at + 3..].len() >= 16
-        && name.as_bytes()[at + 3..at + 19].iter().all(u8::is_ascii_hexdigit)
-    {
-        return format!("{}{}", &name[..at], &name[at + 19..]);
-    }
-    if !name.starts_with("_R") {
-        return name.to_owned();
-    }
-    let mut plain = String::new();
-    let mut rest = name;
-    while let Some(at) = rest.find("Cs") {
-        let hash = rest[at + 2..].bytes().take_while(u8::is_ascii_alphanumeric).count();
-        let end = at + 2 + hash;
-        plain.push_str(&rest[..=at]);
-        rest = if rest[end..].starts_with('_') { &rest[end + 1..] } else { &rest[at + 2..] };
-    }
-    plain + rest
-}
-
 /// A reader that gives up after so many bytes.
-struct Budget<'a> {
+pub(super) struct Budget<'a> {
     file: &'a mut SpooledTempFile,
     left: u64,
 }
 
 impl<'a> Budget<'a> {
-    fn new(file: &'a mut SpooledTempFile) -> Self {
+    pub(super) fn new(file: &'a mut SpooledTempFile) -> Self {
         Self { file, left: BUDGET }
     }
 }
@@ -348,17 +226,5 @@ impl Read for Budget<'_> {
 impl Seek for Budget<'_> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         self.file.seek(to)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hashes_in_names_do_not_count() {
-        assert_eq!(without_hash("_ZN4core3fmt17h0123456789abcdefE"), "_ZN4core3fmtE");
-        assert_eq!(without_hash("_RNvCsabc12_4main3run"), "_RNvC4main3run");
-        assert_eq!(without_hash("main"), "main");
     }
 }

@@ -142,7 +142,7 @@ pub fn rebuild(
     let mut verdict = Verdict::Same;
     if digest != root.digest {
         report.differences.extend(told.hazards);
-        report.differences.extend(differences);
+        let first = report.differences.len();
         for one in &rebuilt {
             let platforms = if rebuilt.len() > 1 { one.platforms.as_slice() } else { &[] };
             let roots = [root.clone(), one.root.clone()];
@@ -150,6 +150,12 @@ pub fn rebuild(
             verdict = verdict.max(found);
             report.differences.extend(more);
         }
+        // Tools that are not known explain something only where the compilers left other words in the program, or nothing of
+        // the sources'.
+        let speak = |told: &Difference| told.rule == "compiler" || told.rule == "symbol-hash";
+        let unknown = tools == Tools::Unknown && !report.differences[first..].iter().any(speak);
+        let at = if unknown { report.differences.len() } else { first };
+        report.differences.splice(at..at, differences);
         if verdict == Verdict::Same {
             verdict = Verdict::OtherDescription;
             let text = "the platforms agree, the index over them does not".to_owned();

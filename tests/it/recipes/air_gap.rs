@@ -40,3 +40,15 @@ fn a_hermetic_build_is_one_command() {
     let done = job.succeed(block);
     assert_eq!(done.stdout, "oci:target/plugin-build/p:0.1.0\n");
 }
+
+#[test]
+fn a_request_that_the_sources_do_not_have_is_given_again_or_taken() {
+    let [block] = &blocks("### Whose image is it: `verify --rebuild`", "sh")[..] else { panic!("one block") };
+    let runner = Runner::new();
+    let manifest = fs::read_to_string(runner.sources().join("Cargo.toml")).unwrap();
+    runner.change("Cargo.toml", &format!("{manifest}\n[features]\nmetrics = []\n"));
+    let job = runner.job("rebuild").installed();
+    job.succeed("cargo plugin-build -F metrics --profile dev -o image");
+    assert_eq!(job.run("cargo plugin-build verify --rebuild oci:image").code, 3);
+    job.succeed(block);
+}

@@ -47,6 +47,11 @@ impl Runner {
         self.sources.write(path, text);
     }
 
+    /// The sources that jobs check out.
+    pub fn sources(&self) -> &Path {
+        &self.sources.root
+    }
+
     /// The directory of everything.
     pub fn stage(&self) -> &Path {
         self.sources.root.parent().unwrap()
