@@ -4,9 +4,12 @@
 //! - *Credentials for somebody else.* An `Authorization` header goes to the registry's own origin (scheme, host, port) and to
 //!   no other: not across a redirect, not to a foreign `Location`.
 //! - *A token server of somebody else* (CVE-2026-50151 and its kin in oras). Credentials go to a realm at the registry's own
-//!   host, or over https within its site (`auth.example.com` for `registry.example.com`), or to a host that the user named by
-//!   `--trust-realm`. Any other https realm is asked without credentials, and only where there are none to give.
+//!   origin, or over https within its site at the same port (`auth.example.com` for `registry.example.com`), or to what the
+//!   user named by `--trust-realm`: another port of one host may be another user's program. Any other https realm is asked
+//!   without credentials, and only where there are none to give.
 //! - *Downgrade.* A realm over http is taken at the registry's own host, itself reached over http, and nowhere else.
+//! - *A token that may do more than the work needs.* What is asked for is [`Leave::scopes`]; the scope of a challenge adds
+//!   nothing to it.
 //! - *Replay after expiry.* A token is renewed before its time is over, and once more when it is refused.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -123,15 +126,14 @@ fn fetch_token(
     let realm = realm.ok_or_else(|| broken("its authentication challenge has no usable realm"))?;
     check_realm(client, &realm, origin, leave, credential.is_some())?;
     let service = challenge.parameter("service");
-    let mut scopes = leave.scopes.clone();
-    scopes.extend(challenge.parameter("scope").unwrap_or_default().split_ascii_whitespace().map(str::to_owned));
+    let scopes = &leave.scopes;
     let reply = match credential {
-        Some(Credential::Identity(token)) => refresh(client, realm, service, &scopes, token)?,
+        Some(Credential::Identity(token)) => refresh(client, realm, service, scopes, token)?,
         Some(Credential::Basic { user, password }) => {
             let header = Credential::basic_header(user, password);
-            ask(client, realm, service, &scopes, Some(header))?
+            ask(client, realm, service, scopes, Some(header))?
         }
-        None => ask(client, realm, service, &scopes, None)?,
+        None => ask(client, realm, service, scopes, None)?,
     };
     if !reply.is_success() {
         return Err(client.refused(reply, leave));
@@ -205,9 +207,10 @@ fn check_realm(
             url: realm.to_string(),
         });
     }
-    let trusted = own_host || same_site(&realm.origin().host, &registry.host) || client.trusts_realm(realm.origin());
-    if has_credential && !trusted {
-        return Err(RegistryError::ForeignRealm { host: leave.host.clone(), realm: realm.origin().host.clone() });
+    let same_door = (realm.scheme(), realm.origin().port) == (registry.scheme, registry.port);
+    let same_house = own_host || same_site(&realm.origin().host, &registry.host);
+    if has_credential && !(same_door && same_house) && !client.trusts_realm(realm.origin()) {
+        return Err(RegistryError::ForeignRealm { host: leave.host.clone(), realm: realm.authority() });
     }
     Ok(())
 }

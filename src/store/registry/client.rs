@@ -36,7 +36,8 @@ pub struct Settings {
     pub plain_http: Vec<String>,
     /// `--tls-ca`: PEM files of further authorities.
     pub authorities: Vec<PathBuf>,
-    /// `--trust-realm`: token servers outside the registry's site that may see its credentials.
+    /// `--trust-realm`: token servers (with or without a port) outside the registry's site, or at another port, that may see
+    /// its credentials.
     pub trust_realms: Vec<String>,
     /// How long to wait for what.
     pub timeouts: Timeouts,

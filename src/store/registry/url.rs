@@ -179,7 +179,8 @@ impl Url {
         format!("{self}{query}")
     }
 
-    fn authority(&self) -> String {
+    /// `host`, or `host:port` where the port is not the scheme's own.
+    pub(super) fn authority(&self) -> String {
         let Origin { scheme, host, port } = &self.origin;
         if *port == scheme.default_port() { host.clone() } else { format!("{host}:{port}") }
     }
