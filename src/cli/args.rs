@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::store::registry::Settings;
+use crate::store::registry::{Floor, Settings, Timeouts};
 
 /// Build Rust plugins into reproducible OCI images, without Docker or any daemon.
 #[derive(Debug, Parser)]
@@ -51,9 +51,12 @@ pub struct RegistryArgs {
     /// File with further trusted authorities, PEM (repeatable)
     #[arg(long, value_name = "FILE", global = true)]
     pub tls_ca: Vec<PathBuf>,
-    /// Token server outside the registry's own domain that may see its credentials (repeatable)
-    #[arg(long, value_name = "HOST", global = true)]
+    /// Token server outside the registry's own domain, or at another port, that may see its credentials (repeatable)
+    #[arg(long, value_name = "HOST[:PORT]", global = true)]
     pub trust_realm: Vec<String>,
+    /// Bytes a second, over a minute, below which a connection to a registry is given up; 0 for any speed
+    #[arg(long, value_name = "BYTES", global = true, default_value_t = Floor::default().speed)]
+    pub min_speed: u64,
 }
 
 impl RegistryArgs {
@@ -64,7 +67,7 @@ impl RegistryArgs {
             plain_http: self.plain_http.clone(),
             authorities: self.tls_ca.clone(),
             trust_realms: self.trust_realm.clone(),
-            ..Settings::default()
+            timeouts: Timeouts { floor: Floor { speed: self.min_speed, ..Floor::default() }, ..Timeouts::default() },
         }
     }
 }

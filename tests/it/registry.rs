@@ -6,6 +6,7 @@ mod honest;
 mod proxied;
 mod real;
 mod referrers;
+mod trust;
 
 use std::time::Duration;
 

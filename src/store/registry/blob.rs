@@ -86,7 +86,10 @@ impl<'a> BlobReader<'a> {
         if timed_out || error.kind() == io::ErrorKind::TimedOut {
             return io::Error::other(TransportError::Stalled(self.repository.client.timeouts().stall));
         }
-        error
+        match TransportError::of_io(error) {
+            TransportError::Io(error) => error,
+            slow => io::Error::other(slow),
+        }
     }
 }
 

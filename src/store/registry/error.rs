@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use super::pace::{TooSlow, too_slow};
 use super::url::Url;
 use crate::failure::{Class, Explain};
 use crate::fs::FileError;
@@ -86,7 +87,7 @@ pub enum RegistryError {
     ForeignRealm {
         /// The registry.
         host: String,
-        /// Host of the token server.
+        /// Host of the token server, with a port that is not the scheme's own.
         realm: String,
     },
     /// More than ten redirects.
@@ -128,6 +129,12 @@ pub enum TransportError {
     /// Nothing moved for too long.
     #[error("nothing moved for {} seconds", .0.as_secs())]
     Stalled(Duration),
+    /// The head of an answer did not come.
+    #[error("no answer came within {} seconds", .0.as_secs_f32())]
+    Silent(Duration),
+    /// Something moved, but not enough.
+    #[error(transparent)]
+    TooSlow(TooSlow),
     /// The peer speaks something else than TLS.
     #[error("the other side does not speak TLS")]
     NotTls,
@@ -146,13 +153,21 @@ pub enum TransportError {
 }
 
 impl TransportError {
+    /// What a connection's own error means.
+    pub(super) fn of_io(error: io::Error) -> Self {
+        match too_slow(&error) {
+            Some(slow) => Self::TooSlow(slow.clone()),
+            None => Self::Io(error),
+        }
+    }
+
     /// Whether a second try may go better.
     pub(super) fn is_passing(&self) -> bool {
         match self {
             Self::NoSuchHost | Self::NotTls | Self::Tls(_) | Self::Http(_) => false,
             Self::Io(error) => error.kind() != io::ErrorKind::ConnectionRefused,
             Self::Refused(status) => is_passing_status(*status),
-            Self::Stalled(_) => true,
+            Self::Stalled(_) | Self::Silent(_) | Self::TooSlow(_) => true,
         }
     }
 }
@@ -254,6 +269,9 @@ impl Explain for RegistryError {
             }
             Self::Unreachable { source: TransportError::Tls(_), .. } => {
                 Some("name the registry's own authority with `--tls-ca FILE`".to_owned())
+            }
+            Self::Unreachable { source: TransportError::TooSlow(_), .. } => {
+                Some("try again later, or let it be slower with `--min-speed`".to_owned())
             }
             Self::Credentials(error) => error.hint(),
             _ => None,

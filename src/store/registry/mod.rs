@@ -47,6 +47,7 @@ mod client;
 mod credentials;
 mod error;
 mod fallback;
+mod pace;
 mod probe;
 mod repository;
 mod sink;
@@ -57,6 +58,7 @@ mod url;
 pub use client::{Client, Settings};
 pub use credentials::{AuthFiles, Credential};
 pub use error::{CredentialError, RegistryError, TransportError};
+pub use pace::Floor;
 pub use repository::Repository;
 pub use transport::Timeouts;
 

@@ -2,7 +2,8 @@
 //! the [`client`](super::client)'s.
 //!
 //! There is one agent, and so one connection pool, per origin. Compression is never asked for, so that bytes are what the
-//! digest says. A peer that moves nothing for [`Timeouts::stall`] is given up; headers are capped at 64 KiB.
+//! digest says. A peer that moves nothing for [`Timeouts::stall`], or less than [`Timeouts::floor`], is given up;
+//! headers are capped at 64 KiB.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -12,13 +13,19 @@ use std::time::Duration;
 
 use ureq::http::{self, HeaderMap, Method};
 use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::{ConnectProxyConnector, Connector as _, RustlsConnector, TcpConnector};
 use ureq::{Agent, Body, Proxy, ProxyProtocol, SendBody};
 
 use super::error::{RegistryError, TransportError};
+use super::pace::{Floor, PaceConnector};
 use super::url::{Origin, Scheme, Url};
 use crate::environment::Environment;
 
 const USER_AGENT: &str = concat!("cargo-plugin-build/", env!("CARGO_PKG_VERSION"));
+
+/// Bytes that are sent at a time, and so the least of which the speed is known.
+const OUTPUT: usize = 16 << 10;
 
 /// How long to wait for what.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +36,8 @@ pub struct Timeouts {
     pub stall: Duration,
     /// For the head of an answer: a registry may hash a large upload before it answers.
     pub answer: Duration,
+    /// How slow the other side may be.
+    pub floor: Floor,
     /// The first pause before a second try; it doubles from try to try.
     pub pause: Duration,
 }
@@ -39,6 +48,7 @@ impl Default for Timeouts {
             connect: Duration::from_secs(30),
             stall: Duration::from_mins(1),
             answer: Duration::from_mins(5),
+            floor: Floor::default(),
             pause: Duration::from_millis(500),
         }
     }
@@ -114,7 +124,7 @@ impl Reply {
             method: "read",
             url: url.clone(),
             proxy: self.proxy,
-            source: TransportError::Io(error),
+            source: TransportError::of_io(error),
         })?;
         if bytes.len() as u64 > limit { Err(RegistryError::TooLong { url, limit }) } else { Ok(bytes) }
     }
@@ -216,6 +226,7 @@ impl Transport {
             .proxy(proxy)
             .max_response_header_size(64 << 10)
             .max_idle_connections_per_host(8)
+            .output_buffer_size(OUTPUT)
             .timeout_connect(Some(self.timeouts.connect))
             .timeout_recv_response(Some(self.timeouts.answer))
             .timeout_per_read(Some(self.timeouts.stall))
@@ -223,7 +234,10 @@ impl Transport {
         if is_encrypted {
             config = config.tls_config(self.tls()?);
         }
-        let way = Way { agent: config.build().into(), proxy: variable };
+        let connection = ().chain(ConnectProxyConnector::default()).chain(TcpConnector::default());
+        let connection = connection.chain(PaceConnector(self.timeouts.floor)).chain(RustlsConnector::default());
+        let agent = Agent::with_parts(config.build(), connection, DefaultResolver::default());
+        let way = Way { agent, proxy: variable };
         ways.insert(origin.clone(), way.clone());
         Ok(way)
     }
@@ -293,11 +307,11 @@ impl Transport {
                 None => TransportError::Http(super::error::clean(&reason)),
             },
             ureq::Error::Timeout(ureq::Timeout::Connect) => TransportError::Stalled(self.timeouts.connect),
-            ureq::Error::Timeout(ureq::Timeout::RecvResponse) => TransportError::Stalled(self.timeouts.answer),
+            ureq::Error::Timeout(ureq::Timeout::RecvResponse) => TransportError::Silent(self.timeouts.answer),
             ureq::Error::Timeout(_) => TransportError::Stalled(self.timeouts.stall),
             ureq::Error::Io(error) => match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
                 Some(tls) => of_tls(tls),
-                None => TransportError::Io(error),
+                None => TransportError::of_io(error),
             },
             ureq::Error::Rustls(error) => of_tls(&error),
             ureq::Error::Tls(text) => TransportError::Tls(text.to_owned()),

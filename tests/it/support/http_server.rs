@@ -37,6 +37,8 @@ pub enum Answer {
     Raw(Vec<u8>),
     /// These bytes, a piece at a time and at about 1.5 MB a second, then the connection is closed.
     Slow(Vec<u8>),
+    /// These bytes, then a byte now and then, for ever.
+    Trickle(Vec<u8>),
     /// These bytes, then nothing more, for ever.
     Stall(Vec<u8>),
     /// These bytes, then more and more.
@@ -82,6 +84,12 @@ pub trait Handler: Send + Sync + 'static {
     fn cut(&self, request: &Request) -> Option<usize> {
         let _ = request;
         None
+    }
+
+    /// Whether the body is read a little at a time, for ever.
+    fn sips(&self, request: &Request) -> bool {
+        let _ = request;
+        false
     }
 
     /// What is answered to a request with `Expect: 100-continue` instead of reading its body.
@@ -155,6 +163,10 @@ fn serve(stream: TcpStream, handler: &dyn Handler, stopped: &AtomicBool) -> std:
             }
             writer.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
         }
+        while handler.sips(&request) && !stopped.load(Ordering::Relaxed) {
+            reader.read_exact(&mut [0; 512])?;
+            std::thread::sleep(Duration::from_millis(1));
+        }
         request.body = vec![0; length];
         reader.read_exact(&mut request.body)?;
         match handler.answer(&request) {
@@ -164,6 +176,14 @@ fn serve(stream: TcpStream, handler: &dyn Handler, stopped: &AtomicBool) -> std:
                 for piece in bytes.chunks(32 << 10) {
                     writer.write_all(piece)?;
                     std::thread::sleep(Duration::from_millis(20));
+                }
+                return Ok(());
+            }
+            Answer::Trickle(bytes) => {
+                writer.write_all(&bytes)?;
+                while !stopped.load(Ordering::Relaxed) {
+                    writer.write_all(b" ")?;
+                    std::thread::sleep(Duration::from_millis(5));
                 }
                 return Ok(());
             }
