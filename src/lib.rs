@@ -6,7 +6,7 @@
 //!
 //! | floor | what | modules |
 //! |---|---|---|
-//! | 0 | values, no I/O | [`digest`], [`platform`], [`mod@reference`], [`epoch`], [`environment`], [`compression`], [`progress`], [`finding`], [`failure`] |
+//! | 0 | values, no I/O | [`digest`], [`platform`], [`mod@reference`], [`epoch`], [`environment`], [`compression`], [`progress`], [`finding`], [`failure`], [`text`] |
 //! | 1 | documents and disk | [`oci`], [`fs`], [`lock`], [`interrupt`], [`hints`], [`untar`], [`repository`] |
 //! | 2 | stores | [`store`] |
 //! | 3 | making | [`tree`], [`layer`], [`image`], [`bundle`], [`toolchain`], [`kind`], [`plugin`], [`hermetic`], [`plan`], [`compile`], [`executable`] |
@@ -46,6 +46,7 @@ pub mod reference;
 pub mod repository;
 pub mod store;
 pub mod templates;
+pub mod text;
 pub mod toolchain;
 pub mod tree;
 pub mod untar;

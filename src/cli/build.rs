@@ -187,7 +187,12 @@ pub fn build(args: &BuildVerbArgs, context: &Context) -> Result<ExitCode, Error>
     let flags = args.build.flags(&context.global);
     let plan = build::plan(&flags, &context.env, context.progress())?;
     if args.dry_run {
-        context.result("plan", &plan, || serde_json::to_string_pretty(&plan).unwrap_or_default());
+        // JSON for people is JSON all the same, and the user's own.
+        if context.json() {
+            context.result("plan", &plan, String::new);
+        } else {
+            context.print_bytes(format!("{}\n", serde_json::to_string_pretty(&plan).unwrap_or_default()).as_bytes());
+        }
         return Ok(ExitCode::SUCCESS);
     }
     let targets = push_targets(&args.push, plan.images.len())?;

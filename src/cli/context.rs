@@ -12,6 +12,7 @@ use crate::environment::Environment;
 use crate::failure::{Complaint, Error};
 use crate::progress::Progress;
 use crate::store::open::Stores;
+use crate::text::field;
 
 /// Version of the JSON objects on stdout.
 const SCHEMA: u64 = 1;
@@ -64,6 +65,11 @@ impl<'t> Context<'t> {
         }
     }
 
+    /// Prints something that was found: one line, whatever the object's names hold.
+    pub fn found(&self, reason: &str, object: &impl Serialize, found: (&str, &str, &str)) {
+        self.result(reason, object, || found_line(found));
+    }
+
     /// Reports an error.
     pub fn error(&self, lines: &[String], hint: Option<&str>) {
         self.terminal.error(lines, hint);
@@ -84,6 +90,11 @@ impl<'t> Context<'t> {
     pub fn finish(&self) {
         self.terminal.finish();
     }
+}
+
+/// An object, what is said of it, and the rule.
+pub fn found_line((object, message, rule): (&str, &str, &str)) -> String {
+    format!("{}: {} [{rule}]", field(object), field(message))
 }
 
 /// One JSON object on one line, with `reason` and `schema`.

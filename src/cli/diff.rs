@@ -47,8 +47,7 @@ pub fn diff(args: &DiffArgs, context: &Context) -> Result<ExitCode, Error> {
 /// Prints differences, a line each.
 pub fn print(differences: &[Difference], context: &Context) {
     for difference in differences {
-        context
-            .result("difference", difference, || format!("{}: {} [{}]", difference.object, difference.message, difference.rule));
+        context.found("difference", difference, (&difference.object, &difference.message, difference.rule));
     }
 }
 

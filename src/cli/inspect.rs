@@ -10,6 +10,7 @@ use crate::failure::Error;
 use crate::ops::inspect::{self, File, Inspected, InspectedLayer, InspectedPlatform, Options};
 use crate::platform::Platform;
 use crate::store::Selector;
+use crate::text::field;
 
 /// Flags of `inspect`.
 #[derive(Debug, Args)]
@@ -39,11 +40,11 @@ pub fn inspect(args: &InspectArgs, context: &Context) -> Result<ExitCode, Error>
 
 fn render(name: &str, image: &Inspected) -> String {
     let mut lines =
-        vec![name.to_owned(), format!("  digest      {}", image.digest), format!("  media type  {}", image.media_type)];
-    lines.extend(image.annotations.iter().map(|(key, value)| format!("  annotation  {key} = {value}")));
+        vec![name.to_owned(), format!("  digest      {}", image.digest), format!("  media type  {}", field(&image.media_type))];
+    lines.extend(image.annotations.iter().map(|(key, value)| format!("  annotation  {} = {}", field(key), field(value))));
     for attachment in &image.attachments {
         let size = human_size(attachment.size);
-        lines.push(format!("  attachment  {} {} ({size})", attachment.artifact_type, attachment.digest));
+        lines.push(format!("  attachment  {} {} ({size})", field(&attachment.artifact_type), attachment.digest));
     }
     for platform in &image.platforms {
         render_platform(platform, &mut lines);
@@ -53,41 +54,41 @@ fn render(name: &str, image: &Inspected) -> String {
 
 fn render_platform(platform: &InspectedPlatform, lines: &mut Vec<String>) {
     lines.push(String::new());
-    lines.push(platform.platform.as_deref().unwrap_or("(no platform)").to_string());
+    lines.push(field(platform.platform.as_deref().unwrap_or("(no platform)")).into_owned());
     lines.push(format!("  manifest    {}", platform.manifest));
-    lines.extend(platform.artifact_type.iter().map(|artifact_type| format!("  artifact    {artifact_type}")));
+    lines.extend(platform.artifact_type.iter().map(|artifact_type| format!("  artifact    {}", field(artifact_type))));
     if let Some(config) = &platform.config {
         let execution = &config["config"];
         for (label, key) in [("entrypoint", "Entrypoint"), ("args", "Cmd"), ("user", "User"), ("workdir", "WorkingDir")] {
             if !execution[key].is_null() {
-                lines.push(format!("  {label:<10}  {}", execution[key]));
+                lines.push(format!("  {label:<10}  {}", field(&execution[key].to_string())));
             }
         }
         for pair in execution["Env"].as_array().into_iter().flatten().filter_map(|pair| pair.as_str()) {
-            lines.push(format!("  env         {pair}"));
+            lines.push(format!("  env         {}", field(pair)));
         }
         for (key, value) in execution["Labels"].as_object().into_iter().flatten() {
-            lines.push(format!("  label       {key} = {}", value.as_str().unwrap_or_default()));
+            lines.push(format!("  label       {} = {}", field(key), field(value.as_str().unwrap_or_default())));
         }
         for key in ["imports", "exports"] {
             let names = config["component"][key].as_array().into_iter().flatten().filter_map(|name| name.as_str());
-            lines.extend(names.map(|name| format!("  {key:<10}  {name}")));
+            lines.extend(names.map(|name| format!("  {key:<10}  {}", field(name))));
         }
-        lines.push(format!("  created     {}", config["created"].as_str().unwrap_or("-")));
+        lines.push(format!("  created     {}", field(config["created"].as_str().unwrap_or("-"))));
     }
     platform.layers.iter().for_each(|layer| render_layer(layer, lines));
 }
 
 fn render_layer(layer: &InspectedLayer, lines: &mut Vec<String>) {
-    lines.push(format!("  layer       {}  {}  {}", layer.digest, human_size(layer.size), layer.media_type));
+    lines.push(format!("  layer       {}  {}  {}", layer.digest, human_size(layer.size), field(&layer.media_type)));
     for file in layer.files.iter().flatten() {
         lines.push(render_file(file));
     }
 }
 
 fn render_file(file: &File) -> String {
-    let target = file.target.as_ref().map(|target| format!(" -> {target}")).unwrap_or_default();
+    let target = file.target.as_ref().map(|target| format!(" -> {}", field(target))).unwrap_or_default();
     let slash = if file.kind == "directory" { "/" } else { "" };
     let mark = if matches!(file.kind, "whiteout" | "opaque") { format!(" ({})", file.kind) } else { String::new() };
-    format!("    {} {:>10}  {}{slash}{target}{mark}", file.mode, human_size(file.size), file.path)
+    format!("    {} {:>10}  {}{slash}{target}{mark}", file.mode, human_size(file.size), field(&file.path))
 }

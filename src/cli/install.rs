@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::build::BuildArgs;
-use super::context::Context;
+use super::context::{Context, found_line};
 use super::image::ImageArgs;
 use super::limits::LimitArgs;
 use crate::digest::Digest;
@@ -88,7 +88,7 @@ fn check(args: &InstallArgs, plugins_dir: PathBuf, context: &Context) -> Result<
     for checked in install::check(&CheckOptions { plugins_dir, name: args.name.clone(), expected })? {
         wrong |= !checked.findings.is_empty();
         context.result("checked", &checked, || {
-            let lines = checked.findings.iter().map(|found| format!("{}: {} [{}]", found.object, found.message, found.rule));
+            let lines = checked.findings.iter().map(|found| found_line((&found.object, &found.message, found.rule)));
             lines.collect::<Vec<_>>().join("\n")
         });
         let state = if checked.findings.is_empty() { "as installed" } else { "not as installed" };

@@ -9,6 +9,7 @@ use super::terminal::human_size;
 use crate::failure::Error;
 use crate::ops::list::{self, Listed};
 use crate::reference::Reference;
+use crate::text::field;
 
 /// Flags of `ls`.
 #[derive(Debug, Args)]
@@ -21,19 +22,23 @@ pub struct ListArgs {
 pub fn list(args: &ListArgs, context: &Context) -> Result<ExitCode, Error> {
     let source = context.stores().source(&args.store.parse::<Reference>()?)?;
     let listed = list::list(source.as_ref())?;
-    let width = listed.iter().map(|entry| entry.tag.chars().count()).max().unwrap_or(0);
+    let width = listed.iter().map(|entry| field(&entry.tag).chars().count()).max().unwrap_or(0).min(WIDEST);
     for entry in &listed {
         context.result("image", entry, || line(entry, width));
     }
     Ok(ExitCode::SUCCESS)
 }
 
+/// As many characters as a tag may have (distribution-spec); a layout may name an image by more.
+const WIDEST: usize = 128;
+
 fn line(entry: &Listed, width: usize) -> String {
     let platforms = if entry.platforms.is_empty() { "-".to_owned() } else { entry.platforms.join(",") };
-    let mut line = format!("{:width$}  {}  {:>10}  {platforms}", entry.tag, entry.digest, human_size(entry.size));
+    let (tag, platforms) = (field(&entry.tag), field(&platforms));
+    let mut line = format!("{tag:width$}  {}  {:>10}  {platforms}", entry.digest, human_size(entry.size));
     for attachment in &entry.attachments {
         line.push_str("  +");
-        line.push_str(attachment);
+        line.push_str(&field(attachment));
     }
     line
 }

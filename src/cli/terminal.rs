@@ -3,11 +3,10 @@
 //! stdout carries results (and, with `--message-format json`, events); everything for people goes to stderr. Bars appear
 //! only on a terminal and only for work that lasts over a second.
 //!
-//! Texts hold what images, archives and servers say: control and direction-changing characters are shown as escapes, so that
-//! nothing but this file commands the terminal. Two kinds pass as they are: JSON, which is for programs, and the log of a plugin
+//! Texts hold what images, archives and servers say: all of them go through [`crate::text`], so that nothing but this file
+//! commands the terminal, and nothing fills it. Two kinds pass as they are: JSON, which is for programs, and the log of a plugin
 //! that the user has started, which may be coloured.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -21,6 +20,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::args::{ColorChoice, GlobalArgs, MessageFormat};
 use super::context::json_line;
 use crate::progress::{Event, LogLevel, Outcome, Progress};
+use crate::text::{self, message};
 
 const GREEN: Style = AnsiColor::BrightGreen.on_default().bold();
 const YELLOW: Style = AnsiColor::BrightYellow.on_default().bold();
@@ -74,7 +74,7 @@ impl Terminal {
 
     /// Prints a result line for people.
     pub fn print(&self, line: &str) {
-        self.print_json(&harmless(line));
+        self.print_json(&text::lines(line));
     }
 
     /// Prints a result line for programs.
@@ -102,16 +102,16 @@ impl Terminal {
     /// Prints an error with its causes and the way out.
     pub fn error(&self, lines: &[String], hint: Option<&str>) {
         let Some((first, causes)) = lines.split_first() else { return };
-        let mut text = format!("{RED}error{RED:#}: {}", harmless(first));
+        let mut text = format!("{RED}error{RED:#}: {}", message(first));
         if !causes.is_empty() {
             text.push_str("\n\nCaused by:");
             for (position, cause) in causes.iter().enumerate() {
                 let number = if causes.len() > 1 { format!("{position}: ") } else { String::new() };
-                let _ = write!(text, "\n  {number}{}", harmless(cause));
+                let _ = write!(text, "\n  {number}{}", message(cause));
             }
         }
         if let Some(hint) = hint {
-            let _ = write!(text, "\n\n{CYAN}help{CYAN:#}: {}", harmless(hint));
+            let _ = write!(text, "\n\n{CYAN}help{CYAN:#}: {}", message(hint));
         }
         self.stderr(&text);
     }
@@ -124,8 +124,8 @@ impl Terminal {
     }
 
     fn warning(&self, text: &str, hint: Option<&str>) {
-        let hint = hint.map(|hint| format!("\n{CYAN}help{CYAN:#}: {}", harmless(hint))).unwrap_or_default();
-        self.stderr(&format!("{YELLOW}warning{YELLOW:#}: {}{hint}", harmless(text)));
+        let hint = hint.map(|hint| format!("\n{CYAN}help{CYAN:#}: {}", message(hint))).unwrap_or_default();
+        self.stderr(&format!("{YELLOW}warning{YELLOW:#}: {}{hint}", message(text)));
     }
 
     fn stderr(&self, text: &str) {
@@ -143,7 +143,7 @@ impl Terminal {
     }
 
     fn status_line(&self, verb: &str, text: &str) {
-        self.stderr(&format!("{GREEN}{verb:>12}{GREEN:#} {}", harmless(text)));
+        self.stderr(&format!("{GREEN}{verb:>12}{GREEN:#} {}", message(text)));
     }
 
     /// A plugin's debug lines need `-v`, its trace lines `-vv`; with `-q` only its errors are left.
@@ -213,10 +213,10 @@ impl Progress for Terminal {
         }
         match event {
             Event::Status { verb, text } if !self.quiet => self.status_line(verb, &text),
-            Event::Detail { text } if self.verbose > 0 => self.stderr(&harmless(&text)),
+            Event::Detail { text } if self.verbose > 0 => self.stderr(&message(&text)),
             Event::Warning { text, hint } if !self.quiet => self.warning(&text, hint.as_deref()),
             Event::Hazard { text, hint, .. } if !self.quiet => self.warning(&text, Some(&hint)),
-            Event::Note { text } if !self.quiet => self.stderr(&format!("{CYAN}note{CYAN:#}: {}", harmless(&text))),
+            Event::Note { text } if !self.quiet => self.stderr(&format!("{CYAN}note{CYAN:#}: {}", message(&text))),
             Event::BlobStarted { blob, verb, total } => {
                 let bar = self.bars.is_some().then(|| new_bar(total));
                 let entry = Blob { verb, done: 0, since: Instant::now(), bar, is_shown: false };
@@ -224,9 +224,9 @@ impl Progress for Terminal {
             }
             Event::BlobAdvanced { blob, bytes } => self.advance(&blob, bytes),
             Event::BlobFinished { blob, outcome, bytes } => self.finish_blob(&blob, outcome, bytes),
-            Event::Wrote { path } if self.verbose > 1 => self.stderr(&harmless(&format!("wrote {path}"))),
-            Event::Removed { path } if self.verbose > 0 => self.stderr(&harmless(&format!("removed {path}"))),
-            Event::Spawned { command } if self.verbose > 0 => self.stderr(&harmless(&format!("running `{command}`"))),
+            Event::Wrote { path } if self.verbose > 1 => self.stderr(&message(&format!("wrote {path}"))),
+            Event::Removed { path } if self.verbose > 0 => self.stderr(&message(&format!("removed {path}"))),
+            Event::Spawned { command } if self.verbose > 0 => self.stderr(&message(&format!("running `{command}`"))),
             Event::PluginLog { level, text } if self.shows(level) => self.plugin_line(level, &text),
             Event::TagMoved { tag, old: Some(old), new } if !self.quiet => {
                 self.status_line(
@@ -237,20 +237,6 @@ impl Progress for Terminal {
             _ => {}
         }
     }
-}
-
-/// A text that commands no terminal: lines and tabs stay, other control characters and those that change the direction of
-/// writing become escapes.
-fn harmless(text: &str) -> Cow<'_, str> {
-    let commands = |c: char| {
-        let directs = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        directs || c.is_control() && !matches!(c, '\n' | '\t')
-    };
-    if !text.contains(commands) {
-        return Cow::Borrowed(text);
-    }
-    let shown = |c: char| if commands(c) { c.escape_unicode().to_string() } else { c.to_string() };
-    Cow::Owned(text.chars().map(shown).collect())
 }
 
 /// A bar that is not shown yet.
@@ -275,7 +261,9 @@ fn past(verb: &'static str) -> &'static str {
 }
 
 fn shortened(key: &str) -> String {
-    key.split_once(':').map_or_else(|| key.to_owned(), |(algorithm, hex)| format!("{algorithm}:{}", hex.get(..12).unwrap_or(hex)))
+    let key = text::field(key);
+    key.split_once(':')
+        .map_or_else(|| key.to_string(), |(algorithm, hex)| format!("{algorithm}:{}", hex.get(..12).unwrap_or(hex)))
 }
 
 /// A size as people read it, in powers of 1024.

@@ -180,7 +180,7 @@ fn rebuild(args: &VerifyArgs, reference: &Reference, context: &Context) -> Resul
 
 fn print(reference: &Reference, report: &Report, context: &Context) {
     for finding in &report.findings {
-        context.result("finding", finding, || format!("{}: {} [{}]", finding.object, finding.message, finding.rule));
+        context.found("finding", finding, (&finding.object, &finding.message, finding.rule));
     }
     let checked = format!("{} blobs, {}", report.blobs, human_size(report.bytes));
     if report.findings.is_empty() {

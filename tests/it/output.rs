@@ -1,6 +1,10 @@
 //! What a reader of stdout can rely on, and what the program says about itself.
 
-use std::fs::File;
+use std::fs::{self, File};
+use std::path::Path;
+
+use plugin_build::digest::Digest;
+use serde_json::{Value, json};
 
 use crate::support::program::{plugin_build, ran};
 
@@ -60,5 +64,80 @@ fn completions_offer_no_verb_that_only_the_program_itself_uses() {
         assert_eq!(told.code, 0, "{}", told.stderr);
         assert!(told.stdout.contains("inspect") && told.stdout.contains("into-index"), "{shell}");
         assert!(!told.stdout.contains("hermetic-stage") && !told.stdout.contains("plugin-process"), "{shell}");
+    }
+}
+
+/// Writes a layout with one image whose every text is `text`, and whose layer is no archive.
+fn layout_of_text(dir: &Path, tag: &str, text: &str) {
+    let blobs = dir.join("blobs/sha256");
+    fs::create_dir_all(&blobs).unwrap();
+    fs::write(dir.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+    let put = |media_type: &str, bytes: &[u8]| {
+        let digest = Digest::of(bytes);
+        fs::write(blobs.join(digest.hex()), bytes).unwrap();
+        json!({"mediaType": media_type, "digest": digest.to_string(), "size": bytes.len()})
+    };
+    let document = |value: &Value| value.to_string().into_bytes();
+    let layer = put("application/vnd.oci.image.layer.v1.tar", format!("{text:x<9999}").as_bytes());
+    let config = json!({
+        "architecture": text, "os": "linux", "created": text, "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]},
+        "config": {"Entrypoint": [text], "Cmd": [text], "User": text, "WorkingDir": text, "Env": [text], "Labels": {text: text}},
+    });
+    let config = put("application/vnd.oci.image.config.v1+json", &document(&config));
+    let manifest = json!({
+        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "config": config, "layers": [layer],
+        "artifactType": text, "annotations": {text: text},
+    });
+    let mut root = put("application/vnd.oci.image.manifest.v1+json", &document(&manifest));
+    root["annotations"] = json!({"org.opencontainers.image.ref.name": tag});
+    root["platform"] = json!({"architecture": text, "os": "linux"});
+    fs::write(dir.join("index.json"), json!({"schemaVersion": 2, "manifests": [root]}).to_string()).unwrap();
+}
+
+#[test]
+fn no_text_of_an_image_fills_the_terminal_or_commands_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let forged = "\u{1b}[2J\nerror: forged\u{202e}\r\u{200b}";
+    let (long, lines) = ("t".repeat(100_000), forged.repeat(9_000));
+    layout_of_text(&dir.join("a"), &long, &"a".repeat(450_000));
+    layout_of_text(&dir.join("b"), &lines, &lines);
+    fs::write(dir.join("file"), "").unwrap();
+    for words in [
+        &["ls", "oci:a"][..],
+        &["ls", "oci:b"],
+        &["inspect", "oci:a"],
+        &["inspect", "oci:b"],
+        &["inspect", "--no-files", "oci:a"],
+        &["inspect", "--no-files", "oci:b"],
+        &["verify", "oci:a"],
+        &["verify", "oci:b"],
+        &["diff", "oci:a", "oci:b"],
+        &["unpack", "oci:a", "out"],
+        &["unpack", "oci:b", "out"],
+        &["install", "oci:a", "plugins"],
+        &["install", "oci:b", "plugins"],
+        &["copy", "oci:a", "oci:file"],
+        &["copy", "oci:b", "oci:file"],
+        &["push", "oci:b", "docker://127.0.0.1:1/r"],
+        &["rm", "oci:b", "nothing"],
+    ] {
+        let told = ran(plugin_build(dir).args(words));
+        assert!((0..=3).contains(&told.code), "{words:?}: {}", told.code);
+        for text in [&told.stdout, &told.stderr] {
+            assert!(text.len() < 40_000, "{words:?}: {} bytes", text.len());
+            assert!(text.lines().all(|line| line.chars().count() < 5_000), "{words:?}");
+            assert!(!text.contains(['\u{1b}', '\u{202e}', '\r', '\u{200b}']), "{words:?}: {text}");
+            assert!(text.lines().all(|line| !line.starts_with("error: forged")), "{words:?}: {text}");
+        }
+        // For programs it is data, and whole.
+        let json = ran(plugin_build(dir).args(words).args(["--message-format", "json"]));
+        assert!((0..=3).contains(&json.code), "{words:?}: {}", json.code);
+        for line in json.stdout.lines() {
+            serde_json::from_str::<Value>(line).unwrap();
+        }
+        if words == ["ls", "oci:a"] {
+            assert!(json.stdout.contains(&long));
+        }
     }
 }
