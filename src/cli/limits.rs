@@ -24,6 +24,12 @@ pub struct LimitArgs {
     /// Directories above one another [default: 256]
     #[arg(long, value_name = "N")]
     max_depth: Option<usize>,
+    /// Directories stepped into on the way to the entries of all layers together [default: 4000000]
+    #[arg(long, value_name = "N")]
+    max_steps: Option<u64>,
+    /// Bytes of the targets of all symbolic links [default: 16 MiB]
+    #[arg(long, value_name = "BYTES")]
+    max_link_bytes: Option<u64>,
     /// Bytes of memory for the paths of all directories [default: 16 MiB]
     #[arg(long, value_name = "BYTES")]
     max_directory_bytes: Option<usize>,
@@ -42,6 +48,8 @@ impl LimitArgs {
             entries: self.max_entries.unwrap_or(defaults.entries),
             path_bytes: self.max_path.unwrap_or(defaults.path_bytes),
             depth: self.max_depth.unwrap_or(defaults.depth),
+            steps: self.max_steps.unwrap_or(defaults.steps),
+            link_bytes: self.max_link_bytes.unwrap_or(defaults.link_bytes),
             directory_bytes: self.max_directory_bytes.unwrap_or(defaults.directory_bytes),
             zstd_window_log: self.max_zstd_window.unwrap_or(defaults.zstd_window_log),
             ..defaults

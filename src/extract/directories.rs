@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::error::ExtractError;
 use super::limits::Limits;
-use super::root::{Metadata, Obstacle, Root, Walk};
+use super::root::{Directory, Metadata, Obstacle, Steps, Walk};
 
 /// What [`Directories::set`] still has to do.
 pub(super) struct Directories {
@@ -51,11 +51,11 @@ impl Directories {
     }
 
     /// Sets everything, children before their parents.
-    pub(super) fn set(self, root: &Root) -> Result<(), ExtractError> {
+    pub(super) fn set<D: Directory>(self, root: &D) -> Result<(), ExtractError> {
         let disk = |path: &str, source| ExtractError::disk("finish", path, source);
         let mut walk = Walk::new(root, false).map_err(|source| disk("", source))?;
         for (path, metadata) in self.metadata.into_iter().rev() {
-            match walk.enter(root, &path) {
+            match walk.enter(&path, &mut Steps::unlimited()) {
                 // A later layer put something else there.
                 Err(Obstacle::NotDirectory | Obstacle::Symlink | Obstacle::Missing) => continue,
                 other => other.map_err(|obstacle| obstacle.explain(&path))?,

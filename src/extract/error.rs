@@ -235,6 +235,8 @@ fn flag(what: &str) -> Option<&'static str> {
         Limits::ENTRIES => "--max-entries",
         Limits::PATH_BYTES => "--max-path",
         Limits::DEPTH => "--max-depth",
+        Limits::LINK_BYTES => "--max-link-bytes",
+        Limits::STEPS => "--max-steps",
         Limits::DIRECTORY_BYTES => "--max-directory-bytes",
         _ => return None,
     })

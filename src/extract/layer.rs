@@ -11,21 +11,23 @@ use super::directories::Directories;
 use super::error::ExtractError;
 use super::limits::{ExtractOptions, Rules};
 use super::names::{self, Meaning};
-use super::root::{Found, Handle, Metadata, Obstacle, Root, Walk, join, split};
+use super::root::{Directory, Found, Handle, Metadata, Obstacle, Steps, Walk, join, split};
 use super::seen::{As, Seen};
 use super::writer::{self, Small, Writer};
 use crate::fs::EarlySync;
 use crate::untar::{Flag, RawEntry, Stream, Walker};
 
 /// The directory being filled, and what has to be remembered until it is whole.
-pub(super) struct Tree {
-    root: Root,
-    walk: Walk,
+pub(super) struct Tree<D> {
+    root: D,
+    walk: Walk<D>,
     /// A second place in the tree, for what hard links point to.
-    link_walk: Walk,
+    link_walk: Walk<D>,
+    steps: Steps,
     seen: Seen,
     directories: Directories,
     entries: u64,
+    link_bytes: u64,
     counts: Counts,
     early: EarlySync,
     options: ExtractOptions,
@@ -37,24 +39,30 @@ struct Place<'a> {
     name: &'a str,
 }
 
-impl Tree {
-    pub(super) fn new(root: Root, options: ExtractOptions) -> io::Result<Self> {
+impl<D: Directory> Tree<D> {
+    pub(super) fn new(root: D, options: ExtractOptions) -> io::Result<Self> {
         let follow = options.rules == Rules::Foreign;
         Ok(Self {
             walk: Walk::new(&root, follow)?,
             link_walk: Walk::new(&root, follow)?,
+            steps: Steps::of(&options.limits),
             root,
             seen: Seen::new(),
             directories: Directories::new(),
             entries: 0,
+            link_bytes: 0,
             counts: Counts::default(),
             early: EarlySync::default(),
             options,
         })
     }
 
-    /// Applies every entry of a layer and returns their number.
-    pub(super) fn apply<S: Stream<Error = ExtractError>>(&mut self, stream: S) -> Result<u64, ExtractError> {
+    /// Applies every entry of a layer, tells each to `visit`, and returns their number.
+    pub(super) fn apply<S: Stream<Error = ExtractError>>(
+        &mut self,
+        stream: S,
+        visit: &mut dyn FnMut(&RawEntry, &ExtractOptions) -> Result<(), ExtractError>,
+    ) -> Result<u64, ExtractError> {
         self.seen.clear();
         self.walk.reset();
         let mut walker = Walker::vouched(stream);
@@ -64,13 +72,18 @@ impl Tree {
                 number += 1;
                 self.options.limits.count_entry(&mut self.entries)?;
                 self.entry(&raw, &mut walker, writer)?;
+                visit(&raw, &self.options)?;
             }
             Ok(number)
         })
     }
 
+    pub(super) const fn root(&self) -> &D {
+        &self.root
+    }
+
     /// Sets the modes and times of all directories, and hands back the root.
-    pub(super) fn finish(mut self) -> Result<(Root, Counts), ExtractError> {
+    pub(super) fn finish(mut self) -> Result<(D, Counts), ExtractError> {
         self.early.end().map_err(|source| ExtractError::disk("write", ".", source))?;
         self.directories.set(&self.root)?;
         Ok((self.root, self.counts))
@@ -136,7 +149,7 @@ impl Tree {
         self.counts.directories += 1;
         let here = self.walk.current();
         let made = here.enter(place.name).and_then(|found| match found {
-            Found::Directory(_) => Ok(()),
+            Found::Directory(_) => here.name(place.name),
             Found::Nothing => here.make_directory(place.name).map(drop),
             // A link to a directory is replaced as well.
             Found::Symlink | Found::Other => {
@@ -152,6 +165,7 @@ impl Tree {
         self.counts.symlinks += 1;
         let target =
             names::symlink(place.path, target, &self.options).map_err(|why| ExtractError::link(place.path, target, why))?;
+        self.options.limits.count_link(&mut self.link_bytes, &target)?;
         self.make(place, |parent| parent.make_symlink(place.name, &target, metadata))
     }
 
@@ -161,7 +175,7 @@ impl Tree {
         let refused = |why| ExtractError::link(place.path, target, why);
         let target = names::hard_link(target, &self.options)?;
         let (parent, name) = split(&target);
-        let parent = match self.link_walk.enter(&self.root, parent) {
+        let parent = match self.link_walk.enter(parent, &mut self.steps) {
             Err(Obstacle::Missing | Obstacle::NotDirectory | Obstacle::Symlink) => return Err(refused(NOWHERE)),
             other => other.map_err(|obstacle| obstacle.explain(place.path))?,
         };
@@ -178,7 +192,7 @@ impl Tree {
         }
         self.vacate(place)?;
         // What was in the way may have held the target.
-        self.link_walk.enter(&self.root, &parent).map_err(|obstacle| obstacle.explain(place.path))?;
+        self.link_walk.enter(&parent, &mut self.steps).map_err(|obstacle| obstacle.explain(place.path))?;
         let made = self.walk.current().make_hard_link(place.name, self.link_walk.current(), name);
         made.map_err(|source| ExtractError::disk("link", place.path, source))
     }
@@ -192,7 +206,7 @@ impl Tree {
         writer: &Writer,
     ) -> Result<(), ExtractError> {
         self.counts.files += 1;
-        let mut file = self.make(place, |parent| parent.make_file(place.name))?;
+        let Some(mut file) = self.make(place, |parent| parent.make_file(place.name))? else { return Ok(()) };
         if size <= writer::SMALL {
             let mut content = Vec::new();
             self.content(walker, |piece| {
@@ -228,7 +242,7 @@ impl Tree {
     }
 
     /// Makes something new, after removing what a lower layer has there.
-    fn make<T>(&mut self, place: &Place<'_>, make: impl Fn(&Handle) -> io::Result<T>) -> Result<T, ExtractError> {
+    fn make<T>(&mut self, place: &Place<'_>, make: impl Fn(&D) -> io::Result<T>) -> Result<T, ExtractError> {
         let done = match make(self.walk.current()) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 self.vacate(place)?;
@@ -260,13 +274,13 @@ impl Tree {
     fn opaque(&mut self, path: &str) -> Result<(), ExtractError> {
         let Some(path) = self.enter(path)? else { return Ok(()) };
         self.link_walk.reset();
-        let emptied = keep_seen(self.walk.current(), &path, &self.seen, &mut self.directories);
+        let emptied = keep_named(self.walk.current(), &path, &mut self.seen);
         emptied.map_err(|source| ExtractError::disk("empty", &path, source))
     }
 
     /// Opens a directory if it is there.
     fn enter(&mut self, path: &str) -> Result<Option<String>, ExtractError> {
-        match self.walk.enter(&self.root, path) {
+        match self.walk.enter(path, &mut self.steps) {
             Ok(path) => Ok(Some(path)),
             Err(Obstacle::Missing | Obstacle::NotDirectory | Obstacle::Symlink) => Ok(None),
             Err(obstacle) => Err(obstacle.explain(path)),
@@ -275,8 +289,8 @@ impl Tree {
 
     /// Opens an entry's parent, making what is missing of it.
     fn make_parent(&mut self, parent: &str, path: &str) -> Result<String, ExtractError> {
-        let Self { walk, root, seen, directories, entries, options, .. } = self;
-        let entered = walk.make(root, parent, &mut |step, made| {
+        let Self { walk, steps, seen, directories, entries, options, .. } = self;
+        let entered = walk.make(parent, steps, &mut |step, made| {
             seen.insert_parent(step);
             if made {
                 options.limits.count_entry(entries)?;
@@ -293,15 +307,20 @@ impl Tree {
     }
 }
 
-/// Removes from a directory, and from those below it, what this layer has not named.
-fn keep_seen(handle: &Handle, path: &str, seen: &Seen, directories: &mut Directories) -> io::Result<()> {
-    handle.retain(&mut |name, directory| {
+/// Removes from a directory, and from those below it, what this layer has not named. Once in a layer is enough: what comes
+/// later is named. What is removed keeps what is remembered of its directories: made anew, they are remembered anew.
+fn keep_named<D: Directory>(handle: &D, path: &str, seen: &mut Seen) -> io::Result<()> {
+    if !seen.sweep(path) {
+        return Ok(());
+    }
+    handle.keep_named(&mut |name, directory| {
         let below = join(path, name);
         let kept = seen.get(&below).is_some();
-        if directory && !kept {
-            directories.forget(&below);
-        } else if directory && let Found::Directory(handle) = handle.enter(name)? {
-            keep_seen(&handle, &below, seen, directories)?;
+        if kept
+            && directory
+            && let Found::Directory(handle) = handle.enter(name)?
+        {
+            keep_named(&handle, &below, seen)?;
         }
         Ok(kept)
     })

@@ -17,8 +17,12 @@ pub struct Limits {
     pub path_bytes: usize,
     /// Directories above one another.
     pub depth: usize,
+    /// Directories stepped into on the way to the entries of all layers together: neighbours share them.
+    pub steps: u64,
     /// Bytes of memory for the paths of all directories: they are kept until the end, for their modes and times.
     pub directory_bytes: usize,
+    /// Bytes of the targets of all symbolic links: who only rehearses keeps them, to follow them.
+    pub link_bytes: u64,
     /// Base two logarithm of the largest zstd window.
     pub zstd_window_log: u32,
 }
@@ -29,7 +33,18 @@ impl Limits {
     pub(super) const ENTRIES: &str = "entries";
     pub(super) const PATH_BYTES: &str = "bytes of path";
     pub(super) const DEPTH: &str = "directories above one another";
+    pub(super) const LINK_BYTES: &str = "bytes of link targets";
+    pub(super) const STEPS: &str = "steps from directory to directory";
     pub(super) const DIRECTORY_BYTES: &str = "bytes of directory paths";
+
+    /// Counts one more symbolic link.
+    pub(super) const fn count_link(&self, bytes: &mut u64, target: &str) -> Result<(), ExtractError> {
+        *bytes += target.len() as u64 + 32;
+        if *bytes > self.link_bytes {
+            return Err(ExtractError::Limit { what: Self::LINK_BYTES, allowed: self.link_bytes });
+        }
+        Ok(())
+    }
 
     /// Counts one more entry.
     pub(super) const fn count_entry(&self, entries: &mut u64) -> Result<(), ExtractError> {
@@ -50,7 +65,9 @@ impl Default for Limits {
             entries: 1_000_000,
             path_bytes: 4096,
             depth: 256,
+            steps: 4_000_000,
             directory_bytes: 16 << 20,
+            link_bytes: 16 << 20,
             zstd_window_log: 23,
         }
     }

@@ -1,4 +1,5 @@
-//! Reading layers: applying them to a directory ([`Extraction`]), or only looking at what is in them ([`read_entries`]).
+//! Reading layers: applying them to a directory ([`Extraction`]), finding out whether that would go well ([`Rehearsal`]), or
+//! only looking at what is in one of them ([`read_entries`]).
 //!
 //! Every byte of a layer is hostile. The threats, and what stands against each:
 //!
@@ -9,6 +10,7 @@
 //! | entries that only some readers see | one reading of sizes; everything doubtful refused; all members, no tail | [`untar`](crate::untar), `stream` |
 //! | a file replaced by its second occurrence | duplicates in a layer refused | `seen` |
 //! | bombs | limits on bytes, ratio, entries, names, depth, windows | `stream`, [`Limits`] |
+//! | entries far from one another, long chains of links | a limit on steps from directory to directory | `root`, [`Limits`] |
 //! | memory | streaming; capped headers; hashed paths | [`untar`](crate::untar), `seen`, `directories` |
 //! | privileges | no devices, no FIFOs, no setuid or setgid, no extended attributes at all, no owners | `layer` |
 //! | half an image | a hidden directory, renamed when whole; diff ids checked before that | `staging` |
@@ -42,13 +44,13 @@ pub use stream::LayerInput;
 
 use crate::digest::Digest;
 use layer::Tree;
-use root::Root;
+use root::{Handle, shadow::Shadow};
 use staging::Staging;
 
 /// A directory being filled, layer by layer. Nothing is visible before [`Extraction::commit`]; dropping it removes all.
 pub struct Extraction {
     // Dropped in this order: handles before the directory that they are in.
-    tree: Tree,
+    tree: Tree<Handle>,
     staging: Staging,
     options: ExtractOptions,
     unpacked: u64,
@@ -60,7 +62,7 @@ impl Extraction {
     pub fn begin(target: &Path, options: ExtractOptions) -> Result<Self, ExtractError> {
         let staging = Staging::beside(target)?;
         let disk = |source| ExtractError::disk("open", &staging.path().display().to_string(), source);
-        let root = Root::open(staging.path()).map_err(disk)?;
+        let root = Handle::open(staging.path()).map_err(disk)?;
         let tree = Tree::new(root, options.clone()).map_err(disk)?;
         Ok(Self { tree, staging, options, unpacked: 0, layers: Vec::new() })
     }
@@ -69,7 +71,7 @@ impl Extraction {
     pub fn apply(mut self, layer: LayerInput<'_>) -> Result<Self, ExtractError> {
         let name = layer.diff_id.as_ref().map_or_else(|| format!("{}", self.layers.len() + 1), Digest::to_string);
         let Self { tree, options, unpacked, .. } = &mut self;
-        let applied = stream::run(layer, &options.limits, unpacked, |pieces| tree.apply(pieces));
+        let applied = stream::run(layer, &options.limits, unpacked, |pieces| tree.apply(pieces, &mut |_, _| Ok(())));
         let (entries, facts) = applied.map_err(|source| ExtractError::Layer { layer: name, source: Box::new(source) })?;
         self.layers.push(LayerFacts { diff_id: facts.diff_id, tar_size: facts.tar_size, entries });
         Ok(self)
@@ -85,6 +87,31 @@ impl Extraction {
         let (root, counts) = self.tree.finish()?;
         self.staging.commit(&root)?;
         Ok(Report { layers: self.layers, counts })
+    }
+}
+
+/// Layers applied to nothing: what [`Extraction`] would refuse is refused, by the same code, and nothing is written.
+pub struct Rehearsal {
+    tree: Tree<Shadow>,
+    options: ExtractOptions,
+    unpacked: u64,
+}
+
+impl Rehearsal {
+    /// Starts with an empty directory that is only thought of.
+    pub fn begin(options: ExtractOptions) -> Result<Self, ExtractError> {
+        let tree = Tree::new(Shadow::root(), options.clone()).map_err(|source| ExtractError::disk("open", ".", source))?;
+        Ok(Self { tree, options, unpacked: 0 })
+    }
+
+    /// Applies the next layer and calls `visit` with each of its entries, in archive order. After an error nothing further
+    /// can be said.
+    pub fn apply(&mut self, layer: LayerInput<'_>, visit: &mut dyn FnMut(&Entry)) -> Result<LayerFacts, ExtractError> {
+        let Self { tree, options, unpacked } = self;
+        tree.root().next_layer();
+        let mut visit = |raw: &_, options: &_| Entry::of(raw, options).map(|entry| visit(&entry));
+        let (entries, facts) = stream::run(layer, &options.limits, unpacked, |pieces| tree.apply(pieces, &mut visit))?;
+        Ok(LayerFacts { diff_id: facts.diff_id, tar_size: facts.tar_size, entries })
     }
 }
 

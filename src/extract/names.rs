@@ -18,6 +18,9 @@ pub(super) enum Meaning {
     Opaque(String),
 }
 
+/// Bytes that the target of a symbolic link may have on Linux.
+const LINK: usize = 4095;
+
 const PREFIX: &str = ".wh.";
 const OPAQUE: &str = ".wh..wh..opq";
 
@@ -48,7 +51,7 @@ pub(super) fn symlink(path: &str, target: &[u8], options: &ExtractOptions) -> Re
     if target.is_empty() {
         return Err("the target is empty");
     }
-    if target.len() > options.limits.path_bytes {
+    if target.len() > options.limits.path_bytes.min(LINK) {
         return Err("the target is too long");
     }
     if target.contains(&0) {

@@ -52,6 +52,38 @@ pub enum Kind {
     Opaque,
 }
 
+impl Entry {
+    /// Checks the names of an entry, and what they mean.
+    pub(super) fn of(raw: &RawEntry, options: &ExtractOptions) -> Result<Self, ExtractError> {
+        let (path, kind) = match names::entry(&raw.name, raw.flag == Flag::Directory, options)? {
+            Meaning::Plain(path) => {
+                let kind = Kind::of(&path, raw, options)?;
+                (path, kind)
+            }
+            _ if raw.flag != Flag::File || raw.size != 0 => {
+                return Err(ExtractError::name(&raw.name, "a whiteout is an empty file"));
+            }
+            Meaning::Whiteout(path) => (path, Kind::Whiteout),
+            Meaning::Opaque(path) => (path, Kind::Opaque),
+        };
+        let (uid, gid) = raw.owner;
+        Ok(Self { path, kind, mode: raw.mode & 0o7777, uid, gid, size: raw.size, mtime: raw.mtime.0 })
+    }
+}
+
+impl Kind {
+    fn of(path: &str, raw: &RawEntry, options: &ExtractOptions) -> Result<Self, ExtractError> {
+        Ok(match raw.flag {
+            Flag::Directory => Self::Directory,
+            Flag::Symlink => Self::Symlink {
+                target: names::symlink(path, &raw.link, options).map_err(|why| ExtractError::link(path, &raw.link, why))?,
+            },
+            Flag::HardLink => Self::HardLink { target: names::hard_link(&raw.link, options)? },
+            _ => Self::File,
+        })
+    }
+}
+
 /// The content of the current entry. What is not read is skipped.
 struct Body<'a, 'b> {
     walker: &'a mut Walker<&'b mut Pieces>,
@@ -96,40 +128,19 @@ struct Checks<'a> {
 
 impl Checks<'_> {
     fn entry(&mut self, raw: &RawEntry) -> Result<Entry, ExtractError> {
-        let directory = raw.flag == Flag::Directory;
-        let (path, kind) = match names::entry(&raw.name, directory, self.options)? {
-            Meaning::Plain(path) => {
-                self.claim(&path, if directory { As::Directory } else { As::Other })?;
-                self.parents(&path)?;
-                let kind = self.kind(&path, raw)?;
-                (path, kind)
-            }
-            _ if raw.flag != Flag::File || raw.size != 0 => {
-                return Err(ExtractError::name(&raw.name, "a whiteout is an empty file"));
-            }
-            Meaning::Whiteout(path) => {
-                let (parent, name) = super::root::split(&path);
+        let entry = Entry::of(raw, self.options)?;
+        match entry.kind {
+            Kind::Whiteout => {
+                let (parent, name) = super::root::split(&entry.path);
                 self.claim(&super::root::join(parent, &format!(".wh.{name}")), As::Other)?;
-                (path, Kind::Whiteout)
             }
-            Meaning::Opaque(path) => {
-                self.claim(&super::root::join(&path, ".wh..wh..opq"), As::Other)?;
-                (path, Kind::Opaque)
+            Kind::Opaque => self.claim(&super::root::join(&entry.path, ".wh..wh..opq"), As::Other)?,
+            _ => {
+                self.claim(&entry.path, if raw.flag == Flag::Directory { As::Directory } else { As::Other })?;
+                self.parents(&entry.path)?;
             }
-        };
-        let (uid, gid) = raw.owner;
-        Ok(Entry { path, kind, mode: raw.mode & 0o7777, uid, gid, size: raw.size, mtime: raw.mtime.0 })
-    }
-
-    fn kind(&self, path: &str, raw: &RawEntry) -> Result<Kind, ExtractError> {
-        Ok(match raw.flag {
-            Flag::Directory => Kind::Directory,
-            Flag::Symlink => Kind::Symlink {
-                target: names::symlink(path, &raw.link, self.options).map_err(|why| ExtractError::link(path, &raw.link, why))?,
-            },
-            Flag::HardLink => Kind::HardLink { target: names::hard_link(&raw.link, self.options)? },
-            _ => Kind::File,
-        })
+        }
+        Ok(entry)
     }
 
     /// Marks the parents of an entry; one that the layer itself makes something else refuses it, except that other

@@ -3,8 +3,8 @@
 //! Paths are remembered as 128-bit `SipHash` values under keys drawn for this run, so that no archive can be made to
 //! collide with itself on purpose.
 
-use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::BuildHasher;
 
 use siphasher::sip128::{Hasher128, SipHasher13};
@@ -27,17 +27,20 @@ pub(super) enum As {
 pub(super) struct Seen {
     keys: (u64, u64),
     paths: BTreeMap<u128, As>,
+    /// Directories from which the layer has removed what it does not name.
+    swept: BTreeSet<u128>,
 }
 
 impl Seen {
     pub(super) fn new() -> Self {
         let random = RandomState::new();
-        Self { keys: (random.hash_one(1), random.hash_one(2)), paths: BTreeMap::new() }
+        Self { keys: (random.hash_one(1), random.hash_one(2)), paths: BTreeMap::new(), swept: BTreeSet::new() }
     }
 
     /// Forgets everything: the next layer starts.
     pub(super) fn clear(&mut self) {
         self.paths.clear();
+        self.swept.clear();
     }
 
     pub(super) fn get(&self, path: &str) -> Option<As> {
@@ -58,6 +61,12 @@ impl Seen {
     /// Remembers the parent of something, unless more is known of it.
     pub(super) fn insert_parent(&mut self, path: &str) {
         self.paths.entry(self.key(path)).or_insert(As::Parent);
+    }
+
+    /// Whether a directory has not been swept by this layer, which it is now.
+    pub(super) fn sweep(&mut self, path: &str) -> bool {
+        let key = self.key(path);
+        self.swept.insert(key)
     }
 
     fn key(&self, path: &str) -> u128 {

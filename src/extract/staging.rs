@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use super::error::ExtractError;
-use super::root::{Root, remove_tree};
+use super::root::{Handle, remove_tree};
 use crate::fs::{create_dirs, set_mode, sorted_listing, sync_dir};
 use crate::interrupt::{self, Registration};
 
@@ -62,7 +62,7 @@ impl Staging {
     }
 
     /// Writes everything to the disk and gives the directory its name.
-    pub(super) fn commit(mut self, root: &Root) -> Result<(), ExtractError> {
+    pub(super) fn commit(mut self, root: &Handle) -> Result<(), ExtractError> {
         root.sync().map_err(|error| disk("write", &self.path, error))?;
         fs::rename(&self.path, &self.target).map_err(|error| disk("rename the finished directory to", &self.target, error))?;
         self.done = true;

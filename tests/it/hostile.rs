@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use plugin_build::compression::Compression;
-use plugin_build::extract::{ExtractError, ExtractOptions, Extraction, LayerInput, Rules, read_entries};
+use plugin_build::extract::{ExtractError, ExtractOptions, Extraction, LayerInput, Rehearsal, Rules, read_entries};
 use plugin_build::fs::sorted_listing;
 
 use crate::support::hostile::bulk::{Layer, Packing};
@@ -35,6 +35,11 @@ fn unpack(case: &Case, target: &Path, rules: Rules) -> Result<(), ExtractError> 
         extraction = extraction.apply(input(layer))?;
     }
     extraction.commit().map(drop)
+}
+
+fn rehearse(case: &Case, rules: Rules) -> Result<(), ExtractError> {
+    let mut rehearsal = Rehearsal::begin(ExtractOptions { rules, ..ExtractOptions::default() })?;
+    case.layers.iter().try_for_each(|layer| rehearsal.apply(input(layer), &mut |_| {}).map(drop))
 }
 
 /// Everything outside that could change.
@@ -80,6 +85,11 @@ fn judge(case: &Case, scene: &Path, rules: Rules) -> Vec<String> {
     }
     if result.is_ok() {
         fs::remove_dir_all(&target).unwrap();
+    }
+    let rehearsed = rehearse(case, rules).err().and_then(|error| error.rule());
+    let refused = result.err().and_then(|error| error.rule());
+    if rehearsed != refused {
+        wrong.push(format!("unpacking says {refused:?}, a rehearsal says {rehearsed:?}"));
     }
     wrong
 }

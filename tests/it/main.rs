@@ -1,5 +1,6 @@
 //! Integration tests, one module per verb.
 
+mod agreement;
 mod architecture;
 mod archives;
 mod attachment;

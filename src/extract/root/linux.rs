@@ -1,147 +1,44 @@
 //! The file system beneath the new directory, on Linux: every call takes an open directory and one name, and no call
-//! follows a symbolic link. Links among a path's parents are resolved by `pathrs`, with the new directory as their root.
+//! follows a symbolic link.
 
 use std::ffi::CStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use nix::dir::{Dir, Type};
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat};
-use nix::sys::stat::{FchmodatFlags, Mode, SFlag, UtimensatFlags, fchmod, fchmodat, fstatat, futimens, mkdirat, utimensat};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, readlinkat};
+use nix::sys::stat::{
+    FchmodatFlags, Mode, SFlag, UtimensatFlags, fchmod, fchmodat, fstatat, futimens, mkdirat, utimensat,
+};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{UnlinkatFlags, linkat, symlinkat, syncfs, unlinkat};
 
-use super::{Found, Metadata};
+use super::{Directory, Found, Keep, Metadata, Sync};
 
 /// An open directory.
 pub(in super::super) struct Handle(OwnedFd);
-
-/// The new directory itself.
-pub(in super::super) struct Root {
-    handle: Handle,
-    resolver: pathrs::Root,
-}
 
 const DIRECTORY: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 const NEW_FILE: OFlag =
     OFlag::O_WRONLY.union(OFlag::O_CREAT).union(OFlag::O_EXCL).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 
-impl Root {
+impl Handle {
     /// Opens an existing directory that nobody else writes to.
     pub(in super::super) fn open(path: &Path) -> io::Result<Self> {
-        let fd = openat(AT_FDCWD, path, DIRECTORY, Mode::empty())?;
-        let resolver = pathrs::Root::from_fd(fd.try_clone()?);
-        Ok(Self { handle: Handle(fd), resolver })
-    }
-
-    /// Another handle of the directory.
-    pub(in super::super) fn handle(&self) -> io::Result<Handle> {
-        Ok(Handle(self.handle.0.try_clone()?))
-    }
-
-    /// Where a path that has symbolic links in it ends, as a path beneath the root without any.
-    pub(in super::super) fn resolve(&self, path: &str) -> io::Result<String> {
-        let handle = self.resolver.resolve(path).map_err(|error| match error.kind() {
-            pathrs::error::ErrorKind::OsError(Some(errno)) => io::Error::from_raw_os_error(errno),
-            _ => io::Error::other(error),
-        })?;
-        let end = location(&OwnedFd::from(handle))?;
-        let root = location(&self.handle.0)?;
-        let inside = end.strip_prefix(&root).map_err(|_| io::Error::other("resolved to a place outside"))?;
-        inside.to_str().map(str::to_owned).ok_or_else(|| io::Error::other("resolved to a name that is not UTF-8"))
+        Ok(Self(openat(AT_FDCWD, path, DIRECTORY, Mode::empty())?))
     }
 
     /// Writes everything to the disk, in one call for the whole file system.
     pub(in super::super) fn sync(&self) -> io::Result<()> {
-        Ok(syncfs(&self.handle.0)?)
-    }
-
-    /// The same for another thread, as far as it helps there.
-    pub(in super::super) fn early_sync(&self) -> io::Result<impl FnOnce() -> io::Result<()> + Send + 'static> {
-        let root = self.handle.0.try_clone()?;
-        Ok(move || Ok(syncfs(&root)?))
-    }
-}
-
-fn location(fd: &OwnedFd) -> io::Result<PathBuf> {
-    use std::os::fd::AsRawFd;
-    std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()))
-}
-
-impl Handle {
-    /// Opens the directory `name`; anything else is told apart.
-    pub(in super::super) fn enter(&self, name: &str) -> io::Result<Found<Self>> {
-        match openat(&self.0, name, DIRECTORY, Mode::empty()) {
-            Ok(fd) => Ok(Found::Directory(Self(fd))),
-            Err(Errno::ENOENT) => Ok(Found::Nothing),
-            // O_DIRECTORY with O_NOFOLLOW says either of a link.
-            Err(Errno::ELOOP | Errno::ENOTDIR) => {
-                let stat = fstatat(&self.0, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
-                let link = SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) == SFlag::S_IFLNK;
-                Ok(if link { Found::Symlink } else { Found::Other })
-            }
-            Err(errno) => Err(errno.into()),
-        }
-    }
-
-    /// Makes and opens the directory `name`, which must not exist; private until [`Handle::finish`].
-    pub(in super::super) fn make_directory(&self, name: &str) -> io::Result<Self> {
-        mkdirat(&self.0, name, Mode::S_IRWXU)?;
-        match openat(&self.0, name, DIRECTORY, Mode::empty()) {
-            // The umask took the owner's own rights.
-            Err(Errno::EACCES) => {
-                fchmodat(&self.0, name, Mode::S_IRWXU, FchmodatFlags::FollowSymlink)?;
-                Ok(Self(openat(&self.0, name, DIRECTORY, Mode::empty())?))
-            }
-            other => Ok(Self(other?)),
-        }
-    }
-
-    /// Makes the file `name`, which must not exist.
-    pub(in super::super) fn make_file(&self, name: &str) -> io::Result<File> {
-        Ok(File::from(openat(&self.0, name, NEW_FILE, Mode::S_IRUSR | Mode::S_IWUSR)?))
-    }
-
-    /// Makes a symbolic link, which must not exist.
-    pub(in super::super) fn make_symlink(&self, name: &str, target: &str, metadata: Metadata) -> io::Result<()> {
-        symlinkat(target, &self.0, name)?;
-        let time = time(metadata);
-        Ok(utimensat(&self.0, name, &time, &time, UtimensatFlags::NoFollowSymlink)?)
-    }
-
-    /// Makes `name` another name of `from_name` in `from`, without following it.
-    pub(in super::super) fn make_hard_link(&self, name: &str, from: &Self, from_name: &str) -> io::Result<()> {
-        Ok(linkat(&from.0, from_name, &self.0, name, AtFlags::empty())?)
+        Ok(syncfs(&self.0)?)
     }
 
     /// Sets an open file's mode and times.
     pub(in super::super) fn finish_file(file: &File, metadata: Metadata) -> io::Result<()> {
         finish(file, metadata)
-    }
-
-    /// Sets this directory's mode and times.
-    pub(in super::super) fn finish(&self, metadata: Metadata) -> io::Result<()> {
-        finish(&self.0, metadata)
-    }
-
-    /// Removes `name` with all below it; what is not there counts as removed.
-    pub(in super::super) fn remove(&self, name: &str) -> io::Result<()> {
-        self.remove_named(name)
-    }
-
-    /// Calls `keep` with each name, and whether it is a directory, and removes those for which it returns false.
-    pub(in super::super) fn retain(&self, keep: &mut dyn FnMut(&str, bool) -> io::Result<bool>) -> io::Result<()> {
-        self.each(&mut |name, directory| {
-            // A name that is not UTF-8 cannot have come from an archive.
-            let kept = std::str::from_utf8(name.to_bytes()).ok().map_or(Ok(false), |name| keep(name, directory))?;
-            if !kept {
-                self.remove_named(name)?;
-            }
-            Ok(!kept)
-        })
     }
 
     fn remove_named<N: nix::NixPath + ?Sized>(&self, name: &N) -> io::Result<()> {
@@ -195,6 +92,85 @@ impl Handle {
     fn is_directory(&self, name: &CStr) -> io::Result<bool> {
         let stat = fstatat(&self.0, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
         Ok(SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) == SFlag::S_IFDIR)
+    }
+}
+
+impl Directory for Handle {
+    fn again(&self) -> io::Result<Self> {
+        Ok(Self(self.0.try_clone()?))
+    }
+
+    fn enter(&self, name: &str) -> io::Result<Found<Self>> {
+        match openat(&self.0, name, DIRECTORY, Mode::empty()) {
+            Ok(fd) => Ok(Found::Directory(Self(fd))),
+            Err(Errno::ENOENT) => Ok(Found::Nothing),
+            // O_DIRECTORY with O_NOFOLLOW says either of a link.
+            Err(Errno::ELOOP | Errno::ENOTDIR) => {
+                let stat = fstatat(&self.0, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+                let link = SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) == SFlag::S_IFLNK;
+                Ok(if link { Found::Symlink } else { Found::Other })
+            }
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    fn make_directory(&self, name: &str) -> io::Result<Self> {
+        mkdirat(&self.0, name, Mode::S_IRWXU)?;
+        match openat(&self.0, name, DIRECTORY, Mode::empty()) {
+            // The umask took the owner's own rights.
+            Err(Errno::EACCES) => {
+                fchmodat(&self.0, name, Mode::S_IRWXU, FchmodatFlags::FollowSymlink)?;
+                Ok(Self(openat(&self.0, name, DIRECTORY, Mode::empty())?))
+            }
+            other => Ok(Self(other?)),
+        }
+    }
+
+    fn make_file(&self, name: &str) -> io::Result<Option<File>> {
+        Ok(Some(File::from(openat(&self.0, name, NEW_FILE, Mode::S_IRUSR | Mode::S_IWUSR)?)))
+    }
+
+    fn read_link(&self, name: &str) -> io::Result<String> {
+        let target = readlinkat(&self.0, name)?;
+        target.into_string().map_err(|_| io::Error::other("a link that is not UTF-8"))
+    }
+
+    fn name(&self, _: &str) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn early_sync(&self) -> io::Result<Sync> {
+        let root = self.0.try_clone()?;
+        Ok(Box::new(move || Ok(syncfs(&root)?)))
+    }
+
+    fn make_symlink(&self, name: &str, target: &str, metadata: Metadata) -> io::Result<()> {
+        symlinkat(target, &self.0, name)?;
+        let time = time(metadata);
+        Ok(utimensat(&self.0, name, &time, &time, UtimensatFlags::NoFollowSymlink)?)
+    }
+
+    fn make_hard_link(&self, name: &str, from: &Self, from_name: &str) -> io::Result<()> {
+        Ok(linkat(&from.0, from_name, &self.0, name, AtFlags::empty())?)
+    }
+
+    fn finish(&self, metadata: Metadata) -> io::Result<()> {
+        finish(&self.0, metadata)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.remove_named(name)
+    }
+
+    fn keep_named(&self, keep: &mut Keep<'_>) -> io::Result<()> {
+        self.each(&mut |name, directory| {
+            // A name that is not UTF-8 cannot have come from an archive.
+            let kept = std::str::from_utf8(name.to_bytes()).ok().map_or(Ok(false), |name| keep(name, directory))?;
+            if !kept {
+                self.remove_named(name)?;
+            }
+            Ok(!kept)
+        })
     }
 }
 

@@ -2,27 +2,35 @@
 //!
 //! Threats: *links that lead out* (CVE-2018-20990, CVE-2021-38511, CVE-2021-21272, containerd's breakouts): an entry is
 //! placed by an open handle of its parent and one name, never by a path; the handle was reached by steps that follow no
-//! link, or, where a link stands among the parents, by a resolver for which the new directory is the root. *Existing
-//! things changed through a link* (CVE-2021-32760, CVE-2026-33056): modes and times are set on handles of what was just
-//! made. *A hard link to a file of the host* (CVE-2026-50163): its target is opened the same way, and never followed.
+//! link. Where a link stands among the parents, its target is walked by the same steps, from the handles that are open:
+//! `..` is the handle before, and nothing is above the root. *Existing things changed through a link* (CVE-2021-32760,
+//! CVE-2026-33056): modes and times are set on handles of what was just made. *A hard link to a file of the host*
+//! (CVE-2026-50163): its target is opened the same way, and never followed. *Entries that lie far from one another*: every
+//! step is counted ([`Steps`]).
+//!
+//! There are two grounds: the disk, and a rehearsal that remembers what would be there ([`shadow`]). Whatever decides
+//! whether an archive is accepted is written once, above both.
 
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(not(target_os = "linux"))]
 mod portable;
+pub(super) mod shadow;
 
+#[cfg(target_os = "linux")]
+pub(super) use linux::Handle;
 #[cfg(target_os = "linux")]
 pub use linux::remove_tree;
-#[cfg(target_os = "linux")]
-pub(super) use linux::{Handle, Root};
+#[cfg(not(target_os = "linux"))]
+pub(super) use portable::Handle;
 #[cfg(not(target_os = "linux"))]
 pub use portable::remove_tree;
-#[cfg(not(target_os = "linux"))]
-pub(super) use portable::{Handle, Root};
 
+use std::fs::File;
 use std::io;
 
 use super::error::{ExtractError, shown};
+use super::limits::Limits;
 
 /// What a name in a directory is.
 pub(super) enum Found<T> {
@@ -47,19 +55,91 @@ pub(super) struct Metadata {
     pub(super) nanos: u32,
 }
 
+/// Writes to the disk what was written so far, on a thread of its own.
+pub(super) type Sync = Box<dyn FnOnce() -> io::Result<()> + Send>;
+
+/// Says of each name in a directory, and whether it is one itself, whether it stays.
+pub(super) type Keep<'a> = dyn FnMut(&str, bool) -> io::Result<bool> + 'a;
+
+/// An open directory.
+pub(super) trait Directory: Sized {
+    /// Another handle of the same.
+    fn again(&self) -> io::Result<Self>;
+    /// Opens the directory `name`; anything else is told apart.
+    fn enter(&self, name: &str) -> io::Result<Found<Self>>;
+    /// Where the symbolic link `name` points.
+    fn read_link(&self, name: &str) -> io::Result<String>;
+    /// Makes and opens the directory `name`, which must not exist.
+    fn make_directory(&self, name: &str) -> io::Result<Self>;
+    /// Makes the file `name`, which must not exist; `None` where its content is of no use.
+    fn make_file(&self, name: &str) -> io::Result<Option<File>>;
+    /// Makes a symbolic link, which must not exist.
+    fn make_symlink(&self, name: &str, target: &str, metadata: Metadata) -> io::Result<()>;
+    /// Makes `name` another name of `from_name` in `from`, without following it.
+    fn make_hard_link(&self, name: &str, from: &Self, from_name: &str) -> io::Result<()>;
+    /// Sets this directory's mode and times.
+    fn finish(&self, metadata: Metadata) -> io::Result<()>;
+    /// Removes `name` with all below it; what is not there counts as removed.
+    fn remove(&self, name: &str) -> io::Result<()>;
+    /// Notes that the current layer names the directory `name`, which is there.
+    fn name(&self, name: &str) -> io::Result<()>;
+    /// Removes, here and below, what the current layer has not named. `keep` says what that is, and goes further down.
+    fn keep_named(&self, keep: &mut Keep<'_>) -> io::Result<()>;
+    /// What lets the disk begin with what was written so far.
+    fn early_sync(&self) -> io::Result<Sync>;
+}
+
+/// Counts the directories that are stepped into: entries that alternate between deep branches cost as many steps each as
+/// their paths have components.
+pub(super) struct Steps {
+    taken: u64,
+    allowed: u64,
+    depth: usize,
+}
+
+impl Steps {
+    /// As many as the limits allow.
+    pub(super) const fn of(limits: &Limits) -> Self {
+        Self { taken: 0, allowed: limits.steps, depth: limits.depth }
+    }
+
+    /// Any number.
+    pub(super) const fn unlimited() -> Self {
+        Self { taken: 0, allowed: u64::MAX, depth: usize::MAX }
+    }
+
+    fn take(&mut self) -> Result<(), Obstacle> {
+        self.taken += 1;
+        if self.taken > self.allowed {
+            return Err(Obstacle::Told(ExtractError::Limit { what: Limits::STEPS, allowed: self.allowed }));
+        }
+        Ok(())
+    }
+
+    /// Links can lead deeper than the names of entries.
+    fn reach(&self, depth: usize) -> Result<(), Obstacle> {
+        if depth >= self.depth {
+            return Err(Obstacle::Told(ExtractError::Limit { what: Limits::DEPTH, allowed: self.depth as u64 }));
+        }
+        Ok(())
+    }
+}
+
 /// The open directories from the root down to the current one, so that neighbours in an archive cost no resolution.
 ///
 /// Sound because nobody else writes here, and because whoever removes a directory does so from its parent: entering the
 /// parent closes what was open below it.
-pub(super) struct Walk {
-    root: Handle,
+pub(super) struct Walk<D> {
+    root: D,
     follow: bool,
-    steps: Vec<Step>,
+    steps: Vec<Step<D>>,
 }
 
-struct Step {
+struct Step<D> {
     name: String,
-    handle: Handle,
+    handle: D,
+    /// Whether [`Walk::make`] has made it.
+    made: bool,
     /// Whether [`Walk::make`] has reported it.
     told: bool,
 }
@@ -104,70 +184,92 @@ pub(super) type Tell<'a> = dyn FnMut(&str, bool) -> Result<(), ExtractError> + '
 /// How often one path may run into symbolic links, as in Linux itself.
 const MAX_LINKS: usize = 40;
 
-impl Walk {
+/// Bytes of one name at most, on every system.
+const NAME: usize = 255;
+
+impl<D: Directory> Walk<D> {
     /// Starts at the root. `follow` resolves symbolic links among the parents inside the root; without it they are refused.
-    pub(super) fn new(root: &Root, follow: bool) -> io::Result<Self> {
-        Ok(Self { root: root.handle()?, follow, steps: Vec::new() })
+    pub(super) fn new(root: &D, follow: bool) -> io::Result<Self> {
+        Ok(Self { root: root.again()?, follow, steps: Vec::new() })
     }
 
     /// Opens the directory at `path` and returns its path without links.
-    pub(super) fn enter(&mut self, root: &Root, path: &str) -> Result<String, Obstacle> {
-        self.go(root, path, None)
+    pub(super) fn enter(&mut self, path: &str, steps: &mut Steps) -> Result<String, Obstacle> {
+        self.descend(path, steps, false)?;
+        Ok(self.path())
     }
 
     /// The same, making what is missing; each directory on the way is told once until [`Walk::reset`].
-    pub(super) fn make(&mut self, root: &Root, path: &str, tell: &mut Tell<'_>) -> Result<String, Obstacle> {
-        self.go(root, path, Some(tell))
-    }
-
-    fn go(&mut self, root: &Root, path: &str, mut tell: Option<&mut Tell<'_>>) -> Result<String, Obstacle> {
-        let mut path = path.to_owned();
-        for _ in 0..MAX_LINKS {
-            let Some(link_end) = self.descend(&path, &mut tell)? else { return Ok(path) };
-            if !self.follow {
-                break;
+    pub(super) fn make(&mut self, path: &str, steps: &mut Steps, tell: &mut Tell<'_>) -> Result<String, Obstacle> {
+        self.descend(path, steps, true)?;
+        let mut path = String::new();
+        for depth in 0..self.steps.len() {
+            path = join(&path, &self.steps[depth].name);
+            if !std::mem::replace(&mut self.steps[depth].told, true) {
+                let Step { name, made, .. } = &self.steps[depth];
+                depth.checked_sub(1).map_or(&self.root, |above| &self.steps[above].handle).name(name)?;
+                tell(&path, *made).map_err(Obstacle::Told)?;
             }
-            let resolved = match root.resolve(&path[..link_end]) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => break,
-                other => other?,
-            };
-            path = join(&resolved, path[link_end..].trim_start_matches('/'));
         }
-        Err(Obstacle::Symlink)
+        Ok(path)
     }
 
-    /// Steps down; a link on the way ends it with the length of the path up to and with the link.
-    fn descend(&mut self, path: &str, tell: &mut Option<&mut Tell<'_>>) -> Result<Option<usize>, Obstacle> {
-        let mut end = 0;
-        for (depth, name) in path.split('/').filter(|name| !name.is_empty()).enumerate() {
-            end += name.len() + usize::from(end > 0);
-            let mut made = false;
+    /// Steps down, and through the targets of links.
+    fn descend(&mut self, path: &str, steps: &mut Steps, make: bool) -> Result<(), Obstacle> {
+        let mut names = path.split('/').filter(|name| !name.is_empty());
+        // What is left of the targets of links, last name first; where they lead is never made.
+        let mut detour: Vec<String> = Vec::new();
+        let (mut depth, mut links) = (0_usize, 0);
+        loop {
+            let detoured = detour.pop();
+            let Some(name) = detoured.as_deref().or_else(|| names.next()) else { break };
+            if detoured.is_some() {
+                steps.take()?;
+                match name {
+                    "" | "." => continue,
+                    ".." => {
+                        depth = depth.saturating_sub(1);
+                        continue;
+                    }
+                    long if long.len() > NAME => return Err(Obstacle::Symlink),
+                    _ => {}
+                }
+            }
             if self.steps.get(depth).is_none_or(|step| step.name != name) {
                 self.steps.truncate(depth);
-                let handle = match self.current().enter(name)? {
-                    Found::Directory(handle) => handle,
-                    Found::Symlink => return Ok(Some(end)),
-                    Found::Other => return Err(Obstacle::NotDirectory),
-                    Found::Nothing if tell.is_some() => {
-                        made = true;
-                        self.current().make_directory(name)?
+                steps.take()?;
+                steps.reach(depth)?;
+                let (handle, made) = match self.current().enter(name)? {
+                    Found::Directory(handle) => (handle, false),
+                    Found::Symlink if self.follow && links < MAX_LINKS => {
+                        links += 1;
+                        let target = self.current().read_link(name)?;
+                        if target.starts_with('/') {
+                            depth = 0;
+                        }
+                        detour.extend(target.split('/').rev().map(str::to_owned));
+                        continue;
                     }
+                    Found::Symlink => return Err(Obstacle::Symlink),
+                    Found::Other => return Err(Obstacle::NotDirectory),
+                    Found::Nothing if detoured.is_some() => return Err(Obstacle::Symlink),
+                    Found::Nothing if make => (self.current().make_directory(name)?, true),
                     Found::Nothing => return Err(Obstacle::Missing),
                 };
-                self.steps.push(Step { name: name.to_owned(), handle, told: false });
+                self.steps.push(Step { name: name.to_owned(), handle, made, told: false });
             }
-            if let (Some(tell), Some(step)) = (&mut *tell, self.steps.get_mut(depth))
-                && !std::mem::replace(&mut step.told, true)
-            {
-                tell(&path[..end], made).map_err(Obstacle::Told)?;
-            }
+            depth += 1;
         }
-        self.steps.truncate(path.split('/').filter(|name| !name.is_empty()).count());
-        Ok(None)
+        self.steps.truncate(depth);
+        Ok(())
+    }
+
+    fn path(&self) -> String {
+        self.steps.iter().map(|step| step.name.as_str()).collect::<Vec<_>>().join("/")
     }
 
     /// The directory entered last.
-    pub(super) fn current(&self) -> &Handle {
+    pub(super) fn current(&self) -> &D {
         self.steps.last().map_or(&self.root, |step| &step.handle)
     }
 

@@ -1,6 +1,5 @@
 //! The file system beneath the new directory, on systems other than Linux, by `cap-std`: no call leaves the directory.
-//! Unlike on Linux, an absolute symbolic link among a path's parents is refused rather than resolved inside, a symbolic
-//! link's own time is not set, and on Windows symbolic links are not made at all.
+//! Unlike on Linux, a symbolic link's own time is not set, and on Windows symbolic links are not made at all.
 
 use std::fs::{File, FileTimes};
 use std::io;
@@ -10,34 +9,15 @@ use std::time::{Duration, SystemTime};
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions};
 
-use super::{Found, Metadata};
+use super::{Directory, Found, Keep, Metadata, Sync};
 
 /// An open directory.
 pub(in super::super) struct Handle(Dir);
 
-/// The new directory itself.
-pub(in super::super) struct Root(Dir);
-
-impl Root {
+impl Handle {
     /// Opens an existing directory that nobody else writes to.
     pub(in super::super) fn open(path: &Path) -> io::Result<Self> {
         Dir::open_ambient_dir(path, ambient_authority()).map(Self)
-    }
-
-    /// Another handle of the directory.
-    pub(in super::super) fn handle(&self) -> io::Result<Handle> {
-        self.0.try_clone().map(Handle)
-    }
-
-    /// Where a path that has symbolic links in it ends, as a path beneath the root without any.
-    pub(in super::super) fn resolve(&self, path: &str) -> io::Result<String> {
-        let end = self.0.canonicalize(path).map_err(|error| match error.kind() {
-            // What leads out leads nowhere.
-            io::ErrorKind::PermissionDenied => io::ErrorKind::NotFound.into(),
-            _ => error,
-        })?;
-        let names: Option<Vec<&str>> = end.iter().filter(|name| *name != ".").map(std::ffi::OsStr::to_str).collect();
-        names.map(|names| names.join("/")).ok_or_else(|| io::Error::other("resolved to a name that is not UTF-8"))
     }
 
     /// Files were written to the disk one by one.
@@ -46,16 +26,33 @@ impl Root {
         Ok(())
     }
 
-    /// Nothing is left for later.
-    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "the shape of the Linux one")]
-    pub(in super::super) fn early_sync(&self) -> io::Result<impl FnOnce() -> io::Result<()> + Send + 'static> {
-        Ok(|| Ok(()))
+    /// Sets an open file's mode and times, and writes it to the disk.
+    pub(in super::super) fn finish_file(file: &File, metadata: Metadata) -> io::Result<()> {
+        finish(file, metadata)?;
+        file.sync_all()
     }
 }
 
-impl Handle {
-    /// Opens the directory `name`; anything else is told apart.
-    pub(in super::super) fn enter(&self, name: &str) -> io::Result<Found<Self>> {
+impl Directory for Handle {
+    fn again(&self) -> io::Result<Self> {
+        self.0.try_clone().map(Self)
+    }
+
+    fn read_link(&self, name: &str) -> io::Result<String> {
+        let target = self.0.read_link_contents(name)?;
+        target.into_os_string().into_string().map_err(|_| io::Error::other("a link that is not UTF-8"))
+    }
+
+    fn name(&self, _: &str) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Nothing is left for later.
+    fn early_sync(&self) -> io::Result<Sync> {
+        Ok(Box::new(|| Ok(())))
+    }
+
+    fn enter(&self, name: &str) -> io::Result<Found<Self>> {
         match self.0.symlink_metadata(name) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Found::Nothing),
             Err(error) => Err(error),
@@ -65,19 +62,17 @@ impl Handle {
         }
     }
 
-    /// Makes and opens the directory `name`, which must not exist.
-    pub(in super::super) fn make_directory(&self, name: &str) -> io::Result<Self> {
+    fn make_directory(&self, name: &str) -> io::Result<Self> {
         self.0.create_dir(name)?;
         self.0.open_dir(name).map(Self)
     }
 
-    /// Makes the file `name`, which must not exist.
-    pub(in super::super) fn make_file(&self, name: &str) -> io::Result<File> {
-        self.0.open_with(name, OpenOptions::new().write(true).create_new(true)).map(cap_std::fs::File::into_std)
+    fn make_file(&self, name: &str) -> io::Result<Option<File>> {
+        let made = self.0.open_with(name, OpenOptions::new().write(true).create_new(true))?;
+        Ok(Some(made.into_std()))
     }
 
-    /// Makes a symbolic link, which must not exist.
-    pub(in super::super) fn make_symlink(&self, name: &str, target: &str, _metadata: Metadata) -> io::Result<()> {
+    fn make_symlink(&self, name: &str, target: &str, _metadata: Metadata) -> io::Result<()> {
         #[cfg(unix)]
         return self.0.symlink_contents(target, name);
         #[cfg(not(unix))]
@@ -87,19 +82,11 @@ impl Handle {
         }
     }
 
-    /// Makes `name` another name of `from_name` in `from`, without following it.
-    pub(in super::super) fn make_hard_link(&self, name: &str, from: &Self, from_name: &str) -> io::Result<()> {
+    fn make_hard_link(&self, name: &str, from: &Self, from_name: &str) -> io::Result<()> {
         from.0.hard_link(from_name, &self.0, name)
     }
 
-    /// Sets an open file's mode and times, and writes it to the disk.
-    pub(in super::super) fn finish_file(file: &File, metadata: Metadata) -> io::Result<()> {
-        finish(file, metadata)?;
-        file.sync_all()
-    }
-
-    /// Sets this directory's mode and times.
-    pub(in super::super) fn finish(&self, metadata: Metadata) -> io::Result<()> {
+    fn finish(&self, metadata: Metadata) -> io::Result<()> {
         if cfg!(windows) {
             return Ok(());
         }
@@ -107,8 +94,7 @@ impl Handle {
         finish(&self.0.open(".")?.into_std(), metadata)
     }
 
-    /// Removes `name` with all below it; what is not there counts as removed.
-    pub(in super::super) fn remove(&self, name: &str) -> io::Result<()> {
+    fn remove(&self, name: &str) -> io::Result<()> {
         match self.enter(name)? {
             Found::Nothing => Ok(()),
             Found::Directory(_) => self.0.remove_dir_all(name),
@@ -116,8 +102,7 @@ impl Handle {
         }
     }
 
-    /// Calls `keep` with each name, and whether it is a directory, and removes those for which it returns false.
-    pub(in super::super) fn retain(&self, keep: &mut dyn FnMut(&str, bool) -> io::Result<bool>) -> io::Result<()> {
+    fn keep_named(&self, keep: &mut Keep<'_>) -> io::Result<()> {
         loop {
             let mut changed = false;
             for entry in self.0.entries()? {

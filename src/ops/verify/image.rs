@@ -1,4 +1,6 @@
 //! Walking an image: each document and blob once, each finding with the chain that led to it.
+//!
+//! What is said of a layer depends on those below it: they are applied together, to nothing, by the code that unpacks.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -7,7 +9,7 @@ use super::layout::{finding_of, text_of};
 use super::{Report, format};
 use crate::compression::Compression;
 use crate::digest::Digest;
-use crate::extract::{ExtractOptions, LayerInput, read_entries};
+use crate::extract::{Entry, ExtractError, ExtractOptions, LayerInput, Rehearsal, read_entries};
 use crate::failure::{Complaint, Error};
 use crate::finding::Finding;
 use crate::oci::{Config, Descriptor, Document, Index, Manifest, NESTING_LIMIT, media_type};
@@ -21,6 +23,8 @@ pub struct Walk<'a> {
     seen: BTreeSet<Digest>,
     /// What was checked, its size, and as what: another image may say something else of the same bytes.
     checked: BTreeSet<(Digest, u64, String)>,
+    /// Bytes that were read again.
+    again: u64,
     blobs: usize,
     bytes: u64,
     findings: BTreeSet<Finding>,
@@ -32,7 +36,7 @@ impl<'a> Walk<'a> {
     /// A walk that has seen nothing.
     pub fn new(source: &'a dyn Source, progress: &'a dyn Progress) -> Self {
         let (seen, checked, findings) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        Self { source, progress, seen, checked, blobs: 0, bytes: 0, findings, sound: true, failure: None }
+        Self { source, progress, seen, checked, again: 0, blobs: 0, bytes: 0, findings, sound: true, failure: None }
     }
 
     /// Whether the blob was checked already.
@@ -135,16 +139,20 @@ impl<'a> Walk<'a> {
         };
         self.add_all(chain, problems);
         let ours_from = config.as_ref().map(|config| manifest.layers.len().saturating_sub(format::own_layers(config)));
+        let ours = format::is_ours(&manifest.annotations);
+        let mut stack = Stack::default();
         for (position, layer) in manifest.layers.iter().enumerate() {
             let chain = format!("{chain} > layer {} {}", position + 1, short(&layer.digest));
             let diff_id = config.as_ref().and_then(|config| config.diff_ids().get(position).cloned());
-            match Compression::of_media_type(&layer.media_type) {
-                Some(compression) => {
-                    let ours = format::is_ours(&manifest.annotations) && ours_from.is_some_and(|from| position >= from);
-                    let ours = ours.then_some(config.as_ref()).flatten();
-                    self.layer(layer, compression, diff_id, (&chain, ours));
-                }
-                None => self.blob(layer, &chain),
+            let Some(compression) = Compression::of_media_type(&layer.media_type) else {
+                self.blob(layer, &chain);
+                continue;
+            };
+            let law = config.as_ref().filter(|_| ours && ours_from.is_some_and(|from| position >= from));
+            stack.push(Stacked { at: layer, compression, diff_id }, law);
+            let is_new = !self.has_seen(&layer.digest);
+            if self.is_first(layer, stack.role.clone()) {
+                self.layer(&mut stack, &chain, law, is_new);
             }
         }
     }
@@ -188,37 +196,28 @@ impl<'a> Walk<'a> {
         Some(config)
     }
 
-    /// Reads a layer through decompression and tar to its diff id.
-    fn layer(
-        &mut self,
-        at: &Descriptor,
-        compression: Compression,
-        diff_id: Option<Digest>,
-        (chain, ours): (&str, Option<&Config>),
-    ) {
-        let epoch = ours.map(|config| config.spec().created());
-        if !self.is_first(at, format!("{} {diff_id:?} {epoch:?}", at.media_type)) {
-            return;
-        }
+    /// Reads the uppermost layer of a stack through decompression and tar to its diff id, over those below it.
+    fn layer(&mut self, stack: &mut Stack<'_>, chain: &str, ours: Option<&Config>, is_new: bool) {
+        let Some(at) = stack.layers.last().map(|top| top.at) else { return };
         let stored = match self.source.open(at) {
             Ok(stored) => stored,
             Err(error) => return self.take(chain, &error),
         };
-        self.count(at.size);
+        if is_new {
+            self.count(at.size);
+        }
         let key = at.digest.to_string();
         self.progress.event(Event::BlobStarted { blob: key.clone(), verb: "Verifying", total: Some(at.size) });
         let mut tar = ours.map(format::TarLaw::new);
-        let input = LayerInput { reader: Box::new(Verified::new(stored, at)), compression, diff_id };
-        let mut visit = |entry: &crate::extract::Entry, _: &mut dyn std::io::Read| {
+        let mut visit = |entry: &Entry| {
             if let Some(law) = &mut tar {
                 law.entry(entry);
             }
-            Ok(())
         };
-        let read = read_entries(input, &ExtractOptions::default(), &mut visit);
+        let read = stack.read(self.source, stored, &mut self.again, &mut visit);
         self.progress.event(Event::BlobFinished { blob: key, outcome: Outcome::Present, bytes: at.size });
         match read {
-            Ok(_) => self.add_all(chain, tar.map(format::TarLaw::finish).unwrap_or_default()),
+            Ok(()) => self.add_all(chain, tar.map(format::TarLaw::finish).unwrap_or_default()),
             Err(error) => {
                 // The bytes themselves first: if they are not those of the digest, what is in them means nothing.
                 let findings = self.findings.len();
@@ -257,6 +256,91 @@ impl<'a> Walk<'a> {
     /// Adds rules that an image breaks whose bytes are those that its digests name.
     fn add_all(&mut self, chain: &str, problems: Vec<(&'static str, String)>) {
         self.findings.extend(problems.into_iter().map(|(rule, message)| Finding::new(chain, rule, message)));
+    }
+}
+
+/// Bytes of tar that are read again, all images together, because a layer above them is another: many small images over
+/// one large layer must not cost as much as they say. Each of them can still be verified by itself.
+const AGAIN: u64 = 64 << 30;
+
+/// The archives of an image, lowest first.
+#[derive(Default)]
+struct Stack<'m> {
+    layers: Vec<Stacked<'m>>,
+    /// What all of them are: one stack is read once, in whatever images it is.
+    role: String,
+    rehearsed: Rehearsed,
+}
+
+struct Stacked<'m> {
+    at: &'m Descriptor,
+    compression: Compression,
+    diff_id: Option<Digest>,
+}
+
+/// How far the layers of a stack were applied.
+#[derive(Default)]
+enum Rehearsed {
+    /// None of them.
+    #[default]
+    Nothing,
+    /// The lowest so many.
+    Layers(Box<Rehearsal>, usize),
+    /// One of them is refused: what is above it can only be read.
+    Refused,
+}
+
+impl<'m> Stack<'m> {
+    fn push(&mut self, layer: Stacked<'m>, law: Option<&Config>) {
+        let epoch = law.map(|config| config.spec().created());
+        let Stacked { at, diff_id, .. } = &layer;
+        let below = Digest::of(self.role.as_bytes());
+        self.role = format!("{} {} {diff_id:?} {epoch:?} over {below}", at.media_type, at.digest);
+        self.layers.push(layer);
+    }
+
+    /// Reads the uppermost layer over those below it. What is wrong with these was said when each was the uppermost.
+    fn read(
+        &mut self,
+        source: &dyn Source,
+        stored: Box<dyn io::Read + Send + '_>,
+        again: &mut u64,
+        visit: &mut dyn FnMut(&Entry),
+    ) -> Result<(), ExtractError> {
+        let Some((top, below)) = self.layers.split_last() else { return Ok(()) };
+        let options = ExtractOptions::default();
+        let (mut rehearsal, applied) = match std::mem::replace(&mut self.rehearsed, Rehearsed::Refused) {
+            Rehearsed::Nothing => (Box::new(Rehearsal::begin(options)?), 0),
+            Rehearsed::Layers(rehearsal, applied) => (rehearsal, applied),
+            Rehearsed::Refused => return top.look(stored, visit),
+        };
+        for lower in &below[applied..] {
+            let applied = source.open(lower.at).map(|stored| rehearsal.apply(lower.input(stored), &mut |_| {}));
+            let Ok(Ok(facts)) = applied else { return top.look(stored, visit) };
+            *again = again.saturating_add(facts.tar_size);
+            if *again > AGAIN {
+                return Err(ExtractError::Limit { what: "bytes of shared layers, read again for each image", allowed: AGAIN });
+            }
+        }
+        rehearsal.apply(top.input(stored), visit)?;
+        self.rehearsed = Rehearsed::Layers(rehearsal, self.layers.len());
+        Ok(())
+    }
+}
+
+impl Stacked<'_> {
+    fn input<'s>(&self, stored: Box<dyn io::Read + Send + 's>) -> LayerInput<'s> {
+        let reader = Box::new(Verified::new(stored, self.at));
+        LayerInput { reader, compression: self.compression, diff_id: self.diff_id.clone() }
+    }
+
+    /// Reads it without the layers below.
+    fn look(&self, stored: Box<dyn io::Read + Send + '_>, visit: &mut dyn FnMut(&Entry)) -> Result<(), ExtractError> {
+        let mut visit = |entry: &Entry, _: &mut dyn io::Read| {
+            visit(entry);
+            Ok(())
+        };
+        read_entries(self.input(stored), &ExtractOptions::default(), &mut visit).map(drop)
     }
 }
 

@@ -80,3 +80,27 @@ impl HandLayout {
         fs::write(self.dir.join("index.json"), index.to_string()).unwrap();
     }
 }
+
+/// Writes a layout with one image of one layer, in place of whatever is there.
+pub fn of_layer(dir: &Path, tar: &[u8]) {
+    let _ = fs::remove_dir_all(dir);
+    let blobs = dir.join("blobs/sha256");
+    fs::create_dir_all(&blobs).unwrap();
+    fs::write(dir.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+    let put = |kind: &str, bytes: &[u8]| {
+        let digest = Digest::of(bytes);
+        fs::write(blobs.join(digest.hex()), bytes).unwrap();
+        let media_type = format!("application/vnd.oci.image.{kind}");
+        serde_json::json!({"mediaType": media_type, "digest": digest.to_string(), "size": bytes.len()})
+    };
+    let layer = put("layer.v1.tar", tar);
+    let config = serde_json::json!({
+        "architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]},
+    });
+    let config = put("config.v1+json", config.to_string().as_bytes());
+    let manifest = serde_json::json!({
+        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "config": config, "layers": [layer],
+    });
+    let root = put("manifest.v1+json", manifest.to_string().as_bytes());
+    fs::write(dir.join("index.json"), serde_json::json!({"schemaVersion": 2, "manifests": [root]}).to_string()).unwrap();
+}
