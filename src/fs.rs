@@ -33,7 +33,7 @@ impl FileError {
     /// For `map_err`.
     pub fn at(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self { what, path, source }
+        move |source| Self { what, path: shown(&path), source }
     }
 }
 
@@ -47,6 +47,16 @@ impl Explain for FileError {
             _ => None,
         }
     }
+}
+
+/// Where Linux shows a process its own open files.
+pub const HANDLES: &str = "/proc/self/fd";
+
+/// A path as people know it: one that starts at an open directory, by where that is now.
+pub fn shown(path: &Path) -> PathBuf {
+    let mut names = path.strip_prefix(HANDLES).into_iter().flatten();
+    let base = names.next().and_then(|number| fs::read_link(Path::new(HANDLES).join(number)).ok());
+    base.map_or_else(|| path.to_owned(), |base| names.fold(base, |path, name| path.join(name)))
 }
 
 /// The names in a directory, sorted by their bytes. A directory that does not exist is an error.
@@ -179,7 +189,7 @@ impl TempFile {
 
     fn rename(self, target: &Path) -> Result<(), FileError> {
         let named = self.file.persist(target);
-        named.map_err(|error| FileError { what: "rename to", path: target.to_owned(), source: error.error })?;
+        named.map_err(|error| FileError::at("rename to", target)(error.error))?;
         Ok(())
     }
 }

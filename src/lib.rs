@@ -7,7 +7,7 @@
 //! | floor | what | modules |
 //! |---|---|---|
 //! | 0 | values, no I/O | [`digest`], [`platform`], [`mod@reference`], [`epoch`], [`environment`], [`compression`], [`progress`], [`finding`], [`failure`], [`text`] |
-//! | 1 | documents and disk | [`oci`], [`fs`], [`lock`], [`interrupt`], [`hints`], [`untar`], [`repository`] |
+//! | 1 | documents and disk | [`oci`], [`fs`], [`anchor`], [`lock`], [`interrupt`], [`hints`], [`untar`], [`repository`] |
 //! | 2 | stores | [`store`] |
 //! | 3 | making | [`tree`], [`layer`], [`image`], [`bundle`], [`toolchain`], [`kind`], [`plugin`], [`hermetic`], [`plan`], [`compile`], [`executable`] |
 //! | 3 | reading what was made | [`extract`] |
@@ -15,6 +15,7 @@
 //! | 4 | operations | [`ops`] |
 //! | 5 | user | [`cli`] |
 
+pub mod anchor;
 pub mod attachment;
 pub mod bundle;
 pub mod cli;

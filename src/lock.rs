@@ -20,18 +20,19 @@ impl Lock {
     /// somebody else holds it.
     pub fn exclusive(path: &Path, waiting: impl FnOnce()) -> Result<Self, FileError> {
         let mut waiting = Some(waiting);
-        if path.is_symlink() {
-            // Opening would make a file wherever it leads.
-            return Err(FileError::at("lock", path)(io::Error::other("it is a symbolic link")));
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::OpenOptionsExt as _;
+            options.custom_flags(nix::fcntl::OFlag::O_NOFOLLOW.bits());
         }
         loop {
-            let file = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .open(path)
-                .map_err(FileError::at("open", path))?;
+            let file = options.open(path).map_err(|error| {
+                // A link would make a file wherever it leads.
+                let error = if path.is_symlink() { io::Error::other("it is a symbolic link") } else { error };
+                FileError::at("lock", path)(error)
+            })?;
             if file.try_lock().is_err() {
                 if let Some(waiting) = waiting.take() {
                     waiting();

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::ExtractError;
 use super::root::{Handle, remove_tree};
-use crate::fs::{create_dirs, set_mode, sorted_listing, sync_dir};
+use crate::fs::{create_dirs, shown, sorted_listing, sync_dir};
 use crate::interrupt::{self, Registration};
 
 /// A hidden directory beside its target.
@@ -29,7 +29,7 @@ const PREFIX: &str = ".plugin-build-unpack-";
 impl Staging {
     /// Makes the hidden directory. The target must be missing, or an empty directory.
     pub(super) fn beside(target: &Path) -> Result<Self, ExtractError> {
-        let refused = |why| ExtractError::Destination { path: target.to_owned(), why };
+        let refused = |why| ExtractError::Destination { path: shown(target), why };
         if target.file_name().is_none() {
             return Err(refused("the path does not end in a name"));
         }
@@ -51,9 +51,7 @@ impl Staging {
                 drop(Parents { made: made.clone() });
             })
         };
-        let staging = Self { path, target: target.to_owned(), parent, done: false, lock, parents, _cleanup: cleanup };
-        set_mode(&staging.path, 0o700)?;
-        Ok(staging)
+        Ok(Self { path, target: target.to_owned(), parent, done: false, lock, parents, _cleanup: cleanup })
     }
 
     /// Where to fill it.
@@ -66,6 +64,10 @@ impl Staging {
         root.sync().map_err(|error| disk("write", &self.path, error))?;
         fs::rename(&self.path, &self.target).map_err(|error| disk("rename the finished directory to", &self.target, error))?;
         self.done = true;
+        if !root.is_at(&self.target) {
+            let replaced = std::io::Error::other("somebody else put something there");
+            return Err(disk("rename the finished directory to", &self.target, replaced));
+        }
         drop(self.lock.take());
         sync_dir(&self.parent)?;
         self.parents.keep()?;
@@ -128,7 +130,14 @@ fn remove_while_filled(path: &Path) {
 /// Makes a directory and locks it, unless a sweep took it for a leftover in between.
 fn hidden_directory(parent: &Path) -> Result<(PathBuf, Option<File>), ExtractError> {
     loop {
-        let made = tempfile::Builder::new().prefix(PREFIX).rand_bytes(10).tempdir_in(parent);
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(PREFIX).rand_bytes(10);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            builder.permissions(fs::Permissions::from_mode(0o700));
+        }
+        let made = builder.tempdir_in(parent);
         let path = made.map_err(|error| disk("create a directory in", parent, error))?.keep();
         match lock(&path) {
             Locked::Here(file) if path.exists() => return Ok((path, Some(file))),
@@ -166,5 +175,5 @@ fn lock(path: &Path) -> Locked {
 }
 
 fn disk(action: &'static str, path: &Path, source: std::io::Error) -> ExtractError {
-    ExtractError::disk(action, &path.display().to_string(), source)
+    ExtractError::disk(action, &shown(path).display().to_string(), source)
 }

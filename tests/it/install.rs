@@ -348,3 +348,113 @@ fn an_interrupt_leaves_nothing_of_a_first_installation() {
         assert!(sorted_listing(&plugins).unwrap().is_empty(), "{phase} {signal}: {:?}", sorted_listing(&store));
     }
 }
+
+/// Everything that must not change, outside the plugins directory: what a link to it would let be removed or written over.
+fn outside(scene: &Scene) -> PathBuf {
+    let outside = scene.dir.path().join("outside");
+    fs::create_dir_all(outside.join("sha256-old/dir")).unwrap();
+    fs::write(outside.join("sha256-old/dir/file"), "untouched").unwrap();
+    fs::write(outside.join("other"), "untouched").unwrap();
+    fs::set_permissions(&outside, fs::Permissions::from_mode(0o711)).unwrap();
+    outside
+}
+
+fn every_step(scene: &Scene) -> [Result<(), Error>; 5] {
+    let options = CheckOptions { plugins_dir: scene.plugins(), name: Some("greeter".to_owned()), expected: None };
+    [
+        scene.install("1").map(drop),
+        scene.install("2").map(drop),
+        rollback(&scene.plugins(), "greeter", &Silent).map(drop),
+        check(&options).map(drop),
+        scene.run(&InstallOptions { copy: true, ..scene.options("1") }).map(drop),
+    ]
+}
+
+#[test]
+fn a_link_in_the_place_of_the_store_is_not_followed() {
+    for (level, steps) in [(".store", 0), (".store/greeter", 0), (".store", 2), (".store/greeter", 2)] {
+        let scene = Scene::new();
+        for tag in ["1", "2"].iter().take(steps) {
+            scene.install(tag).unwrap();
+        }
+        let outside = outside(&scene);
+        let link = scene.plugins().join(level);
+        if steps > 0 {
+            fs::rename(&link, scene.plugins().join(".moved")).unwrap();
+        }
+        fs::create_dir_all(link.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(&outside, &link).unwrap();
+        let before = stamps(&outside);
+        for result in every_step(&scene) {
+            let error = result.unwrap_err().to_string();
+            assert!(error.contains("cannot open") || error.contains("is not installed"), "{level}: {error}");
+            assert!(!error.contains("/proc/"), "{error}");
+        }
+        assert_eq!(stamps(&outside), before, "{level}");
+    }
+}
+
+#[test]
+fn a_link_in_the_place_of_a_file_of_the_store_is_not_followed() {
+    for name in ["installed.json", ".lock", "current"] {
+        let scene = Scene::new();
+        scene.install("1").unwrap();
+        scene.install("2").unwrap();
+        let outside = outside(&scene);
+        let own = scene.plugins().join(".store/greeter");
+        let state: Value = serde_json::from_slice(&fs::read(own.join("installed.json")).unwrap()).unwrap();
+        let (name, target) = match name {
+            "current" => (state["current"]["id"].as_str().unwrap(), outside.clone()),
+            other => (other, outside.join("made")),
+        };
+        let _ = fs::remove_dir_all(own.join(name));
+        let _ = fs::remove_file(own.join(name));
+        std::os::unix::fs::symlink(&target, own.join(name)).unwrap();
+        let before = stamps(&outside);
+        let _ = every_step(&scene);
+        assert_eq!(stamps(&outside), before, "{name}");
+    }
+}
+
+#[test]
+fn a_plugins_directory_may_be_a_link() {
+    let scene = Scene::new();
+    fs::create_dir(scene.dir.path().join("real")).unwrap();
+    std::os::unix::fs::symlink("real", scene.plugins()).unwrap();
+    for result in every_step(&scene) {
+        result.unwrap();
+    }
+    assert_eq!(scene.hello(), "1");
+}
+
+#[test]
+fn who_swaps_the_store_for_a_link_again_and_again_reaches_nothing_outside() {
+    let scene = Scene::new();
+    let outside = outside(&scene);
+    scene.install("1").unwrap();
+    let before = stamps(&outside);
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let plugins = scene.plugins();
+            let levels = [plugins.join(".store"), plugins.join(".store/greeter")];
+            let aside = plugins.join(".aside");
+            for at in levels.iter().cycle() {
+                if done.load(std::sync::atomic::Ordering::Relaxed) {
+                    return;
+                }
+                if fs::rename(at, &aside).is_ok() {
+                    let _ = std::os::unix::fs::symlink(&outside, at);
+                    std::thread::yield_now();
+                    let _ = fs::remove_file(at);
+                    let _ = fs::rename(&aside, at);
+                }
+            }
+        });
+        for _ in 0..40 {
+            let _ = every_step(&scene);
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    assert_eq!(stamps(&outside), before);
+}

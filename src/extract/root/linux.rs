@@ -11,7 +11,7 @@ use nix::dir::{Dir, Type};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, readlinkat};
 use nix::sys::stat::{
-    FchmodatFlags, Mode, SFlag, UtimensatFlags, fchmod, fchmodat, fstatat, futimens, mkdirat, utimensat,
+    FchmodatFlags, Mode, SFlag, UtimensatFlags, fchmod, fchmodat, fstat, fstatat, futimens, mkdirat, utimensat,
 };
 use nix::sys::time::TimeSpec;
 use nix::unistd::{UnlinkatFlags, linkat, symlinkat, syncfs, unlinkat};
@@ -29,6 +29,14 @@ impl Handle {
     /// Opens an existing directory that nobody else writes to.
     pub(in super::super) fn open(path: &Path) -> io::Result<Self> {
         Ok(Self(openat(AT_FDCWD, path, DIRECTORY, Mode::empty())?))
+    }
+
+    /// Whether this directory is the one at a path, by no link.
+    pub(in super::super) fn is_at(&self, path: &Path) -> bool {
+        match (fstat(&self.0), fstatat(AT_FDCWD, path, AtFlags::AT_SYMLINK_NOFOLLOW)) {
+            (Ok(held), Ok(named)) => (held.st_dev, held.st_ino) == (named.st_dev, named.st_ino),
+            _ => false,
+        }
     }
 
     /// Writes everything to the disk, in one call for the whole file system.

@@ -20,6 +20,12 @@ impl Handle {
         Dir::open_ambient_dir(path, ambient_authority()).map(Self)
     }
 
+    /// Nobody else writes here.
+    #[expect(clippy::unused_self, reason = "the shape of the Linux one")]
+    pub(in super::super) fn is_at(&self, path: &Path) -> bool {
+        std::fs::symlink_metadata(path).is_ok_and(|found| found.is_dir())
+    }
+
     /// Files were written to the disk one by one.
     #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "the shape of the Linux one")]
     pub(in super::super) fn sync(&self) -> io::Result<()> {

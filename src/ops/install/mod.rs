@@ -24,8 +24,8 @@ use crate::plan::annotations::{KIND_KEY, NAME_KEY};
 use crate::platform::Platform;
 use crate::progress::Progress;
 use crate::store::{PlatformImage, Selector, Source, platform_images, platform_of, read_document, select_platform};
-use place::{Place, Record, State, installed_names, link_target, location, read_state};
-use survey::{Item, Survey, compare, survey};
+use place::{Dirs, Place, Record, State, installed_names, link_target};
+use survey::{Item, Survey, compare, survey, survey_at};
 
 /// What to install, and where.
 #[derive(Clone, Debug)]
@@ -219,7 +219,7 @@ fn install_at(
     });
     let previous = previous.filter(|previous| previous.id != current.id);
     let state = State { schema: 1, copied: options.copy, current, previous };
-    let changed = before.as_ref() != Some(&state) || !is_visible(place, &state);
+    let changed = before.as_ref() != Some(&state) || !is_visible(place, &chosen.name, &state);
     if changed {
         place.place(&state)?;
     }
@@ -230,7 +230,7 @@ fn install_at(
 pub fn rollback(plugins_dir: &Path, name: &str, progress: &dyn Progress) -> Result<Installed, Error> {
     check_name(name)?;
     let absent = || InstallError::Absent { name: name.to_owned(), plugins_dir: plugins_dir.to_owned() };
-    read_state(plugins_dir, name)?.ok_or_else(absent)?;
+    Dirs::find(plugins_dir, name)?.ok_or_else(absent)?.state()?.ok_or_else(absent)?;
     let place = Place::open(plugins_dir, name, progress)?;
     let before = place.state()?.ok_or_else(absent)?;
     place.check_replaceable(Some(&before))?;
@@ -256,14 +256,15 @@ pub fn check(options: &CheckOptions) -> Result<Vec<Checked>, Error> {
 fn check_one(options: &CheckOptions, name: String) -> Result<Checked, Error> {
     check_name(&name)?;
     let plugins_dir = &options.plugins_dir;
-    let state = read_state(plugins_dir, &name)?
-        .ok_or_else(|| InstallError::Absent { name: name.clone(), plugins_dir: plugins_dir.clone() })?;
-    let path = plugins_dir.join(&name);
+    let absent = || InstallError::Absent { name: name.clone(), plugins_dir: plugins_dir.clone() };
+    let dirs = Dirs::find(plugins_dir, &name)?.ok_or_else(absent)?;
+    let state = dirs.state()?.ok_or_else(absent)?;
+    let path = dirs.shown();
     let object = path.display().to_string();
     let mut findings = Vec::new();
     if !state.copied {
         let wanted = link_target(&name, &state.current.id);
-        match std::fs::read_link(&path) {
+        match dirs.link() {
             Ok(target) if target == wanted => {}
             Ok(target) => {
                 let message = format!("it points to `{}` instead of `{}`", target.display(), wanted.display());
@@ -272,11 +273,12 @@ fn check_one(options: &CheckOptions, name: String) -> Result<Checked, Error> {
             Err(_) => findings.push(Finding::new(&object, "missing-link", "the host finds no link here")),
         }
     }
-    let place = location(plugins_dir, &name, &state, &state.current);
-    if std::fs::symlink_metadata(&place).is_ok_and(|found| found.is_dir()) {
-        findings.extend(compare(&object, &state.current.files, &survey(&place)?));
-    } else {
-        findings.push(Finding::new(place.display().to_string(), "missing-file", "the installed directory is gone"));
+    match dirs.installation(&state, &state.current) {
+        Ok(place) => findings.extend(compare(&object, &state.current.files, &survey(&place)?)),
+        Err(_) => {
+            let place = dirs.location(&state, &state.current).display().to_string();
+            findings.push(Finding::new(place, "missing-file", "the installed directory is gone"));
+        }
     }
     if let Some(expected) = options.expected.as_ref().filter(|expected| **expected != state.current.digest) {
         let message = format!("{} is installed, not {expected}", state.current.digest);
@@ -370,7 +372,7 @@ fn unpack_into(
     let mut extraction = Extraction::begin(&target, extract)?;
     let mut applied: Vec<ImageLayer> = Vec::new();
     for (_, image) in &chosen.images {
-        let before = if applied.is_empty() { Survey::new() } else { survey(extraction.path())? };
+        let before = if applied.is_empty() { Survey::new() } else { survey_at(extraction.path())? };
         for layer in layers_of(source, image)? {
             // What platforms share is applied once.
             if !applied.contains(&layer) {
@@ -379,11 +381,11 @@ fn unpack_into(
             }
         }
         if !before.is_empty() {
-            agree(&before, &survey(extraction.path())?)?;
+            agree(&before, &survey_at(extraction.path())?)?;
         }
     }
     warn_of_dropped(&extraction.commit()?, progress);
-    let files = survey(&target).inspect_err(|_| drop(remove_tree(&target)))?;
+    let files = place.survey(&id).inspect_err(|_| drop(remove_tree(&target)))?;
     warn_of_missing_program(chosen, &files, progress);
     Ok(Record { id, digest: chosen.digest.clone(), source: source.name(), platforms: chosen.platforms(), files })
 }
@@ -409,16 +411,15 @@ fn warn_of_missing_program(chosen: &Chosen, files: &Survey, progress: &dyn Progr
     }
 }
 
-fn is_visible(place: &Place, state: &State) -> bool {
+fn is_visible(place: &Place, name: &str, state: &State) -> bool {
     if state.copied {
-        return place.intact(state, &state.current) == Some(place.visible());
+        return place.intact(state, &state.current) == Some(place.dirs().shown());
     }
-    let Some(name) = place.visible().file_name().and_then(|name| name.to_str().map(str::to_owned)) else { return false };
-    std::fs::read_link(place.visible()).is_ok_and(|target| target == link_target(&name, &state.current.id))
+    place.dirs().link().is_ok_and(|target| target == link_target(name, &state.current.id))
 }
 
 fn report(place: &Place, name: String, state: &State, changed: bool) -> Installed {
     let Record { digest, source, platforms, .. } = state.current.clone();
     let previous = state.previous.as_ref().map(|record| record.digest.clone());
-    Installed { name, path: place.visible(), digest, source, platforms, changed, previous }
+    Installed { name, path: place.dirs().shown(), digest, source, platforms, changed, previous }
 }

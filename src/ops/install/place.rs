@@ -7,18 +7,23 @@
 //! <PLUGINS_DIR>/.store/<name>/.lock             held by whoever changes any of it
 //! ```
 //!
+//! Threat: another writer of these directories who puts links in the way. `<PLUGINS_DIR>` may be a link, as the user named
+//! it; everything below is reached from open directories, one name at a time, and no link among them is followed.
+//!
 //! What survives a crash: a host sees the old plugin or the new one, because the link moves by one rename after the new
 //! directory reached the disk. `installed.json` is written before that; a run that finds the link elsewhere than the
 //! record says puts it there. A copy moves by two renames, so a host may find nothing for an instant.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::InstallError;
 use super::survey::{Survey, survey};
+use crate::anchor::Anchor;
 use crate::digest::Digest;
 use crate::extract::remove_tree;
 use crate::failure::Error;
@@ -60,11 +65,17 @@ pub struct State {
 
 /// The places of one plugin.
 pub struct Place {
-    plugins_dir: PathBuf,
-    name: String,
-    store: PathBuf,
+    dirs: Arc<Dirs>,
     _cleanup: Registration,
     _lock: Lock,
+}
+
+/// The open directories of one plugin.
+pub struct Dirs {
+    name: String,
+    plugins: Anchor,
+    store: Anchor,
+    own: Anchor,
 }
 
 const STORE: &str = ".store";
@@ -73,40 +84,102 @@ const LOCK: &str = ".lock";
 /// Where a copy goes that is none of the recorded installations; the garbage collector takes it.
 const REPLACED: &str = "replaced";
 
-/// Paths of one plugin below a plugins directory: what the host loads, and the plugin's part of the store.
-fn paths(plugins_dir: &Path, name: &str) -> (PathBuf, PathBuf) {
-    (plugins_dir.join(name), plugins_dir.join(STORE).join(name))
-}
-
 /// Names of everything that was installed into a directory.
 pub fn installed_names(plugins_dir: &Path) -> Result<Vec<String>, FileError> {
-    let store = plugins_dir.join(STORE);
-    if !store.is_dir() {
+    let Some(plugins) = there(Anchor::open(plugins_dir)).map_err(FileError::at("open", plugins_dir))? else {
         return Ok(Vec::new());
-    }
-    let names = sorted_listing(&store)?.into_iter().filter_map(|name| name.into_string().ok());
-    Ok(names.filter(|name| store.join(name).join(STATE).is_file()).collect())
-}
-
-/// Reads what is recorded about a plugin; `None` when nothing is.
-pub fn read_state(plugins_dir: &Path, name: &str) -> Result<Option<State>, Error> {
-    let path = paths(plugins_dir, name).1.join(STATE);
-    let bytes = match fs::read(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        other => other.map_err(FileError::at("read", &path))?,
     };
-    let state: State = json::parse_as(&bytes).map_err(|source| InstallError::BadRecord { path: path.clone(), source })?;
-    let ids = std::iter::once(&state.current).chain(&state.previous).map(|record| &record.id);
-    if state.schema != 1 || !ids.into_iter().all(|id| is_id(id)) {
-        return Err(InstallError::UnknownRecord { path }.into());
-    }
-    Ok(Some(state))
+    let at = plugins.shown(STORE);
+    let Some(store) = there(plugins.below(STORE)).map_err(FileError::at("open", &at))? else { return Ok(Vec::new()) };
+    let names = sorted_listing(&store.base())?.into_iter().filter_map(|name| name.into_string().ok());
+    Ok(names.filter(|name| store.below(name).and_then(|own| own.file(STATE)).is_ok()).collect())
 }
 
-/// Where the files of an installation lie: in the store, or, for the current one of a copy, where the host looks.
-pub fn location(plugins_dir: &Path, name: &str, state: &State, record: &Record) -> PathBuf {
-    let (visible, store) = paths(plugins_dir, name);
-    if state.copied && record.id == state.current.id { visible } else { store.join(&record.id) }
+/// `None` where nothing is.
+fn there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+    match found {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+impl Dirs {
+    /// Opens what is there; `None` when a part of it is missing.
+    pub fn find(plugins_dir: &Path, name: &str) -> Result<Option<Self>, FileError> {
+        let Some(plugins) = there(Anchor::open(plugins_dir)).map_err(FileError::at("open", plugins_dir))? else {
+            return Ok(None);
+        };
+        let Some(store) = there(plugins.below(STORE)).map_err(FileError::at("open", &plugins.shown(STORE)))? else {
+            return Ok(None);
+        };
+        let Some(own) = there(store.below(name)).map_err(FileError::at("open", &store.shown(name)))? else { return Ok(None) };
+        Ok(Some(Self { name: name.to_owned(), plugins, store, own }))
+    }
+
+    /// Opens them, making what is missing.
+    fn make(plugins_dir: &Path, name: &str) -> Result<Self, FileError> {
+        create_dirs(plugins_dir)?;
+        let plugins = Anchor::open(plugins_dir).map_err(FileError::at("open", plugins_dir))?;
+        let store = plugins.make(STORE)?;
+        let own = store.make(name)?;
+        Ok(Self { name: name.to_owned(), plugins, store, own })
+    }
+
+    /// What is recorded; `None` when nothing is.
+    pub fn state(&self) -> Result<Option<State>, Error> {
+        let path = self.own.shown(STATE);
+        let mut bytes = Vec::new();
+        match self.own.file(STATE) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other.and_then(|mut file| file.read_to_end(&mut bytes)).map_err(FileError::at("read", &path))?,
+        };
+        let state: State = json::parse_as(&bytes).map_err(|source| InstallError::BadRecord { path: path.clone(), source })?;
+        let ids = std::iter::once(&state.current).chain(&state.previous).map(|record| &record.id);
+        if state.schema != 1 || !ids.into_iter().all(|id| is_id(id)) {
+            return Err(InstallError::UnknownRecord { path }.into());
+        }
+        Ok(Some(state))
+    }
+
+    /// What a host loads, as the user knows it.
+    pub fn shown(&self) -> PathBuf {
+        self.plugins.shown(&self.name)
+    }
+
+    /// The directory that an installation lies in: in the store, or, for the current one of a copy, where the host looks.
+    fn holder(&self, state: &State, record: &Record) -> (&Anchor, String) {
+        if state.copied && record.id == state.current.id {
+            (&self.plugins, self.name.clone())
+        } else {
+            (&self.own, record.id.clone())
+        }
+    }
+
+    /// Opens an installation where it should lie.
+    pub fn installation(&self, state: &State, record: &Record) -> io::Result<Anchor> {
+        let (holder, name) = self.holder(state, record);
+        holder.below(name)
+    }
+
+    /// The same as people know it.
+    pub fn location(&self, state: &State, record: &Record) -> PathBuf {
+        let (holder, name) = self.holder(state, record);
+        holder.shown(name)
+    }
+
+    /// Where the link that a host follows leads.
+    pub fn link(&self) -> io::Result<PathBuf> {
+        fs::read_link(self.plugins.at(&self.name))
+    }
+
+    /// Removes the places of a plugin that was never installed. Only for the holder of the lock.
+    fn take_back(&self) {
+        if fs::symlink_metadata(self.own.at(STATE)).is_err() {
+            drop(fs::remove_file(self.own.at(LOCK)));
+            drop(fs::remove_dir(self.store.at(&self.name)));
+            drop(fs::remove_dir(self.plugins.at(STORE)));
+        }
+    }
 }
 
 /// The link that a host follows, as it must read.
@@ -122,49 +195,56 @@ fn is_id(id: &str) -> bool {
 impl Place {
     /// Makes the places and takes the lock.
     pub fn open(plugins_dir: &Path, name: &str, progress: &dyn Progress) -> Result<Self, Error> {
-        let store = paths(plugins_dir, name).1;
-        create_dirs(&store)?;
-        let lock =
-            Lock::exclusive(&store.join(LOCK), || progress.status("Blocking", format!("waiting for {}", store.display())))?;
+        let dirs = Arc::new(Dirs::make(plugins_dir, name)?);
+        let waiting = || progress.status("Blocking", format!("waiting for {}", dirs.store.shown(name).display()));
+        let lock = Lock::exclusive(&dirs.own.at(LOCK), waiting)?;
         let cleanup = {
-            let store = store.clone();
-            on_interrupt(move || take_back(&store))
+            let dirs = Arc::clone(&dirs);
+            on_interrupt(move || dirs.take_back())
         };
-        Ok(Self { plugins_dir: plugins_dir.to_owned(), name: name.to_owned(), store, _cleanup: cleanup, _lock: lock })
+        Ok(Self { dirs, _cleanup: cleanup, _lock: lock })
     }
 
-    /// What a host loads.
-    pub fn visible(&self) -> PathBuf {
-        paths(&self.plugins_dir, &self.name).0
+    /// The open directories.
+    pub fn dirs(&self) -> &Dirs {
+        &self.dirs
+    }
+
+    fn visible(&self) -> PathBuf {
+        self.dirs.plugins.at(&self.dirs.name)
     }
 
     /// What is recorded.
     pub fn state(&self) -> Result<Option<State>, Error> {
-        read_state(&self.plugins_dir, &self.name)
+        self.dirs.state()
     }
 
     /// Refuses to replace what this tool did not put there.
     pub fn check_replaceable(&self, state: Option<&State>) -> Result<(), Error> {
-        let visible = self.visible();
-        let ours = match fs::symlink_metadata(&visible) {
+        let ours = match fs::symlink_metadata(self.visible()) {
             Err(_) => true,
             Ok(found) if found.is_symlink() => {
-                fs::read_link(&visible).is_ok_and(|target| target.parent() == Some(&Path::new(STORE).join(&self.name)))
+                let above = Path::new(STORE).join(&self.dirs.name);
+                self.dirs.link().is_ok_and(|target| target.parent() == Some(&above))
             }
             Ok(_) => state.is_some_and(|state| state.copied),
         };
-        if ours { Ok(()) } else { Err(InstallError::InTheWay { path: visible }.into()) }
+        if ours { Ok(()) } else { Err(InstallError::InTheWay { path: self.dirs.shown() }.into()) }
     }
 
     /// Whether the files of a recorded installation are all there and unchanged, and where.
     pub fn intact(&self, state: &State, record: &Record) -> Option<PathBuf> {
-        let recorded_place = location(&self.plugins_dir, &self.name, state, record);
+        let recorded = (self.dirs.installation(state, record), self.dirs.location(state, record));
         // A crash can leave a copy where it was before the last rename.
-        let places = [recorded_place, self.store.join(&record.id)];
-        places.into_iter().find(|place| {
-            let real = fs::symlink_metadata(place).is_ok_and(|found| found.is_dir());
-            real && survey(place).is_ok_and(|found| found == record.files)
-        })
+        let stored = (self.dirs.own.below(&record.id), self.dirs.own.shown(&record.id));
+        let mut places = [recorded, stored].into_iter();
+        places.find(|(place, _)| place.as_ref().is_ok_and(|place| is(place, record))).map(|(_, shown)| shown)
+    }
+
+    /// Looks at a new installation.
+    pub fn survey(&self, id: &str) -> Result<Survey, FileError> {
+        let place = self.dirs.own.below(id).map_err(FileError::at("open", &self.dirs.own.shown(id)))?;
+        survey(&place)
     }
 
     /// A name in the store that nothing has yet.
@@ -172,46 +252,46 @@ impl Place {
         let base = format!("{}-{}{suffix}", digest.algorithm().as_str(), digest.hex());
         let numbered = (1_u32..).map(|number| format!("{base}.{number}"));
         let mut ids = std::iter::once(base.clone()).chain(numbered);
-        ids.find(|id| fs::symlink_metadata(self.store.join(id)).is_err()).unwrap_or(base)
+        ids.find(|id| fs::symlink_metadata(self.dirs.own.at(id)).is_err()).unwrap_or(base)
     }
 
     /// Where an installation is put together.
     pub fn in_store(&self, id: &str) -> PathBuf {
-        self.store.join(id)
+        self.dirs.own.at(id)
     }
 
     /// Records a state and makes it what the host sees.
     pub fn place(&self, state: &State) -> Result<(), Error> {
         if self.state()?.as_ref() != Some(state) {
-            write_atomically(&self.store.join(STATE), &json::to_canonical(state))?;
+            write_atomically(&self.dirs.own.at(STATE), &json::to_canonical(state))?;
         }
         if state.copied {
             self.place_copy(state)?;
         } else {
             self.place_link(state)?;
         }
-        sync_dir(&self.plugins_dir)?;
+        sync_dir(&self.dirs.plugins.base())?;
         self.collect_garbage(state);
         Ok(())
     }
 
     fn place_link(&self, state: &State) -> Result<(), Error> {
         let visible = self.visible();
-        let target = link_target(&self.name, &state.current.id);
-        if fs::read_link(&visible).is_ok_and(|now| now == target) {
+        let target = link_target(&self.dirs.name, &state.current.id);
+        if self.dirs.link().is_ok_and(|now| now == target) {
             return Ok(());
         }
         self.put_copy_away(state)?;
         let make = |path: &Path| make_link(&target, path);
-        let link = tempfile::Builder::new().prefix(".plugin-build-").make_in(&self.store, make);
-        let link = link.map_err(|source| InstallError::Link { path: visible.clone(), source })?;
+        let link = tempfile::Builder::new().prefix(".plugin-build-").make_in(self.dirs.own.base(), make);
+        let link = link.map_err(|source| InstallError::Link { path: self.dirs.shown(), source })?;
         link.into_temp_path().persist(&visible).map_err(|error| FileError::at("rename to", &visible)(error.error))?;
         Ok(())
     }
 
     fn place_copy(&self, state: &State) -> Result<(), Error> {
-        let (visible, staged) = (self.visible(), self.store.join(&state.current.id));
-        if !staged.exists() {
+        let (visible, staged) = (self.visible(), self.dirs.own.at(&state.current.id));
+        if self.dirs.own.below(&state.current.id).is_err() {
             return Ok(());
         }
         if fs::symlink_metadata(&visible).is_ok_and(|found| found.is_symlink()) {
@@ -231,13 +311,11 @@ impl Place {
     /// crash it need not be what was recorded last, and what somebody changed is no installation any more.
     fn put_copy_away(&self, state: &State) -> Result<Option<PathBuf>, Error> {
         let visible = self.visible();
-        if !fs::symlink_metadata(&visible).is_ok_and(|found| found.is_dir()) {
-            return Ok(None);
-        }
-        let files = survey(&visible)?;
+        let Ok(copy) = self.dirs.plugins.below(&self.dirs.name) else { return Ok(None) };
+        let files = survey(&copy)?;
         let mut records = std::iter::once(&state.current).chain(&state.previous);
-        let known = records.find(|record| record.files == files && !self.store.join(&record.id).exists());
-        let away = self.store.join(known.map_or(REPLACED, |record| &record.id));
+        let known = records.find(|record| record.files == files && fs::symlink_metadata(self.dirs.own.at(&record.id)).is_err());
+        let away = self.dirs.own.at(known.map_or(REPLACED, |record| &record.id));
         drop(remove_tree(&away));
         fs::rename(&visible, &away).map_err(FileError::at("rename", &visible))?;
         Ok(Some(away))
@@ -245,28 +323,22 @@ impl Place {
 
     /// Takes back what a first installation that failed has made.
     pub fn abandon(self) {
-        take_back(&self.store);
+        self.dirs.take_back();
     }
 
     /// Removes what is neither current nor previous. What cannot be removed now is tried again next time.
     fn collect_garbage(&self, state: &State) {
         let kept = [STATE, LOCK, &state.current.id, state.previous.as_ref().map_or("", |previous| &previous.id)];
-        for name in sorted_listing(&self.store).unwrap_or_default() {
+        for name in sorted_listing(&self.dirs.own.base()).unwrap_or_default() {
             if !kept.iter().any(|kept| name == *kept) {
-                let path = self.store.join(&name);
-                drop(if path.is_symlink() { fs::remove_file(&path) } else { remove_tree(&path) });
+                drop(remove_tree(&self.dirs.own.at(&name)));
             }
         }
     }
 }
 
-/// Removes the places of a plugin that was never installed. Only for the holder of the lock.
-fn take_back(store: &Path) {
-    if !store.join(STATE).exists() {
-        drop(fs::remove_file(store.join(LOCK)));
-        drop(fs::remove_dir(store));
-        drop(store.parent().map(fs::remove_dir));
-    }
+fn is(place: &Anchor, record: &Record) -> bool {
+    survey(place).is_ok_and(|found| found == record.files)
 }
 
 #[cfg(unix)]

@@ -2,12 +2,13 @@
 //! Times and owners are left out; copying an installation elsewhere changes both and means nothing.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::anchor::Anchor;
 use crate::digest::{Digest, Hasher};
 use crate::finding::Finding;
 use crate::fs::{FileError, sorted_listing};
@@ -42,38 +43,44 @@ pub enum Item {
 /// Every path below a directory, sorted, and the directory itself under the empty path.
 pub type Survey = BTreeMap<String, Item>;
 
-/// Looks at everything below `root`, following no link. Names that are not UTF-8 are shown as they can be.
-pub fn survey(root: &Path) -> Result<Survey, FileError> {
+/// Looks at everything below a directory, following no link. Names that are not UTF-8 are shown as they can be.
+pub fn survey(root: &Anchor) -> Result<Survey, FileError> {
     let mut found = Survey::new();
-    let mut waiting = vec![(root.to_owned(), String::new())];
-    while let Some((path, name)) = waiting.pop() {
-        let item = item(&path)?;
-        if matches!(item, Item::Directory { .. }) {
-            for child in sorted_listing(&path)? {
-                let text = child.to_string_lossy();
-                let below = if name.is_empty() { text.into_owned() } else { format!("{name}/{text}") };
-                waiting.push((path.join(&child), below));
-            }
-        }
-        found.insert(name, item);
-    }
+    let metadata = root.metadata().map_err(FileError::at("read", &root.base()))?;
+    found.insert(String::new(), Item::Directory { mode: mode(&metadata) });
+    below(root, "", &mut found)?;
     Ok(found)
 }
 
-fn item(path: &Path) -> Result<Item, FileError> {
-    let metadata = fs::symlink_metadata(path).map_err(FileError::at("read", path))?;
-    Ok(if metadata.is_symlink() {
-        let target = fs::read_link(path).map_err(FileError::at("read", path))?;
-        Item::Symlink { target: target.to_string_lossy().into_owned() }
-    } else if metadata.is_dir() {
-        Item::Directory { mode: mode(&metadata) }
-    } else if metadata.is_file() {
-        let mut hasher = Hasher::new();
-        let size = File::open(path).and_then(|mut file| io::copy(&mut file, &mut hasher)).map_err(FileError::at("read", path))?;
-        Item::File { mode: mode(&metadata), size, digest: hasher.finish() }
-    } else {
-        Item::Other
-    })
+/// The same at a path that is known to be nobody else's.
+pub fn survey_at(root: &Path) -> Result<Survey, FileError> {
+    survey(&Anchor::open(root).map_err(FileError::at("open", root))?)
+}
+
+fn below(directory: &Anchor, path: &str, found: &mut Survey) -> Result<(), FileError> {
+    for child in sorted_listing(&directory.base())? {
+        let text = child.to_string_lossy();
+        let name = if path.is_empty() { text.into_owned() } else { format!("{path}/{text}") };
+        let at = directory.at(&child);
+        let metadata = fs::symlink_metadata(&at).map_err(FileError::at("read", &at))?;
+        let item = if metadata.is_symlink() {
+            let target = fs::read_link(&at).map_err(FileError::at("read", &at))?;
+            Item::Symlink { target: target.to_string_lossy().into_owned() }
+        } else if metadata.is_dir() {
+            let inner = directory.below(&child).map_err(FileError::at("open", &at))?;
+            below(&inner, &name, found)?;
+            Item::Directory { mode: mode(&metadata) }
+        } else if metadata.is_file() {
+            let mut hasher = Hasher::new();
+            let read = directory.file(&child).and_then(|mut file| io::copy(&mut file, &mut hasher));
+            let size = read.map_err(FileError::at("read", &at))?;
+            Item::File { mode: mode(&metadata), size, digest: hasher.finish() }
+        } else {
+            Item::Other
+        };
+        found.insert(name, item);
+    }
+    Ok(())
 }
 
 #[cfg(unix)]

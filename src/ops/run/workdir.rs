@@ -24,7 +24,7 @@ use crate::fs::{FileError, create_dirs, write_atomically};
 use crate::kind::Kind;
 use crate::lock::Lock;
 use crate::oci::json;
-use crate::ops::install::survey::{Survey, survey};
+use crate::ops::install::survey::{Survey, survey_at};
 use crate::ops::unpack::{UnpackOptions, unpack};
 use crate::progress::Progress;
 use crate::store::{Selector, Source};
@@ -69,7 +69,7 @@ pub(super) fn ready(
         extract: ExtractOptions { limits: Limits::default(), rules },
     };
     unpack(source, &unpack_options, progress)?;
-    let content = Record { schema: SCHEMA, files: survey(&dir)? };
+    let content = Record { schema: SCHEMA, files: survey_at(&dir)? };
     write_atomically(&record, &json::to_canonical(&content))?;
     progress.status("Unpacked", format!("{manifest} to {}", dir.display()));
     Ok(dir)
@@ -77,7 +77,7 @@ pub(super) fn ready(
 
 fn is_as_recorded(dir: &Path, record: &Path) -> bool {
     let recorded = fs::read(record).ok().and_then(|bytes| json::parse_as::<Record>(&bytes).ok());
-    recorded.is_some_and(|recorded| recorded.schema == SCHEMA && survey(dir).is_ok_and(|found| found == recorded.files))
+    recorded.is_some_and(|recorded| recorded.schema == SCHEMA && survey_at(dir).is_ok_and(|found| found == recorded.files))
 }
 
 /// Takes a directory away in one step, under the eyes of whatever may still run in it, then file by file.
