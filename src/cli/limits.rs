@@ -24,7 +24,7 @@ pub struct LimitArgs {
     /// Directories above one another [default: 256]
     #[arg(long, value_name = "N")]
     max_depth: Option<usize>,
-    /// Directories stepped into on the way to the entries of all layers together [default: 4000000]
+    /// Directories stepped into on the way to the entries of all layers together [default: 1000000]
     #[arg(long, value_name = "N")]
     max_steps: Option<u64>,
     /// Bytes of the targets of all symbolic links [default: 16 MiB]

@@ -65,7 +65,7 @@ impl Default for Limits {
             entries: 1_000_000,
             path_bytes: 4096,
             depth: 256,
-            steps: 4_000_000,
+            steps: 1_000_000,
             directory_bytes: 16 << 20,
             link_bytes: 16 << 20,
             zstd_window_log: 23,

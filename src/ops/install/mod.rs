@@ -273,12 +273,11 @@ fn check_one(options: &CheckOptions, name: String) -> Result<Checked, Error> {
             Err(_) => findings.push(Finding::new(&object, "missing-link", "the host finds no link here")),
         }
     }
-    match dirs.installation(&state, &state.current) {
-        Ok(place) => findings.extend(compare(&object, &state.current.files, &survey(&place)?)),
-        Err(_) => {
-            let place = dirs.location(&state, &state.current).display().to_string();
-            findings.push(Finding::new(place, "missing-file", "the installed directory is gone"));
-        }
+    if let Ok(place) = dirs.installation(&state, &state.current) {
+        findings.extend(compare(&object, &state.current.files, &survey(&place)?));
+    } else {
+        let place = dirs.location(&state, &state.current).display().to_string();
+        findings.push(Finding::new(place, "missing-file", "the installed directory is gone"));
     }
     if let Some(expected) = options.expected.as_ref().filter(|expected| **expected != state.current.digest) {
         let message = format!("{} is installed, not {expected}", state.current.digest);

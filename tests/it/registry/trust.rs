@@ -15,7 +15,7 @@ use crate::support::memory_registry::{MemoryRegistry, Quirks};
 use crate::support::sample::Sample;
 
 /// A registry whose token server is at another place.
-fn with_realm(realm: String) -> MemoryRegistry {
+fn with_realm(realm: &str) -> MemoryRegistry {
     let challenge = format!("Bearer realm=\"{realm}\",service=\"here\"");
     MemoryRegistry::scripted(Quirks::default(), move |request, _| {
         let known = request.header("authorization") == Some("Bearer good");
@@ -30,7 +30,7 @@ fn token_server() -> MemoryRegistry {
 #[test]
 fn a_realm_at_another_port_of_the_same_host_gets_credentials_only_when_it_is_trusted() {
     let other = Arc::new(token_server());
-    let registry = with_realm(format!("http://{}/token", other.server.host()));
+    let registry = with_realm(&format!("http://{}/token", other.server.host()));
     let known = |trusted: &[String]| {
         let settings = Settings { trust_realms: trusted.to_vec(), ..settings() };
         Client::new(settings, &Environment::default(), &Silent).offering(&registry.server.host(), password("me", "hunter2"))
@@ -55,7 +55,7 @@ fn a_realm_at_another_port_of_the_same_host_gets_credentials_only_when_it_is_tru
 
 #[test]
 fn a_realm_of_the_same_host_by_another_scheme_gets_no_credentials() {
-    let registry = with_realm("https://127.0.0.1/token".to_owned());
+    let registry = with_realm("https://127.0.0.1/token");
     let known = client().offering(&registry.server.host(), password("me", "hunter2"));
     let error = pull(&known, &registry.repository("r")).unwrap_err();
     assert!(error.to_string().contains("wants credentials to be sent to 127.0.0.1"), "{error}");
