@@ -84,11 +84,13 @@ fn render_layer(layer: &InspectedLayer, lines: &mut Vec<String>) {
     for file in layer.files.iter().flatten() {
         lines.push(render_file(file));
     }
+    lines.extend(layer.problem.iter().map(|problem| format!("    problem     {problem}")));
 }
 
 fn render_file(file: &File) -> String {
     let target = file.target.as_ref().map(|target| format!(" -> {}", field(target))).unwrap_or_default();
     let slash = if file.kind == "directory" { "/" } else { "" };
     let mark = if matches!(file.kind, "whiteout" | "opaque") { format!(" ({})", file.kind) } else { String::new() };
-    format!("    {} {:>10}  {}{slash}{target}{mark}", file.mode, human_size(file.size), field(&file.path))
+    let problem = file.problem.as_ref().map(|problem| format!("  [{}]", field(problem))).unwrap_or_default();
+    format!("    {} {:>10}  {}{slash}{target}{mark}{problem}", file.mode, human_size(file.size), field(&file.path))
 }

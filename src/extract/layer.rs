@@ -65,7 +65,7 @@ impl<D: Directory> Tree<D> {
     ) -> Result<u64, ExtractError> {
         self.seen.clear();
         self.walk.reset();
-        let mut walker = Walker::vouched(stream);
+        let mut walker = Walker::vouched(stream).with_devices(self.options.rules == Rules::Foreign);
         let mut number = 0;
         writer::run(|writer| {
             while let Some(raw) = walker.next_entry()? {
@@ -133,6 +133,10 @@ impl<D: Directory> Tree<D> {
             Flag::Directory => self.directory(&place, metadata),
             Flag::Symlink => self.symlink(&place, &raw.link, metadata),
             Flag::HardLink => self.hard_link(&place, &raw.link),
+            Flag::Device(_) => {
+                self.counts.dropped_devices += 1;
+                self.vacate(&place)
+            }
             _ => self.file(&place, raw.size, metadata, walker, writer),
         }
     }

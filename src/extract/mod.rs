@@ -12,7 +12,7 @@
 //! | bombs | limits on bytes, ratio, entries, names, depth, windows | `stream`, [`Limits`] |
 //! | entries far from one another, long chains of links | a limit on steps from directory to directory | `root`, [`Limits`] |
 //! | memory | streaming; capped headers; hashed paths | [`untar`](crate::untar), `seen`, `directories` |
-//! | privileges | no devices, no FIFOs, no setuid or setgid, no extended attributes at all, no owners | `layer` |
+//! | privileges | no devices (other tools' are left out and counted), no FIFOs, no setuid or setgid, no extended attributes at all, no owners | `layer` |
 //! | half an image | a hidden directory, renamed when whole; diff ids checked before that | `staging` |
 //! | whiteouts that hide the layer's own files | they speak about lower layers only | `layer` |
 //!
@@ -38,7 +38,7 @@ use serde::Serialize;
 
 pub use error::ExtractError;
 pub use limits::{ExtractOptions, Limits, Rules};
-pub use read::{Entry, Kind, read_entries};
+pub use read::{Entry, Kind, list_entries, read_entries};
 pub use root::remove_tree;
 pub use stream::LayerInput;
 
@@ -155,4 +155,6 @@ pub struct Counts {
     pub dropped_modes: u64,
     /// Extended attributes that were not set.
     pub dropped_xattrs: u64,
+    /// Device nodes that were not made.
+    pub dropped_devices: u64,
 }

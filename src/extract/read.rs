@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 
 use super::LayerFacts;
-use super::error::ExtractError;
+use super::error::{ExtractError, shown};
 use super::limits::{ExtractOptions, Rules};
 use super::names::{self, Meaning};
 use super::seen::{As, Seen};
@@ -46,6 +46,8 @@ pub enum Kind {
         /// That file's path.
         target: String,
     },
+    /// A device node or something rarer, in words; never made.
+    Other(&'static str),
     /// Hides what lower layers have at the path.
     Whiteout,
     /// Hides what lower layers have below the path.
@@ -79,6 +81,8 @@ impl Kind {
                 target: names::symlink(path, &raw.link, options).map_err(|why| ExtractError::link(path, &raw.link, why))?,
             },
             Flag::HardLink => Self::HardLink { target: names::hard_link(&raw.link, options)? },
+            Flag::Device(kind) => Self::Other(kind),
+            Flag::Refused(kind) => return Err(ExtractError::Kind { path: shown(path.as_bytes()), kind }),
             _ => Self::File,
         })
     }
@@ -108,7 +112,7 @@ pub fn read_entries(
     let mut unpacked = 0;
     let read = |pieces: &mut Pieces| {
         let mut checks = Checks { seen: Seen::new(), options };
-        let mut walker = Walker::vouched(pieces);
+        let mut walker = Walker::vouched(pieces).with_devices(options.rules == Rules::Foreign);
         let mut entries = 0;
         while let Some(raw) = walker.next_entry()? {
             options.limits.count_entry(&mut entries)?;
@@ -119,6 +123,44 @@ pub fn read_entries(
     };
     let (entries, facts) = stream::run(layer, &options.limits, &mut unpacked, read)?;
     Ok(LayerFacts { diff_id: facts.diff_id, tar_size: facts.tar_size, entries })
+}
+
+/// Reads a layer to its end, or to where it is no tar any more, and calls `visit` with each entry and what is wrong with it: a
+/// list of what is there, of which nothing may be made. Names and targets are escaped.
+pub fn list_entries(
+    layer: LayerInput<'_>,
+    options: &ExtractOptions,
+    visit: &mut dyn FnMut(Entry, Option<ExtractError>),
+) -> Result<LayerFacts, ExtractError> {
+    let mut unpacked = 0;
+    let read = |pieces: &mut Pieces| {
+        let mut checks = Checks { seen: Seen::new(), options };
+        let mut walker = Walker::vouched(pieces).with_everything();
+        let mut entries = 0;
+        while let Some(raw) = walker.next_entry()? {
+            options.limits.count_entry(&mut entries)?;
+            match checks.entry(&raw) {
+                Ok(entry) => visit(entry, None),
+                Err(error) => visit(as_stated(&raw), Some(error)),
+            }
+        }
+        Ok(entries)
+    };
+    let (entries, facts) = stream::run(layer, &options.limits, &mut unpacked, read)?;
+    Ok(LayerFacts { diff_id: facts.diff_id, tar_size: facts.tar_size, entries })
+}
+
+/// An entry whose names were refused.
+fn as_stated(raw: &RawEntry) -> Entry {
+    let kind = match raw.flag {
+        Flag::Directory => Kind::Directory,
+        Flag::Symlink => Kind::Symlink { target: shown(&raw.link) },
+        Flag::HardLink => Kind::HardLink { target: shown(&raw.link) },
+        Flag::Device(kind) | Flag::Refused(kind) => Kind::Other(kind),
+        _ => Kind::File,
+    };
+    let (uid, gid) = raw.owner;
+    Entry { path: shown(&raw.name), kind, mode: raw.mode & 0o7777, uid, gid, size: raw.size, mtime: raw.mtime.0 }
 }
 
 struct Checks<'a> {

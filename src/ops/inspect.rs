@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::list::artifact_type;
 use crate::compression::Compression;
 use crate::digest::Digest;
-use crate::extract::{Entry, ExtractOptions, Kind, LayerInput, read_entries};
+use crate::extract::{Entry, ExtractError, ExtractOptions, Kind, LayerInput, list_entries};
 use crate::failure::Error;
 use crate::oci::{Descriptor, media_type};
 use crate::platform::Platform;
@@ -69,6 +69,9 @@ pub struct InspectedLayer {
     pub diff_id: Option<Digest>,
     /// Its entries, where they were read.
     pub files: Option<Vec<File>>,
+    /// Why it was not read to its end, or is not what the configuration says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 /// One entry of a layer.
@@ -76,7 +79,7 @@ pub struct InspectedLayer {
 pub struct File {
     /// Its path.
     pub path: String,
-    /// `file`, `directory`, `symlink`, `hard-link`, `whiteout`, `opaque`.
+    /// `file`, `directory`, `symlink`, `hard-link`, `whiteout`, `opaque`, `other`.
     pub kind: &'static str,
     /// Permission bits, octal.
     pub mode: String,
@@ -84,6 +87,9 @@ pub struct File {
     pub size: u64,
     /// Where a link points.
     pub target: Option<String>,
+    /// Why it is never made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 /// A manifest that refers to the image.
@@ -124,8 +130,10 @@ fn platform(source: &dyn Source, image: PlatformImage, files: bool) -> Result<In
     let mut layers = Vec::new();
     for (position, layer) in manifest.layers.iter().enumerate() {
         let diff_id = config.as_ref().and_then(|config| config.diff_ids().get(position).cloned());
+        let (files, problem) = if files { list_files(source, layer, diff_id.clone())? } else { (None, None) };
         layers.push(InspectedLayer {
-            files: if files { list_files(source, layer, diff_id.clone())? } else { None },
+            files,
+            problem,
             digest: layer.digest.clone(),
             media_type: layer.media_type.clone(),
             size: layer.size,
@@ -144,19 +152,27 @@ fn platform(source: &dyn Source, image: PlatformImage, files: bool) -> Result<In
     })
 }
 
-/// The entries of a layer that is a tar; `None` for one that is something else.
-fn list_files(source: &dyn Source, layer: &Descriptor, diff_id: Option<Digest>) -> Result<Option<Vec<File>>, Error> {
-    let Some(compression) = Compression::of_media_type(&layer.media_type) else { return Ok(None) };
+/// The entries of a layer that is a tar, as far as they go, and what is wrong with it; nothing for one that is something else.
+fn list_files(
+    source: &dyn Source,
+    layer: &Descriptor,
+    diff_id: Option<Digest>,
+) -> Result<(Option<Vec<File>>, Option<String>), Error> {
+    let Some(compression) = Compression::of_media_type(&layer.media_type) else { return Ok((None, None)) };
     let reader = Box::new(Verified::new(source.open(layer)?, layer));
     let mut files = Vec::new();
-    read_entries(LayerInput { reader, compression, diff_id }, &ExtractOptions::default(), &mut |entry, _| {
-        files.push(file(entry));
-        Ok(())
-    })?;
-    Ok(Some(files))
+    let listed = list_entries(LayerInput { reader, compression, diff_id }, &ExtractOptions::default(), &mut |entry, problem| {
+        files.push(file(&entry, problem));
+    });
+    let problem = match listed {
+        Ok(_) => None,
+        Err(error) if error.rule().is_some() => Some(one_line(error)),
+        Err(error) => return Err(error.into()),
+    };
+    Ok((Some(files), problem))
 }
 
-fn file(entry: &Entry) -> File {
+fn file(entry: &Entry, problem: Option<ExtractError>) -> File {
     let (kind, target) = match &entry.kind {
         Kind::File => ("file", None),
         Kind::Directory => ("directory", None),
@@ -164,6 +180,16 @@ fn file(entry: &Entry) -> File {
         Kind::HardLink { target } => ("hard-link", Some(target.clone())),
         Kind::Whiteout => ("whiteout", None),
         Kind::Opaque => ("opaque", None),
+        Kind::Other(_) => ("other", None),
     };
-    File { path: entry.path.clone(), kind, mode: format!("{:04o}", entry.mode), size: entry.size, target }
+    let problem = match (problem, &entry.kind) {
+        (Some(error), _) => Some(one_line(error)),
+        (None, Kind::Other(what)) => Some(format!("it is {what}")),
+        (None, _) => None,
+    };
+    File { path: entry.path.clone(), kind, mode: format!("{:04o}", entry.mode), size: entry.size, target, problem }
+}
+
+fn one_line(error: ExtractError) -> String {
+    Error::from(error).chain().join(": ")
 }

@@ -209,6 +209,9 @@ pub(super) fn warn_of_dropped(report: &Report, progress: &dyn Progress) {
     if counts.dropped_xattrs > 0 {
         progress.warn(format!("{} extended attributes were not set", counts.dropped_xattrs), None);
     }
+    if counts.dropped_devices > 0 {
+        progress.warn(format!("{} device nodes were left out", counts.dropped_devices), None);
+    }
 }
 
 /// Reports bytes as they are read.

@@ -29,6 +29,8 @@ pub enum Flag {
     GnuLongName,
     /// A link target for the next entry.
     GnuLongLink,
+    /// A device node, in words: refused, unless the walker is told to hand it out.
+    Device(&'static str),
     /// Something that is refused, in words.
     Refused(&'static str),
 }
@@ -61,8 +63,8 @@ pub(super) fn decode(block: &[u8; BLOCK], offset: u64) -> Result<Header, TarErro
         0 | b'0' | b'7' => Flag::File,
         b'1' => Flag::HardLink,
         b'2' => Flag::Symlink,
-        b'3' => Flag::Refused("a character device"),
-        b'4' => Flag::Refused("a block device"),
+        b'3' => Flag::Device("a character device"),
+        b'4' => Flag::Device("a block device"),
         b'5' => Flag::Directory,
         b'6' => Flag::Refused("a FIFO"),
         b'x' => Flag::PaxLocal,

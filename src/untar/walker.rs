@@ -72,17 +72,38 @@ pub struct Walker<S> {
     body: u64,
     padding: u64,
     may_end_bare: bool,
+    hands_out: HandsOut,
+}
+
+/// What else than files, directories and links comes out of an archive.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum HandsOut {
+    Nothing,
+    Devices,
+    Everything,
 }
 
 impl<S: Stream> Walker<S> {
     /// Starts at the beginning of an archive that ends with its marker.
     pub const fn new(stream: S) -> Self {
-        Self { stream, offset: 0, body: 0, padding: 0, may_end_bare: false }
+        Self { stream, offset: 0, body: 0, padding: 0, may_end_bare: false, hands_out: HandsOut::Nothing }
     }
 
     /// Starts at the beginning of an archive that a digest vouches for: it may end without a marker.
     pub const fn vouched(stream: S) -> Self {
-        Self { stream, offset: 0, body: 0, padding: 0, may_end_bare: true }
+        Self { stream, offset: 0, body: 0, padding: 0, may_end_bare: true, hands_out: HandsOut::Nothing }
+    }
+
+    /// Hands device nodes out instead of refusing them: who asks for them makes none.
+    pub const fn with_devices(mut self, wanted: bool) -> Self {
+        self.hands_out = if wanted { HandsOut::Devices } else { HandsOut::Nothing };
+        self
+    }
+
+    /// Hands out whatever there is, to be told.
+    pub const fn with_everything(mut self) -> Self {
+        self.hands_out = HandsOut::Everything;
+        self
     }
 
     /// Where in the stream the current entry's content is, or what is left of it.
@@ -153,8 +174,11 @@ impl<S: Stream> Walker<S> {
         let pax = pending.pax.unwrap_or_default();
         let name = either(pax.path, pending.name, offset)?.unwrap_or(header.name);
         let link = either(pax.link, pending.link, offset)?.unwrap_or(header.link);
-        if let Flag::Refused(kind) = header.flag {
-            return Err(TarError::Kind { path: shown(&name), kind }.into());
+        match header.flag {
+            Flag::Device(_) if self.hands_out != HandsOut::Nothing => {}
+            Flag::Refused(_) if matches!(self.hands_out, HandsOut::Everything) => {}
+            Flag::Refused(kind) | Flag::Device(kind) => return Err(TarError::Kind { path: shown(&name), kind }.into()),
+            _ => {}
         }
         let size = pax.size.unwrap_or(header.size);
         if size != 0 && header.flag != Flag::File {

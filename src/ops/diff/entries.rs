@@ -212,6 +212,7 @@ const fn kind(kind: &Kind) -> &'static str {
         Kind::HardLink { .. } => "hard link",
         Kind::Whiteout => "whiteout",
         Kind::Opaque => "opaque whiteout",
+        Kind::Other(kind) => kind,
     }
 }
 

@@ -129,6 +129,7 @@ impl TarLaw {
             Kind::HardLink { .. } | Kind::Whiteout | Kind::Opaque => {
                 self.broken("entry-kind", format!("`{}` is a hard link or whiteout", entry.path));
             }
+            Kind::Other(kind) => self.broken("entry-kind", format!("`{}` is {kind}", entry.path)),
             _ => {}
         }
     }
