@@ -100,7 +100,7 @@ fn matching(root: &Path, pattern: &Path) -> Vec<PathBuf> {
 }
 
 /// Debian's directory name for a machine.
-fn multiarch(architecture: &str) -> Option<&'static str> {
+pub fn multiarch(architecture: &str) -> Option<&'static str> {
     Some(match architecture {
         "amd64" => "x86_64-linux-gnu",
         "arm64" => "aarch64-linux-gnu",

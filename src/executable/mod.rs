@@ -3,6 +3,7 @@
 //! - [`inspect`]: format, machine, what it needs to start, what it exports.
 //! - [`start`]: whether it can start where it is going.
 //! - [`bundle`]: the loader and libraries that a dynamic program needs.
+//! - [`dynamic`]: what the loader sees of a file that nobody trusts.
 //! - [`leak`]: paths of this machine inside it.
 //! - [`wasm`]: modules and components.
 //!
@@ -19,6 +20,7 @@ use serde::Serialize;
 use crate::failure::Explain;
 
 pub mod bundle;
+pub mod dynamic;
 pub mod leak;
 pub mod start;
 pub mod wasm;

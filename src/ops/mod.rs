@@ -13,5 +13,6 @@ pub mod new;
 pub mod rebuild;
 pub mod remove;
 pub mod run;
+pub mod start;
 pub mod unpack;
 pub mod verify;

@@ -8,6 +8,7 @@ mod assemble;
 mod base;
 mod cache;
 mod provenance;
+mod starts;
 
 use std::path::PathBuf;
 
@@ -118,6 +119,7 @@ pub fn build(plan: &Plan, registries: &Settings, env: &Environment, progress: &d
     for ((image, base), hints) in plan.images.iter().zip(&bases).zip(&hints) {
         let pairs = artifacts.iter().zip(&checked).filter(|(artifact, _)| artifact.package == image.package);
         let own: Vec<Compiled<'_>> = pairs.map(|(artifact, checked)| Compiled { artifact, checked }).collect();
+        starts::check(image, &own, base.as_ref(), progress)?;
         let mut provenance =
             if plan.provenance { Some(provenance::provenance(plan, image, base.as_ref(), env, progress)?) } else { None };
         if let (Some(provenance), Some(report)) = (&mut provenance, &enforced) {

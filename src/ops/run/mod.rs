@@ -8,6 +8,7 @@
 //!
 //! The image is unpacked to a directory named by the manifest's digest, which stays for the next run: [`workdir`].
 
+mod loader;
 pub mod program;
 pub mod router;
 pub mod workdir;
@@ -17,10 +18,11 @@ use std::path::PathBuf;
 use crate::failure::{Class, Error, Explain};
 use crate::kind::Kind;
 use crate::oci::{Config, Descriptor, Document, media_type};
+use crate::ops::start::{self, Started};
 use crate::plan::annotations::KIND_KEY;
 use crate::platform::Platform;
 use crate::progress::Progress;
-use crate::store::{Selector, Source, read_config, read_document, select_platform};
+use crate::store::{PlatformImage, Selector, Source, read_config, read_document, select_platform};
 
 pub use program::Program;
 pub use router::{Call, Router};
@@ -62,11 +64,50 @@ pub fn prepare(source: &dyn Source, options: &Options, progress: &dyn Progress) 
     if config.command_line().is_empty() && options.args.is_empty() {
         return Err(RunError::NoEntrypoint { image: source.name() }.into());
     }
+    let started = started(source, &image, &config, kind, options, progress)?;
     let dir = workdir::ready(source, &image.descriptor.digest, kind, options, progress)?;
     Ok(match kind {
         Kind::CosmoRouter => Ready::Router(Router::new(root, dir, &config, progress)),
-        _ => Ready::Program(Program::new(&dir, &config, &options.args)?),
+        _ => Ready::Program(Program::new(&dir, &config, &options.args)?.within(&dir, &started)?),
     })
+}
+
+/// What the image has for its program, and what lacks. A router starts its plugins in its own system; a script whose interpreter
+/// the image has not can be meant for any.
+fn started(
+    source: &dyn Source,
+    image: &PlatformImage,
+    config: &Config,
+    kind: Kind,
+    options: &Options,
+    progress: &dyn Progress,
+) -> Result<Started, Error> {
+    let mut command = start::Command::of(config);
+    if !options.args.is_empty() {
+        command.line = command_of(config).0;
+        command.line.extend(options.args.iter().cloned());
+    }
+    let platform = config.platform();
+    let layers = start::layers_of(source, &image.manifest, config).filter(|_| platform.os == "linux");
+    let Some(layers) = layers else { return Ok(Started::default()) };
+    let mut started = start::start(&mut start::Root::of(layers)?, &command, &platform.architecture)?;
+    if kind == Kind::CosmoRouter {
+        if started.loader.is_some() || started.lacks.iter().any(|lack| lack.rule == "start-loader") {
+            let text = "the router starts it with the loader and libraries of its own system, not with those of the image";
+            progress.warn(text.to_owned(), Some("link it statically".to_owned()));
+        }
+        return Ok(Started::default());
+    }
+    if let Some(lack) = started.lacks.iter().find(|lack| lack.rule == "start-interpreter") {
+        progress.warn(format!("{lack}; this machine's is used"), None);
+        return Ok(Started::default());
+    }
+    started.lacks.retain(|_| !started.is_absent);
+    if started.lacks.is_empty() {
+        return Ok(started);
+    }
+    let program = command.line.into_iter().next().unwrap_or_default();
+    Err(start::refusal(&program, &started.lacks))
 }
 
 /// What loads a kind that is no process.
@@ -151,6 +192,14 @@ pub enum RunError {
         /// Where it leads.
         target: PathBuf,
     },
+    /// Libraries of this machine would be loaded.
+    #[error("`{program}` would be started with libraries that are not the image's: {why}")]
+    Libraries {
+        /// What the configuration or the user says.
+        program: String,
+        /// Why.
+        why: String,
+    },
     /// The system refused.
     #[error("failed to start `{}`", path.display())]
     Exec {
@@ -186,6 +235,7 @@ impl Explain for RunError {
             Self::Exec { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
                 "its interpreter or dynamic loader does not exist here; static programs need none".to_owned()
             }
+            Self::Libraries { .. } => "run it in a container".to_owned(),
             Self::NoEntrypoint { .. } => "name a program of the image after `--`".to_owned(),
             _ => return None,
         })

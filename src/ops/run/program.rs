@@ -2,21 +2,24 @@
 //!
 //! What the image's configuration says is kept as far as a program outside a container can have it: entrypoint and
 //! arguments (those of the user replace `Cmd`), `Env` over the caller's environment, `WorkingDir` below the unpacked root.
-//! `User` is not: who runs it is who started it.
+//! `User` is not: who runs it is who started it. Interpreter, loader and libraries are the image's: `loader`.
 
+use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 use std::process::Command;
 
-use super::{RunError, command_of};
+use super::{RunError, command_of, loader};
+use crate::failure::Error;
 use crate::oci::Config;
-
-/// Where programs without a path are looked for, when the image does not say.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+use crate::ops::start::PATH;
+use crate::ops::start::Started;
 
 /// A program that can be started.
 #[derive(Debug)]
 pub struct Program {
+    /// What is started: the program, or what starts it and the words before it.
     path: PathBuf,
+    before: Vec<OsString>,
     args: Vec<String>,
     env: Vec<(String, String)>,
     dir: PathBuf,
@@ -39,7 +42,29 @@ impl Program {
         let workdir = inner.and_then(|inner| inner.working_dir().clone()).unwrap_or_default();
         let dir = below(root, Path::new(&workdir));
         let path = find(root, &dir, &program, &env)?;
-        Ok(Self { path, args: words.collect(), env, dir })
+        Ok(Self { path, before: Vec::new(), args: words.collect(), env, dir })
+    }
+
+    /// Keeps to what the image has: a script's interpreter, the loader and the libraries.
+    pub(super) fn within(mut self, root: &Path, started: &Started) -> Result<Self, Error> {
+        let name = self.path.display().to_string();
+        let Some(program) = started.program.as_ref().filter(|_| started.loader.is_some() || !started.scripts.is_empty()) else {
+            return Ok(self);
+        };
+        if !started.scripts.is_empty() {
+            self.path = root.join(program);
+        }
+        for (given, script) in started.scripts.iter().rev() {
+            self.before.extend(given.iter().map(OsString::from));
+            self.before.push(root.join(script).into());
+        }
+        if let Some(mut words) = loader::words(root, started, &self.path, &name)? {
+            self.path = PathBuf::from(words.remove(0));
+            words.append(&mut self.before);
+            self.before = words;
+            self.env.retain(|(key, _)| !loader::NOT_KEPT.contains(&key.as_str()));
+        }
+        Ok(self)
     }
 
     /// Replaces this process. Returns only when that failed.
@@ -59,13 +84,19 @@ impl Program {
 
     /// What is started, for people.
     pub fn describe(&self) -> String {
-        let words = std::iter::once(self.path.display().to_string()).chain(self.args.iter().cloned());
+        let before = self.before.iter().map(|word| word.to_string_lossy().into_owned());
+        let words = std::iter::once(self.path.display().to_string()).chain(before).chain(self.args.iter().cloned());
         words.collect::<Vec<_>>().join(" ")
     }
 
     fn command(&self) -> Command {
         let mut command = Command::new(&self.path);
-        command.args(&self.args).envs(self.env.iter().cloned()).current_dir(&self.dir);
+        if !self.before.is_empty() {
+            for name in loader::NOT_KEPT {
+                command.env_remove(name);
+            }
+        }
+        command.args(&self.before).args(&self.args).envs(self.env.iter().cloned()).current_dir(&self.dir);
         command
     }
 }

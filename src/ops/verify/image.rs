@@ -9,10 +9,11 @@ use super::layout::{finding_of, text_of};
 use super::{Report, format};
 use crate::compression::Compression;
 use crate::digest::Digest;
-use crate::extract::{Entry, ExtractError, ExtractOptions, LayerInput, Rehearsal, read_entries};
+use crate::extract::{Entry, ExtractError, ExtractOptions, Kind, LayerInput, Rehearsal, read_entries};
 use crate::failure::{Complaint, Error};
 use crate::finding::Finding;
 use crate::oci::{Config, Descriptor, Document, Index, Manifest, NESTING_LIMIT, media_type};
+use crate::ops::start::{self, Command, Root};
 use crate::progress::{Event, Outcome, Progress};
 use crate::store::{Source, StoreError, Verified, read_config, read_document};
 
@@ -138,6 +139,7 @@ impl<'a> Walk<'a> {
             None
         };
         self.add_all(chain, problems);
+        let before = self.findings.len();
         let ours_from = config.as_ref().map(|config| manifest.layers.len().saturating_sub(format::own_layers(config)));
         let ours = format::is_ours(&manifest.annotations);
         let mut stack = Stack::default();
@@ -154,6 +156,28 @@ impl<'a> Walk<'a> {
             if self.is_first(layer, stack.role.clone()) {
                 self.layer(&mut stack, &chain, law, is_new);
             }
+        }
+        if let Some(config) = &config
+            && self.findings.len() == before
+            && self.failure.is_none()
+        {
+            self.starts(manifest, config, chain);
+        }
+    }
+
+    /// What is started, in the root that the layers make. That there is no program at all is for those to know who made the
+    /// image, except where that is here: others mount what they start.
+    fn starts(&mut self, manifest: &Manifest, config: &Config, chain: &str) {
+        let (command, platform) = (Command::of(config), config.platform());
+        let Some(layers) = start::layers_of(self.source, manifest, config) else { return };
+        if command.line.is_empty() || platform.os != "linux" || layers.is_empty() {
+            return;
+        }
+        let started = Root::of(layers).and_then(|mut root| start::start(&mut root, &command, &platform.architecture));
+        match started {
+            Ok(started) if started.is_absent && !format::is_ours(&manifest.annotations) => {}
+            Ok(started) => self.add_all(chain, started.lacks.into_iter().map(|lack| (lack.rule, lack.message)).collect()),
+            Err(error) => self.progress.event(Event::Note { text: format!("{chain}: {error}") }),
         }
     }
 
@@ -209,13 +233,19 @@ impl<'a> Walk<'a> {
         let key = at.digest.to_string();
         self.progress.event(Event::BlobStarted { blob: key.clone(), verb: "Verifying", total: Some(at.size) });
         let mut tar = ours.map(format::TarLaw::new);
+        let mut devices = 0_u64;
         let mut visit = |entry: &Entry| {
             if let Some(law) = &mut tar {
                 law.entry(entry);
             }
+            devices += u64::from(matches!(entry.kind, Kind::Other(_)));
         };
         let read = stack.read(self.source, stored, &mut self.again, &mut visit);
         self.progress.event(Event::BlobFinished { blob: key, outcome: Outcome::Present, bytes: at.size });
+        if devices > 0 && ours.is_none() {
+            let text = format!("{chain}: {devices} device nodes, which `unpack` leaves out");
+            self.progress.event(Event::Note { text });
+        }
         match read {
             Ok(()) => self.add_all(chain, tar.map(format::TarLaw::finish).unwrap_or_default()),
             Err(error) => {

@@ -4,6 +4,8 @@
 //! what its media type says; documents are strict JSON of the right shape; configuration, diff ids and layers agree;
 //! layers decompress to their diff id and hold only entries that may be unpacked.
 //!
+//! What a Linux image starts can start in the root that its layers make ([`super::start`]).
+//!
 //! For images that this tool made (annotation `dev.cargo-plugin-build.format`): the law of the byte format too, in
 //! [`format`].
 //!
