@@ -4,9 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use crate::environment::Environment;
-use crate::executable::bundle::{BundledFile, LibraryPaths, bundle};
+use crate::executable::bundle::{Bundled, BundledFile, LibraryPaths, NSSWITCH, bundle};
 use crate::executable::leak::{self, Leak, Origin, Pattern};
-use crate::executable::{Executable, ExecutableError, start};
+use crate::executable::{Executable, ExecutableError, Format, start};
 use crate::failure::{Class, Explain};
 use crate::fs::sorted_listing;
 use crate::hermetic::view::Content;
@@ -27,6 +27,8 @@ pub struct Checked {
     pub leaks: Vec<Leak>,
     /// Loader and libraries to pack with it, for `bundle-libs`.
     pub bundled: Vec<BundledFile>,
+    /// Whether an `nsswitch.conf` is packed with them, because nothing else in the image is one.
+    pub nsswitch: bool,
 }
 
 /// Checks artifacts, in their order. A leak is told as a warning, and under `strict` (a hermetic build) is an error.
@@ -47,6 +49,20 @@ pub fn check(
         let Some((image, hints)) = images.find(|(image, _)| image.package == artifact.package) else { continue };
         is_file_of_the_build(plan, &artifact.path)?;
         let (executable, bundled) = needs(image, artifact)?;
+        let Bundled { files: bundled, name_service } = bundled;
+        let has_own = image.base.is_some() || image.files.iter().any(|file| file.path == NSSWITCH.0);
+        let nsswitch = name_service.is_some() && !has_own;
+        if let Some(missing) = name_service.filter(|missing| !missing.is_empty()) {
+            let text = format!(
+                "{} looks up names, and {} is not on this machine to be packed",
+                artifact.path.display(),
+                missing.join(", ")
+            );
+            progress.warn(text, Some("in the image such lookups fail: install it, or build on a `base` that has it".to_owned()));
+        }
+        if image.kind.is_process() && executable.format == Format::Elf && executable.interpreter.is_none() {
+            name_service_of_static(artifact, hints, progress)?;
+        }
         for file in &bundled {
             is_seen_by_the_build(plan, &artifact.path, &file.source)?;
         }
@@ -62,7 +78,7 @@ pub fn check(
             }
             progress.warn(describe(&artifact.path, leak), Some(format!("it is probably {}", leak.cause())));
         }
-        checked.push(Checked { executable, leaks, bundled });
+        checked.push(Checked { executable, leaks, bundled, nsswitch });
     }
     Ok(checked)
 }
@@ -92,7 +108,7 @@ fn is_seen_by_the_build(plan: &Plan, artifact: &Path, file: &Path) -> Result<(),
     Err(CheckError::Unseen { artifact: artifact.to_owned(), path: real })
 }
 
-fn needs(image: &ImagePlan, artifact: &Artifact) -> Result<(Executable, Vec<BundledFile>), CheckError> {
+fn needs(image: &ImagePlan, artifact: &Artifact) -> Result<(Executable, Bundled), CheckError> {
     let target = image.targets.iter().find(|target| target.target == artifact.target);
     let executable = start::check(&artifact.path, &artifact.platform, target.is_some_and(|target| target.must_be_static))?;
     if image.kind == Kind::ProxyWasm {
@@ -100,8 +116,31 @@ fn needs(image: &ImagePlan, artifact: &Artifact) -> Result<(Executable, Vec<Bund
             .map_err(KindError::from)?;
     }
     let dynamic = executable.interpreter.is_some() || !executable.needed.is_empty();
-    let bundled = if image.bundle_libs && dynamic { bundle(&artifact.path, &LibraryPaths::of_system())? } else { Vec::new() };
+    let bundled =
+        if image.bundle_libs && dynamic { bundle(&artifact.path, &LibraryPaths::of_system())? } else { Bundled::default() };
     Ok((executable, bundled))
+}
+
+/// A static glibc has in it the path of the file that says how names are looked up, if it looks any up; musl never has.
+fn name_service_of_static(artifact: &Artifact, hints: &Hints, progress: &dyn Progress) -> Result<(), CheckError> {
+    let path = &artifact.path;
+    let mut fingerprint = Fingerprint::default();
+    fingerprint.text("name service");
+    fingerprint.file(path);
+    let scan = || {
+        let pattern = Pattern { path: format!("/{}", NSSWITCH.0), origin: Origin::Dependency };
+        let found = leak::scan(path, &[pattern], &[]).map_err(|source| ExecutableError::Read { path: path.clone(), source })?;
+        Ok::<_, CheckError>(!found.is_empty())
+    };
+    if hints.known_or(fingerprint, |text| text.parse().ok(), scan, |found| Some(found.to_string()))? {
+        let text = format!(
+            "{} looks up names by a static glibc: what the image's nsswitch.conf names beside `files` and `dns` needs libraries of the same \
+             glibc",
+            path.display()
+        );
+        progress.event(Event::Note { text });
+    }
+    Ok(())
 }
 
 /// The leaks of a file. That there are none is remembered, so that an unchanged file is not read again. `own` tells what

@@ -7,14 +7,17 @@
 //!
 //! In the image the loader lies where the program names it. All libraries lie in the directory where the C library was
 //! found, because the loader has that one built in; without a cache it would find no others. What a program opens by
-//! itself at run time (`dlopen`, name service modules) cannot be seen here.
+//! itself at run time (`dlopen`) cannot be seen here, except for glibc's name service: who
+//! calls `getaddrinfo` and its kin gets the modules `files` and `dns`, and an `nsswitch.conf` that names them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::{Executable, ExecutableError, inspect};
+use object::{Object as _, ObjectSymbol as _};
+
+use super::{Executable, ExecutableError, dynamic, inspect};
 use crate::failure::Explain;
 
 /// A file that travels with a program.
@@ -115,7 +118,7 @@ pub fn multiarch(architecture: &str) -> Option<&'static str> {
 }
 
 /// Everything that a program needs beside itself, sorted by path.
-pub fn bundle(program: &Path, paths: &LibraryPaths) -> Result<Vec<BundledFile>, ExecutableError> {
+pub fn bundle(program: &Path, paths: &LibraryPaths) -> Result<Bundled, ExecutableError> {
     let executable = inspect(program)?;
     let mut search = Walk { paths, architecture: executable.architecture.clone(), found: BTreeMap::new(), home: None };
     let interpreter = executable.interpreter.clone();
@@ -124,14 +127,32 @@ pub fn bundle(program: &Path, paths: &LibraryPaths) -> Result<Vec<BundledFile>, 
         interpreter.as_deref().and_then(|path| Path::new(path).file_name()).map(|name| name.to_string_lossy().into_owned());
     search.needs_of(program, &executable, &[], loader_name.as_deref())?;
 
+    let name_service = search.name_service(program)?;
     let home = search.home.unwrap_or_else(|| PathBuf::from("/lib"));
     let inside = |path: &Path| path.to_string_lossy().trim_start_matches('/').to_owned();
     let mut files: Vec<BundledFile> = loader.into_iter().collect();
     let libraries = search.found.into_iter();
     files.extend(libraries.map(|(name, source)| BundledFile { path: inside(&home.join(name)), source, mode: 0o755 }));
     files.sort();
-    Ok(files)
+    Ok(Bundled { files, name_service })
 }
+
+/// The files that travel with a program, and what they do not say.
+#[derive(Clone, Debug, Default)]
+pub struct Bundled {
+    /// Sorted by path.
+    pub files: Vec<BundledFile>,
+    /// Whether the program looks up names, and which modules for that are not on this machine.
+    pub name_service: Option<Vec<&'static str>>,
+}
+
+/// Where glibc reads which modules look names up, and what it is told where nothing else is packed.
+pub const NSSWITCH: (&str, &str) =
+    ("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n");
+/// The modules that it names.
+const MODULES: [&str; 2] = ["libnss_files.so.2", "libnss_dns.so.2"];
+/// What glibc looks up by such modules.
+const LOOKUPS: [&str; 7] = ["getaddrinfo", "getnameinfo", "gethostby", "getpw", "getgr", "getserv", "initgroups"];
 
 struct Walk<'a> {
     paths: &'a LibraryPaths,
@@ -143,6 +164,34 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
+    /// Finds the name service modules, where the program or a library looks names up; those that are not here. A glibc of 2.34
+    /// or later has both in itself.
+    fn name_service(&mut self, program: &Path) -> Result<Option<Vec<&'static str>>, ExecutableError> {
+        let Some(libc) = self.found.get("libc.so.6").cloned() else { return Ok(None) };
+        // Libraries of the C library's own look up for whoever calls them.
+        let others = self.found.iter().filter(|(name, _)| !matches!(name.as_str(), "libc.so.6" | "libresolv.so.2"));
+        let files: Vec<PathBuf> = std::iter::once(program.to_owned()).chain(others.map(|(_, path)| path.clone())).collect();
+        let looks_up = |file: &PathBuf| imports(file).iter().any(|name| LOOKUPS.iter().any(|lookup| name.starts_with(lookup)));
+        if !files.iter().any(looks_up) {
+            return Ok(None);
+        }
+        let mut missing = Vec::new();
+        for module in MODULES {
+            match self.find(module, &[]) {
+                Some((source, library)) => {
+                    self.found.insert(module.to_owned(), source.clone());
+                    self.needs_of(&source, &library, &[], None)?;
+                }
+                None => missing.push(module),
+            }
+        }
+        let has_both = std::fs::File::open(&libc).and_then(|mut file| dynamic::read(&mut file));
+        if has_both.is_ok_and(|found| found.is_some_and(|found| found.has.iter().any(|version| version == "GLIBC_2.34"))) {
+            missing.clear();
+        }
+        Ok(Some(missing))
+    }
+
     /// The loader, at the place where the program names it.
     fn loader(&self, program: &Path, named: &Path) -> Result<BundledFile, BundleError> {
         let beside =
@@ -212,6 +261,16 @@ impl Walk<'_> {
         }
         None
     }
+}
+
+/// The names that a file takes from others.
+fn imports(path: &Path) -> Vec<String> {
+    let Ok(file) = std::fs::File::open(path) else { return Vec::new() };
+    let cache = object::ReadCache::new(file);
+    let Ok(file) = object::File::parse(&cache) else { return Vec::new() };
+    let names =
+        file.dynamic_symbols().filter(|symbol| symbol.is_undefined()).filter_map(|symbol| symbol.name().ok().map(str::to_owned));
+    names.collect()
 }
 
 /// Where the libraries of a cross compiler's directory lie on the machine they are for.

@@ -55,7 +55,8 @@ fn docker_base(at: &Path) -> Vec<u8> {
 }
 
 fn build(project: &Project, args: &[&str]) -> Ran {
-    ran(plugin_build(&project.root).args(args))
+    // On a base the default is dynamic, and these bases have no loader.
+    ran(plugin_build(&project.root).args(args).env("RUSTFLAGS", "-Ctarget-feature=+crt-static"))
 }
 
 fn inspected(project: &Project, image: &str) -> Value {

@@ -8,7 +8,7 @@ use plugin_build::compression::Compression;
 use serde_json::Value;
 
 use crate::support::git::git_dependency;
-use crate::support::layouts::HandLayout;
+use crate::support::layouts::{HandLayout, system_base};
 use crate::support::memory_registry::MemoryRegistry;
 use crate::support::namespaces;
 use crate::support::program::{Ran, plugin_build, ran};
@@ -266,10 +266,7 @@ fn a_path_that_the_code_asks_for_is_found_and_named() {
 #[test]
 fn a_base_that_was_given_to_build_is_given_again() {
     let project = Project::fixture("greeter");
-    let mut layout = HandLayout::new(&project.root.join("base"));
-    let image = layout.image("linux/amd64", &[], Compression::Gzip);
-    let index = layout.index(&[image], &serde_json::json!({}));
-    layout.tag("1", index);
+    system_base(&project.root.join("base"));
     built(&project, &["--base", "oci:base:1", "--target", "x86_64-unknown-linux-gnu", "-o", "out"]);
     let refused = run(&project, &["verify", "--rebuild", "-q", "oci:out:0.3.1"]);
     assert_eq!(refused.code, 1, "{}", refused.stderr);

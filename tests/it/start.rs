@@ -2,14 +2,17 @@
 //! out.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use plugin_build::executable::bundle::{LibraryPaths, bundle};
 use serde_json::Value;
 
 use crate::support::layouts::HandLayout;
+use crate::support::packed::Packed;
 use crate::support::program::{Ran, plugin_build, ran};
 use crate::support::project::{Project, copy};
+use crate::support::tools::{self, require};
 
 const MAIN: &str = "fn main() { println!(\"started\"); }\n";
 
@@ -48,11 +51,230 @@ fn a_dynamic_program_in_an_empty_image_is_refused_with_three_ways_out() {
     // The first way.
     ok(plugin_build(&project.root).args(["build", "-q"]));
     // The second.
+    let program = project.root.join("target/release/p");
+    let base = write_base(&project, &[needs_of(&program)]);
+    ok(&mut dynamic(&project, &["-q", "--base", &base, "-o", "on-base"]));
+}
+
+#[test]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn a_program_that_looks_up_names_brings_the_modules_and_their_settings() {
+    let project = Project::with_table("[package.metadata.plugin-build]\nbundle-libs = true\n");
+    let main = "fn main() { println!(\"{:?}\", std::net::ToSocketAddrs::to_socket_addrs(\"localhost:1\").is_ok()); }\n";
+    project.write("src/main.rs", main);
+    ok(&mut dynamic(&project, &["-q", "-o", "out"]));
+    let image = inspected(&project, "oci:out");
+    let libraries = image["platforms"][0]["layers"][0]["files"].as_array().unwrap();
+    for name in ["libnss_files.so.2", "libnss_dns.so.2", "libresolv.so.2", "etc/nsswitch.conf"] {
+        assert!(libraries.iter().any(|file| file["path"].as_str().unwrap().ends_with(name)), "{name}: {libraries:?}");
+    }
+    ok(plugin_build(&project.root).args(["verify", "oci:out"]));
+}
+
+/// Paths, modes and contents of a layer; one without a mode is a device node.
+type Files = Vec<(String, Option<u32>, Vec<u8>)>;
+
+fn tar(files: &Files) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    for (path, mode, content) in files {
+        let mut header = tar::Header::new_ustar();
+        header.set_mode(mode.unwrap_or(0o666));
+        header.set_entry_type(if mode.is_some() { tar::EntryType::Regular } else { tar::EntryType::Char });
+        header.set_size(content.len() as u64);
+        header.set_mtime(0);
+        tar.append_data(&mut header, path, content.as_slice()).unwrap();
+    }
+    tar.into_inner().unwrap()
+}
+
+/// A base of these layers in the project; its reference.
+fn write_base(project: &Project, layers: &[Files]) -> String {
     let mut base = HandLayout::new(&project.root.join("base"));
-    let image = base.image("linux/amd64", &[], plugin_build::compression::Compression::Gzip);
+    let tars: Vec<Vec<u8>> = layers.iter().map(tar).collect();
+    let image = base.image("linux/amd64", &tars, plugin_build::compression::Compression::Gzip);
     let index = base.index(&[image], &serde_json::json!({}));
     base.tag("1", index);
-    ok(&mut dynamic(&project, &["-q", "--base", "oci:base:1", "-o", "on-base"]));
+    "oci:base:1".to_owned()
+}
+
+/// Loader and libraries of a program, as this system has them.
+fn needs_of(program: &Path) -> Files {
+    let files = bundle(program, &LibraryPaths::of_system()).unwrap().files;
+    files.into_iter().map(|file| (file.path, Some(file.mode), fs::read(file.source).unwrap())).collect()
+}
+
+/// A project whose program tells which libraries it has loaded, compiled once.
+fn telling() -> (Project, PathBuf) {
+    let project = Project::with_table("[package.metadata.plugin-build]\n");
+    project.write("src/main.rs", "fn main() { print!(\"{}\", std::fs::read_to_string(\"/proc/self/maps\").unwrap()); }\n");
+    ran(&mut dynamic(&project, &["-q"]));
+    let program = project.root.join("target/release/p");
+    (project, program)
+}
+
+#[test]
+#[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
+fn a_dynamic_program_runs_with_the_loader_and_libraries_of_its_base() {
+    let (project, program) = telling();
+    let base = write_base(&project, &[needs_of(&program)]);
+    ok(&mut dynamic(&project, &["-q", "--base", &base, "-o", "out", "-t", "1"]));
+    let verified = ok(plugin_build(&project.root).args(["verify", "oci:out"]));
+    assert!(verified.stderr.contains("nothing wrong"), "{}", verified.stderr);
+    let mut run = plugin_build(&project.root);
+    let told = ok(run.args(["run", "--cache-dir", "cache", "oci:out:1"]));
+    let files: Vec<&str> = told.stdout.lines().filter_map(|line| line.split_once('/').map(|(_, path)| path)).collect();
+    let cache = project.root.join("cache");
+    assert!(files.iter().any(|path| path.ends_with("libc.so.6")), "{files:?}");
+    for file in files {
+        assert!(Path::new("/").join(file).starts_with(cache.canonicalize().unwrap()), "{file} is not the image's");
+    }
+}
+
+#[test]
+#[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
+fn what_lacks_in_a_base_is_named_with_the_layer_that_would_have_it() {
+    let (project, program) = telling();
+    let all = needs_of(&program);
+    let is = |name: &'static str| move |(path, _, _): &&(String, Option<u32>, Vec<u8>)| path.ends_with(name);
+    let without = |name: &'static str| -> Files { all.iter().filter(|file| !is(name)(file)).cloned().collect() };
+    let libgcc = all.iter().find(is("libgcc_s.so.1")).unwrap();
+    let whiteout = libgcc.0.replace("libgcc_s", ".wh.libgcc_s");
+    let elsewhere = vec![("opt/libgcc_s.so.1".to_owned(), Some(0o644), libgcc.2.clone())];
+    for (layers, told) in [
+        (vec![], "it has no loader /lib64/ld-linux-x86-64.so.2"),
+        (vec![without("ld-linux-x86-64.so.2")], "it has no loader /lib64/ld-linux-x86-64.so.2"),
+        (vec![without("libgcc_s.so.1")], "no library libgcc_s.so.1, which /p needs: no layer has it"),
+        (vec![without("libgcc_s.so.1"), elsewhere], "needs: layer 2 has /opt/libgcc_s.so.1, where nothing looks for it"),
+        (vec![all.clone(), vec![(whiteout, Some(0o644), Vec::new())]], "libgcc_s.so.1, and layer 2 takes it away"),
+    ] {
+        let base = write_base(&project, &layers);
+        let refused = ran(&mut dynamic(&project, &["-q", "--base", &base, "-o", "out"]));
+        assert_eq!(refused.code, 1, "{told}: {}", refused.stderr);
+        assert!(refused.stderr.contains(told) && refused.stderr.contains("`bundle-libs = true`"), "{told}: {}", refused.stderr);
+        assert!(!project.root.join("out").exists(), "something was written");
+    }
+}
+
+/// Compiles C with the system's compiler.
+fn gcc(dir: &Path, source: &str, args: &[&str]) -> bool {
+    let Some(gcc) = require("gcc") else { return false };
+    fs::write(dir.join("s.c"), source).unwrap();
+    tools::stdout(Command::new(gcc).current_dir(dir).arg("s.c").args(args));
+    true
+}
+
+/// An image of another tool with these files that starts `/app`; what `verify` says of it.
+fn verified(files: &Files, env: &[(&str, &str)]) -> Ran {
+    let dir = tempfile::tempdir().unwrap();
+    let mut packed = Packed { kind: None, ..Packed::new("executable", "/app") };
+    packed.settings.env = env.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    for (path, mode, content) in files {
+        packed = packed.file(path, mode.unwrap(), content.clone());
+    }
+    let image = packed.write(dir.path());
+    ran(plugin_build(dir.path()).args(["verify", &image]))
+}
+
+#[test]
+#[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
+fn an_image_of_another_tool_is_held_to_what_its_program_needs() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| fs::read(dir.path().join(name)).unwrap();
+    let versions = |names: &str| fs::write(dir.path().join("map"), names).unwrap();
+    let shared = ["-shared", "-fPIC", "-Wl,-soname,libdeep.so.1", "-Wl,--version-script=map", "-o"];
+    versions("DEEP_1 { global: old; local: *; };");
+    if !gcc(dir.path(), "int old(void) { return 1; }", &[&shared[..], &["older.so"]].concat()) {
+        return;
+    }
+    versions("DEEP_1 { global: old; local: *; }; DEEP_2 { global: new; } DEEP_1;");
+    gcc(dir.path(), "int old(void) { return 1; } int new(void) { return 2; }", &[&shared[..], &["libdeep.so"]].concat());
+    gcc(dir.path(), "int new(void); int main(void) { return new(); }", &["-o", "app", "-L.", "-ldeep", "-Wl,--enable-new-dtags"]);
+    gcc(dir.path(), "int main(void) { return 0; }", &["-o", "plain"]);
+    gcc(dir.path(), "int main(void) { return 0; }", &["-static", "-o", "static"]);
+    let system = needs_of(&dir.path().join("plain"));
+    let image = |name: &str, more: &[(&str, &str)]| -> Files {
+        let mut files = vec![("app".to_owned(), Some(0o755), at(name))];
+        files.extend(system.iter().cloned());
+        files.extend(more.iter().map(|(path, name)| ((*path).to_owned(), Some(0o644), at(name))));
+        files
+    };
+    fs::write(dir.path().join("conf"), "include /etc/ld.so.conf.d/*.conf\n").unwrap();
+    fs::write(dir.path().join("deep.conf"), "/opt/deep # here\n").unwrap();
+    fs::write(dir.path().join("script"), "#!/bin/missing -x\n").unwrap();
+    fs::write(dir.path().join("env"), "#!/tool/env plain\n").unwrap();
+    let configured =
+        [("etc/ld.so.conf", "conf"), ("etc/ld.so.conf.d/deep.conf", "deep.conf"), ("opt/deep/libdeep.so.1", "libdeep.so")];
+    let only = |name: &str| vec![("app".to_owned(), Some(0o755), at(name))];
+    let mut by_env = image("env", &[]);
+    by_env.extend([("tool/env".to_owned(), Some(0o755), at("static")), ("tool/plain".to_owned(), Some(0o755), at("plain"))]);
+    for (files, env, rule) in [
+        (only("static"), vec![], None),
+        (image("plain", &[]), vec![], None),
+        (image("app", &[("lib/libdeep.so.1", "libdeep.so")]), vec![], None),
+        (image("app", &configured), vec![], None),
+        (image("app", &[("x/libdeep.so.1", "libdeep.so")]), vec![("LD_LIBRARY_PATH", "/x")], None),
+        (by_env.clone(), vec![("PATH", "/tool")], None),
+        (only("plain"), vec![], Some("start-loader")),
+        (image("app", &[]), vec![], Some("start-library")),
+        (image("app", &[("x/libdeep.so.1", "libdeep.so")]), vec![], Some("start-library")),
+        (image("app", &[("lib/libdeep.so.1", "older.so")]), vec![], Some("start-version")),
+        (only("script"), vec![], Some("start-interpreter")),
+        (by_env, vec![("PATH", "/bin")], Some("start-interpreter")),
+        // What starts may be mounted: for others to know.
+        (vec![("other".to_owned(), Some(0o755), at("static"))], vec![], None),
+    ] {
+        let verified = verified(&files, &env);
+        let names: Vec<&String> = files.iter().map(|(path, _, _)| path).collect();
+        assert_eq!(verified.code, if rule.is_some() { 3 } else { 0 }, "{names:?}: {} {}", verified.stdout, verified.stderr);
+        let wanted = rule.map(|rule| format!("[{rule}]")).unwrap_or_default();
+        assert!(verified.stdout.contains(&wanted), "{names:?}: {}", verified.stdout);
+    }
+}
+
+#[test]
+fn a_base_with_devices_is_read_by_everything_and_they_are_left_out() {
+    let project = Project::fixture("greeter");
+    let files = vec![("etc/base".to_owned(), Some(0o644), b"x".to_vec()), ("dev/null".to_owned(), None, Vec::new())];
+    let base = write_base(&project, &[files]);
+    let mut build = plugin_build(&project.root);
+    build.env("RUSTFLAGS", "-Ctarget-feature=+crt-static");
+    ok(build.args(["build", "-q", "--base", &base, "-o", "out", "-t", "1"]));
+    let verified = ok(plugin_build(&project.root).args(["verify", "oci:out"]));
+    assert!(verified.stderr.contains("1 device nodes") && verified.stderr.contains("nothing wrong"), "{}", verified.stderr);
+    let image = inspected(&project, "oci:out:1");
+    let listed = image["platforms"][0]["layers"][0]["files"].as_array().unwrap();
+    assert!(listed.iter().any(|file| file["path"] == "dev/null" && file["problem"] == "it is a character device"), "{listed:?}");
+    let unpacked = ok(plugin_build(&project.root).args(["unpack", "oci:out:1", "root"]));
+    assert!(unpacked.stderr.contains("1 device nodes were left out"), "{}", unpacked.stderr);
+    assert!(project.root.join("root/etc/base").exists() && !project.root.join("root/dev/null").exists());
+}
+
+#[test]
+fn inspect_lists_what_nobody_would_make() {
+    let project = Project::new(&[]);
+    let mut bad = tar(&vec![("good".to_owned(), Some(0o644), b"x".to_vec())]);
+    bad.truncate(1024);
+    for (name, kind) in [(&b"../up"[..], b'0'), (b"pipe", b'6'), (b"a\x1b[2Jb", b'3'), (b"after", b'0')] {
+        let mut header = tar::Header::new_ustar();
+        header.as_old_mut().name[..name.len()].copy_from_slice(name);
+        header.as_old_mut().linkflag[0] = kind;
+        header.set_mode(0o644);
+        header.set_size(0);
+        header.set_mtime(0);
+        header.set_cksum();
+        bad.extend_from_slice(header.as_bytes());
+    }
+    bad.extend_from_slice(&[0; 1024]);
+    let mut layout = HandLayout::new(&project.root.join("bad"));
+    let image = layout.image("linux/amd64", &[bad], plugin_build::compression::Compression::Gzip);
+    layout.tag("1", image);
+    let image = inspected(&project, "oci:bad:1");
+    let files = image["platforms"][0]["layers"][0]["files"].as_array().unwrap();
+    let told: Vec<(&str, bool)> =
+        files.iter().map(|file| (file["path"].as_str().unwrap(), file["problem"].is_string())).collect();
+    let path = told[3].0;
+    assert_eq!([told[0], told[1], told[2], told[4]], [("good", false), ("../up", true), ("pipe", true), ("after", false)]);
+    assert!(!path.contains('\x1b') || !image.to_string().contains('\x1b'), "{path}");
 }
 
 #[test]

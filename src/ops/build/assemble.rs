@@ -11,6 +11,7 @@ use super::{Built, BuiltPlatform, Compiled, artifact};
 use crate::attachment::{Contract, Provenance};
 use crate::bundle::Bundle;
 use crate::digest::Digest;
+use crate::executable::bundle::NSSWITCH;
 use crate::failure::{Complaint, Error};
 use crate::fs::{FileError, TempFile};
 use crate::hints::{Fingerprint, Hints};
@@ -228,6 +229,10 @@ fn add_libraries(builder: &mut TreeBuilder, compiled: &Compiled<'_>) -> Result<(
         // Libraries are reached through links; what is packed is the file behind them.
         let source = file.source.canonicalize().map_err(FileError::at("read", &file.source))?;
         builder.disk(&file.path, Mode::of_bits(file.mode), &source)?;
+    }
+    if compiled.checked.nsswitch {
+        let (path, text) = NSSWITCH;
+        builder.bytes(path, Mode::of_bits(0o644), text.as_bytes())?;
     }
     Ok(())
 }

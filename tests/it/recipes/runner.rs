@@ -8,10 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use plugin_build::compression::Compression;
-use serde_json::json;
-
-use crate::support::layouts::HandLayout;
+use crate::support::layouts::system_base;
 use crate::support::program::{Ran, plugin_build, ran};
 use crate::support::project::{Project, copy};
 use crate::support::registry_cache::{MAIN_WITH_ITOA, copy_itoa, lock_with_itoa};
@@ -35,10 +32,7 @@ impl Runner {
     pub fn with_base() -> Self {
         let runner = Self::new();
         runner.sources.write("Cargo.toml", &format!("{MANIFEST}base = \"oci:base:1\"\n"));
-        let mut layout = HandLayout::new(&runner.sources.root.join("base"));
-        let image = layout.image("linux/amd64", &[], Compression::Gzip);
-        let index = layout.index(&[image], &json!({}));
-        layout.tag("1", index);
+        system_base(&runner.sources.root.join("base"));
         runner
     }
 

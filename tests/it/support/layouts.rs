@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use plugin_build::compression::Compression;
 use plugin_build::digest::Digest;
+use plugin_build::executable::bundle::{LibraryPaths, bundle};
 use serde_json::{Value, json};
 
 /// One gzip member.
@@ -24,6 +25,25 @@ pub fn zstd(bytes: &[u8]) -> Vec<u8> {
 pub struct HandLayout {
     dir: PathBuf,
     tags: Vec<Value>,
+}
+
+/// A layout with the image `1` for linux/amd64: loader and libraries of this system that a program of Rust may need, as this
+/// test itself does.
+pub fn system_base(dir: &Path) {
+    let mut tar = tar::Builder::new(Vec::new());
+    let program = std::env::current_exe().unwrap();
+    for file in bundle(&program, &LibraryPaths::of_system()).unwrap().files {
+        let content = fs::read(file.source).unwrap();
+        let mut header = tar::Header::new_ustar();
+        header.set_mode(file.mode);
+        header.set_size(content.len() as u64);
+        header.set_mtime(0);
+        tar.append_data(&mut header, file.path, content.as_slice()).unwrap();
+    }
+    let mut layout = HandLayout::new(dir);
+    let image = layout.image("linux/amd64", &[tar.into_inner().unwrap()], Compression::Gzip);
+    let index = layout.index(&[image], &json!({}));
+    layout.tag("1", index);
 }
 
 impl HandLayout {
