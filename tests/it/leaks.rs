@@ -148,6 +148,7 @@ fn the_standard_librarys_sources_kept_as_text() {
 }
 
 #[test]
+#[ignore = "needs Debian's compiler"]
 fn what_the_compiler_itself_calls_its_sources_is_no_path_of_this_machine() {
     if !second_compiler::available(&[]) {
         return;

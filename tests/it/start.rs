@@ -175,6 +175,7 @@ fn verified(files: &Files, env: &[(&str, &str)]) -> Ran {
 }
 
 #[test]
+#[ignore = "needs gcc"]
 #[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
 fn an_image_of_another_tool_is_held_to_what_its_program_needs() {
     let dir = tempfile::tempdir().unwrap();

@@ -18,34 +18,20 @@ const MOST_SYMBOLS: usize = 100_000;
 /// The most symbols that are told.
 const MOST_TOLD: usize = 10;
 
-/// Crates of the standard library and those that it is made of.
-const STANDARD: [&str; 19] = [
-    "__rustc",
-    "addr2line",
-    "adler2",
-    "alloc",
-    "cfg_if",
-    "compiler_builtins",
-    "core",
-    "gimli",
-    "hashbrown",
-    "libc",
-    "memchr",
-    "miniz_oxide",
-    "object",
-    "panic_abort",
-    "panic_unwind",
-    "rustc_demangle",
-    "std",
-    "std_detect",
-    "unwind",
-];
+/// Crates of the standard library alone.
+const STANDARD: [&str; 9] =
+    ["__rustc", "alloc", "compiler_builtins", "core", "panic_abort", "panic_unwind", "std", "std_detect", "unwind"];
+/// Crates that the standard library is made of, and others may depend on.
+const SHARED: [&str; 10] =
+    ["addr2line", "adler2", "cfg_if", "gimli", "hashbrown", "libc", "memchr", "miniz_oxide", "object", "rustc_demangle"];
 
 /// Whose code a symbol is: what is the more likely cause comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Origin {
     /// A crate's of the sources or of their dependencies, or something of the standard library made for one.
     Sources,
+    /// A dependency's that the standard library has too.
+    Shared,
     /// No Rust: libc, start files, other languages.
     Foreign,
     /// The standard library's own.
@@ -55,27 +41,45 @@ enum Origin {
 impl Origin {
     /// By the crates in a mangled name (rustc book, "Symbol Mangling").
     fn of(name: &str) -> Self {
-        let mut crates: Vec<&str> = Vec::new();
-        if let Some(rest) = name.strip_prefix("_ZN").filter(|_| name.contains("17h")) {
-            crates.extend(identifier(rest));
-        } else if name.starts_with("_R") {
-            let after = name.match_indices("Cs").filter_map(|(at, _)| name[at + 2..].split_once('_'));
-            crates.extend(after.filter_map(|(_, rest)| identifier(rest)));
-        }
-        match crates.as_slice() {
-            [] => Self::Foreign,
-            crates if crates.iter().all(|name| STANDARD.contains(name)) => Self::Standard,
-            _ => Self::Sources,
+        let crates = if name.starts_with("_R") { crates_of_v0(name) } else { crates_of_legacy(name) };
+        let own = crates.iter().filter(|name| !STANDARD.contains(&name.as_str()));
+        let mut own = own.map(|name| if SHARED.contains(&name.as_str()) { Self::Shared } else { Self::Sources }).peekable();
+        match own.peek() {
+            Some(_) => own.min().unwrap_or(Self::Sources),
+            None if crates.is_empty() => Self::Foreign,
+            None => Self::Standard,
         }
     }
 }
 
-/// A name behind its length in decimal digits.
-fn identifier(text: &str) -> Option<&str> {
+/// A crate's root is `C`, its hash `s<base 62>_`, and its name.
+fn crates_of_v0(name: &str) -> Vec<String> {
+    let after = name.match_indices("Cs").filter_map(|(at, _)| name[at + 2..].split_once('_'));
+    after.filter_map(|(_, rest)| identifier(rest, "_")).map(|(name, _)| name.to_owned()).collect()
+}
+
+/// The first part of the path, and in types the word before each first `..`.
+fn crates_of_legacy(name: &str) -> Vec<String> {
+    let Some(mut rest) = name.strip_prefix("_ZN").filter(|_| name.contains("17h")) else { return Vec::new() };
+    let mut crates = Vec::new();
+    let mut first = true;
+    while let Some((part, after)) = identifier(rest, "") {
+        let words = part.split('$').flat_map(|words| words.split_once(".."));
+        crates.extend(words.map(|(name, _)| name.trim_start_matches('_').to_owned()).filter(|name| !name.is_empty()));
+        if first && !part.contains('$') {
+            crates.push(part.to_owned());
+        }
+        (rest, first) = (after, false);
+    }
+    crates
+}
+
+/// A name behind its length in decimal digits, and what comes after it; v0 may put a separator between them.
+fn identifier<'n>(text: &'n str, separator: &str) -> Option<(&'n str, &'n str)> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let length: usize = text[..digits].parse().ok()?;
-    let rest = text.get(digits..)?;
-    rest.strip_prefix('_').unwrap_or(rest).get(..length)
+    let rest = &text[digits..];
+    rest.strip_prefix(separator).unwrap_or(rest).split_at_checked(length)
 }
 
 /// A symbol: its size, and where its content lies in the file.
@@ -224,6 +228,10 @@ mod tests {
             ("_RINvNtCsgEmfK2I1SDS_4core5slice4sortCsabc12_4mine", Origin::Sources),
             ("_RNvMNtCsgEmfK2I1SDS_4core5slice4sort", Origin::Standard),
             ("_ZN3std2rt10lang_start17h0123456789abcdefE", Origin::Standard),
+            ("_ZN4core3ptr38drop_in_place$LT$mine..Config$GT$17h0123456789abcdefE", Origin::Sources),
+            ("_ZN60_$LT$alloc..string..String$u20$as$u20$core..fmt..Display$GT$3fmt17h0123456789abcdefE", Origin::Standard),
+            ("_ZN6memchr4arch3run17h0123456789abcdefE", Origin::Shared),
+            ("_RNvCsfLfy6EI15iL_7___rustc10rust_panic", Origin::Standard),
             ("main", Origin::Foreign),
             ("_IO_file_fopen", Origin::Foreign),
         ] {

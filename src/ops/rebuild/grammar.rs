@@ -263,7 +263,7 @@ fn is_config(text: &str) -> bool {
         ["profile", name, tables @ .., last] => {
             let in_table = match tables {
                 [] | ["build-override"] => true,
-                ["package", package] => is_name(package, "*"),
+                ["package", package] => *package == "*" || is_name(package, ""),
                 _ => false,
             };
             is_name(name, "") && in_table && PROFILE.iter().any(|(known, shape)| known == last && shape.fits_value(value))
