@@ -44,6 +44,8 @@ mod variables;
 pub mod view;
 
 #[cfg(target_os = "linux")]
+mod calls;
+#[cfg(target_os = "linux")]
 mod confine;
 #[cfg(target_os = "linux")]
 mod identity;

@@ -30,6 +30,9 @@ const MADE: &str = "/.made";
 /// The devices: nothing, and randomness.
 pub const DEVICES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
 
+/// Files of `/proc` that tell of the whole system what is no build's business: keys, the kernel's memory and log.
+const SECRETS: [&str; 6] = ["keys", "key-users", "kcore", "kmsg", "sysrq-trigger", "timer_list"];
+
 /// Puts up everything, and leaves the outside.
 pub fn put_up(view: &View) -> Result<(), Failure> {
     let nothing: Option<&str> = None;
@@ -183,7 +186,14 @@ fn proc() -> Result<(), Failure> {
     make_directory(path)?;
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC | MsFlags::MS_RDONLY;
     let options: Option<&str> = None;
-    mount(Some("proc"), path, Some("proc"), flags, options).map_err(Failure::at(Step::Proc, path))
+    mount(Some("proc"), path, Some("proc"), flags, options).map_err(Failure::at(Step::Proc, path))?;
+    for name in SECRETS {
+        let file = path.join(name);
+        if file.exists() {
+            bind(&outside(Path::new("/dev/null")), &file, MsFlags::MS_RDONLY)?;
+        }
+    }
+    Ok(())
 }
 
 fn make_directory(path: &Path) -> Result<(), Failure> {

@@ -79,8 +79,12 @@ pub enum Step {
     Proc,
     /// Entering the user namespace inside.
     Nest,
+    /// Leaving the caller's session keyring.
+    Keyring,
     /// Applying landlock.
     Landlock,
+    /// Restricting system calls.
+    Calls,
     /// Starting the program.
     Start,
 }
@@ -94,7 +98,9 @@ impl fmt::Display for Step {
             Self::Mount => "mounting",
             Self::Proc => "mounting /proc",
             Self::Nest => "entering the inner user namespace",
+            Self::Keyring => "leaving the session keyring",
             Self::Landlock => "applying landlock",
+            Self::Calls => "restricting system calls",
             Self::Start => "starting the program",
         })
     }

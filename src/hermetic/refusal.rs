@@ -85,6 +85,14 @@ impl Facts {
                 format!("this kernel enforces no landlock rules ({})", failure.detail),
                 "use a kernel of 5.13 or later with landlock among its security modules (boot with `lsm=landlock,...`)",
             ),
+            Step::Calls => reason(
+                format!("this kernel takes no seccomp filter ({})", failure.detail),
+                "use a kernel with CONFIG_SECCOMP_FILTER on x86-64, arm64 or riscv64, or a container whose own filter allows one",
+            ),
+            Step::Keyring if failure.is_exhausted() || failure.errno == Some(nix::libc::EDQUOT) => reason(
+                "there is no room for another session keyring: this user's quota of keys is used up".to_owned(),
+                "as root: sysctl kernel.keys.maxkeys=2000",
+            ),
             Step::Unshare if failure.is_exhausted() => self.exhausted(&plain),
             Step::Unshare | Step::Map | Step::Nest if denied && self.clone_forbidden => reason(
                 "unprivileged user namespaces are off: /proc/sys/kernel/unprivileged_userns_clone is 0".to_owned(),
@@ -161,6 +169,8 @@ mod tests {
         assert!(cause(&bare, Step::Map, EPERM).contains("CAP_SETFCAP"));
         let debian = Facts { clone_forbidden: true, ..plain.clone() };
         assert!(cause(&debian, Step::Unshare, EPERM).contains("unprivileged_userns_clone"));
+        assert!(cause(&plain, Step::Calls, EPERM).contains("seccomp"));
+        assert!(cause(&plain, Step::Keyring, 122).contains("quota"));
         assert!(cause(&plain, Step::Landlock, 95).contains("landlock"));
         assert!(cause(&plain, Step::Mount, EPERM).contains("no"));
     }

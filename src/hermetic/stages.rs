@@ -24,6 +24,7 @@ use nix::sys::signal::Signal;
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{close, getegid, geteuid, sethostname, setsid};
 
+use super::calls;
 use super::confine::confine;
 use super::identity::Identity;
 use super::mounts;
@@ -76,7 +77,7 @@ impl Stage {
 }
 
 /// Starts a sandbox with the program in it, or with nothing for a trial, and gives the landlock ABI in force. The
-/// program's stdout is a pipe, its stderr ours. To be called by a thread that lives as long as the build: the sandbox dies
+/// program's stdout and stderr are pipes: whoever has the caller's terminal could read what is typed there. To be called by a thread that lives as long as the build: the sandbox dies
 /// with it.
 pub fn start(view: &View, program: Option<Program>) -> Result<(Child, u32), Failure> {
     let ids = (geteuid().as_raw(), getegid().as_raw());
@@ -84,7 +85,8 @@ pub fn start(view: &View, program: Option<Program>) -> Result<(Child, u32), Fail
     let mut command = own(Stage::Launcher, theirs.into());
     // As cargo outside: a signal for the group is for the build.
     command.process_group(0);
-    command.stdout(if program.is_some() { Stdio::piped() } else { Stdio::null() });
+    let stream = || if program.is_some() { Stdio::piped() } else { Stdio::null() };
+    command.stdout(stream()).stderr(stream());
     let mut child = command.spawn().map_err(Failure::at(Step::Process, Path::new(SELF)))?;
     drop(command);
     let order = Order { ids, view: view.clone(), program };
@@ -158,6 +160,7 @@ fn init(parent: &mut Channel) -> Result<u8, Failure> {
     die_with_parent()?;
     parent.ask_for_ids()?;
     let landlock_abi = confine(&order.view)?;
+    calls::restrict()?;
     let Some(program) = order.program else {
         parent.send(&Message::Started { landlock_abi })?;
         return Ok(0);
