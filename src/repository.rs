@@ -205,10 +205,10 @@ pub fn configuration(text: &str) -> String {
 
 /// The repositories of the working trees at and below a directory: one may have been cloned into another. Not below
 /// `without`.
-pub fn repositories(directory: &Path, without: &[&PathBuf]) -> Vec<Repository> {
-    let walk = walkdir::WalkDir::new(directory).into_iter().filter_entry(|entry| {
-        entry.file_type().is_dir() && entry.file_name() != ".git" && !without.iter().any(|path| path.as_path() == entry.path())
-    });
+pub fn repositories(directory: &Path, without: &[&Path]) -> Vec<Repository> {
+    let walk = walkdir::WalkDir::new(directory)
+        .into_iter()
+        .filter_entry(|entry| entry.file_type().is_dir() && entry.file_name() != ".git" && !without.contains(&entry.path()));
     let mut found: Vec<Repository> = walk.flatten().filter_map(|entry| Repository::at(entry.path())).collect();
     let modules: Vec<Repository> = found.iter().flat_map(Repository::modules).collect();
     found.retain(|repository| !modules.iter().any(|module| module.state == repository.state));

@@ -3,7 +3,8 @@
 //! - What cargo made is what its `compiler-artifact` messages name, never a file that happens to lie in the target
 //!   directory. A selected artifact that no message names is an error: cargo drops a `cdylib` that a target cannot make
 //!   with a warning and exit code 0.
-//! - Diagnostics and progress reach the user as cargo writes them: stderr is cargo's own, only stdout is read.
+//! - Diagnostics and progress reach the user as cargo writes them: stderr is cargo's own, only stdout is read. Out of a sandbox
+//!   they come by a pipe, in the colours that the caller's terminal shows, and without cargo's moving line.
 //! - A failed command has told why, so the error adds only that it failed.
 //! - Cargo runs in a process group of its own, and an interrupt of ours is sent to that group: cargo dies of a signal without
 //!   telling its compilers and build scripts, which would go on for minutes. A terminal's Ctrl-C therefore reaches cargo
@@ -11,24 +12,28 @@
 
 pub mod check;
 mod clock;
+mod known;
 
-use std::io::{self, BufReader};
-use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::io::{self, BufReader, IsTerminal as _, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ExitStatus, Stdio};
+use std::thread;
 
 use cargo_metadata::{BuildScript, Message, TargetKind};
 use serde::Serialize;
 
 use crate::environment::Environment;
 use crate::failure::{Class, Explain};
+use crate::fs::FileError;
 use crate::hermetic::{HermeticError, Inside, Sandbox};
-use crate::interrupt::on_interrupt;
+use crate::hints::Hints;
+use crate::interrupt;
 use crate::kind::{Kind, Product};
-use crate::plan::Plan;
 use crate::plan::invocation::Invocation;
+use crate::plan::{ImagePlan, Plan, TargetPlan};
 use crate::platform::{Platform, split_glibc};
 use crate::progress::Progress;
-use crate::toolchain::{announce, command};
+use crate::toolchain::{FETCH_YOURSELF, announce, command};
 
 /// A file that cargo made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -48,11 +53,48 @@ pub struct Artifact {
     pub fresh: bool,
 }
 
-/// Runs the commands; one artifact for each target of each image, in the plan's order.
+pub use known::alone;
+
+/// Runs the commands; one artifact for each target of each image, in the plan's order. A hermetic build begins with nothing, or
+/// finds everything as it was: [`alone`] is to be held meanwhile, and as long as the artifacts are read.
 pub fn compile(plan: &Plan, env: &Environment, progress: &dyn Progress) -> Result<Vec<Artifact>, CompileError> {
+    let Some(sandbox) = &plan.hermetic else { return make(plan, env, progress) };
+    let hints = Hints::open(&plan.records.join(known::FILE));
+    let recall = |fact: &str| {
+        let paths = known::recall(fact, sandbox)?;
+        let targets = plan.images.iter().flat_map(|image| image.targets.iter().map(move |target| (image, target)));
+        let artifacts: Vec<Artifact> =
+            targets.zip(&paths).map(|((image, target), path)| artifact(image, target, path, true)).collect();
+        (artifacts.len() == paths.len()).then_some(artifacts)
+    };
+    let make = || {
+        known::empty(sandbox)?;
+        make(plan, env, progress)
+    };
+    let show = |made: &Vec<Artifact>| known::show(made.iter().map(|artifact| artifact.path.as_path()));
+    let artifacts = hints.known_or(known::fingerprint(plan, sandbox), recall, make, show)?;
+    hints.save();
+    Ok(artifacts)
+}
+
+fn artifact(image: &ImagePlan, target: &TargetPlan, path: &Path, fresh: bool) -> Artifact {
+    Artifact {
+        package: image.package.clone(),
+        target: target.target.clone(),
+        platform: target.platform.clone(),
+        path: path.to_owned(),
+        kind: image.kind,
+        fresh,
+    }
+}
+
+fn make(plan: &Plan, env: &Environment, progress: &dyn Progress) -> Result<Vec<Artifact>, CompileError> {
     let mut made = Made::default();
     if let Some(fetch) = &plan.fetch {
-        run(fetch, None, env, progress)?;
+        run(fetch, plan.fetching.as_ref(), env, progress).map_err(|error| match error {
+            CompileError::Cargo { status } => CompileError::Fetch { status },
+            error => error,
+        })?;
     }
     for invocation in &plan.invocations {
         let Made { artifacts, scripts } = run(invocation, plan.hermetic.as_ref(), env, progress)?;
@@ -69,14 +111,7 @@ pub fn compile(plan: &Plan, env: &Environment, progress: &dyn Progress) -> Resul
                 product: image.product.clone(),
                 target: target.target.clone(),
             })?;
-            artifacts.push(Artifact {
-                package: image.package.clone(),
-                target: target.target.clone(),
-                platform: target.platform.clone(),
-                path,
-                kind: image.kind,
-                fresh,
-            });
+            artifacts.push(artifact(image, target, &path, fresh));
         }
     }
     Ok(artifacts)
@@ -99,16 +134,19 @@ fn run(
     let mut command = command(&invocation.program, env);
     command.args(&invocation.args).envs(&invocation.env).current_dir(&invocation.cwd);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
-    own_group(&mut command);
+    interrupt::own_group(&mut command);
     announce(&command, progress);
     let program = || invocation.program.clone();
     let child = match sandbox {
-        Some(sandbox) => sandbox.spawn(&Inside { args: &invocation.args, env: &invocation.env, cwd: &invocation.cwd })?,
+        Some(sandbox) => {
+            let args = [invocation.args.as_slice(), &colour(&invocation.args, env)].concat();
+            sandbox.spawn(&Inside { program: None, args: &args, env: &invocation.env, cwd: &invocation.cwd })?
+        }
         None => command.spawn().map_err(|source| CompileError::Start { program: program(), source })?,
     };
-    let pid = child.id();
+    let _watched = interrupt::Child::watch(child.id());
     let mut running = Running(child);
-    let _registration = on_interrupt(move || stop(pid));
+    let said = running.0.stderr.take().map(|stderr| thread::spawn(move || pass_on(stderr)));
     let read = |source| CompileError::Messages { program: program(), source };
     let mut made = Made::default();
     if let Some(stdout) = running.0.stdout.take() {
@@ -121,7 +159,23 @@ fn run(
         }
     }
     let status = running.0.wait().map_err(read)?;
+    // With the sandbox all who could write to it have ended.
+    if let Some(said) = said {
+        drop(said.join());
+    }
     if status.success() { Ok(made) } else { Err(CompileError::Cargo { status }) }
+}
+
+/// The flag by which cargo says things as it would on the caller's terminal, which it cannot see from inside.
+fn colour(args: &[String], env: &Environment) -> Vec<String> {
+    let is_told = args.iter().any(|arg| arg == "--color" || arg.starts_with("--color=")) || env.os("CARGO_TERM_COLOR").is_some();
+    let can_show = io::stderr().is_terminal() && env.os("NO_COLOR").is_none() && env.text("TERM") != Some("dumb");
+    if can_show && !is_told { vec!["--color".to_owned(), "always".to_owned()] } else { Vec::new() }
+}
+
+/// Shows what a sandbox says.
+fn pass_on(mut stderr: impl Read) {
+    drop(io::copy(&mut stderr, &mut io::stderr()));
 }
 
 /// A cargo at work. Dropped before its end (an error, a panic), it is stopped: nobody would read what it makes.
@@ -130,37 +184,13 @@ struct Running(Child);
 impl Drop for Running {
     fn drop(&mut self) {
         if matches!(self.0.try_wait(), Ok(None)) {
-            stop(self.0.id());
+            interrupt::ask_to_stop(self.0.id());
             #[cfg(not(unix))]
             let _ = self.0.kill();
             let _ = self.0.wait();
         }
     }
 }
-
-/// Lets cargo lead a process group.
-#[cfg(unix)]
-fn own_group(command: &mut Command) {
-    use std::os::unix::process::CommandExt;
-    command.process_group(0);
-}
-
-#[cfg(not(unix))]
-fn own_group(_command: &mut Command) {}
-
-/// Asks cargo and everything it started to stop.
-#[cfg(unix)]
-fn stop(pid: u32) {
-    use nix::sys::signal::{Signal, killpg};
-    use nix::unistd::Pid;
-    if let Ok(pid) = i32::try_from(pid) {
-        let _ = killpg(Pid::from_raw(pid), Signal::SIGTERM);
-    }
-}
-
-/// Elsewhere the console's own Ctrl-C reaches cargo.
-#[cfg(not(unix))]
-fn stop(_pid: u32) {}
 
 /// One artifact of a plan.
 struct Wanted<'a> {
@@ -216,6 +246,9 @@ pub enum CompileError {
     /// The sandbox could not be put up.
     #[error(transparent)]
     Hermetic(#[from] HermeticError),
+    /// What an earlier hermetic build left could not be removed.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// Cargo's messages could not be read.
     #[error("failed to read the messages of `{}`", program.display())]
     Messages {
@@ -227,6 +260,12 @@ pub enum CompileError {
     /// Cargo failed, and has told why.
     #[error("cargo failed ({status})")]
     Cargo {
+        /// How it ended.
+        status: ExitStatus,
+    },
+    /// Cargo could not fetch, and has told why.
+    #[error("cargo could not fetch the sources ({status})")]
+    Fetch {
         /// How it ended.
         status: ExitStatus,
     },
@@ -257,6 +296,8 @@ impl Explain for CompileError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Hermetic(error) => error.hint(),
+            Self::File(error) => error.hint(),
+            Self::Fetch { .. } => Some(FETCH_YOURSELF.to_owned()),
             Self::Absent { product: Product::Lib(_), .. } => {
                 Some("the target may know no dynamic libraries; cargo's warnings above tell".to_owned())
             }

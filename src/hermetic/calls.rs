@@ -111,6 +111,10 @@ const FORBIDDEN_HERE: &[i64] = &[];
 /// The families of sockets that exist.
 const FAMILIES: [i32; 4] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
 
+/// Requests that type into a terminal.
+const TIOCLINUX: u32 = 0x541c;
+const TIOCSTI: u32 = 0x5412;
+
 /// The flags of `clone` that make a namespace; `CLONE_NEWTIME` shares its bit with a signal's number and works in `clone3` only.
 const NAMESPACES: i32 = libc::CLONE_NEWCGROUP
     | libc::CLONE_NEWIPC
@@ -153,8 +157,6 @@ fn filter() -> Result<BpfProgram, seccompiler::BackendError> {
     rules.insert(libc::SYS_clone, vec![SeccompRule::new(vec![condition(0, SeccompCmpArgLen::Qword, namespaces, 0)?])?]);
     // The kernel reads 32 bits of the request.
     let not = |request: u32| condition(1, word.clone(), SeccompCmpOp::Ne, request.into());
-    const TIOCLINUX: u32 = 0x541c;
-    const TIOCSTI: u32 = 0x5412;
     rules.insert(libc::SYS_ioctl, vec![SeccompRule::new(vec![not(TIOCSTI)?, not(TIOCLINUX)?])?]);
     let absent = SeccompAction::Errno(libc::ENOSYS.cast_unsigned());
     SeccompFilter::new(rules, absent, SeccompAction::Allow, std::env::consts::ARCH.try_into()?)?.try_into()

@@ -3,7 +3,7 @@
 //! Everything below the root may be read and executed; only the target directory, the temporary one and `/dev/null` may
 //! be written. What is reached without the root (`/proc/<pid>/fd`, say the caller's terminal) is neither; but
 //! pipes are no files to it, and a build script may write into cargo's. TCP and UDP are
-//! denied, too, and abstract sockets and signals beyond the sandbox, each where the kernel knows how; files are required.
+//! denied, too, where there is no network, and abstract sockets and signals beyond the sandbox, each where the kernel knows how; files are required.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,9 +20,10 @@ use super::view::{Content, View};
 const NEWEST: ABI = ABI::V7;
 
 /// Confines this process and its children for ever; the kernel's landlock ABI.
-pub fn confine(view: &View) -> Result<u32, Failure> {
+pub fn confine(view: &View, network: bool) -> Result<u32, Failure> {
     let writable = view.paths(&Content::Writable).chain(view.paths(&Content::Scratch)).map(Path::to_owned);
-    let rules = rules(&writable.collect::<Vec<_>>()).map_err(|error| failed(&error))?;
+    let files: Vec<_> = view.paths(&Content::WritableFile).map(Path::to_owned).collect();
+    let rules = rules(&writable.collect::<Vec<_>>(), &files, network).map_err(|error| failed(&error))?;
     let status = rules.restrict_self().map_err(|error| failed(&error))?;
     match status.landlock {
         LandlockStatus::Available { effective_abi, kernel_abi } if status.ruleset != RulesetStatus::NotEnforced => {
@@ -32,16 +33,16 @@ pub fn confine(view: &View) -> Result<u32, Failure> {
     }
 }
 
-fn rules(writable: &[PathBuf]) -> Result<RulesetCreated, Box<dyn std::error::Error>> {
-    let mut rules = Ruleset::default()
+fn rules(writable: &[PathBuf], files: &[PathBuf], network: bool) -> Result<RulesetCreated, Box<dyn std::error::Error>> {
+    let rules = Ruleset::default()
         .set_compatibility(CompatLevel::HardRequirement)
         .handle_access(AccessFs::from_all(ABI::V1))
         .map_err(|_| "it has none, or they are not enabled")?
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(NEWEST))?
-        .handle_access(AccessNet::from_all(NEWEST))?
-        .scope(Scope::from_all(NEWEST))?
-        .create()?;
+        .scope(Scope::from_all(NEWEST))?;
+    let rules = if network { rules } else { rules.handle_access(AccessNet::from_all(NEWEST))? };
+    let mut rules = rules.create()?;
     let mut allow = |path: &Path, access: BitFlags<AccessFs>| -> Result<(), Box<dyn std::error::Error>> {
         (&mut rules).add_rule(PathBeneath::new(PathFd::new(path)?, access))?;
         Ok(())
@@ -49,6 +50,9 @@ fn rules(writable: &[PathBuf]) -> Result<RulesetCreated, Box<dyn std::error::Err
     allow(Path::new("/"), AccessFs::from_read(NEWEST))?;
     for path in writable {
         allow(path, AccessFs::from_all(NEWEST))?;
+    }
+    for file in files {
+        allow(file, AccessFs::from_file(NEWEST))?;
     }
     allow(Path::new("/dev/null"), AccessFs::from_file(NEWEST))?;
     Ok(rules)

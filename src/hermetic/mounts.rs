@@ -64,7 +64,7 @@ fn put(place: &Place, number: usize) -> Result<(), Failure> {
     match &place.content {
         Content::ReadOnly if outside(path).symlink_metadata().is_err() => Ok(()),
         Content::ReadOnly => bind(&outside(path), path, MsFlags::MS_RDONLY | MsFlags::MS_NODEV),
-        Content::Writable => bind(&outside(path), path, MsFlags::MS_NODEV),
+        Content::Writable | Content::WritableFile => bind(&outside(path), path, MsFlags::MS_NODEV),
         Content::Empty => {
             make_directory(path)?;
             memory(path, "mode=0755")

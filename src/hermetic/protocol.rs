@@ -47,6 +47,8 @@ pub struct Order {
     pub ids: (u32, u32),
     /// The file system.
     pub view: View,
+    /// Whether the caller's network stays.
+    pub network: bool,
     /// What to run; nothing for a trial.
     pub program: Option<Program>,
 }

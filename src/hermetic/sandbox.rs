@@ -1,18 +1,29 @@
-//! Decides what the build sees, from what is known about the workspace. Reads, and writes nothing.
+//! Decides what is seen in a sandbox, from what is known about the sources. Reads, and writes nothing.
+//!
+//! | sandbox | for | network | writable |
+//! |---|---|---|---|
+//! | [`Ground::questions`] | `cargo metadata`, the compiler's targets and cfgs | none | `/tmp` |
+//! | [`Ground::fetching`] | `cargo fetch` | yes | `/tmp`, the caches of `CARGO_HOME` |
+//! | [`Ground::building`] | `cargo build`, the linker's version | none | `/tmp`, `target/hermetic` |
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Child;
 
 use serde::Serialize;
 
-use super::variables::{Fixed, HOME, TMP, names_a_tool, variables};
+use super::sources::Sources;
+use super::variables::{Fixed, HOME, TMP, TRUST, names_a_tool, quiet, to_fetch, variables};
 use super::view::{Content, Role, View, trace};
 use super::{HermeticError, TARGET, secrets};
 use crate::environment::Environment;
-use crate::fs::sorted_listing;
-use crate::plugin::Workspace;
+use crate::failure::Explain as _;
+use crate::progress::Progress;
 use crate::repository::{Repository, repositories};
-use crate::toolchain::{self, cargo, cargo_home, config, find_program};
+use crate::toolchain::ask::{Ask, Question};
+use crate::toolchain::config::CargoConfig;
+use crate::toolchain::find::{Toolchain, find};
+use crate::toolchain::{self, ToolchainError, cargo_home, config, find_program};
 
 /// The system's programs and libraries, and what the linker and the loader look things up in.
 const SYSTEM: [&str; 13] = [
@@ -31,10 +42,29 @@ const SYSTEM: [&str; 13] = [
     "/etc/ld.so.conf.d",
 ];
 
+/// What names and certificates are looked up in: for fetching.
+const NETWORK: [&str; 12] = [
+    "/etc/ca-certificates",
+    "/etc/crypto-policies",
+    "/etc/gai.conf",
+    "/etc/host.conf",
+    "/etc/hosts",
+    "/etc/nsswitch.conf",
+    "/etc/pki",
+    "/etc/protocols",
+    "/etc/resolv.conf",
+    "/etc/services",
+    "/etc/ssl",
+    "/var/lib/ca-certificates",
+];
+
+/// What cargo locks in `CARGO_HOME` while it writes to the caches: shared with every other cargo.
+const CACHE_LOCK: &str = ".package-cache";
+
 /// Where the system's programs are.
 const PATH: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
-/// What the build sees and gets: decided, not yet enforced.
+/// What is seen in a sandbox, and what it gets: decided, not yet enforced.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Sandbox {
@@ -49,27 +79,40 @@ pub struct Sandbox {
     pub directories: Vec<PathBuf>,
     /// Whether there is something to fetch.
     pub fetches: bool,
+    /// Where questions are asked.
+    #[serde(skip)]
+    pub cwd: PathBuf,
+    /// Whether it has the caller's network.
+    #[serde(skip)]
+    pub network: bool,
 }
 
-/// What a sandbox is for.
+/// Where a hermetic build writes.
 #[derive(Clone, Copy, Debug)]
-pub struct Wanted<'a> {
-    /// The workspace.
-    pub workspace: &'a Workspace,
-    /// The linkers.
-    pub linkers: &'a [PathBuf],
-    /// Cargo's own arguments: `--config` may name files.
-    pub cargo_args: &'a [String],
-    /// Whether the network may be used before the build.
-    pub online: bool,
-    /// The caller's environment.
-    pub env: &'a Environment,
+pub struct Output<'a> {
+    /// The target directory.
+    pub target: &'a Path,
+    /// The directory for intermediate files, possibly the same.
+    pub build: &'a Path,
+    /// Whether a flag names the target directory.
+    pub is_given: bool,
 }
 
-/// A command for the sandbox.
+/// A linker that the build needs.
+#[derive(Clone, Debug)]
+pub struct WantedLinker {
+    /// The program as named.
+    pub program: PathBuf,
+    /// Whether the sources name it, and nobody else.
+    pub is_of_sources: bool,
+}
+
+/// A command for a sandbox.
 #[derive(Clone, Debug)]
 pub struct Inside<'a> {
-    /// Its arguments; the program is the sandbox's cargo.
+    /// The program; `None` for the sandbox's cargo.
+    pub program: Option<&'a Path>,
+    /// Its arguments.
     pub args: &'a [String],
     /// Variables over the sandbox's own.
     pub env: &'a BTreeMap<String, String>,
@@ -77,69 +120,208 @@ pub struct Inside<'a> {
     pub cwd: &'a Path,
 }
 
-impl Sandbox {
-    /// Decides.
-    pub fn decide(wanted: Wanted<'_>) -> Result<Self, HermeticError> {
+/// What programs say inside is what the sources let them say: nothing that is told decides about what a sandbox shows.
+impl Ask for Sandbox {
+    fn start(&self, question: &Question<'_>) -> Result<Child, ToolchainError> {
+        let cwd = &self.cwd;
+        let inside = Inside { program: Some(question.program), args: &question.args, env: &question.env, cwd };
+        self.spawn(&inside).map_err(|error| ToolchainError::Refused { cause: error.to_string(), cure: error.hint() })
+    }
+}
+
+/// What all sandboxes of one build stand on. Nothing of the sources has run when it is known.
+#[derive(Clone, Debug)]
+pub struct Ground {
+    /// The sources.
+    pub sources: Sources,
+    /// What compiles them.
+    pub toolchain: Toolchain,
+    /// Cargo's whole configuration.
+    config: CargoConfig,
+    /// The caller's part of it.
+    own: CargoConfig,
+    cargo_args: Vec<String>,
+    env: Environment,
+}
+
+impl Ground {
+    /// Finds the sources and the toolchain.
+    pub fn find(
+        manifest_path: Option<&Path>,
+        config: &CargoConfig,
+        cargo_args: &[String],
+        env: &Environment,
+        progress: &dyn Progress,
+    ) -> Result<Self, HermeticError> {
         if !cfg!(target_os = "linux") {
             return Err(HermeticError::NotLinux);
         }
-        let workspace = wanted.workspace;
-        let target = workspace.target_directory.join(TARGET);
-        let build = workspace.build_directory.join(TARGET);
-        let mut decider = Decider { wanted, view: View::default(), path: Vec::new() };
-        // Where two claim a path, the first has it: what may be written, then what hides, then what may be read.
-        for (directory, writable) in [(&workspace.target_directory, &target), (&workspace.build_directory, &build)] {
+        let sources = Sources::survey(manifest_path, env)?;
+        let own = CargoConfig::of_caller(env, cargo_args)?;
+        let toolchain = find(&own, env, progress)?;
+        if trace(&toolchain.root).real.starts_with(trace(&sources.root).real) {
+            return Err(ToolchainError::Brought { rustc: toolchain.rustc }.into());
+        }
+        let (config, cargo_args, env) = (config.clone(), cargo_args.to_owned(), env.clone());
+        Ok(Self { sources, toolchain, config, own, cargo_args, env })
+    }
+
+    /// The caller's part of the configuration.
+    pub fn own_config(&self) -> &CargoConfig {
+        &self.own
+    }
+
+    /// Where everything is asked that the sources' configuration decides about.
+    pub fn questions(&self) -> Result<Sandbox, HermeticError> {
+        let mut decider = Decider::new(self);
+        let cargo_home = decider.cargo_home();
+        decider.rest(&[&self.sources.root.join("target")], &[])?;
+        decider.configuration(false)?;
+        decider.cover();
+        let mut sandbox = decider.done(cargo_home, None);
+        sandbox.env.extend(quiet(&self.toolchain.rustc));
+        Ok(sandbox)
+    }
+
+    /// Where cargo fetches: it reads the sources, and runs none of them.
+    pub fn fetching(&self) -> Result<Sandbox, HermeticError> {
+        let mut decider = Decider::new(self);
+        let mut directories = Vec::new();
+        let cargo_home = cargo_home(&self.env);
+        if let Some(home) = &cargo_home {
+            for part in ["registry", "git"] {
+                decider.view.add(&home.join(part), Role::Cache, Content::Writable);
+                directories.push(home.join(part));
+            }
+            decider.view.add(&home.join(CACHE_LOCK), Role::Cache, Content::WritableFile);
+            decider.credentials(home);
+            decider.view.add(home, Role::Cover, Content::Scratch);
+        }
+        decider.configuration(true)?;
+        decider.rest(&[&self.sources.root.join("target")], &[])?;
+        for path in NETWORK {
+            decider.view.add(Path::new(path), Role::System, Content::ReadOnly);
+        }
+        for path in TRUST.iter().filter_map(|name| self.env.path(name)).chain(self.own.path(&["http", "cainfo"])) {
+            decider.view.add(&self.env.resolve(&path), Role::System, Content::ReadOnly);
+        }
+        decider.cover();
+        let mut sandbox = decider.done(cargo_home, None);
+        sandbox.env.extend(quiet(&self.toolchain.rustc));
+        sandbox.env.extend(to_fetch(&self.env, &self.own.registries()));
+        sandbox.env.remove("CARGO_NET_OFFLINE");
+        Ok(Sandbox { directories, network: true, ..sandbox })
+    }
+
+    /// Where the sources are built.
+    pub fn building(&self, output: Output<'_>, linkers: &[WantedLinker], online: bool) -> Result<Sandbox, HermeticError> {
+        self.check(output)?;
+        let target = output.target.join(TARGET);
+        let build = output.build.join(TARGET);
+        let mut decider = Decider::new(self);
+        for (directory, writable) in [(output.target, &target), (output.build, &build)] {
             // A link in the sources could lead the build's writes anywhere.
             let real = trace(writable).real;
             if real != trace(directory).real.join(TARGET) {
                 return Err(HermeticError::Led { path: writable.clone(), real });
             }
             decider.view.add(writable, Role::Target, Content::Writable);
-            if !workspace.root.starts_with(directory) {
+            if !self.sources.root.starts_with(directory) {
                 decider.view.add(directory, Role::Cover, Content::Empty);
             }
         }
-        decider.view.add(Path::new(TMP), Role::Temporary, Content::Scratch);
-        decider.view.add(Path::new(HOME), Role::Cover, Content::Empty);
         let cargo_home = decider.cargo_home();
-        let (cargo, rustc) = decider.toolchain();
-        decider.sources()?;
-        decider.tools();
-        for path in SYSTEM {
-            decider.view.add(Path::new(path), Role::System, Content::ReadOnly);
-        }
-        decider.configuration()?;
+        decider.rest(&[output.target, output.build], linkers)?;
+        decider.configuration(false)?;
         decider.cover();
-        // An empty directory on the way is enough for cargo to start in.
-        if !decider.view.shows(&wanted.env.cwd) {
-            decider.view.add(&wanted.env.cwd, Role::Cover, Content::Empty);
-        }
-        decider.path.extend(PATH.map(PathBuf::from));
         let build_directory = (build != target).then(|| build.clone());
-        let fixed = Fixed { path: decider.path, cargo_home, rustc, build_directory };
+        let sandbox = decider.done(cargo_home.clone(), build_directory);
         let mut directories = vec![target, build];
-        directories.extend(fixed.cargo_home.clone());
         directories.dedup();
-        Ok(Self {
-            cargo,
-            env: variables(wanted.env, &fixed),
-            view: decider.view,
-            directories,
-            fetches: wanted.online && !is_vendored(workspace),
-        })
+        Ok(Sandbox { directories, fetches: online && !self.is_vendored(), ..sandbox })
+    }
+
+    /// Whether every source that the lock file names is on this disk.
+    pub fn is_vendored(&self) -> bool {
+        let Ok(text) = std::fs::read_to_string(self.sources.root.join("Cargo.lock")) else { return false };
+        let Ok(lock) = text.parse::<toml::Table>() else { return false };
+        let packages = lock.get("package").and_then(toml::Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let mut sources = packages.iter().filter_map(|package| package.get("source")?.as_str());
+        sources.all(|source| self.config.is_local(source))
+    }
+
+    /// Sees that nothing outside of the sources is written to because they say so.
+    fn check(&self, output: Output<'_>) -> Result<(), HermeticError> {
+        let is_callers = |key: &[&str], variables: &[&str]| {
+            variables.iter().any(|name| self.env.path(name).is_some()) || self.own.has(key) && self.own.agrees(&self.config, key)
+        };
+        let target_is_callers =
+            output.is_given || is_callers(&["build", "target-dir"], &["CARGO_TARGET_DIR", "CARGO_BUILD_TARGET_DIR"]);
+        let within = &self.sources.root;
+        let refuse = |path: &Path| {
+            let (path, within) = (path.to_owned(), within.clone());
+            Err(HermeticError::Foreign { what: "the directory of the build,", path, within })
+        };
+        if !output.target.starts_with(within) && !target_is_callers {
+            return refuse(output.target);
+        }
+        let is_own = output.build.starts_with(within) || output.build.starts_with(output.target);
+        if !is_own && !is_callers(&["build", "build-dir"], &["CARGO_BUILD_BUILD_DIR"]) {
+            return refuse(output.build);
+        }
+        Ok(())
     }
 }
 
 struct Decider<'a> {
-    wanted: Wanted<'a>,
+    ground: &'a Ground,
     view: View,
     path: Vec<PathBuf>,
 }
 
-impl Decider<'_> {
+impl<'a> Decider<'a> {
+    /// Where two claim a path, the first has it: what may be written, then what hides, then what may be read.
+    fn new(ground: &'a Ground) -> Self {
+        let mut view = View::default();
+        view.add(Path::new(TMP), Role::Temporary, Content::Scratch);
+        view.add(Path::new(HOME), Role::Cover, Content::Empty);
+        Self { ground, view, path: Vec::new() }
+    }
+
+    /// What every sandbox shows.
+    fn rest(&mut self, without: &[&Path], linkers: &[WantedLinker]) -> Result<(), HermeticError> {
+        self.toolchain();
+        self.sources(without)?;
+        for path in SYSTEM {
+            self.view.add(Path::new(path), Role::System, Content::ReadOnly);
+        }
+        self.tools(linkers)
+    }
+
+    fn done(mut self, cargo_home: Option<PathBuf>, build_directory: Option<PathBuf>) -> Sandbox {
+        let env = &self.ground.env;
+        // An empty directory on the way is enough for cargo to start in.
+        if !self.view.shows(&env.cwd) && env.cwd.parent().is_some() {
+            self.view.add(&env.cwd, Role::Cover, Content::Empty);
+        }
+        self.path.extend(PATH.map(PathBuf::from));
+        let toolchain = &self.ground.toolchain;
+        let rustc = Some(&toolchain.rustc).filter(|rustc| !rustc.starts_with(toolchain.root.join("bin"))).cloned();
+        let fixed = Fixed { path: self.path, cargo_home, rustc, build_directory };
+        Sandbox {
+            cargo: toolchain.cargo.clone(),
+            env: variables(env, &fixed),
+            view: self.view,
+            directories: Vec::new(),
+            fetches: false,
+            cwd: env.cwd.clone(),
+            network: false,
+        }
+    }
+
     /// What was fetched, read-only, in a directory that holds nothing else: no credentials, no programs.
     fn cargo_home(&mut self) -> Option<PathBuf> {
-        let home = cargo_home(self.wanted.env)?;
+        let home = cargo_home(&self.ground.env)?;
         self.view.add(&home, Role::Cover, Content::Empty);
         for part in ["registry", "git"] {
             self.view.add(&home.join(part), Role::Fetched, Content::ReadOnly);
@@ -147,44 +329,29 @@ impl Decider<'_> {
         Some(home)
     }
 
-    /// The toolchain; cargo, and rustc where it is not simply the toolchain's.
-    fn toolchain(&mut self) -> (PathBuf, Option<PathBuf>) {
-        let env = self.wanted.env;
-        let rustc = &self.wanted.workspace.rustc;
-        self.view.add(&rustc.sysroot, Role::Toolchain, Content::ReadOnly);
-        self.path.push(rustc.sysroot.join("bin"));
-        // A proxy that chooses a toolchain lies beside the program that manages them.
-        let is_proxy = |program: &Path| program.parent().is_some_and(|directory| directory.join("rustup").exists());
-        let own = rustc.sysroot.join("bin/cargo");
-        let named = find_program(&cargo(env), env);
-        let cargo = match named {
-            Some(named) if !is_proxy(&named) => named,
-            _ if own.is_file() => own,
-            Some(named) => named,
-            None => own,
-        };
-        let chosen = Some(env.resolve(&rustc.program)).filter(|program| {
-            rustc.program.components().count() > 1 && !is_proxy(program) && !program.starts_with(rustc.sysroot.join("bin"))
-        });
-        // It may have to stand between cargo and rustc.
-        for program in [Some(&cargo), chosen.as_ref(), env.program.as_ref()].into_iter().flatten() {
+    /// The toolchain; cargo, and rustc where they are not the toolchain's.
+    fn toolchain(&mut self) {
+        let toolchain = &self.ground.toolchain;
+        self.view.add(&toolchain.root, Role::Toolchain, Content::ReadOnly);
+        self.path.push(toolchain.root.join("bin"));
+        // This program may have to stand between cargo and rustc.
+        for program in [&toolchain.cargo, &toolchain.rustc].into_iter().chain(&self.ground.env.program) {
             if !self.view.shows(&trace(program).real) {
                 self.view.add(program, Role::Toolchain, Content::ReadOnly);
             }
         }
-        (cargo, chosen)
     }
 
     /// The workspace, vendored sources, path dependencies. No repository's tokens.
-    fn sources(&mut self) -> Result<(), HermeticError> {
-        let workspace = self.wanted.workspace;
+    fn sources(&mut self, without: &[&Path]) -> Result<(), HermeticError> {
+        let ground = self.ground;
+        let sources = &ground.sources;
         let mut add = |path: &Path, role: Role, what: &'static str| {
             let real = trace(path).real;
             if real == Path::new("/") || self.secrets().contains(&real) {
                 return Err(HermeticError::Exposed { what, path: path.to_owned() });
             }
-            let without = [&workspace.target_directory, &workspace.build_directory];
-            for repository in repositories(&real, &without) {
+            for repository in repositories(&real, without) {
                 show(&repository, &mut self.view);
             }
             if let Some(repository) = Repository::above(&real).and_then(|above| Repository::at(&above)) {
@@ -196,28 +363,22 @@ impl Decider<'_> {
             self.view.add(path, role, Content::ReadOnly);
             Ok(())
         };
-        add(&workspace.root, Role::Workspace, "the workspace")?;
-        // Links may lead out of it.
-        let root = trace(&workspace.root).real;
-        for member in workspace.members.iter().filter(|member| !trace(member).real.starts_with(&root)) {
-            add(member, Role::Workspace, "the member")?;
+        add(&sources.root, Role::Workspace, "the workspace")?;
+        for directory in &sources.outside {
+            add(directory, Role::PathDependency, "the package")?;
         }
-        let config = &workspace.cargo_config;
+        let config = &ground.config;
         // The sources' configuration names them, and could name any other directory.
-        let vendored = config.vendor_directories().into_iter().filter(|path| holds_packages(path));
-        let registries = config.local_registries().into_iter().filter(|path| path.join("index").is_dir());
+        let vendored = config.vendor_directories().into_iter().filter(|path| sources.may_show_vendored(path));
+        let registries = config.local_registries().into_iter().filter(|path| sources.may_show_registry(path));
         for directory in vendored.chain(registries) {
             add(&directory, Role::Vendor, "the vendor directory")?;
         }
-        for package in workspace.foreign.iter().filter(|package| package.is_path) {
-            add(&package.directory, Role::PathDependency, "the path dependency")?;
-        }
         // A package may inherit from a workspace above it.
-        for package in workspace.foreign.iter().filter(|package| package.is_path) {
-            for manifest in package.directory.ancestors().skip(1).map(|above| above.join("Cargo.toml")) {
-                if manifest.is_file() && !self.view.shows(&manifest) {
-                    self.view.add(&manifest, Role::PathDependency, Content::ReadOnly);
-                }
+        let above = sources.outside.iter().flat_map(|directory| directory.ancestors().skip(1));
+        for manifest in above.map(|above| above.join("Cargo.toml")).chain(sources.manifests.iter().cloned()) {
+            if manifest.is_file() && !self.view.shows(&manifest) {
+                self.view.add(&manifest, Role::PathDependency, Content::ReadOnly);
             }
         }
         Ok(())
@@ -225,23 +386,29 @@ impl Decider<'_> {
 
     /// Directories that hold secrets: followed, as the view's paths are.
     fn secrets(&self) -> Vec<PathBuf> {
-        let homes = [toolchain::home(self.wanted.env), cargo_home(self.wanted.env)];
+        let homes = [toolchain::home(&self.ground.env), cargo_home(&self.ground.env)];
         homes.into_iter().flatten().map(|home| trace(&home).real).collect()
     }
 
-    /// Linkers, C compilers and drivers outside the system's directories.
-    fn tools(&mut self) {
-        let env = self.wanted.env;
+    /// Linkers, C compilers and drivers outside the system's directories: the caller's, who names them by a variable, in
+    /// `CARGO_HOME`, or by `PATH`. Sources make nothing readable by naming it.
+    fn tools(&mut self, linkers: &[WantedLinker]) -> Result<(), HermeticError> {
+        let env = &self.ground.env;
+        let is_system = |path: &Path| SYSTEM.iter().any(|system| path.starts_with(system));
         let named = env.vars().filter(|(name, _)| name.to_str().is_some_and(names_a_tool));
         let named = named.filter_map(|(_, value)| value.to_str()?.split_whitespace().next().map(PathBuf::from));
-        let mut programs: Vec<PathBuf> = self.wanted.linkers.to_vec();
-        programs.extend(named.filter(|word| !word.starts_with("-")));
-        programs.extend(["cargo-zigbuild", "zig"].map(PathBuf::from));
-        for program in programs.iter().filter_map(|program| find_program(program, env)) {
+        let mut programs: Vec<(PathBuf, bool)> =
+            linkers.iter().map(|linker| (linker.program.clone(), linker.is_of_sources)).collect();
+        programs.extend(named.filter(|word| !word.starts_with("-")).map(|word| (word, false)));
+        programs.extend(["cargo-zigbuild", "zig"].map(|name| (PathBuf::from(name), false)));
+        for (named, is_of_sources) in programs {
+            let Some(program) = find_program(&named, env) else { continue };
             let real = trace(&program).real;
-            let is_system = |path: &Path| SYSTEM.iter().any(|system| path.starts_with(system));
             if is_system(&program) && is_system(&real) || self.view.shows(&program) && self.view.shows(&real) {
                 continue;
+            }
+            if is_of_sources {
+                return Err(HermeticError::OwnProgram { program });
             }
             self.path.extend(program.parent().map(Path::to_owned));
             self.view.add(&program, Role::Linker, Content::ReadOnly);
@@ -250,6 +417,7 @@ impl Decider<'_> {
             }
         }
         self.path.dedup();
+        Ok(())
     }
 
     /// What belongs to a program: the directory above its `bin`, else its own; nothing where that could hold secrets.
@@ -261,18 +429,34 @@ impl Decider<'_> {
         above.filter(|path| harmless(path)).or(Some(directory).filter(|path| harmless(path))).map(Path::to_owned)
     }
 
-    /// The files of cargo's configuration that lie where the build sees nothing else, and those that `--config` names.
-    fn configuration(&mut self) -> Result<(), HermeticError> {
-        let env = self.wanted.env;
-        let given = config::config_arguments(self.wanted.cargo_args).map(|argument| env.resolve(Path::new(argument)));
+    /// The files of cargo's configuration that lie where nothing else is seen, and those that `--config` names. `to_fetch`
+    /// leaves only what says where packages come from, in the sources too: no program, and no registry under a name of the
+    /// caller's, who may have a token for it.
+    fn configuration(&mut self, to_fetch: bool) -> Result<(), HermeticError> {
+        let env = &self.ground.env;
+        let given = config::config_arguments(&self.ground.cargo_args).map(|argument| env.resolve(Path::new(argument)));
         let given: Vec<PathBuf> = given.filter(|path| path.is_file()).collect();
+        let callers: Vec<PathBuf> = config::callers_file(env).into_iter().chain(given.iter().cloned()).collect();
+        let registries = self.ground.own.registries();
         for file in config::files(env).into_iter().chain(given) {
-            if !self.view.shows(&trace(&file).real) {
-                let text = secrets::cargo_config(config::read_file(&file)?);
-                self.view.add(&file, Role::Configuration, Content::Text(text));
-            }
+            let text = match (to_fetch, callers.contains(&file)) {
+                (true, is_callers) => secrets::fetch_config(&config::read_file(&file)?, &registries, is_callers),
+                (false, _) if self.view.shows(&trace(&file).real) => continue,
+                (false, _) => secrets::cargo_config(config::read_file(&file)?),
+            };
+            self.view.add(&file, Role::Configuration, Content::Text(text));
         }
         Ok(())
+    }
+
+    /// The caller's tokens for the registries that the caller names.
+    fn credentials(&mut self, home: &Path) {
+        for name in ["credentials", "credentials.toml"] {
+            let file = home.join(name);
+            let text = if file.is_file() { std::fs::read_to_string(&file).unwrap_or_default() } else { continue };
+            let text = secrets::fetch_config(&text.parse().unwrap_or_default(), &self.ground.own.registries(), true);
+            self.view.add(&file, Role::Configuration, Content::Text(text));
+        }
     }
 
     /// Hides the home directory where it lies in something that can be seen.
@@ -297,19 +481,4 @@ fn show(repository: &Repository, view: &mut View) {
     for objects in repository.alternates() {
         view.add(&objects, Role::Cover, Content::ReadOnly);
     }
-}
-
-/// Whether a directory is what `cargo vendor` makes.
-fn holds_packages(directory: &Path) -> bool {
-    let names = sorted_listing(directory).unwrap_or_default();
-    names.iter().any(|name| directory.join(name).join(".cargo-checksum.json").is_file())
-}
-
-/// Whether every source that the lock file names is on this disk.
-fn is_vendored(workspace: &Workspace) -> bool {
-    let Ok(text) = std::fs::read_to_string(workspace.root.join("Cargo.lock")) else { return false };
-    let Ok(lock) = text.parse::<toml::Table>() else { return false };
-    let packages = lock.get("package").and_then(toml::Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let mut sources = packages.iter().filter_map(|package| package.get("source")?.as_str());
-    sources.all(|source| workspace.cargo_config.is_local(source))
 }

@@ -79,7 +79,7 @@ impl Stage {
 /// Starts a sandbox with the program in it, or with nothing for a trial, and gives the landlock ABI in force. The
 /// program's stdout and stderr are pipes: whoever has the caller's terminal could read what is typed there. To be called by a thread that lives as long as the build: the sandbox dies
 /// with it.
-pub fn start(view: &View, program: Option<Program>) -> Result<(Child, u32), Failure> {
+pub fn start(view: &View, network: bool, program: Option<Program>) -> Result<(Child, u32), Failure> {
     let ids = (geteuid().as_raw(), getegid().as_raw());
     let (mut channel, theirs) = Channel::pair()?;
     let mut command = own(Stage::Launcher, theirs.into());
@@ -89,7 +89,7 @@ pub fn start(view: &View, program: Option<Program>) -> Result<(Child, u32), Fail
     command.stdout(stream()).stderr(stream());
     let mut child = command.spawn().map_err(Failure::at(Step::Process, Path::new(SELF)))?;
     drop(command);
-    let order = Order { ids, view: view.clone(), program };
+    let order = Order { ids, view: view.clone(), network, program };
     let outer = Identity { inside: (0, 0), outside: ids, all: ids.0 == 0 };
     let talk = || {
         channel.expect_ready()?;
@@ -123,12 +123,9 @@ fn launcher(parent: &mut Channel) -> Result<u8, Failure> {
     die_with_parent()?;
     parent.send(&Message::Ready)?;
     let order = parent.expect_order()?;
-    let namespaces = CloneFlags::CLONE_NEWUSER
-        | CloneFlags::CLONE_NEWNET
-        | CloneFlags::CLONE_NEWPID
-        | CloneFlags::CLONE_NEWIPC
-        | CloneFlags::CLONE_NEWUTS;
-    unshare(namespaces).map_err(Failure::of(Step::Unshare))?;
+    let namespaces = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS;
+    let network = if order.network { CloneFlags::empty() } else { CloneFlags::CLONE_NEWNET };
+    unshare(namespaces | network).map_err(Failure::of(Step::Unshare))?;
     die_with_parent()?;
     parent.ask_for_ids()?;
 
@@ -159,7 +156,7 @@ fn init(parent: &mut Channel) -> Result<u8, Failure> {
     unshare(CloneFlags::CLONE_NEWUSER).map_err(Failure::of(Step::Nest))?;
     die_with_parent()?;
     parent.ask_for_ids()?;
-    let landlock_abi = confine(&order.view)?;
+    let landlock_abi = confine(&order.view, order.network)?;
     calls::restrict()?;
     let Some(program) = order.program else {
         parent.send(&Message::Started { landlock_abi })?;

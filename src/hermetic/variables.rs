@@ -8,9 +8,10 @@
 //! `RUSTC_WORKSPACE_WRAPPER` stays outside, but is not set to nothing: cargo takes even that into its hashes.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::environment::Environment;
+use crate::toolchain::config::variable_name;
 
 /// An empty directory: nothing to find, nothing to leave.
 pub const HOME: &str = "/homeless";
@@ -66,6 +67,44 @@ pub fn names_a_tool(name: &str) -> bool {
 fn of_target(name: &str, tool: &str) -> bool {
     let rest = name.strip_prefix(tool).and_then(|rest| rest.strip_prefix('_'));
     rest.is_some_and(|target| target.starts_with(|c: char| c.is_ascii_lowercase()) && target.contains(['-', '_']))
+}
+
+/// Variables that name a file or directory of certificates.
+pub const TRUST: [&str; 5] = ["CARGO_HTTP_CAINFO", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "SSL_CERT_DIR", "SSL_CERT_FILE"];
+
+/// Nothing that the sources name stands between cargo and the toolchain's own compiler.
+pub fn quiet(rustc: &Path) -> BTreeMap<String, String> {
+    let off =
+        ["RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_ENCODED_RUSTFLAGS"].map(|name| (name.to_owned(), String::new()));
+    off.into_iter().chain([("RUSTC".to_owned(), rustc.display().to_string())]).collect()
+}
+
+/// What fetching gets beside the rest: how the caller reaches the network, and tokens for the registries that the caller names.
+pub fn to_fetch(env: &Environment, registries: &[String]) -> BTreeMap<String, String> {
+    const PROXIES: [&str; 4] = ["ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"];
+    let of_registry = |name: &str| {
+        registries.iter().any(|registry| {
+            let known = format!("CARGO_REGISTRIES_{}_", variable_name(registry));
+            name.strip_prefix(&known).is_some_and(|key| ["INDEX", "PROTOCOL", "TOKEN"].contains(&key))
+        })
+    };
+    let passes = |name: &str| {
+        let upper = name.to_uppercase();
+        PROXIES.contains(&upper.as_str())
+            || TRUST.contains(&name)
+            || name.starts_with("CARGO_HTTP_")
+            || name.starts_with("CARGO_NET_")
+            || of_registry(name)
+    };
+    let texts = env.vars().filter_map(|(name, value)| Some((name.to_str()?, value.to_str()?)));
+    let own = texts.filter(|(name, _)| passes(name)).map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let fixed = [
+        // What cargo knows of the caches' age lies outside: nothing is to be cleaned up by what is seen here.
+        ("CARGO_CACHE_AUTO_CLEAN_FREQUENCY", "never"),
+        // Helpers would want the home directory, an agent, a keyring.
+        ("CARGO_REGISTRY_GLOBAL_CREDENTIAL_PROVIDERS", "cargo:token"),
+    ];
+    own.chain(fixed.map(|(name, value)| (name.to_owned(), value.to_owned()))).collect()
 }
 
 /// What is fixed.

@@ -27,6 +27,8 @@ pub enum Role {
     PathDependency,
     /// Vendored sources.
     Vendor,
+    /// What `cargo fetch` writes, below `CARGO_HOME`.
+    Cache,
     /// What `cargo fetch` fetched.
     Fetched,
     /// Cargo's configuration, without secrets.
@@ -47,6 +49,8 @@ pub enum Content {
     ReadOnly,
     /// The directory that is there outside, writable.
     Writable,
+    /// The file that is there outside, writable.
+    WritableFile,
     /// A directory that holds nothing but deeper places.
     Empty,
     /// An empty directory in memory, writable.

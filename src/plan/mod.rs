@@ -25,25 +25,29 @@ use serde::Serialize;
 
 use crate::compression::Compression;
 use crate::environment::Environment;
-use crate::epoch::{Epoch, EpochError};
-use crate::failure::{Class, Explain};
-use crate::hermetic::{self, HermeticError, Sandbox, Wanted};
+use crate::epoch::Epoch;
+use crate::hermetic::{self, Ground, HermeticError, Output, Sandbox, WantedLinker};
+use crate::hints;
 use crate::kind::{Kind, KindError, Place, Product, Subject, cosmo_router};
-use crate::platform::{Platform, PlatformError, split_glibc};
+use crate::platform::{Platform, split_glibc};
 use crate::plugin::files::PackedFile;
 use crate::plugin::{BuildFlags, Builder, ContractFiles, Plugin, Workspace};
 use crate::progress::{Event, Progress};
-use crate::reference::{Reference, ReferenceError, check_output_path, check_tag, tag_of_version};
+use crate::reference::{Reference, check_output_path, check_tag, tag_of_version};
+use crate::toolchain::config::CargoConfig;
 use crate::toolchain::linker::Linker;
 use crate::toolchain::{ToolchainError, find_program};
 
 pub mod annotations;
+mod error;
 mod hazards;
 pub mod identity;
 pub mod invocation;
 pub mod remap;
 pub mod request;
 pub mod rustflags;
+
+pub use error::PlanError;
 
 use invocation::Invocation;
 use remap::Remap;
@@ -59,6 +63,9 @@ pub struct Plan {
     pub target_directory: PathBuf,
     /// Where intermediate files go.
     pub build_directory: PathBuf,
+    /// Where is kept what the next build need not find out again: not where a hermetic build can write.
+    #[serde(skip)]
+    pub records: PathBuf,
     /// The compiler: `rustc -vV` and sysroot.
     pub rustc: crate::toolchain::rustc::Rustc,
     /// The linker of each target. Facts for the provenance, not for the image.
@@ -70,6 +77,9 @@ pub struct Plan {
     /// What fetches the sources first, under `--hermetic`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fetch: Option<Invocation>,
+    /// Where that happens.
+    #[serde(skip)]
+    pub fetching: Option<Sandbox>,
     /// Where the commands run, under `--hermetic`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hermetic: Option<Sandbox>,
@@ -174,8 +184,11 @@ pub fn plan(workspace: &Workspace, flags: &BuildFlags, env: &Environment, progre
     note_static_gnu(&images, &targets, progress);
     let linkers: BTreeMap<String, Linker> =
         targets.iter().map(|(target, flags)| (target.clone(), flags.linker.clone())).collect();
-    let hermetic = flags.hermetic.then(|| sandbox(workspace, flags, &linkers, env)).transpose()?;
-    let fetch = hermetic.as_ref().filter(|sandbox| sandbox.fetches).map(|_| invocation::fetch(workspace, flags, env));
+    let ground = workspace.ground.as_ref();
+    let hermetic = ground.map(|ground| sandbox(ground, workspace, flags, &targets)).transpose()?;
+    let fetching = ground.filter(|_| hermetic.as_ref().is_some_and(|sandbox| sandbox.fetches)).map(Ground::fetching);
+    let fetching = fetching.transpose()?;
+    let fetch = fetching.as_ref().map(|_| invocation::fetch(workspace, flags, env));
     let mut build_flags = flags.clone();
     let mut target_directory = workspace.target_directory.clone();
     if flags.hermetic {
@@ -187,11 +200,13 @@ pub fn plan(workspace: &Workspace, flags: &BuildFlags, env: &Environment, progre
         workspace_root: workspace.root.clone(),
         target_directory,
         build_directory: workspace.build_directory.clone(),
+        records: workspace.target_directory.join(hints::DIRECTORY),
         rustc: workspace.rustc.clone(),
         linkers,
         remaps,
         invocations,
         fetch,
+        fetching,
         hermetic,
         offline: flags.offline || flags.frozen,
         epoch,
@@ -202,14 +217,17 @@ pub fn plan(workspace: &Workspace, flags: &BuildFlags, env: &Environment, progre
 
 /// What a hermetic build sees.
 fn sandbox(
+    ground: &Ground,
     workspace: &Workspace,
     flags: &BuildFlags,
-    linkers: &BTreeMap<String, Linker>,
-    env: &Environment,
+    targets: &BTreeMap<String, TargetFlags>,
 ) -> Result<Sandbox, HermeticError> {
-    let linkers: Vec<PathBuf> = linkers.values().map(|linker| linker.program.clone()).collect();
-    let online = !flags.offline && !flags.frozen;
-    Sandbox::decide(Wanted { workspace, linkers: &linkers, cargo_args: &flags.cargo_args, online, env })
+    let linkers = targets
+        .values()
+        .map(|target| WantedLinker { program: target.linker.program.clone(), is_of_sources: target.linker_is_of_sources });
+    let output =
+        Output { target: &workspace.target_directory, build: &workspace.build_directory, is_given: flags.target_dir.is_some() };
+    ground.building(output, &linkers.collect::<Vec<_>>(), !flags.offline && !flags.frozen)
 }
 
 /// The flags of every target wanted, after checking that its standard library and linker are there.
@@ -235,18 +253,22 @@ fn target_flags(
             return Err(PlanError::Glibc { target: target.clone(), triple: triple.to_owned() });
         }
         if !config.builds_std(&flags.cargo_args) {
-            workspace.rustc.check_std(triple, env, progress)?;
+            workspace.rustc.check_std(triple, workspace.place(env), progress)?;
         }
-        let cfgs = if config.needs_cfgs() { workspace.rustc.cfgs(triple, env, progress)? } else { Vec::new() };
+        let cfgs = if config.needs_cfgs() { workspace.rustc.cfgs(triple, workspace.place(env), progress)? } else { Vec::new() };
         let users = config.rustflags(triple, &cfgs);
-        let linker = if zigbuild { Linker::zig() } else { Linker::of(triple, config.linker(triple, &cfgs), &users.flags) };
+        let choose =
+            |config: &CargoConfig| Linker::of(triple, config.linker(triple, &cfgs), &config.rustflags(triple, &cfgs).flags);
+        let linker = if zigbuild { Linker::zig() } else { choose(config) };
+        let callers = workspace.ground.as_ref().map(|ground| choose(ground.own_config()));
+        let linker_is_of_sources = !zigbuild && callers.is_some_and(|callers| callers != linker);
         if !zigbuild {
             let is_static = |plugin: &Plugin| plugin.targets.contains(target) && rustflags::wants_static(plugin);
             let zig_could = !(rustflags::is_linux_gnu(target) && workspace.plugins.iter().any(is_static));
             linker.check(triple, &workspace.rustc, zig_could, env)?;
         }
         let remap_flags = remap::rustflags(remaps, &workspace.rustc);
-        targets.insert(target.clone(), TargetFlags { users, remaps: remap_flags, linker });
+        targets.insert(target.clone(), TargetFlags { users, remaps: remap_flags, linker, linker_is_of_sources });
     }
     Ok(targets)
 }
@@ -415,89 +437,5 @@ fn as_text<S: serde::Serializer>(reference: &Option<Reference>, serializer: S) -
     match reference {
         Some(reference) => serializer.collect_str(reference),
         None => serializer.serialize_none(),
-    }
-}
-
-/// Why no plan could be made.
-#[derive(Debug, thiserror::Error)]
-pub enum PlanError {
-    /// `SOURCE_DATE_EPOCH` is no date.
-    #[error(transparent)]
-    Epoch(#[from] EpochError),
-    /// A tag or output path is not usable.
-    #[error(transparent)]
-    Reference(#[from] ReferenceError),
-    /// A target has no platform.
-    #[error(transparent)]
-    Platform(#[from] PlatformError),
-    /// The kind does not fit the target.
-    #[error(transparent)]
-    Kind(#[from] KindError),
-    /// The toolchain cannot build it.
-    #[error(transparent)]
-    Toolchain(#[from] ToolchainError),
-    /// Two targets of one image for one platform: consumers would never see the second.
-    #[error("targets `{first}` and `{second}` are both for platform {platform}")]
-    SamePlatform {
-        /// The platform.
-        platform: Platform,
-        /// One target.
-        first: String,
-        /// The other.
-        second: String,
-    },
-    /// A version of glibc that nobody but zig can link for.
-    #[error("target `{target}` names the oldest glibc to run on, which cargo's own linkers cannot choose")]
-    Glibc {
-        /// The target.
-        target: String,
-        /// The same without glibc's version.
-        triple: String,
-    },
-    /// A static program that zig cannot link.
-    #[error("zig links glibc dynamically only, and `{name}` for `{target}` goes into an image that has nothing to load it")]
-    ZigStatic {
-        /// The plugin.
-        name: String,
-        /// The target.
-        target: String,
-        /// A target of the same platform that it can link statically.
-        musl: Option<&'static str>,
-    },
-    /// A hermetic build cannot be had.
-    #[error(transparent)]
-    Hermetic(#[from] HermeticError),
-    /// A base by tag under `--locked`.
-    #[error("base `{0}` is named by tag, which `--locked` forbids")]
-    UnpinnedBase(String),
-}
-
-impl Explain for PlanError {
-    fn class(&self) -> Class {
-        match self {
-            Self::Toolchain(error) => error.class(),
-            Self::Hermetic(error) => error.class(),
-            _ => Class::Usage,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Epoch(error) => error.hint(),
-            Self::Reference(error) => error.hint(),
-            Self::Platform(error) => error.hint(),
-            Self::Kind(error) => error.hint(),
-            Self::Toolchain(error) => error.hint(),
-            Self::Hermetic(error) => error.hint(),
-            Self::SamePlatform { .. } => {
-                Some("an image has one manifest a platform: build one of them under another tag".to_owned())
-            }
-            Self::Glibc { triple, .. } => Some(format!("use `--builder zigbuild`, or `{triple}`")),
-            Self::ZigStatic { musl, .. } => {
-                let musl = musl.map(|musl| format!("build for `{musl}`, or ")).unwrap_or_default();
-                Some(format!("{musl}set a `base` or `bundle-libs = true`"))
-            }
-            Self::UnpinnedBase(_) => Some("add `@sha256:...`; building once without `--locked` tells the digest".to_owned()),
-        }
     }
 }

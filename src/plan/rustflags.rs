@@ -22,6 +22,8 @@ pub struct TargetFlags {
     pub remaps: Vec<String>,
     /// The linker.
     pub linker: Linker,
+    /// Whether the sources' configuration names it, under `--hermetic`.
+    pub linker_is_of_sources: bool,
 }
 
 impl TargetFlags {

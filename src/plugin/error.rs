@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::files::FilesError;
 use super::manifest::Place;
 use crate::failure::{Class, Explain, nearest};
+use crate::hermetic::HermeticError;
 use crate::kind::KindError;
 use crate::platform::PlatformError;
 use crate::reference::ReferenceError;
@@ -108,6 +109,9 @@ pub enum PluginError {
     /// The toolchain could not be asked.
     #[error(transparent)]
     Toolchain(#[from] ToolchainError),
+    /// There is no sandbox to ask in.
+    #[error(transparent)]
+    Hermetic(#[from] HermeticError),
     /// The base is no reference.
     #[error("{place}: bad value of `base`")]
     Base {
@@ -131,6 +135,7 @@ impl Explain for PluginError {
             Self::Kind(error) => error.class(),
             Self::Files(error) => error.class(),
             Self::Toolchain(error) => error.class(),
+            Self::Hermetic(error) => error.class(),
             _ => Class::Usage,
         }
     }
@@ -152,6 +157,7 @@ impl Explain for PluginError {
             Self::Files(error) => error.hint(),
             Self::Platform(error) => error.hint(),
             Self::Toolchain(error) => error.hint(),
+            Self::Hermetic(error) => error.hint(),
             Self::Base { source, .. } => source.hint(),
             _ => None,
         }

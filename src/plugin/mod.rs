@@ -17,16 +17,17 @@ use serde::Serialize;
 
 use crate::compression::Compression;
 use crate::environment::Environment;
-use crate::hints;
+use crate::hermetic::{Ground, Sandbox};
 use crate::kind::infer::{self, Traits};
 use crate::kind::{Kind, Product};
-use crate::platform::split_glibc;
 use crate::progress::Progress;
 use crate::reference::{LocalReference, Reference};
-use crate::toolchain::config::{CargoConfig, config_arguments};
-use crate::toolchain::metadata::{self, MetadataOptions};
-use crate::toolchain::rustc::{self, Rustc};
+use crate::toolchain::ask::Ask;
+use crate::toolchain::config::CargoConfig;
+use crate::toolchain::metadata;
+use crate::toolchain::rustc::Rustc;
 
+mod asking;
 pub mod config;
 pub mod error;
 pub mod files;
@@ -37,6 +38,7 @@ mod select;
 pub use error::PluginError;
 pub use flags::{BuildFlags, Builder};
 
+use asking::Asked;
 use config::{Config, FileRule};
 use files::{PackedFile, Roots};
 use manifest::{Located, Place};
@@ -163,25 +165,27 @@ pub struct Workspace {
     pub plugins: Vec<Plugin>,
     /// Whether one of them has `const-random` in its own graph.
     pub draws_random: bool,
+    /// What sandboxes stand on, under `--hermetic`.
+    pub ground: Option<Ground>,
+    /// Where questions are put, under `--hermetic`.
+    pub questions: Option<Sandbox>,
 }
 
-/// Loads the selected plugins. Asks cargo and rustc, at the same time.
+impl Workspace {
+    /// Where questions about the sources are put.
+    pub fn place<'a>(&'a self, env: &'a Environment) -> &'a dyn Ask {
+        asking::place(self.questions.as_ref(), env)
+    }
+}
+
+/// Loads the selected plugins. Asks cargo and rustc, at the same time; under `--hermetic` in a sandbox.
 pub fn load(flags: &BuildFlags, env: &Environment, progress: &dyn Progress) -> Result<Workspace, PluginError> {
     if let Some((flag, way_out)) = flags.contradiction() {
         return Err(PluginError::Contradiction { flag: flag.to_owned(), way_out });
     }
     let cargo_config = CargoConfig::load(env, &flags.cargo_args)?;
-    let options = metadata_options(flags);
-    let asked_metadata = metadata::ask(&options, env, progress)?;
-    let asked_rustc = rustc::ask(cargo_config.rustc(), env, progress)?;
-    let metadata = asked_metadata.answer()?;
-    let rustc = asked_rustc.answer(&metadata.target_directory.as_std_path().join(hints::DIRECTORY), env, progress)?;
-
-    let mut packages = metadata.packages.clone();
-    if !metadata::lock_is_plain(&metadata) {
-        packages = metadata::full(&options, env, progress)?.packages;
-    }
-    let foreign = foreign(&packages, metadata.workspace_root.as_std_path());
+    let mut asked = asking::ask(flags, &cargo_config, env, progress)?;
+    let metadata = asked.metadata.clone();
     let root = metadata.workspace_root.clone().into_std_path_buf();
     let target_directory = metadata.target_directory.clone().into_std_path_buf();
     let build_directory = metadata.build_directory.clone().map_or_else(|| target_directory.clone(), Into::into);
@@ -191,51 +195,28 @@ pub fn load(flags: &BuildFlags, env: &Environment, progress: &dyn Progress) -> R
         env,
         root: &root,
         target_directory: &target_directory,
-        default_targets: default_targets(&cargo_config, &rustc),
+        default_targets: default_targets(&cargo_config, &asked.rustc),
         workspace_table,
     };
     let selected = select::select(&metadata, flags, env, progress)?;
     let plugins = selected.into_iter().map(|package| loader.plugin(package)).collect::<Result<Vec<_>, _>>()?;
     names_differ(&plugins)?;
-    let draws_random = draws_random(&plugins, &options, &root, env, progress)?;
+    let draws_random = asked.draws_random(&plugins, flags, env, progress)?;
     let members = metadata.workspace_packages().into_iter().map(|member| metadata::directory(member).to_owned()).collect();
-    Ok(Workspace { root, target_directory, build_directory, rustc, cargo_config, members, foreign, plugins, draws_random })
-}
-
-/// Whether a plugin depends on `const-random`, for one of its targets. Where the lock file has none, nobody is asked.
-fn draws_random(
-    plugins: &[Plugin],
-    options: &MetadataOptions,
-    root: &Path,
-    env: &Environment,
-    progress: &dyn Progress,
-) -> Result<bool, PluginError> {
-    let name = "const-random";
-    if !metadata::locks(root, name) {
-        return Ok(false);
-    }
-    for plugin in plugins {
-        for target in &plugin.targets {
-            let options = MetadataOptions { platform: Some(split_glibc(target).0.to_owned()), ..options.clone() };
-            if metadata::reaches(&metadata::full(&options, env, progress)?, &plugin.package.id, name) {
-                return Ok(true);
-            }
-        }
-    }
-    Ok(false)
-}
-
-fn metadata_options(flags: &BuildFlags) -> MetadataOptions {
-    let mut args = flags.lock_args();
-    args.extend(config_arguments(&flags.cargo_args).flat_map(|value| ["--config".to_owned(), value.to_owned()]));
-    MetadataOptions {
-        manifest_path: flags.manifest_path.clone(),
-        target_dir: flags.target_dir.clone(),
-        args,
-        feature_args: flags.feature_args(),
-        platform: None,
-        quiet: flags.quiet,
-    }
+    let Asked { rustc, foreign, ground, questions, .. } = asked;
+    Ok(Workspace {
+        root,
+        target_directory,
+        build_directory,
+        rustc,
+        cargo_config,
+        members,
+        foreign,
+        plugins,
+        draws_random,
+        ground,
+        questions,
+    })
 }
 
 /// `build.target` where the user configured one, as for `cargo build`; else the host.
@@ -253,22 +234,6 @@ fn names_differ(plugins: &[Plugin]) -> Result<(), PluginError> {
         }
     }
     Ok(())
-}
-
-/// Packages that lie neither in the workspace's directory nor in crates.io's part of `CARGO_HOME` or a vendor directory.
-fn foreign(packages: &[Package], root: &Path) -> Vec<ForeignPackage> {
-    let outside = packages.iter().filter(|package| !metadata::is_crates_io(package));
-    let mut foreign: Vec<ForeignPackage> = outside
-        .map(|package| ForeignPackage {
-            name: package.name.to_string(),
-            version: package.version.to_string(),
-            directory: metadata::directory(package).to_owned(),
-            is_path: package.source.is_none(),
-        })
-        .filter(|package| !(package.is_path && package.directory.starts_with(root)))
-        .collect();
-    foreign.sort();
-    foreign
 }
 
 struct Loader<'a> {

@@ -56,6 +56,18 @@ impl CargoConfig {
         Ok(Self { table, env: env.clone() })
     }
 
+    /// The caller's own: that of `CARGO_HOME`, and the `--config` flags, without anything that lies in or above the sources.
+    pub fn of_caller(env: &Environment, cargo_args: &[String]) -> Result<Self, ToolchainError> {
+        let mut table = match callers_file(env) {
+            Some(file) => read(&file, 0)?,
+            None => Table::new(),
+        };
+        for argument in config_arguments(cargo_args) {
+            merge(&mut table, read_argument(argument, env)?);
+        }
+        Ok(Self { table, env: env.clone() })
+    }
+
     /// A value by path.
     fn get(&self, path: &[&str]) -> Option<&Value> {
         let (last, tables) = path.split_last()?;
@@ -137,6 +149,29 @@ impl CargoConfig {
     /// `build.rustc-workspace-wrapper`.
     pub fn workspace_wrapper(&self) -> Option<PathBuf> {
         self.text(&["build", "rustc-workspace-wrapper"]).filter(|text| !text.is_empty()).map(PathBuf::from)
+    }
+
+    /// Whether a value stands in a file or in a `--config` flag: `build.target-dir`.
+    pub fn has(&self, path: &[&str]) -> bool {
+        self.get(path).is_some()
+    }
+
+    /// Whether two configurations say the same.
+    pub fn agrees(&self, other: &Self, path: &[&str]) -> bool {
+        self.get(path) == other.get(path)
+    }
+
+    /// A text that is a path, as it stands there.
+    pub fn path(&self, path: &[&str]) -> Option<PathBuf> {
+        self.get(path)?.as_str().map(PathBuf::from)
+    }
+
+    /// The names of registries whose index is told here or by a variable.
+    pub fn registries(&self) -> Vec<String> {
+        let tables = self.get(&["registries"]).and_then(Value::as_table).into_iter().flatten();
+        let named = tables.filter(|(_, registry)| registry.get("index").is_some()).map(|(name, _)| name.clone());
+        let variable = |name: &str| Some(name.strip_prefix("CARGO_REGISTRIES_")?.strip_suffix("_INDEX")?.to_owned());
+        named.chain(self.env.vars().filter_map(|(name, _)| variable(name.to_str()?))).collect()
     }
 
     /// Whether `[env]` gives a variable to all that cargo starts.
@@ -278,6 +313,11 @@ pub fn files(env: &Environment) -> Vec<PathBuf> {
     files
 }
 
+/// The file in `CARGO_HOME`, which is the caller's and not the sources'.
+pub fn callers_file(env: &Environment) -> Option<PathBuf> {
+    config_in(&cargo_home(env)?)
+}
+
 /// One file, with what it includes merged into it.
 pub fn read_file(path: &Path) -> Result<Table, ToolchainError> {
     read(path, 0)
@@ -294,8 +334,17 @@ fn same_file(a: &Path, b: &Path) -> bool {
 
 /// Reads a file and what it includes.
 fn read(path: &Path, depth: usize) -> Result<Table, ToolchainError> {
-    let text = std::fs::read_to_string(path).map_err(|source| ToolchainError::Config { path: path.to_owned(), source })?;
-    let mut own = parse(&text, &path.display().to_string())?;
+    let failed = |source| ToolchainError::Config { path: path.to_owned(), source };
+    // Whoever opens a pipe waits, and a device has no end.
+    if path.metadata().map_err(failed)?.is_file() {
+        let text = std::fs::read_to_string(path).map_err(failed)?;
+        return read_text(&text, path, depth);
+    }
+    Err(failed(std::io::Error::other("it is no regular file")))
+}
+
+fn read_text(text: &str, path: &Path, depth: usize) -> Result<Table, ToolchainError> {
+    let mut own = parse(text, &path.display().to_string())?;
     let directory = path.parent().unwrap_or(path);
     root_paths(&mut own, directory.parent().unwrap_or(directory));
     include(own, directory, depth)

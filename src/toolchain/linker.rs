@@ -5,12 +5,12 @@
 //! The host's `cc` links for the host's machine only.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use serde::{Deserialize, Serialize};
 
+use super::ask::{Ask, Question};
 use super::rustc::Rustc;
-use super::{ToolchainError, announce, command, config, find_program};
+use super::{ToolchainError, config, find_program};
 use crate::digest::Hasher;
 use crate::environment::Environment;
 use crate::progress::Progress;
@@ -79,15 +79,22 @@ impl Linker {
     }
 
     /// Asks the linker's version, and for a static gnu executable which libc it embeds.
-    pub fn facts(&self, static_gnu: bool, env: &Environment, progress: &dyn Progress) -> LinkerFacts {
+    ///
+    /// The linker says where that libc lies, and could name any file: `is_seen` tells whose digest may be told.
+    pub fn facts(
+        &self,
+        static_gnu: bool,
+        place: &dyn Ask,
+        is_seen: impl Fn(&Path) -> bool,
+        progress: &dyn Progress,
+    ) -> LinkerFacts {
         let ask = |argument: &str| {
-            let mut command = command(&self.program, env);
-            command.arg(argument).stdin(Stdio::null()).stderr(Stdio::null());
-            announce(&command, progress);
-            let output = command.output().ok().filter(|output| output.status.success())?;
+            let child = Question::new(&self.program, &[argument]).put(place, progress).ok()?;
+            let output = child.output().ok().filter(|output| output.status.success())?;
             String::from_utf8(output.stdout).ok()?.lines().next().map(|line| line.trim().to_owned())
         };
-        let libc = static_gnu.then(|| ask("-print-file-name=libc.a")).flatten().and_then(|path| digest(Path::new(&path)));
+        let libc = static_gnu.then(|| ask("-print-file-name=libc.a")).flatten().map(PathBuf::from);
+        let libc = libc.filter(|path| is_seen(path) && path.is_file()).and_then(|path| digest(&path));
         let version =
             if *self == Self::zig() { ask("version").map(|version| format!("zig {version}")) } else { ask("--version") };
         LinkerFacts { version, libc }

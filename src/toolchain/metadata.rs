@@ -5,13 +5,13 @@
 //! place of its own, which only the full answer tells. `Cargo.lock` says which case it is.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
 
 use cargo_metadata::{DependencyKind, Metadata};
 
-use super::{ToolchainError, announce, cargo, command};
-use crate::environment::Environment;
+use super::ToolchainError;
+use super::ask::{Answer, Ask, Question};
 use crate::progress::Progress;
 
 /// How lock files call crates.io, the source that needs no special care.
@@ -22,7 +22,9 @@ pub const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-ind
 pub struct MetadataOptions {
     /// `--manifest-path`.
     pub manifest_path: Option<PathBuf>,
-    /// `--target-dir`.
+    /// The cargo to ask.
+    pub cargo: PathBuf,
+    /// `--target-dir`, absolute.
     pub target_dir: Option<PathBuf>,
     /// `--locked`, `--offline`, `--frozen`, `--config X`: what decides about the answer.
     pub args: Vec<String>,
@@ -30,6 +32,8 @@ pub struct MetadataOptions {
     pub feature_args: Vec<String>,
     /// The target whose graph is wanted, for the full answer only; all where there is none.
     pub platform: Option<String>,
+    /// Variables that decide about the answer.
+    pub env: BTreeMap<String, String>,
     /// Whether cargo keeps quiet.
     pub quiet: bool,
 }
@@ -37,41 +41,38 @@ pub struct MetadataOptions {
 /// A question under way.
 #[derive(Debug)]
 pub struct Asked {
-    child: Child,
+    child: Answer,
     told: bool,
 }
 
 /// Asks without dependencies, and does not wait.
-pub fn ask(options: &MetadataOptions, env: &Environment, progress: &dyn Progress) -> Result<Asked, ToolchainError> {
-    spawn(options, env, &["--no-deps"], progress)
+pub fn ask(options: &MetadataOptions, place: &dyn Ask, progress: &dyn Progress) -> Result<Asked, ToolchainError> {
+    spawn(options, place, &["--no-deps"], progress)
 }
 
 /// The full answer: every package of the dependency graph. May resolve, lock and download, which cargo shows.
-pub fn full(options: &MetadataOptions, env: &Environment, progress: &dyn Progress) -> Result<Metadata, ToolchainError> {
+pub fn full(options: &MetadataOptions, place: &dyn Ask, progress: &dyn Progress) -> Result<Metadata, ToolchainError> {
     let mut args: Vec<&str> = options.feature_args.iter().map(String::as_str).collect();
     args.extend(options.platform.iter().flat_map(|target| ["--filter-platform", target]));
     if options.quiet {
         args.push("--quiet");
     }
-    spawn(options, env, &args, progress)?.answer()
+    spawn(options, place, &args, progress)?.answer()
 }
 
-fn spawn(options: &MetadataOptions, env: &Environment, more: &[&str], progress: &dyn Progress) -> Result<Asked, ToolchainError> {
-    let program = cargo(env);
+fn spawn(options: &MetadataOptions, place: &dyn Ask, more: &[&str], progress: &dyn Progress) -> Result<Asked, ToolchainError> {
     let told = !more.contains(&"--no-deps");
-    let mut command = command(&program, env);
-    command.args(["metadata", "--format-version", "1"]).args(more).args(&options.args);
+    let words = [&["metadata", "--format-version", "1"], more].concat();
+    let mut question = Question { told, env: options.env.clone(), ..Question::new(&options.cargo, &words) };
+    question.args.extend(options.args.iter().cloned());
     if let Some(path) = &options.manifest_path {
-        command.arg("--manifest-path").arg(path);
+        question.args.extend(["--manifest-path".to_owned(), path.display().to_string()]);
     }
     // `cargo metadata` has no `--target-dir`; the variable ranks just below that flag.
     if let Some(target_dir) = &options.target_dir {
-        command.env("CARGO_TARGET_DIR", env.resolve(target_dir));
+        question.env.insert("CARGO_TARGET_DIR".to_owned(), target_dir.display().to_string());
     }
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(if told { Stdio::inherit() } else { Stdio::piped() });
-    announce(&command, progress);
-    let child = command.spawn().map_err(|source| ToolchainError::Start { program, source })?;
-    Ok(Asked { child, told })
+    Ok(Asked { child: question.put(place, progress)?, told })
 }
 
 impl Asked {
@@ -79,7 +80,11 @@ impl Asked {
     pub fn answer(self) -> Result<Metadata, ToolchainError> {
         let command = "cargo metadata";
         let bad = |detail: String| ToolchainError::Answer { command: command.to_owned(), detail };
-        let output = self.child.wait_with_output().map_err(|error| bad(error.to_string()))?;
+        let output = self.child.output().map_err(|error| bad(error.to_string()))?;
+        if self.told {
+            // Nothing where the user has seen it already.
+            drop(std::io::stderr().write_all(&output.stderr));
+        }
         if !output.status.success() {
             if self.told {
                 return Err(ToolchainError::MetadataTold(output.status));

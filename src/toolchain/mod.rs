@@ -1,5 +1,7 @@
 //! What the user's cargo, rustc and linker say about themselves.
 //!
+//! - [`ask`]: where they are asked: here, or in a sandbox.
+//! - [`find`]: which toolchain it is, before anything of the sources is looked at.
 //! - [`config`]: cargo's own configuration, as far as it decides about bytes: rustflags, linkers, replaced sources.
 //! - [`metadata`]: `cargo metadata`.
 //! - [`rustc`]: the compiler's version, sysroot, and which targets it has a standard library for.
@@ -15,7 +17,9 @@ use crate::environment::Environment;
 use crate::failure::{Class, Explain};
 use crate::progress::{Event, Progress};
 
+pub mod ask;
 pub mod config;
+pub mod find;
 pub mod linker;
 pub mod metadata;
 pub mod rustc;
@@ -76,6 +80,10 @@ fn is_program(file: &Path) -> bool {
     file.is_file()
 }
 
+/// The way out where fetching in a sandbox is not enough.
+pub const FETCH_YOURSELF: &str = "if it wants a credential helper, an SSH agent or git's own configuration: those are out of reach here; `cargo fetch --locked`, then \
+     build with `--offline`";
+
 /// Why the toolchain could not be asked, or cannot do what is wanted.
 #[derive(Debug, thiserror::Error)]
 pub enum ToolchainError {
@@ -93,6 +101,23 @@ pub enum ToolchainError {
     /// `cargo metadata` failed and has told why on stderr.
     #[error("`cargo metadata` failed ({0})")]
     MetadataTold(std::process::ExitStatus),
+    /// The place where programs run cannot be had.
+    #[error("{cause}")]
+    Refused {
+        /// Why.
+        cause: String,
+        /// What helps.
+        cure: Option<String>,
+    },
+    /// The sources bring a toolchain.
+    #[error("the sources choose the toolchain of {}, which is none that rustup has installed or linked", rustc.display())]
+    Brought {
+        /// Its compiler.
+        rustc: PathBuf,
+    },
+    /// `cargo fetch` failed and has told why on stderr.
+    #[error("`cargo fetch` failed ({0})")]
+    Fetch(std::process::ExitStatus),
     /// A tool said something that cannot be read.
     #[error("failed to understand `{command}`: {detail}")]
     Answer {
@@ -163,6 +188,12 @@ impl Explain for ToolchainError {
             Self::NoStd { cure, .. } | Self::NoLinker { cure, .. } => Some(cure.clone()),
             Self::UnknownTarget { nearest: Some(nearest), .. } => Some(format!("did you mean `{nearest}`?")),
             Self::UnknownTarget { .. } => Some("`rustc --print target-list` lists them".to_owned()),
+            Self::Fetch(_) => Some(FETCH_YOURSELF.to_owned()),
+            Self::Refused { cure, .. } => cure.clone(),
+            Self::Brought { .. } => Some(
+                "if it is to be trusted, link it (`rustup toolchain link NAME DIR`) and name it with `cargo +NAME`, or set RUSTC and CARGO"
+                    .to_owned(),
+            ),
             Self::NoZigbuild => Some("cargo install --locked cargo-zigbuild, and install zig".to_owned()),
             Self::Start { program, .. } if program.ends_with("cargo") => {
                 Some("install Rust (https://rustup.rs), or set CARGO to a cargo".to_owned())

@@ -1,13 +1,13 @@
 //! What the compiler says about itself.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
 
 use cargo_metadata::cargo_platform::Cfg;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
-use super::{ToolchainError, announce, command, find_program};
+use super::ask::{Answer, Ask, Question};
+use super::{ToolchainError, find_program};
 use crate::environment::Environment;
 use crate::failure::nearest;
 use crate::hints::{Fingerprint, Hints};
@@ -40,8 +40,8 @@ pub struct Asked {
 /// Two questions under way.
 #[derive(Debug)]
 struct Questions {
-    version: Child,
-    sysroot: Child,
+    version: Answer,
+    sysroot: Answer,
 }
 
 /// What the compiler says.
@@ -51,19 +51,23 @@ struct Answers {
     sysroot: String,
 }
 
-/// Finds the compiler that cargo would use.
+/// Asks a compiler.
 ///
 /// A proxy or a wrapper, which may start another compiler tomorrow, is asked at once, beside `cargo metadata`. A
 /// toolchain's own program says the same until it is replaced, and may be known already.
-pub fn ask(configured: Option<PathBuf>, env: &Environment, progress: &dyn Progress) -> Result<Asked, ToolchainError> {
-    let program = configured.or_else(|| beside_cargo(env)).unwrap_or_else(|| PathBuf::from("rustc"));
-    let questions = if is_toolchains(&program) { None } else { Some(Questions::put(&program, env, progress)?) };
+pub fn ask(program: PathBuf, place: &dyn Ask, progress: &dyn Progress) -> Result<Asked, ToolchainError> {
+    let questions = if is_toolchains(&program) { None } else { Some(Questions::put(&program, place, progress)?) };
     Ok(Asked { program, questions })
+}
+
+/// The compiler that cargo uses: the configured one, one beside cargo, or that of `PATH`.
+pub fn program(configured: Option<PathBuf>, env: &Environment) -> PathBuf {
+    configured.or_else(|| beside_cargo(env)).unwrap_or_else(|| PathBuf::from("rustc"))
 }
 
 /// The compiler in the directory of `$CARGO`, when that is a toolchain's and not a directory of proxies: it spares the
 /// proxy's start. Only where cargo itself gets to it: by `PATH`, or by a proxy there that was told cargo's toolchain.
-fn beside_cargo(env: &Environment) -> Option<PathBuf> {
+pub(super) fn beside_cargo(env: &Environment) -> Option<PathBuf> {
     let cargo = env.path("CARGO").filter(|cargo| cargo.is_absolute())?;
     let directory = cargo.parent()?;
     let rustc = directory.join(if cfg!(windows) { "rustc.exe" } else { "rustc" });
@@ -75,22 +79,15 @@ fn beside_cargo(env: &Environment) -> Option<PathBuf> {
 }
 
 /// Whether a program lies in a toolchain's `bin`, with the libraries beside it.
-fn is_toolchains(program: &Path) -> bool {
+pub(super) fn is_toolchains(program: &Path) -> bool {
     let toolchain = program.parent().and_then(Path::parent).filter(|toolchain| toolchain.is_absolute());
     program.file_stem().is_some_and(|name| name == "rustc")
         && toolchain.is_some_and(|toolchain| toolchain.join("lib/rustlib").is_dir())
 }
 
-fn spawn(program: &Path, args: &[&str], env: &Environment, progress: &dyn Progress) -> Result<Child, ToolchainError> {
-    let mut command = command(program, env);
-    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    announce(&command, progress);
-    command.spawn().map_err(|source| ToolchainError::Start { program: program.to_owned(), source })
-}
-
-fn answer(child: Child, program: &Path, question: &str) -> Result<String, ToolchainError> {
+fn answer(asked: Answer, program: &Path, question: &str) -> Result<String, ToolchainError> {
     let bad = |detail: String| ToolchainError::Answer { command: format!("{} {question}", program.display()), detail };
-    let output = child.wait_with_output().map_err(|error| bad(error.to_string()))?;
+    let output = asked.output().map_err(|error| bad(error.to_string()))?;
     if !output.status.success() {
         return Err(bad(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
     }
@@ -98,9 +95,9 @@ fn answer(child: Child, program: &Path, question: &str) -> Result<String, Toolch
 }
 
 impl Questions {
-    fn put(program: &Path, env: &Environment, progress: &dyn Progress) -> Result<Self, ToolchainError> {
-        let version = spawn(program, &["-vV"], env, progress)?;
-        let sysroot = spawn(program, &["--print", "sysroot"], env, progress)?;
+    fn put(program: &Path, place: &dyn Ask, progress: &dyn Progress) -> Result<Self, ToolchainError> {
+        let version = Question::new(program, &["-vV"]).put(place, progress)?;
+        let sysroot = Question::new(program, &["--print", "sysroot"]).put(place, progress)?;
         Ok(Self { version, sysroot })
     }
 
@@ -113,10 +110,10 @@ impl Questions {
 
 impl Asked {
     /// Waits for the answers; asks for them where `hints` does not know them of this very file.
-    pub fn answer(self, hints: &Path, env: &Environment, progress: &dyn Progress) -> Result<Rustc, ToolchainError> {
+    pub fn answer(self, hints: &Path, place: &dyn Ask, progress: &dyn Progress) -> Result<Rustc, ToolchainError> {
         let answers = match self.questions {
             Some(questions) => questions.answers(&self.program)?,
-            None => remembered(&self.program, hints, env, progress)?,
+            None => remembered(&self.program, hints, place, progress)?,
         };
         answers.rustc(self.program)
     }
@@ -124,8 +121,8 @@ impl Asked {
 
 /// What a toolchain's own compiler said last time, or says now. Kept in `hints` once a build has made the directory around it:
 /// the first plan makes none.
-fn remembered(program: &Path, hints: &Path, env: &Environment, progress: &dyn Progress) -> Result<Answers, ToolchainError> {
-    let ask = || Questions::put(program, env, progress)?.answers(program);
+fn remembered(program: &Path, hints: &Path, place: &dyn Ask, progress: &dyn Progress) -> Result<Answers, ToolchainError> {
+    let ask = || Questions::put(program, place, progress)?.answers(program);
     if !hints.parent().is_some_and(Path::is_dir) {
         return ask();
     }
@@ -172,18 +169,20 @@ impl Rustc {
     }
 
     /// The compiler's cfgs for a target.
-    pub fn cfgs(&self, target: &str, env: &Environment, progress: &dyn Progress) -> Result<Vec<Cfg>, ToolchainError> {
-        let child = spawn(&self.program, &["--print", "cfg", "--target", target], env, progress)?;
+    pub fn cfgs(&self, target: &str, place: &dyn Ask, progress: &dyn Progress) -> Result<Vec<Cfg>, ToolchainError> {
+        let question = Question::new(&self.program, &["--print", "cfg", "--target", target]);
+        let child = question.put(place, progress)?;
         let text = answer(child, &self.program, "--print cfg")?;
         Ok(text.lines().filter_map(|line| line.parse().ok()).collect())
     }
 
     /// Fails when the compiler has no standard library for a target, with the command that installs it.
-    pub fn check_std(&self, target: &str, env: &Environment, progress: &dyn Progress) -> Result<(), ToolchainError> {
+    pub fn check_std(&self, target: &str, place: &dyn Ask, progress: &dyn Progress) -> Result<(), ToolchainError> {
         if self.target_libdir(target).is_dir() {
             return Ok(());
         }
-        let known = spawn(&self.program, &["--print", "target-list"], env, progress)
+        let known = Question::new(&self.program, &["--print", "target-list"])
+            .put(place, progress)
             .and_then(|child| answer(child, &self.program, "--print target-list"))
             .unwrap_or_default();
         if !known.is_empty() && !known.lines().any(|name| name == target) {

@@ -19,8 +19,8 @@ use crate::compile::{self, Artifact};
 use crate::digest::Digest;
 use crate::environment::Environment;
 use crate::failure::Error;
-use crate::hermetic::{self, Report, Sandbox};
-use crate::hints::{self, Hints};
+use crate::hermetic::{Report, Sandbox};
+use crate::hints::Hints;
 use crate::image::Image;
 use crate::kind::Kind;
 use crate::oci::Descriptor;
@@ -94,9 +94,6 @@ struct Compiled<'a> {
 
 /// Decides everything about a build.
 pub fn plan(flags: &BuildFlags, env: &Environment, progress: &dyn Progress) -> Result<Plan, Error> {
-    if flags.hermetic {
-        hermetic::check_sources(env, &flags.cargo_args)?;
-    }
     let workspace = plugin::load(flags, env, progress)?;
     Ok(plan::plan(&workspace, flags, env, progress)?)
 }
@@ -112,6 +109,7 @@ pub fn build(plan: &Plan, registries: &Settings, env: &Environment, progress: &d
         Layout::open_existing(&image.output)?;
         bases.push(finder.resolve(image)?);
     }
+    let _alone = compile::alone(plan, progress)?;
     let artifacts = compile::compile(plan, env, progress)?;
     let hints: Vec<Hints> = plan.images.iter().map(|image| Hints::open(&hints_file(plan, image))).collect();
     let checked = check::check(plan, &artifacts, &hints, enforced.is_some(), env, progress)?;
@@ -140,7 +138,7 @@ pub fn build(plan: &Plan, registries: &Settings, env: &Environment, progress: &d
 /// One file a layout, below the target directory, wherever the layout lies.
 fn hints_file(plan: &Plan, image: &ImagePlan) -> PathBuf {
     let name = Digest::of(image.output.as_os_str().as_encoded_bytes());
-    plan.target_directory.join(hints::DIRECTORY).join(format!("{}.json", name.short()))
+    plan.records.join(format!("{}.json", name.short()))
 }
 
 fn summary(image: &ImagePlan, built: &Built) -> String {

@@ -4,6 +4,7 @@
 //! Where they do, they are the first thing that a failed rebuild looks at.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -17,6 +18,7 @@ use crate::plan::rustflags::is_linux_gnu;
 use crate::plan::{ImagePlan, Plan};
 use crate::progress::Progress;
 use crate::store::{Source, StoreError, read_blob};
+use crate::toolchain::ask::Ask;
 use crate::toolchain::linker::LinkerFacts;
 use crate::toolchain::metadata;
 
@@ -40,10 +42,18 @@ pub struct Toolchain {
 impl Toolchain {
     /// Asks the linkers of an image's targets.
     pub fn of(plan: &Plan, image: &ImagePlan, env: &Environment, progress: &dyn Progress) -> Self {
+        let place: &dyn Ask = match &plan.hermetic {
+            Some(sandbox) => sandbox,
+            None => env,
+        };
+        let is_seen = |path: &Path| {
+            let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+            plan.hermetic.as_ref().is_none_or(|sandbox| sandbox.view.shows(&real))
+        };
         let facts = image.targets.iter().filter_map(|target| {
             let linker = plan.linkers.get(&target.target)?;
             let static_gnu = target.must_be_static && is_linux_gnu(&target.target);
-            Some((target.target.clone(), linker.facts(static_gnu, env, progress)))
+            Some((target.target.clone(), linker.facts(static_gnu, place, is_seen, progress)))
         });
         Self { rustc: plan.rustc.verbose_version.trim().to_owned(), linkers: facts.collect() }
     }

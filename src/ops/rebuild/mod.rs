@@ -26,7 +26,6 @@ use super::diff::{self, Difference, Tools, Verdict};
 use crate::digest::Digest;
 use crate::environment::Environment;
 use crate::failure::{Error, Explain};
-use crate::hermetic;
 use crate::image::{BASE_DIGEST, BASE_NAME};
 use crate::oci::{Descriptor, Document, Index};
 use crate::plan::{self, Plan};
@@ -224,9 +223,6 @@ impl Again<'_> {
         let own = BuildFlags { cargo_args: checker.cargo_args.clone(), ..flags.clone() };
         // Where the sources are, and what of them is needed, the user's own cargo knows.
         let original = BuildFlags { manifest_path: checker.manifest_path.clone(), base: checker.base.clone(), ..own.clone() };
-        if original.hermetic {
-            hermetic::check_sources(self.here, &original.cargo_args)?;
-        }
         let workspace = plugin::load(&original, self.here, &Silent)?;
         let planned = plan::plan(&workspace, &original, self.here, &Silent)?;
         let mut there = self.there.clone();

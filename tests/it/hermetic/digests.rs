@@ -53,3 +53,20 @@ fn fetched_and_vendored_sources_give_the_same_digest() {
         assert!(!vendored.stdout.contains("\"name\":\"fetch\""), "{}", vendored.stdout);
     }
 }
+
+#[test]
+fn the_digest_is_the_same_wherever_it_is_called() {
+    let Some(scene) = Scene::new(CALLERS[0], &[]) else { return };
+    let root = scene.project.root.display().to_string();
+    let manifest = format!("{root}/Cargo.toml");
+    let from = |directory: &Path, manifest: &str| {
+        let output = scene.project.root.join("out").display().to_string();
+        let args = ["--hermetic", "--message-format", "json", "-o", &output, "--manifest-path", manifest];
+        digest(&ran(scene.build(&args).current_dir(directory)))
+    };
+    let here = from(&scene.project.root, "Cargo.toml");
+    for (directory, manifest) in [("/", manifest.as_str()), (&root, &manifest), (&format!("{root}/src"), "../Cargo.toml")] {
+        assert_eq!(from(Path::new(directory), manifest), here, "{directory}");
+    }
+    assert_eq!(from(scene.stage(), "project/Cargo.toml"), here);
+}

@@ -5,7 +5,11 @@
 
 #![cfg(target_os = "linux")]
 
+mod calls;
+mod configuration;
 mod digests;
+mod fetching;
+mod fresh;
 mod landlock;
 mod lifetime;
 mod rebuild;

@@ -51,7 +51,7 @@ fn where_the_system_refuses_nothing_is_compared() {
 
 #[test]
 #[ignore = "needs namespaces"]
-fn the_sources_are_looked_at_before_they_are_asked_anything() {
+fn the_sources_are_asked_nothing_outside_of_the_sandbox() {
     let script = "#!/bin/sh\necho ran >> \"${0%/*}/ran.txt\"\nexec rustc \"$@\"\n";
     let Some(scene) = Scene::new(Caller::Root, &[("compile.sh", script)]) else { return };
     fs::set_permissions(scene.project.root.join("compile.sh"), fs::Permissions::from_mode(0o755)).unwrap();
@@ -60,10 +60,8 @@ fn the_sources_are_looked_at_before_they_are_asked_anything() {
     let told = scene.project.root.join("ran.txt");
     let program = scene.program();
     let again = |more: &[&str]| ran(&mut scene.run(&[&[program.as_str(), "verify", "--rebuild", "oci:out"], more].concat()));
-    let refused = again(&["--hermetic"]);
-    assert_eq!(refused.code, 1, "{}", refused.stderr);
-    assert!(!told.exists(), "it ran: {}", refused.stderr);
-    assert!(refused.stderr.contains("`build.rustc` names"), "{}", refused.stderr);
+    let hermetic = again(&["--hermetic"]);
+    assert!(!told.exists(), "it ran: {}", hermetic.stderr);
     let plain = again(&[]);
     assert!(told.exists(), "the test cannot fail: {}", plain.stderr);
 }

@@ -59,6 +59,7 @@ fn it_fails_closed_whatever_is_missing() {
         ("pivot_root", "155", "1", "seccomp"),
         ("landlock_create_ruleset", "444", "38", "landlock"),
         ("landlock_restrict_self", "446", "95", "landlock"),
+        ("seccomp", "317", "1", "seccomp"),
     ] {
         let refused = ran(&mut scene.run(&[&python, "-c", DENY, call, error, &program, "build", "--hermetic"]));
         assert_eq!(refused.code, 1, "{what}: {}", refused.stderr);
@@ -75,9 +76,8 @@ fn no_program_of_the_sources_runs_before_the_sandbox() {
     let files = [("wrap.sh", script), (".cargo/config.toml", "[build]\nrustc-wrapper = \"./wrap.sh\"\n")];
     let Some(scene) = Scene::new(Caller::Root, &files) else { return };
     fs::set_permissions(scene.project.root.join("wrap.sh"), fs::Permissions::from_mode(0o755)).unwrap();
-    let refused = ran(&mut scene.build(&["--hermetic"]));
-    assert_eq!(refused.code, 1, "{}", refused.stderr);
-    assert!(refused.stderr.contains("`build.rustc-wrapper` names"), "{}", refused.stderr);
+    let built = ran(&mut scene.build(&["--hermetic"]));
+    assert_eq!(built.code, 0, "{}", built.stderr);
     assert!(!scene.project.root.join("ran.txt").exists());
     assert_eq!(ran(&mut scene.build(&[])).code, 0);
     assert!(scene.project.root.join("ran.txt").exists(), "the test cannot fail");
@@ -97,8 +97,8 @@ fn no_program_of_the_sources_takes_the_compilers_place_before_the_sandbox() {
     let deep = format!("{}x.toml", "d/".repeat(12));
     let above = format!("[build]\nrustc-wrapper = '{}usr/bin/env'\n", "../".repeat(12));
     for (config, named) in [
-        ("[env]\nPATH = { value = 'bin', relative = true, force = true }\n".to_owned(), "`env.PATH` names `bin`"),
-        (format!("include = ['{deep}']\n"), "`build.rustc-wrapper` names"),
+        ("[env]\nPATH = { value = 'bin', relative = true, force = true }\n".to_owned(), "PATH"),
+        (format!("include = ['{deep}']\n"), "include"),
     ] {
         // A package outside the workspace has cargo ask the compiler even before the build.
         let manifest = format!("{MANIFEST}\n[dependencies]\nq = {{ path = '../q' }}\n");
@@ -111,10 +111,8 @@ fn no_program_of_the_sources_takes_the_compilers_place_before_the_sandbox() {
         for (program, _) in &programs {
             executable(&root.join(program));
         }
-        let refused = ran(&mut scene.build(&["--hermetic"]));
-        assert_eq!(refused.code, 1, "{named}: {}", refused.stderr);
-        assert!(!root.join("ran.txt").exists(), "{named}: it ran: {}", refused.stderr);
-        assert!(refused.stderr.contains(named), "{named}: {}", refused.stderr);
+        let built = ran(&mut scene.build(&["--hermetic"]));
+        assert!(!root.join("ran.txt").exists(), "{named}: it ran: {}", built.stderr);
         let plain = ran(&mut scene.build(&[]));
         assert!(root.join("ran.txt").exists(), "{named}: the test cannot fail: {}", plain.stderr);
     }
@@ -143,7 +141,6 @@ fn no_command_of_the_sources_is_run_for_a_token() {
     let refused = ran(&mut scene.build(&["--hermetic"]));
     assert_eq!(refused.code, 1, "{}", refused.stderr);
     assert!(!told.exists(), "it ran: {}", refused.stderr);
-    assert!(refused.stderr.contains("`registries.own.credential-provider` names"), "{}", refused.stderr);
     let plain = ran(&mut scene.build(&[]));
     assert!(told.exists(), "the test cannot fail: {}", plain.stderr);
 }
@@ -198,7 +195,7 @@ fn a_path_of_this_machine_is_an_error_here_and_a_warning_elsewhere() {
     assert_eq!(refused.code, 1, "{}", refused.stderr);
     let told = format!("holds a path of this machine: {}", scene.project.root.display());
     assert!(refused.stderr.contains(&told) && refused.stderr.contains("env!(\"CARGO_MANIFEST_DIR\")"), "{}", refused.stderr);
-    assert!(!scene.project.root.join("target/plugin-build").exists(), "something was packed");
+    assert!(!scene.project.root.join("target/plugin-build/p").exists(), "something was packed");
     let warned = ran(&mut scene.build(&[]));
     assert_eq!(warned.code, 0, "{}", warned.stderr);
     assert!(warned.stderr.contains(&told), "{}", warned.stderr);

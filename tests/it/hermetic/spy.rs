@@ -140,6 +140,7 @@ fn a_terminal_is_out_of_reach() {
         let hermetic = build("--hermetic");
         assert_eq!(hermetic.code, 0, "{caller:?}: {}", hermetic.stdout);
         assert_eq!(report(&scene, "hermetic"), "", "{caller:?}");
+        assert!(hermetic.stdout.contains("\u{1b}["), "{caller:?}: cargo's colours are gone: {}", hermetic.stdout);
         assert_eq!(build("--target-dir target/plain").code, 0);
         assert_eq!(report(&scene, "plain"), "terminal stderr: opened\n", "{caller:?}");
     }
