@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 
@@ -12,6 +13,7 @@ use super::push;
 use crate::compression::Compression;
 use crate::failure::{Complaint, Error};
 use crate::fs;
+use crate::interrupt::within;
 use crate::ops::build::{self, Built};
 use crate::ops::copy::Target;
 use crate::plan::Plan;
@@ -111,6 +113,9 @@ pub struct BuildArgs {
 pub struct BuildVerbArgs {
     #[command(flatten)]
     build: BuildArgs,
+    /// Longest that planning, compiling and packing may take together: `10m`
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, help_heading = "Cargo")]
+    timeout: Option<Duration>,
     /// Print everything that is decided, and do nothing
     #[arg(long, help_heading = "Image")]
     dry_run: bool,
@@ -185,18 +190,24 @@ impl BuildArgs {
 /// Builds and prints one line or object per plugin.
 pub fn build(args: &BuildVerbArgs, context: &Context) -> Result<ExitCode, Error> {
     let flags = args.build.flags(&context.global);
-    let plan = build::plan(&flags, &context.env, context.progress())?;
-    if args.dry_run {
-        // JSON for people is JSON all the same, and the user's own.
-        if context.json() {
-            context.result("plan", &plan, String::new);
-        } else {
-            context.print_bytes(format!("{}\n", serde_json::to_string_pretty(&plan).unwrap_or_default()).as_bytes());
+    let mut targets = Vec::new();
+    let built = within(args.timeout, || {
+        let plan = build::plan(&flags, &context.env, context.progress())?;
+        if args.dry_run {
+            // JSON for people is JSON all the same, and the user's own.
+            if context.json() {
+                context.result("plan", &plan, String::new);
+            } else {
+                context.print_bytes(format!("{}\n", serde_json::to_string_pretty(&plan).unwrap_or_default()).as_bytes());
+            }
+            return Ok(Vec::new());
         }
+        targets = push_targets(&args.push, plan.images.len())?;
+        build::build(&plan, &context.global.registries.settings(), &context.env, context.progress())
+    })?;
+    if args.dry_run {
         return Ok(ExitCode::SUCCESS);
     }
-    let targets = push_targets(&args.push, plan.images.len())?;
-    let built = build::build(&plan, &context.global.registries.settings(), &context.env, context.progress())?;
     for image in &built {
         context.result("plugin-image", image, || line(image, context));
     }

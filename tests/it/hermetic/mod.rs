@@ -16,4 +16,5 @@ mod rebuild;
 mod refusals;
 mod scene;
 mod spy;
+mod timeout;
 mod told;
