@@ -87,13 +87,15 @@ fn add(fingerprint: &mut Fingerprint, place: &Path, hidden: &[&Path]) {
 /// The artifacts of a record, if each is as it was made and where builds make them.
 pub(super) fn recall(fact: &str, sandbox: &Sandbox) -> Option<Vec<PathBuf>> {
     let known: Vec<Known> = serde_json::from_str(fact).ok()?;
-    let is_same = |known: &Known| {
-        let mut places = sandbox.view.paths(&Content::Writable);
-        let real = known.path.canonicalize().ok();
-        let is_below = real.is_some_and(|real| places.any(|place| real.starts_with(place)));
-        is_below && digest(&known.path).is_some_and(|digest| digest == known.digest)
-    };
+    let is_same =
+        |known: &Known| is_made_in(&known.path, sandbox) && digest(&known.path).is_some_and(|digest| digest == known.digest);
     known.iter().all(is_same).then(|| known.into_iter().map(|known| known.path).collect())
+}
+
+/// Whether a path, followed through links, lies where builds write.
+pub(super) fn is_made_in(path: &Path, sandbox: &Sandbox) -> bool {
+    let mut places = sandbox.view.paths(&Content::Writable);
+    path.canonicalize().is_ok_and(|real| places.any(|place| real.starts_with(place)))
 }
 
 /// A record of artifacts.

@@ -101,6 +101,10 @@ fn make(plan: &Plan, env: &Environment, progress: &dyn Progress) -> Result<Vec<A
         made.artifacts.extend(artifacts);
         made.scripts.extend(scripts);
     }
+    if let Some(sandbox) = &plan.hermetic {
+        // A build script can speak for cargo, and name any directory.
+        made.scripts.retain(|script| known::is_made_in(script.out_dir.as_std_path(), sandbox));
+    }
     clock::warn(&made.scripts, progress);
     let mut artifacts = Vec::new();
     for image in &plan.images {

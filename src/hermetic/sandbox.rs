@@ -159,7 +159,10 @@ impl Ground {
         let sources = Sources::survey(manifest_path, env)?;
         let own = CargoConfig::of_caller(env, cargo_args)?;
         let toolchain = find(&own, env, progress)?;
-        if trace(&toolchain.root).real.starts_with(trace(&sources.root).real) {
+        // Cargo's proxy leaves its choice in variables, so that only those which it does not set are the caller's word.
+        let homes = env.path("RUSTUP_HOME").map(|home| env.resolve(&home).join("toolchains"));
+        let is_callers = env.path("RUSTC").is_some() || homes.is_some_and(|homes| toolchain.root.starts_with(homes));
+        if sources.holds(&toolchain.root) && !is_callers {
             return Err(ToolchainError::Brought { rustc: toolchain.rustc }.into());
         }
         let (config, cargo_args, env) = (config.clone(), cargo_args.to_owned(), env.clone());
@@ -369,7 +372,9 @@ impl<'a> Decider<'a> {
         }
         let config = &ground.config;
         // The sources' configuration names them, and could name any other directory.
-        let vendored = config.vendor_directories().into_iter().filter(|path| sources.may_show_vendored(path));
+        let callers = ground.own.vendor_directories();
+        let may_show = |path: &PathBuf| callers.contains(path) || sources.may_show_vendored(path);
+        let vendored = config.vendor_directories().into_iter().filter(may_show);
         let registries = config.local_registries().into_iter().filter(|path| sources.may_show_registry(path));
         for directory in vendored.chain(registries) {
             add(&directory, Role::Vendor, "the vendor directory")?;

@@ -32,6 +32,8 @@ pub struct Sources {
     pub manifests: Vec<PathBuf>,
     /// What holds all that may belong to them.
     within: PathBuf,
+    /// Whether that is a repository, all of which is theirs.
+    is_repository: bool,
     /// `HOME` and `CARGO_HOME`: nothing in them belongs to sources that lie outside.
     homes: Vec<PathBuf>,
 }
@@ -52,8 +54,10 @@ impl Sources {
         let homes: Vec<PathBuf> = [home(env), cargo_home(env)].into_iter().flatten().map(|home| trace(&home).real).collect();
         let may_hold_all = |directory: &&Path| directory.parent().is_some() && !homes.contains(&trace(directory).real);
         let repository = root.ancestors().find(|directory| directory.join(".git").symlink_metadata().is_ok());
+        let repository = repository.filter(may_hold_all);
+        let is_repository = repository.is_some();
         let within = repository.or(root.parent()).filter(may_hold_all).unwrap_or(&root).to_owned();
-        let mut sources = Self { root: root.clone(), outside: Vec::new(), manifests, within, homes };
+        let mut sources = Self { root: root.clone(), outside: Vec::new(), manifests, within, is_repository, homes };
         let mut seen = vec![root.clone()];
         let mut next = VecDeque::from([root]);
         if !seen.contains(&start) {
@@ -79,6 +83,12 @@ impl Sources {
             }
         }
         Ok(sources)
+    }
+
+    /// Whether a directory came with the sources.
+    pub fn holds(&self, directory: &Path) -> bool {
+        let all = if self.is_repository { &self.within } else { &self.root };
+        trace(directory).real.starts_with(trace(all).real)
     }
 
     /// Whether a directory, followed through links, is one of these sources' and not hidden.

@@ -144,6 +144,40 @@ fn no_package_of_others_is_shown_because_a_manifest_names_it() {
 }
 
 #[test]
+fn no_directory_with_a_secret_is_shown_because_it_holds_packages_too() {
+    for (kind, entry) in [("directory", "pkg/.cargo-checksum.json"), ("local-registry", "index/config.json")] {
+        let theirs = tempfile::tempdir().unwrap();
+        let place = theirs.path().canonicalize().unwrap();
+        fs::set_permissions(&place, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::create_dir_all(place.join(entry).parent().unwrap()).unwrap();
+        fs::write(place.join(entry), "{}").unwrap();
+        fs::write(place.join("key"), "s3cret\n").unwrap();
+        let config = format!("[source.theirs]\n{kind} = '{}'\n", place.display());
+        let spy = format!("read {}/key\n", place.display());
+        let files = [("build.rs", SPY), ("spy.txt", &spy), (".cargo/config.toml", &config)];
+        let Some(scene) = Scene::new(Caller::Root, &files) else { return };
+        let built = ran(&mut scene.build(&["--hermetic"]));
+        assert_eq!(built.code, 0, "{kind}: {}", built.stderr);
+        assert_eq!(report(&scene, "hermetic"), "", "{kind}");
+        assert_eq!(ran(&mut scene.build(&["--target-dir", "target/plain"])).code, 0);
+        assert!(report(&scene, "plain").contains("s3cret"), "{kind}: the test cannot fail");
+    }
+}
+
+#[test]
+fn a_configuration_without_an_end_is_refused() {
+    for theirs in ["/dev/zero", "../pipe"] {
+        let config = format!("include = ['{theirs}']\n");
+        let Some(scene) = Scene::new(Caller::Root, &[(".cargo/config.toml", &config)]) else { return };
+        let made = std::process::Command::new("mkfifo").arg(scene.project.root.join("pipe")).status();
+        assert!(made.unwrap().success());
+        let refused = ran(&mut scene.build(&["--hermetic"]));
+        assert_eq!(refused.code, 1, "{theirs}: {}", refused.stderr);
+        assert!(refused.stderr.contains("it is no regular file"), "{theirs}: {}", refused.stderr);
+    }
+}
+
+#[test]
 fn the_sources_choose_no_directory_to_write_to() {
     for key in ["target-dir", "build-dir"] {
         let Some(scene) = Scene::new(Caller::Root, &[]) else { return };
