@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 
@@ -10,6 +11,7 @@ use super::context::Context;
 use super::default_layout::DefaultLayoutArgs;
 use super::terminal::human_size;
 use crate::failure::{Class, Complaint, Error};
+use crate::interrupt::within;
 use crate::ops::diff::{Tools, Verdict};
 use crate::ops::rebuild;
 use crate::ops::verify::{self, Report};
@@ -54,6 +56,9 @@ struct RebuildArgs {
     /// Rebuild without a network and out of reach of secrets, as `build --hermetic` does
     #[arg(long, requires = "rebuild")]
     hermetic: bool,
+    /// Longest that the rebuild may take: `10m`
+    #[arg(long, value_name = "DURATION", requires = "rebuild", value_parser = humantime::parse_duration)]
+    timeout: Option<Duration>,
     /// The binary, as given to build
     #[arg(long, value_name = "NAME", requires = "rebuild")]
     bin: Option<String>,
@@ -145,7 +150,8 @@ fn rebuild(args: &VerifyArgs, reference: &Reference, context: &Context) -> Resul
     };
     let source = context.stores().source(reference)?;
     let selector = Selector::of(reference.tag(), reference.digest());
-    let report = rebuild::rebuild(source.as_ref(), &selector, &options, &context.env, context.progress())?;
+    let report =
+        within(args.again.timeout, || rebuild::rebuild(source.as_ref(), &selector, &options, &context.env, context.progress()))?;
     super::diff::print(&report.differences, context);
     if !report.taken.is_empty() {
         let text = format!("taken from the image, not from the sources: {}", report.taken.join(", "));

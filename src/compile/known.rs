@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::CompileError;
 use crate::digest::{Digest, Hasher};
 use crate::fs::{FileError, create_dirs, sorted_listing};
 use crate::hermetic::Sandbox;
@@ -27,6 +28,11 @@ use crate::progress::Progress;
 
 /// The record's file, among the hints.
 pub(super) const FILE: &str = "hermetic.json";
+
+/// What only a target directory holds: the mark of every cache, and what cargo keeps of the compiler.
+const MARKS: [&str; 2] = ["CACHEDIR.TAG", ".rustc_info.json"];
+/// The mark's content (<https://bford.info/cachedir/>).
+const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n";
 
 /// An artifact as it was made.
 #[derive(Serialize, Deserialize)]
@@ -112,15 +118,23 @@ fn digest(path: &Path) -> Option<Digest> {
     Some(hasher.finish())
 }
 
-/// Empties the directories that hermetic builds write to. No process of an earlier one is left to put something back.
-pub(super) fn empty(sandbox: &Sandbox) -> Result<(), FileError> {
-    for directory in sandbox.view.paths(&Content::Writable).filter(|directory| directory.is_dir()) {
-        for name in sorted_listing(directory)? {
+/// Empties the directories that hermetic builds write to. No process of an earlier one is left to put something back. What is
+/// no build's is left alone: the sources may choose the directory above.
+pub(super) fn empty(sandbox: &Sandbox) -> Result<(), CompileError> {
+    for directory in sandbox.view.paths(&Content::Writable) {
+        create_dirs(directory)?;
+        let names = sorted_listing(directory)?;
+        if !names.is_empty() && !names.iter().any(|name| MARKS.iter().any(|mark| name == mark)) {
+            return Err(CompileError::Occupied { directory: directory.to_owned() });
+        }
+        for name in names {
             let path = directory.join(name);
             let is_directory = path.symlink_metadata().is_ok_and(|found| found.is_dir());
             let gone = if is_directory { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
             gone.map_err(FileError::at("remove", &path))?;
         }
+        let mark = directory.join(MARKS[0]);
+        fs::write(&mark, TAG).map_err(FileError::at("write", &mark))?;
     }
     Ok(())
 }

@@ -253,6 +253,12 @@ pub enum CompileError {
     /// What an earlier hermetic build left could not be removed.
     #[error(transparent)]
     File(#[from] FileError),
+    /// What would be emptied holds something else than what a build left.
+    #[error("{} is not empty, and no target directory", directory.display())]
+    Occupied {
+        /// The directory.
+        directory: PathBuf,
+    },
     /// Cargo's messages could not be read.
     #[error("failed to read the messages of `{}`", program.display())]
     Messages {
@@ -301,6 +307,9 @@ impl Explain for CompileError {
         match self {
             Self::Hermetic(error) => error.hint(),
             Self::File(error) => error.hint(),
+            Self::Occupied { .. } => {
+                Some("a hermetic build begins with nothing: remove it, or choose another place with `--target-dir`".to_owned())
+            }
             Self::Fetch { .. } => Some(FETCH_YOURSELF.to_owned()),
             Self::Absent { product: Product::Lib(_), .. } => {
                 Some("the target may know no dynamic libraries; cargo's warnings above tell".to_owned())

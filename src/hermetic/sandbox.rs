@@ -18,6 +18,7 @@ use super::view::{Content, Role, View, trace};
 use super::{HermeticError, TARGET, secrets};
 use crate::environment::Environment;
 use crate::failure::Explain as _;
+use crate::hints;
 use crate::progress::Progress;
 use crate::repository::{Repository, repositories};
 use crate::toolchain::ask::{Ask, Question};
@@ -253,8 +254,8 @@ impl Ground {
         sources.all(|source| self.config.is_local(source))
     }
 
-    /// Sees that nothing outside of the sources is written to because they say so.
-    fn check(&self, output: Output<'_>) -> Result<(), HermeticError> {
+    /// Sees that nothing outside of the sources is written to because they say so: to be asked before anything is.
+    pub fn check(&self, output: Output<'_>) -> Result<(), HermeticError> {
         let is_callers = |key: &[&str], variables: &[&str]| {
             variables.iter().any(|name| self.env.path(name).is_some()) || self.own.has(key) && self.own.agrees(&self.config, key)
         };
@@ -265,12 +266,18 @@ impl Ground {
             let (path, within) = (path.to_owned(), within.clone());
             Err(HermeticError::Foreign { what: "the directory of the build,", path, within })
         };
-        if !output.target.starts_with(within) && !target_is_callers {
+        // Of a link in the sources nobody knows who put it there.
+        let is_within = |path: &Path| trace(path).real.starts_with(trace(within).real);
+        if !is_within(output.target) && !target_is_callers {
             return refuse(output.target);
         }
-        let is_own = output.build.starts_with(within) || output.build.starts_with(output.target);
+        let is_own = is_within(output.build) || output.build == output.target;
         if !is_own && !is_callers(&["build", "build-dir"], &["CARGO_BUILD_BUILD_DIR"]) {
             return refuse(output.build);
+        }
+        let records = output.target.join(hints::DIRECTORY);
+        if trace(&records).real != trace(output.target).real.join(hints::DIRECTORY) {
+            return Err(HermeticError::Led { real: trace(&records).real, path: records });
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use cargo_metadata::{Metadata, Package};
 
 use super::{BuildFlags, ForeignPackage, Plugin, PluginError};
 use crate::environment::Environment;
-use crate::hermetic::{Ground, Sandbox};
+use crate::hermetic::{Ground, Output, Sandbox};
 use crate::hints;
 use crate::platform::split_glibc;
 use crate::progress::Progress;
@@ -64,7 +64,12 @@ pub(super) fn ask(
     let asked_metadata = metadata::ask(&options, place, progress)?;
     let asked_rustc = rustc::ask(compiler, compilers_place, progress)?;
     let metadata = asked_metadata.answer()?;
-    let hints = metadata.target_directory.as_std_path().join(hints::DIRECTORY);
+    let target = metadata.target_directory.as_std_path();
+    if let Some(ground) = &ground {
+        let build = metadata.build_directory.as_ref().map_or(target, |directory| directory.as_std_path());
+        ground.check(Output { target, build, is_given: flags.target_dir.is_some() })?;
+    }
+    let hints = target.join(hints::DIRECTORY);
     let rustc = asked_rustc.answer(&hints, compilers_place, progress)?;
 
     let mut asked = Asked { metadata, rustc, foreign: Vec::new(), ground, questions, options };

@@ -55,6 +55,7 @@ fn fetched_and_vendored_sources_give_the_same_digest() {
 }
 
 #[test]
+#[ignore = "needs namespaces"]
 fn the_digest_is_the_same_wherever_it_is_called() {
     let Some(scene) = Scene::new(CALLERS[0], &[]) else { return };
     let root = scene.project.root.display().to_string();

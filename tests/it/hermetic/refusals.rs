@@ -161,6 +161,33 @@ fn no_link_leads_the_builds_writes_out_of_the_target_directory() {
 
 #[test]
 #[ignore = "needs namespaces"]
+fn nothing_is_removed_or_written_where_a_link_of_the_sources_leads() {
+    for link in ["target", "target/plugin-build"] {
+        let Some(scene) = Scene::new(Caller::Root, &[("../mine/hermetic/kept", "mine\n")]) else { return };
+        let mine = scene.stage().join("mine");
+        let link = scene.project.root.join(link);
+        fs::create_dir_all(link.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(&mine, &link).unwrap();
+        let refused = ran(&mut scene.build(&["--hermetic"]));
+        assert_eq!(refused.code, 1, "{}: {}", link.display(), refused.stderr);
+        assert_eq!(sorted_listing(&mine).unwrap(), ["hermetic"], "{}", link.display());
+        assert!(mine.join("hermetic/kept").is_file(), "{}", link.display());
+    }
+}
+
+#[test]
+#[ignore = "needs namespaces"]
+fn nothing_but_what_builds_left_is_removed() {
+    let config = "[build]\ntarget-dir = 'src'\n";
+    let Some(scene) = Scene::new(Caller::Root, &[(".cargo/config.toml", config), ("src/hermetic/mod.rs", "")]) else { return };
+    let refused = ran(&mut scene.build(&["--hermetic"]));
+    assert_eq!(refused.code, 1, "{}", refused.stderr);
+    assert!(refused.stderr.contains("src/hermetic is not empty, and no target directory"), "{}", refused.stderr);
+    assert!(scene.project.root.join("src/hermetic/mod.rs").is_file());
+}
+
+#[test]
+#[ignore = "needs namespaces"]
 fn no_directory_is_shown_because_the_sources_call_it_vendored() {
     let script = "fn main() {\n    let key = std::fs::read_to_string(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/../home/.ssh/key\"));\n    \
                   println!(\"cargo::warning=read {key:?}\");\n}\n";

@@ -17,6 +17,7 @@ fn sleepers(seconds: &str) -> usize {
 }
 
 #[test]
+#[ignore = "needs namespaces"]
 fn a_build_that_hangs_ends_at_its_limit() {
     for (number, (caller, more)) in
         CALLERS.into_iter().flat_map(|caller| [(caller, &["--hermetic"][..]), (caller, &[])]).enumerate()
@@ -32,6 +33,7 @@ fn a_build_that_hangs_ends_at_its_limit() {
 }
 
 #[test]
+#[ignore = "needs namespaces"]
 fn a_compiler_that_hangs_when_asked_ends_too() {
     let seconds = format!("86397.{}", std::process::id());
     let script = format!("#!/bin/sh\nexec sleep {seconds}\n");
@@ -47,6 +49,7 @@ fn a_compiler_that_hangs_when_asked_ends_too() {
 }
 
 #[test]
+#[ignore = "needs namespaces"]
 fn a_build_within_its_limit_is_as_without() {
     let Some(scene) = Scene::new(Caller::Root, &[]) else { return };
     let built = ran(&mut scene.build(&["--timeout", "1h"]));
