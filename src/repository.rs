@@ -5,7 +5,9 @@
 //! the URL of a clone with its token), remotes, credentials and everything unknown stay away.
 //!
 //! A working tree's `.git` is the repository, or a file that names it: a linked worktree keeps its own state beside a
-//! common directory, a submodule lies in the `modules` of the repository above.
+//! common directory, a submodule lies in the `modules` of the repository above. Threat: sources bring a `.git` that names
+//! somebody else's repository. One that lies elsewhere counts only where it says itself that this is its working tree; where
+//! a repository borrows objects, nobody says so, and a sandbox shows none of them.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -53,27 +55,33 @@ pub struct Part {
 }
 
 impl Repository {
-    /// The repository of a working tree; `None` where the directory is none.
+    /// The repository of a working tree, whole or not; `None` where the directory is none.
     pub fn at(directory: &Path) -> Option<Self> {
+        let directory = directory.canonicalize().ok()?;
         let dot_git = directory.join(".git");
-        let state = if dot_git.is_file() {
-            let text = fs::read_to_string(&dot_git).ok()?;
-            directory.join(text.strip_prefix("gitdir:")?.trim())
-        } else {
-            dot_git.clone()
-        };
-        if !state.join("HEAD").is_file() {
-            return None;
+        let kind = dot_git.symlink_metadata().ok()?.file_type();
+        if kind.is_dir() {
+            return Some(Self { state: dot_git.clone(), common: dot_git.clone(), dot_git });
         }
-        let common = fs::read_to_string(state.join("commondir")).ok();
-        let common = common.map_or_else(|| state.clone(), |text| state.join(text.trim()));
-        let real = |path: PathBuf| path.canonicalize().ok();
-        Some(Self { dot_git, state: real(state)?, common: real(common)? })
+        let text = Some(&dot_git).filter(|_| kind.is_file()).and_then(|file| fs::read_to_string(file).ok())?;
+        let state = directory.join(text.strip_prefix("gitdir:")?.trim()).canonicalize().ok()?;
+        let read = |name: &str| fs::read_to_string(state.join(name)).ok();
+        let led = |text: &str| state.join(text.trim()).canonicalize().ok();
+        if let Some(back) = read("gitdir") {
+            let common = led(&read("commondir")?)?;
+            let is_ours = led(&back)? == dot_git && state.starts_with(common.join("worktrees"));
+            return is_ours.then_some(Self { dot_git, state, common });
+        }
+        let config = read("config")?;
+        let mut keys = config.lines().filter_map(|line| line.split_once('='));
+        let (_, tree) = keys.find(|(key, _)| key.trim() == "worktree")?;
+        (led(tree)? == directory).then(|| Self { dot_git, common: state.clone(), state })
     }
 
-    /// The working tree that a directory lies in.
+    /// The working tree that a directory lies in, of a repository that git would take for one.
     pub fn above(directory: &Path) -> Option<PathBuf> {
-        directory.ancestors().find(|above| Self::at(above).is_some()).map(Path::to_owned)
+        let is_whole = |above: &&Path| Self::at(above).is_some_and(|repository| repository.state.join("HEAD").is_file());
+        directory.ancestors().find(is_whole).map(Path::to_owned)
     }
 
     /// Whether the index names a file of the working tree, as far as its form tells: a compressed or split one may.
@@ -119,7 +127,7 @@ impl Repository {
     }
 
     /// The directories of objects that this one borrows from, absolute.
-    pub fn alternates(&self) -> Vec<PathBuf> {
+    fn alternates(&self) -> Vec<PathBuf> {
         let objects = self.common.join("objects");
         let text = fs::read_to_string(objects.join("info/alternates")).unwrap_or_default();
         let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with(['#', '"']));
@@ -147,7 +155,8 @@ impl Repository {
         found
     }
 
-    /// Writes a repository that shows the same into a new directory, submodules too. Objects are borrowed, not copied.
+    /// Writes a repository that shows the same into a new directory, submodules too. Objects never change and are linked; those
+    /// that are borrowed go on being so.
     pub fn copy(&self, to: &Path) -> Result<(), FileError> {
         self.copy_alone(to)?;
         for module in self.modules() {
@@ -158,19 +167,19 @@ impl Repository {
     }
 
     fn copy_alone(&self, to: &Path) -> Result<(), FileError> {
-        let elsewhere = ["commondir", "gitdir", "objects"];
+        let elsewhere = ["commondir", "gitdir"];
         for part in self.parts() {
             let below = self.directories().into_iter().find_map(|home| part.path.strip_prefix(home).ok());
             let Some(below) = below.filter(|below| !elsewhere.iter().any(|name| *below == Path::new(name))) else { continue };
             match part.text {
                 Some(text) => write(&to.join(below), text.as_bytes())?,
-                None => copy_plain(&part.path, &to.join(below))?,
+                None => copy_plain(&part.path, &to.join(below), below == Path::new("objects"))?,
             }
         }
         create_dirs(&to.join("refs"))?;
-        let borrowed = std::iter::once(self.common.join("objects")).chain(self.alternates());
-        let lines: Vec<String> = borrowed.map(|path| path.display().to_string() + "\n").collect();
-        write(&to.join("objects/info/alternates"), lines.concat().as_bytes())
+        create_dirs(&to.join("objects"))?;
+        let lines: Vec<String> = self.alternates().iter().map(|path| path.display().to_string() + "\n").collect();
+        if lines.is_empty() { Ok(()) } else { write(&to.join("objects/info/alternates"), lines.concat().as_bytes()) }
     }
 }
 
@@ -221,14 +230,18 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     fs::write(path, bytes).map_err(FileError::at("write", path))
 }
 
-/// Copies files and directories; what is neither is left out, as git has none.
-fn copy_plain(from: &Path, to: &Path) -> Result<(), FileError> {
+/// Copies files and directories, or links files that never change; what is neither is left out, as git has none.
+fn copy_plain(from: &Path, to: &Path, links: bool) -> Result<(), FileError> {
     let metadata = from.symlink_metadata().map_err(FileError::at("read", from))?;
     if metadata.is_dir() {
+        create_dirs(to)?;
         for name in sorted_listing(from)? {
-            copy_plain(&from.join(&name), &to.join(&name))?;
+            // That one names the directories of others by relative paths.
+            if name != "alternates" {
+                copy_plain(&from.join(&name), &to.join(&name), links)?;
+            }
         }
-    } else if metadata.is_file() {
+    } else if metadata.is_file() && !(links && fs::hard_link(from, to).is_ok()) {
         write(to, &fs::read(from).map_err(FileError::at("read", from))?)?;
     }
     Ok(())

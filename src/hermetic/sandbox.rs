@@ -490,7 +490,4 @@ fn show(repository: &Repository, view: &mut View) {
         let content = part.text.map_or(Content::ReadOnly, Content::Text);
         view.add(&part.path, Role::Cover, content);
     }
-    for objects in repository.alternates() {
-        view.add(&objects, Role::Cover, Content::ReadOnly);
-    }
 }

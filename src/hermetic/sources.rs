@@ -4,7 +4,7 @@
 //! | the manifests or the configuration of the sources name | shown |
 //! |---|---|
 //! | the workspace's root | whole, if it is not `/`, `HOME` or `CARGO_HOME` |
-//! | a member or path dependency outside of it | whole, if it holds a `Cargo.toml` and lies in the same repository; where there is none, beside the workspace; below no hidden directory, in no home of another, and not where the repository is `HOME` itself |
+//! | a member or path dependency outside of it | whole, if it holds a `Cargo.toml` and lies in the same repository; where there is none, beside the workspace or in a package around it; below no hidden directory, in no home of another, and not where the repository is `HOME` itself |
 //! | a directory of vendored packages | whole, if it is of the same repository, or holds nothing but what `cargo vendor` makes |
 //! | a local registry | whole, if it is of the same repository, or holds nothing but an index and crates |
 //! | manifests in the directories above | each, up to the one that says `[workspace]` |
@@ -57,7 +57,8 @@ impl Sources {
         let repository = repository.filter(may_hold_all);
         let is_repository = repository.is_some();
         let within = repository.or(root.parent()).filter(may_hold_all).unwrap_or(&root).to_owned();
-        let mut sources = Self { root: root.clone(), outside: Vec::new(), manifests, within, is_repository, homes };
+        let mut sources =
+            Self { root: root.clone(), outside: Vec::new(), manifests, within, is_repository, homes: homes.clone() };
         let mut seen = vec![root.clone()];
         let mut next = VecDeque::from([root]);
         if !seen.contains(&start) {
@@ -73,6 +74,10 @@ impl Sources {
                 let real = trace(&named).real;
                 let is_in = |directory: &PathBuf| real.starts_with(trace(directory).real);
                 if !is_in(&sources.root) && !sources.outside.iter().any(is_in) {
+                    // Where no repository says what belongs together, a package around the workspace does.
+                    if !is_repository && sources.root.starts_with(&named) && may_hold_all(&named.as_path()) {
+                        sources.within.clone_from(&named);
+                    }
                     if !sources.may_hold(&named) {
                         return Err(HermeticError::Foreign { what: "the package", path: named, within: sources.within });
                     }

@@ -104,7 +104,8 @@ fn worktrees_submodules_and_clones_that_borrow_are_checkouts_too() {
     git(&project.root, &["worktree", "add", "-q", beside("tree").to_str().unwrap(), "-b", "other"]);
     is_the_same(&beside("tree"), &project.root);
     git(project.root.parent().unwrap(), &["clone", "-q", "--shared", "project", "borrowing"]);
-    is_the_same(&beside("borrowing"), &project.root);
+    // A sandbox shows no borrowed objects: nobody says that they may be.
+    is_the_same(&beside("borrowing"), &beside("borrowing"));
     let above = Project::new(&[("README", "above\n")]);
     commit(&above.root, "Above");
     git(&above.root, &["submodule", "add", "-q", project.root.to_str().unwrap(), "plugins/p"]);
@@ -278,5 +279,41 @@ fn the_image_is_no_part_of_the_sources_wherever_it_lies() {
         let refused = ran(plugin_build(&project.root).args(["verify", "--rebuild"]).arg(image.replace("linked", "../linked")));
         assert_eq!(refused.code, 1, "{image}: {}", refused.stderr);
         assert!(refused.stderr.contains("image/index.json"), "the compiler misses it: {}", refused.stderr);
+    }
+}
+
+#[test]
+#[ignore = "needs namespaces"]
+fn sources_show_no_repository_of_others_by_naming_it() {
+    if !namespaces::are_there() {
+        return;
+    }
+    let others = Project::new(&[("secret.txt", "s3cret\n")]);
+    commit(&others.root, "Of others");
+    let theirs = others.root.join(".git");
+    let spy = "fn main() {\n    let told = std::process::Command::new(\"git\").args([\"log\", \"--all\", \"--format=%s\"]).output();\n    \
+               let told = told.map(|output| String::from_utf8(output.stdout).unwrap()).unwrap_or_default();\n    \
+               let seen = std::path::Path::new(\"THEIRS\").join(\"HEAD\").exists();\n    \
+               println!(\"cargo::rustc-env=REVISION={seen} {}\", told.trim());\n}\n";
+    for way in ["file", "link", "alternates", "commondir"] {
+        let project = asking();
+        project.write("build.rs", &spy.replace("THEIRS", theirs.to_str().unwrap()));
+        let dot_git = project.root.join(".git");
+        match way {
+            "file" | "link" => fs::remove_dir_all(&dot_git).unwrap(),
+            "alternates" => fs::write(dot_git.join("objects/info/alternates"), theirs.join("objects").to_str().unwrap()).unwrap(),
+            _ => fs::write(dot_git.join("commondir"), theirs.to_str().unwrap()).unwrap(),
+        }
+        match way {
+            "file" => fs::write(&dot_git, format!("gitdir: {}\n", theirs.display())).unwrap(),
+            "link" => symlink(&theirs, &dot_git).unwrap(),
+            _ => {}
+        }
+        built(&project.root, &["--hermetic", "-o", "out"]);
+        let unpacked = ran(plugin_build(&project.root).args(["unpack", "-q", "oci:out", "rootfs"]));
+        assert_eq!(unpacked.code, 0, "{}", unpacked.stderr);
+        let said = std::process::Command::new(project.root.join("rootfs/p")).output().unwrap().stdout;
+        let said = String::from_utf8(said).unwrap();
+        assert!(said.starts_with("false") && !said.contains("Of others"), "{way}: {said}");
     }
 }

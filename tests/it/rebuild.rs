@@ -450,6 +450,8 @@ fn a_base_of_a_registry_is_the_one_that_its_tag_named_then() {
     };
     push("oci:out:0.3.1");
     let project = Project::with_table(&format!("[package.metadata.plugin-build]\nbase = 'docker://{name}'\n"));
+    // The base has no loader.
+    project.write(".cargo/config.toml", "[build]\nrustflags = ['-Ctarget-feature=+crt-static']\n");
     built(&project, &["-o", "out"]);
     push("oci:later:0.3.1");
     let same = run(&project, &["verify", "--rebuild", "oci:out"]);

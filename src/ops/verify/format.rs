@@ -3,7 +3,8 @@
 //! - Documents are canonical JSON: sorted keys, no white space.
 //! - An image kind is an index; every child has a platform, in sorted order; a wasm kind is a lone manifest.
 //! - No media type of Docker's in anything that was written here.
-//! - `Env` is sorted; `created` is one time in the configuration and every history entry of ours; one history entry a layer.
+//! - `Env` is sorted; `created` is one time in the configuration and every history entry of ours; one history entry
+//!   a layer, where a base has any.
 //! - In a layer of ours: sorted names, owner 0:0, 0755 directories, 0777 links, one modification time (the epoch), no hard links, no
 //!   whiteouts.
 
@@ -60,7 +61,8 @@ pub fn config(config: &Config, manifest: &Manifest, problems: &mut Problems) {
         problems.push(("env-order", "`Env` is not sorted by name, each once".to_owned()));
     }
     let history = config.spec().history().as_deref().unwrap_or_default();
-    if history.iter().filter(|entry| !entry.empty_layer().unwrap_or(false)).count() != manifest.layers.len() {
+    let filled = history.iter().filter(|entry| !entry.empty_layer().unwrap_or(false)).count();
+    if filled != manifest.layers.len() && !base_has_no_history(config) {
         problems.push(("history", "there is not exactly one history entry a layer".to_owned()));
     }
     // The last is ours, whatever it says of itself.
@@ -73,6 +75,12 @@ pub fn config(config: &Config, manifest: &Manifest, problems: &mut Problems) {
 pub fn own_layers(config: &Config) -> usize {
     let history = config.spec().history().as_deref().unwrap_or_default();
     history.iter().rev().take_while(|entry| entry.created_by().as_deref() == Some(CREATED_BY)).count()
+}
+
+/// Whether every entry of the history is of a layer of ours: the history of a base is kept as it is, and a base need have none.
+pub fn base_has_no_history(config: &Config) -> bool {
+    let history = config.spec().history().as_deref().unwrap_or_default();
+    !history.is_empty() && own_layers(config) == history.len()
 }
 
 fn canonical(bytes: &[u8], problems: &mut Problems) {

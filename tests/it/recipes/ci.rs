@@ -74,7 +74,7 @@ fn a_second_job_with_other_sources_fails_and_tells_what_differs() {
     let done = github(&runner, &workflow, "rebuild");
     let (run, code, text) = done.last().unwrap();
     assert_eq!(*code, 3, "{run}\n{text}");
-    assert!(text.contains("linux/amd64 > layer 1 > p: "), "{text}");
+    assert!(text.contains("linux/amd64 > layer 2 > p: "), "{text}");
 }
 
 #[test]
