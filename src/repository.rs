@@ -1,7 +1,7 @@
 //! Git repositories as builds may see them: what git needs to answer, and nothing that is secret or runs.
 //!
 //! Build scripts ask git for a revision, so that a build without the repository gives other bytes. What is shown is named
-//! one by one ([`SHOWN`]): objects, references, the index and a configuration of harmless keys. Hooks, logs (which repeat
+//! one by one (`SHOWN`): objects, references, the index and a configuration of harmless keys. Hooks, logs (which repeat
 //! the URL of a clone with its token), remotes, credentials and everything unknown stay away.
 //!
 //! A working tree's `.git` is the repository, or a file that names it: a linked worktree keeps its own state beside a

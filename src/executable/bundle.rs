@@ -268,8 +268,10 @@ fn imports(path: &Path) -> Vec<String> {
     let Ok(file) = std::fs::File::open(path) else { return Vec::new() };
     let cache = object::ReadCache::new(file);
     let Ok(file) = object::File::parse(&cache) else { return Vec::new() };
-    let names =
-        file.dynamic_symbols().filter(|symbol| symbol.is_undefined()).filter_map(|symbol| symbol.name().ok().map(str::to_owned));
+    let names = file
+        .dynamic_symbols()
+        .filter(object::ObjectSymbol::is_undefined)
+        .filter_map(|symbol| symbol.name().ok().map(str::to_owned));
     names.collect()
 }
 

@@ -95,12 +95,14 @@ impl<S: Stream> Walker<S> {
     }
 
     /// Hands device nodes out instead of refusing them: who asks for them makes none.
+    #[must_use]
     pub const fn with_devices(mut self, wanted: bool) -> Self {
         self.hands_out = if wanted { HandsOut::Devices } else { HandsOut::Nothing };
         self
     }
 
     /// Hands out whatever there is, to be told.
+    #[must_use]
     pub const fn with_everything(mut self) -> Self {
         self.hands_out = HandsOut::Everything;
         self

@@ -64,7 +64,7 @@ fn crates_of_legacy(name: &str) -> Vec<String> {
     let mut crates = Vec::new();
     let mut first = true;
     while let Some((part, after)) = identifier(rest, "") {
-        let words = part.split('$').flat_map(|words| words.split_once(".."));
+        let words = part.split('$').filter_map(|words| words.split_once(".."));
         crates.extend(words.map(|(name, _)| name.trim_start_matches('_').to_owned()).filter(|name| !name.is_empty()));
         if first && !part.contains('$') {
             crates.push(part.to_owned());

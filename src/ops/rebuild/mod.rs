@@ -13,6 +13,7 @@
 mod checkout;
 mod differs;
 mod elsewhere;
+mod error;
 mod grammar;
 mod record;
 
@@ -25,7 +26,7 @@ use super::build::{self, Toolchain};
 use super::diff::{self, Difference, Tools, Verdict};
 use crate::digest::Digest;
 use crate::environment::Environment;
-use crate::failure::{Error, Explain};
+use crate::failure::Error;
 use crate::image::{BASE_DIGEST, BASE_NAME};
 use crate::oci::{Descriptor, Document, Index};
 use crate::plan::{self, Plan};
@@ -37,6 +38,7 @@ use crate::store::registry::Settings;
 use crate::store::{Selector, Source, platform_images, read_document};
 use checkout::{Checkout, Sources};
 use elsewhere::{Elsewhere, OtherUmask};
+pub use error::RebuildError;
 use record::{Record, Request};
 
 /// How to rebuild.
@@ -432,74 +434,4 @@ fn compare_tools(
 
 fn difference(object: &str, rule: &'static str, message: String, [first, second]: [Option<String>; 2]) -> Difference {
     Difference { object: object.to_owned(), rule, message, first, second }
-}
-
-/// Why an image cannot be built again.
-#[derive(Debug, thiserror::Error)]
-pub enum RebuildError {
-    /// Not made by this tool, or a base.
-    #[error("{image} does not say how it was built: it has no annotation `dev.cargo-plugin-build.request`")]
-    NoRequest {
-        /// The platform.
-        image: String,
-    },
-    /// Made by a later version, or tampered with.
-    #[error("the request of {image} is none that this program writes: {detail}")]
-    BadRequest {
-        /// The platform.
-        image: String,
-        /// Why.
-        detail: String,
-    },
-    /// A byte format that is not known.
-    #[error("the image is of byte format {format}, which this version cannot write")]
-    Format {
-        /// The format.
-        format: String,
-    },
-    /// Flags with absolute paths.
-    #[error("{image} cannot be rebuilt elsewhere: flags of its build hold absolute paths: {}", flags.join(" "))]
-    NotRebuildable {
-        /// The platform.
-        image: String,
-        /// The flags.
-        flags: Vec<String>,
-    },
-    /// A flag of the checker names what is no source.
-    #[error("a flag names `{}`, which is no file that the checkout tracks", file.display())]
-    Foreign {
-        /// The file or directory.
-        file: PathBuf,
-    },
-    /// A base that was given on the command line.
-    #[error("the image builds on `{name}`, which the sources do not name")]
-    UnknownBase {
-        /// The base.
-        name: String,
-    },
-    /// The sources could not be listed.
-    #[error("cannot copy the sources in `{}`", root.display())]
-    Sources {
-        /// The directory.
-        root: PathBuf,
-        /// Why.
-        source: ignore::Error,
-    },
-    /// The build gave no image.
-    #[error("the rebuild gave no image")]
-    Nothing,
-}
-
-impl Explain for RebuildError {
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::NotRebuildable { .. } => {
-                Some("give such flags in the sources' own .cargo/config.toml, with relative paths".to_owned())
-            }
-            Self::Foreign { .. } => Some("commit it, or it is not known what it is made from".to_owned()),
-            Self::UnknownBase { .. } => Some("give it with `--base`, as it was given to `build`".to_owned()),
-            Self::BadRequest { .. } | Self::Format { .. } => Some("use the version that built it, or a later one".to_owned()),
-            _ => None,
-        }
-    }
 }

@@ -10,6 +10,9 @@ use crate::executable::dynamic::Dynamic;
 use crate::failure::Error;
 use crate::untar::shown;
 
+/// A file that a loader would try: its path, the path behind links, and its place.
+type Candidate = (String, String, Place);
+
 /// Steps from a program to the last library, and libraries.
 const ROUNDS: usize = 64;
 const LIBRARIES: usize = 256;
@@ -80,7 +83,7 @@ impl<'a, 'b> Walk<'a, 'b> {
         let mut all = Vec::new();
         let mut missing = BTreeSet::new();
         for _ in 0..ROUNDS {
-            let mut wanted: BTreeMap<String, (usize, Vec<(String, String, Place)>)> = BTreeMap::new();
+            let mut wanted: BTreeMap<String, (usize, Vec<Candidate>)> = BTreeMap::new();
             for (number, asker) in asked.iter_mut().enumerate() {
                 let own = self.expanded(&asker.file.rpath, &asker.path);
                 let counts = asker.file.runpath.is_empty();
@@ -164,7 +167,7 @@ impl<'a, 'b> Walk<'a, 'b> {
     }
 
     /// Files by that name, in the order of the search: path, real path, place.
-    fn candidates(&self, name: &str, asker: &Asker) -> Vec<(String, String, Place)> {
+    fn candidates(&self, name: &str, asker: &Asker) -> Vec<Candidate> {
         let found = |path: String| self.root.find(&path).map(|(real, place)| (path, real, place));
         if name.contains('/') {
             return found(name.to_owned()).into_iter().collect();

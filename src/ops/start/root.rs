@@ -2,7 +2,7 @@
 //!
 //! One pass over the layers keeps links, programs, libraries and the loader's settings by path, whiteouts and replacements
 //! applied. Then each look at files is one more pass over the layers that hold them: only what was asked for is set aside, in
-//! a file that has no name, and only what the loader sees of it is kept. Memory is bounded by [`KEPT`], whatever the layers
+//! a file that has no name, and only what the loader sees of it is kept. Memory is bounded by `KEPT`, whatever the layers
 //! hold.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -112,12 +112,12 @@ impl<'a> Root<'a> {
                         };
                         // Its layer says of each directory above it that it is one.
                         for (end, _) in path.match_indices('/') {
-                            root.remove(&path[..end], number, false, usize::MAX).map_err(too_much)?;
+                            root.remove(&path[..end], number, false, usize::MAX).map_err(|error| too_much(&error))?;
                         }
-                        root.put(path, number, node).map_err(too_much)?;
+                        root.put(path, number, node).map_err(|error| too_much(&error))?;
                     }
                 }
-                stored => stored.entries(&mut |entry, body| root.entry(number, entry, body))?,
+                stored @ Layer::Stored { .. } => stored.entries(&mut |entry, body| root.entry(number, entry, body))?,
             }
         }
         root.layers = layers;
@@ -210,7 +210,7 @@ impl<'a> Root<'a> {
         let (mut at, mut links) = (String::new(), 0);
         while let Some(part) = rest.pop() {
             match part.as_str() {
-                "" | "." => continue,
+                "" | "." => {}
                 ".." => at.truncate(at.rfind('/').unwrap_or(0)),
                 name => {
                     let end = at.len();
@@ -283,7 +283,7 @@ impl<'a> Root<'a> {
         }
         for (number, paths) in wanted {
             if self.looks.len() + paths.len() > LOOKS {
-                return Err(too_much(io::Error::other(TOO_MUCH)));
+                return Err(Self::too_much());
             }
             let looks = &mut self.looks;
             match &self.layers[number] {
@@ -295,7 +295,7 @@ impl<'a> Root<'a> {
                         looks.insert(Place { layer: number, path }, look);
                     }
                 }
-                stored => stored.entries(&mut |entry, body| {
+                stored @ Layer::Stored { .. } => stored.entries(&mut |entry, body| {
                     if entry.kind == Kind::File && paths.contains(&entry.path) {
                         let look = set_aside(entry, body)?;
                         looks.insert(Place { layer: number, path: entry.path.clone() }, look);
@@ -310,7 +310,7 @@ impl<'a> Root<'a> {
 
     /// The error for an image that asks for more than is followed.
     pub fn too_much() -> Error {
-        too_much(io::Error::other(TOO_MUCH))
+        too_much(&io::Error::other(TOO_MUCH))
     }
 }
 
@@ -332,7 +332,7 @@ impl Look {
 
 const TOO_MUCH: &str = "there are too many programs, libraries and links in it";
 
-fn too_much(error: io::Error) -> Error {
+fn too_much(error: &io::Error) -> Error {
     Complaint::failed(format!("it cannot be seen whether the image starts: {error}")).into()
 }
 
@@ -352,7 +352,8 @@ fn matters(path: &str, mode: u32) -> bool {
 }
 
 fn is_setting(path: &str) -> bool {
-    path.starts_with("etc/ld.so.") || path.starts_with("etc/ld-musl-") || (path.starts_with("etc/") && path.ends_with(".conf"))
+    let is_conf = || Path::new(path).extension().is_some_and(|extension| extension == "conf");
+    path.starts_with("etc/ld.so.") || path.starts_with("etc/ld-musl-") || path.starts_with("etc/") && is_conf()
 }
 
 /// Keeps what the loader sees of an entry. Content that is neither ELF nor a script is passed over.

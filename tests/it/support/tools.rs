@@ -36,7 +36,7 @@ pub fn require_file(path: &str) -> bool {
 /// A test that asks for more than every Rust machine has, and is not ignored, would be skipped on most of them.
 fn of_second_tier(what: &str) {
     let all = env::args().any(|argument| argument == "--include-ignored" || argument == "--ignored");
-    assert!(all, "a test that needs `{what}` is of the second tier: mark it `#[ignore = \"needs {what}\"]`");
+    assert!(all, "a test that needs `{what}` is of the second tier: mark it `#[ignore = \"needs ..\"]`");
 }
 
 /// Without the installed packages a run of CI is worth nothing.
@@ -49,6 +49,7 @@ fn missing(reason: &str) {
 /// Counts the test at hand as skipped: the machine cannot do what all or a part of it needs.
 #[expect(clippy::disallowed_methods, reason = "tests run in the developer's environment")]
 pub fn skip(reason: &str) {
+    of_second_tier(reason);
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
     let line = format!("{test}: {}\n", reason.trim().replace('\n', " "));
     eprint!("skipped: {line}");
