@@ -28,8 +28,10 @@ const SHARED: [&str; 10] =
 /// Whose code a symbol is: what is the more likely cause comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Origin {
-    /// A crate's of the sources or of their dependencies, or something of the standard library made for one.
+    /// A crate's of the sources or of their dependencies.
     Sources,
+    /// Something of the standard library that is made for one of those.
+    Instance,
     /// A dependency's that the standard library has too.
     Shared,
     /// No Rust: libc, start files, other languages.
@@ -42,12 +44,14 @@ impl Origin {
     /// By the crates in a mangled name (rustc book, "Symbol Mangling").
     fn of(name: &str) -> Self {
         let crates = if name.starts_with("_R") { crates_of_v0(name) } else { crates_of_legacy(name) };
-        let own = crates.iter().filter(|name| !STANDARD.contains(&name.as_str()));
-        let mut own = own.map(|name| if SHARED.contains(&name.as_str()) { Self::Shared } else { Self::Sources }).peekable();
-        match own.peek() {
-            Some(_) => own.min().unwrap_or(Self::Sources),
-            None if crates.is_empty() => Self::Foreign,
-            None => Self::Standard,
+        let is_standard = |name: &String| STANDARD.contains(&name.as_str());
+        let is_shared = |name: &String| SHARED.contains(&name.as_str());
+        match crates.first() {
+            None => Self::Foreign,
+            Some(first) if is_shared(first) => Self::Shared,
+            Some(first) if !is_standard(first) => Self::Sources,
+            Some(_) if crates.iter().any(|name| !is_standard(name) && !is_shared(name)) => Self::Instance,
+            Some(_) => Self::Standard,
         }
     }
 }
@@ -115,7 +119,7 @@ pub(super) fn compare(files: [&mut SpooledTempFile; 2], chain: &str) -> io::Resu
         for name in names {
             let other = b.get(name).and_then(|(_, range)| *range);
             // What comes after those of the sources has moved because of them.
-            if Origin::of(name) > Origin::Sources && !changes.is_empty() {
+            if Origin::of(name) > Origin::Instance && !changes.is_empty() {
                 break;
             }
             if changes.len() <= MOST_TOLD && hash(first, a[name].1)? != hash(second, other)? {
@@ -225,10 +229,10 @@ mod tests {
         for (name, origin) in [
             ("_ZN1p4main17h0123456789abcdefE", Origin::Sources),
             ("_RNvCsabc12_4main3run", Origin::Sources),
-            ("_RINvNtCsgEmfK2I1SDS_4core5slice4sortCsabc12_4mine", Origin::Sources),
+            ("_RINvNtCsgEmfK2I1SDS_4core5slice4sortCsabc12_4mine", Origin::Instance),
             ("_RNvMNtCsgEmfK2I1SDS_4core5slice4sort", Origin::Standard),
             ("_ZN3std2rt10lang_start17h0123456789abcdefE", Origin::Standard),
-            ("_ZN4core3ptr38drop_in_place$LT$mine..Config$GT$17h0123456789abcdefE", Origin::Sources),
+            ("_ZN4core3ptr38drop_in_place$LT$mine..Config$GT$17h0123456789abcdefE", Origin::Instance),
             ("_ZN60_$LT$alloc..string..String$u20$as$u20$core..fmt..Display$GT$3fmt17h0123456789abcdefE", Origin::Standard),
             ("_ZN6memchr4arch3run17h0123456789abcdefE", Origin::Shared),
             ("_RNvCsfLfy6EI15iL_7___rustc10rust_panic", Origin::Standard),
