@@ -165,6 +165,7 @@ fn descriptions_differ_by_their_keys() {
 }
 
 #[test]
+#[ignore = "slow"]
 fn programs_differ_by_section_symbol_and_leaked_path() {
     let dir = tempfile::tempdir().unwrap();
     let program = |name: &str, source: &str, prefix: &str| {
@@ -294,6 +295,7 @@ fn another_compiler_is_told_by_both_versions() {
 }
 
 #[test]
+#[ignore = "slow"]
 fn that_the_toolchain_is_unknown_is_said_of_programs_only() {
     let unknown = "note: toolchain unknown: ";
     let project = Project::with_table("");

@@ -118,6 +118,7 @@ fn a_configuration_that_is_another_to_other_readers_is_refused() {
 }
 
 #[test]
+#[ignore = "slow"]
 fn no_document_of_the_catalogue_is_believed() {
     let elsewhere = MemoryRegistry::honest();
     let scene = tempfile::tempdir().unwrap();
@@ -237,6 +238,7 @@ fn what_one_image_says_of_a_blob_spares_no_other_image_the_check() {
 }
 
 #[test]
+#[ignore = "slow"]
 fn an_index_that_lists_the_same_index_again_and_again_is_read_in_bounded_time_and_memory() {
     let dir = tempfile::tempdir().unwrap();
     let mut layout = HandLayout::new(&dir.path().join("layout"));

@@ -58,6 +58,7 @@ fn a_dynamic_program_is_refused_with_what_it_needs_and_three_ways_out() {
 }
 
 #[test]
+#[ignore = "needs namespaces"]
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn a_dynamic_program_starts_with_what_is_bundled_and_nothing_else() {
     let (_project, path) = dynamic();

@@ -77,6 +77,7 @@ fn failure_of(fault: &str) -> HostError {
 }
 
 #[test]
+#[ignore = "slow"]
 fn the_template_starts_tells_its_health_answers_and_stops() {
     let root = Root::of_program(&plugins::template("cosmo-router", "greeter"));
     fs::create_dir(root.0.path().join("assets")).unwrap();
@@ -106,6 +107,7 @@ fn the_template_starts_tells_its_health_answers_and_stops() {
 }
 
 #[test]
+#[ignore = "slow"]
 fn messages_beyond_four_megabytes_pass_both_ways() {
     let (_root, launch) = Root::with_fault("");
     let mut session = Session::start(&launch, &Silent).unwrap();
@@ -129,6 +131,7 @@ fn prost_bytes(text: &str) -> Vec<u8> {
 }
 
 #[test]
+#[ignore = "slow"]
 fn a_plugin_gets_the_routers_variables_and_directory_and_no_others() {
     let root = Root::of_script("env >&2; pwd -P >&2; echo \"$# arguments\" >&2; exit 4");
     let HostError::Died { lines, .. } = failure(&root.launch()) else { panic!("it dies") };
@@ -147,6 +150,7 @@ fn a_plugin_gets_the_routers_variables_and_directory_and_no_others() {
 }
 
 #[test]
+#[ignore = "slow"]
 fn a_plugin_that_expects_another_cookie_is_told_from_one_that_dies() {
     let error = failure_of("cookie");
     assert!(matches!(error, HostError::Cookie { .. }), "{error}");
@@ -159,6 +163,7 @@ fn a_plugin_that_expects_another_cookie_is_told_from_one_that_dies() {
 }
 
 #[test]
+#[ignore = "slow"]
 fn a_plugin_that_says_nothing_is_given_up_after_the_timeout() {
     let (_root, launch) = Root::with_fault("silent");
     let error = failure(&Launch { timeout: HASTE, ..launch });
@@ -169,6 +174,7 @@ fn a_plugin_that_says_nothing_is_given_up_after_the_timeout() {
 }
 
 #[test]
+#[ignore = "slow"]
 fn a_first_line_that_is_no_handshake_is_shown() {
     for (line, shown) in [("say Listening on :8080", "Listening on :8080"), ("say \u{1b}[2J", "\\u{1b}[2J")] {
         let error = failure_of(line);
@@ -178,6 +184,7 @@ fn a_first_line_that_is_no_handshake_is_shown() {
 }
 
 #[test]
+#[ignore = "slow"]
 fn a_handshake_of_another_kind_is_refused_for_its_own_reason() {
     assert!(matches!(failure_of("2|1|unix|/s|grpc"), HostError::CoreVersion { .. }));
     assert!(matches!(failure_of("1|2|unix|/s|grpc"), HostError::AppVersion { .. }));
@@ -187,6 +194,7 @@ fn a_handshake_of_another_kind_is_refused_for_its_own_reason() {
 }
 
 #[test]
+#[ignore = "slow"]
 fn a_socket_on_which_nobody_listens_is_named() {
     let error = failure_of("dead-socket");
     let HostError::DeadSocket { address, .. } = &error else { panic!("{error}") };
@@ -196,6 +204,7 @@ fn a_socket_on_which_nobody_listens_is_named() {
 }
 
 #[test]
+#[ignore = "slow"]
 fn a_plugin_without_health_is_told_from_one_that_is_not_serving() {
     let error = failure_of("no-health");
     assert!(matches!(error, HostError::NoHealth { missing: true, .. }), "{error}");
@@ -208,6 +217,7 @@ fn a_plugin_without_health_is_told_from_one_that_is_not_serving() {
 }
 
 #[test]
+#[ignore = "slow"]
 fn a_plugin_that_takes_the_connection_and_never_answers_is_given_up() {
     let (_root, launch) = Root::with_fault("mute");
     let error = failure(&Launch { timeout: HASTE, ..launch });
@@ -215,6 +225,7 @@ fn a_plugin_that_takes_the_connection_and_never_answers_is_given_up() {
 }
 
 #[test]
+#[ignore = "slow"]
 fn a_death_is_reported_with_its_stage_and_status() {
     let error = failure_of("crash");
     assert!(matches!(&error, HostError::Died { status, .. } if status.code() == Some(9)), "{error}");
@@ -225,6 +236,7 @@ fn a_death_is_reported_with_its_stage_and_status() {
 }
 
 #[test]
+#[ignore = "slow"]
 fn a_call_that_hangs_ends_with_the_timeout() {
     let (_root, launch) = Root::with_fault("");
     let mut session = Session::start(&Launch { timeout: Duration::from_secs(3), ..launch }, &Silent).unwrap();
@@ -233,6 +245,7 @@ fn a_call_that_hangs_ends_with_the_timeout() {
 }
 
 #[test]
+#[ignore = "slow"]
 fn a_method_that_the_plugin_lacks_fails_with_grpcs_own_word() {
     let (_root, launch) = Root::with_fault("");
     let mut session = Session::start(&launch, &Silent).unwrap();
@@ -241,6 +254,7 @@ fn a_method_that_the_plugin_lacks_fails_with_grpcs_own_word() {
 }
 
 #[test]
+#[ignore = "slow"]
 fn a_plugin_that_does_not_stop_is_killed_and_said_to_be_so() {
     let (_root, launch) = Root::with_fault("no-shutdown");
     let launch = Launch { grace: HASTE, ..launch };
@@ -258,6 +272,7 @@ fn a_plugin_that_does_not_stop_is_killed_and_said_to_be_so() {
 }
 
 #[test]
+#[ignore = "slow"]
 fn what_a_plugin_writes_to_stdout_later_is_reported() {
     let (_root, launch) = Root::with_fault("stray");
     let recorder = Recorder::default();
@@ -270,6 +285,7 @@ fn what_a_plugin_writes_to_stdout_later_is_reported() {
 }
 
 #[test]
+#[ignore = "slow"]
 fn log_lines_come_with_the_level_that_the_router_gives_them() {
     let (_root, launch) = Root::with_fault("logs");
     let recorder = Recorder::default();
@@ -284,6 +300,7 @@ fn log_lines_come_with_the_level_that_the_router_gives_them() {
 }
 
 #[test]
+#[ignore = "slow"]
 fn the_whole_process_group_goes_with_the_plugin() {
     let (_root, launch) = Root::with_fault("family");
     let recorder = Recorder::default();
@@ -302,6 +319,7 @@ fn the_whole_process_group_goes_with_the_plugin() {
 }
 
 #[test]
+#[ignore = "slow"]
 fn what_cannot_be_executed_is_told_why() {
     let missing = Root::empty();
     assert!(matches!(failure(&missing.launch()), HostError::Missing { .. }));
@@ -319,6 +337,7 @@ fn what_cannot_be_executed_is_told_why() {
 }
 
 #[test]
+#[ignore = "slow"]
 fn a_plugin_starts_with_no_arguments_and_a_broken_pipe_ends_it() {
     let root = Root::of_script("echo \"$# $0\" >&2; grep SigIgn /proc/self/status >&2");
     let HostError::Died { lines, .. } = failure(&root.launch()) else { panic!("it ends before its handshake") };
@@ -328,6 +347,7 @@ fn a_plugin_starts_with_no_arguments_and_a_broken_pipe_ends_it() {
 }
 
 #[test]
+#[ignore = "slow"]
 fn an_entrypoint_that_leads_out_of_the_image_is_refused() {
     let root = Root::of_script("exit 0");
     for entrypoint in ["../../../../../../../../bin/sh", "bin/link"] {
@@ -338,6 +358,7 @@ fn an_entrypoint_that_leads_out_of_the_image_is_refused() {
 }
 
 #[test]
+#[ignore = "slow"]
 fn the_fixtures_proto_finds_what_can_be_called() {
     let proto = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/plugins/misbehaving/service.proto");
     let api = Api::of_file(&proto).unwrap();

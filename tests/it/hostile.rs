@@ -170,6 +170,7 @@ fn bulk_begins(cases: &[Case]) -> usize {
 }
 
 #[test]
+#[ignore = "slow"]
 fn no_image_of_the_catalogue_does_harm() {
     let end = bulk_begins(&all("/outside"));
     assert!(end > 400, "the matrix is there");
@@ -178,6 +179,7 @@ fn no_image_of_the_catalogue_does_harm() {
 }
 
 #[test]
+#[ignore = "slow"]
 fn bombs_and_floods_are_stopped_in_bounded_memory() {
     let cases = all("/outside");
     let wrong: String = (bulk_begins(&cases)..cases.len()).map(|number| run(number, number + 1)).collect();

@@ -308,6 +308,7 @@ fn a_directory_with_something_else_in_it_is_not_written_to() {
 }
 
 #[test]
+#[ignore = "slow"]
 fn a_truncated_blob_under_the_right_name_is_found_and_rewritten() {
     let project = Project::fixture("greeter");
     run_ok(&project, &["-q", "-o", "out"]);
@@ -347,6 +348,7 @@ fn modes_are_explicit_whatever_the_umask() {
 }
 
 #[test]
+#[ignore = "slow"]
 fn two_hundred_kills_leave_each_tag_wholly_old_or_new() {
     let project = Project::fixture("greeter");
     fs::write(project.root.join("assets/large"), noise(400_000)).unwrap();

@@ -110,6 +110,7 @@ fn a_seed_drawn_at_compile_time() {
 }
 
 #[test]
+#[ignore = "slow"]
 fn c_code_that_was_compiled_without_our_flags() {
     let project = Project::with_table("");
     project.write("src/place.c", "const char *place(void) { return __FILE__; }\n");

@@ -123,6 +123,7 @@ fn told(project: &Project, vars: &[(&str, &str)], flags: &BuildFlags) -> String 
 }
 
 #[test]
+#[ignore = "slow"]
 #[cfg(all(target_os = "linux", target_env = "gnu", target_arch = "x86_64"))]
 fn the_users_rustflags_survive_wherever_they_are_kept() {
     let project = teller();

@@ -173,6 +173,7 @@ impl<'a> Circumstances<'a> {
 }
 
 #[test]
+#[ignore = "slow"]
 fn neither_paths_nor_homes_nor_locale_nor_umask_nor_jobs_make_a_difference() {
     let first = &*FIRST;
     let root = first.root.display();
@@ -198,6 +199,7 @@ fn neither_processors_nor_users_make_a_difference() {
 }
 
 #[test]
+#[ignore = "slow"]
 fn products_may_lie_anywhere() {
     let first = &*FIRST;
     let outside = first.root.join("outside/somewhere/target");
@@ -221,6 +223,7 @@ fn vendored_sources_are_those_of_registry_and_git() {
 }
 
 #[test]
+#[ignore = "slow"]
 fn an_installed_standard_library_source_makes_no_difference() {
     let first = &*FIRST;
     let sysroot = PathBuf::from(stdout(Command::new("rustc").args(["--print", "sysroot"])).trim());
@@ -318,6 +321,7 @@ fn a_wrapper_of_workspace_members_is_warned_of() {
 }
 
 #[test]
+#[ignore = "slow"]
 fn a_rebuild_of_an_image_with_every_kind_of_dependency_is_the_same() {
     let first = &*FIRST;
     let one = Circumstances::new(first, "rebuilt");

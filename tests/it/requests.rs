@@ -210,6 +210,7 @@ fn the_same_digest_by_a_request_of_others_is_no_success() {
 }
 
 #[test]
+#[ignore = "slow"]
 fn a_file_that_the_checker_names_is_one_of_the_checkout() {
     let scene = Scene::new();
     let root = &scene.project.root;
@@ -292,6 +293,7 @@ fn changes() -> impl Strategy<Value = Vec<(&'static str, Value)>> {
 }
 
 #[test]
+#[ignore = "slow"]
 fn three_hundred_requests_start_no_program_and_change_nothing() {
     let scene = Scene::new();
     let (canary, printed) = (scene.canary(), scene.outside.path().join("printed").display().to_string());

@@ -120,6 +120,7 @@ fn program(env: &Environment, flags: &BuildFlags) -> Vec<u8> {
 }
 
 #[test]
+#[ignore = "slow"]
 #[cfg(target_os = "linux")]
 fn sources_give_the_same_bytes_wherever_they_lie_and_come_from() {
     let upstream = Upstream::new();

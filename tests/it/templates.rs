@@ -34,6 +34,7 @@ fn the_router_plugin_passes_its_own_tests() {
 /// Names whose words protobuf's code generators would spell otherwise than Rust does, and names of the template's own
 /// modules.
 #[test]
+#[ignore = "slow"]
 fn the_router_plugin_compiles_under_awkward_names() {
     for name in ["a-b", "foo-2bar", "plugin", "service", "HTTP-cache", "greeting"] {
         cargo(&package("cosmo-router", name), &["check", "--quiet", "--all-targets"]);

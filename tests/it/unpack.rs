@@ -112,6 +112,7 @@ fn wait_for_hidden_directory(dir: &Path) -> bool {
 }
 
 #[test]
+#[ignore = "slow"]
 fn an_interrupt_leaves_nothing_and_what_a_kill_leaves_goes_at_the_next_run() {
     let dir = tempfile::tempdir().unwrap();
     let mut layout = HandLayout::new(&dir.path().join("layout"));

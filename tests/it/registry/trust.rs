@@ -84,9 +84,9 @@ fn a_challenge_adds_nothing_to_the_leave_that_the_work_needs() {
 }
 
 /// A client that gives up who moves less than a megabyte a second.
-fn hasty() -> Client<'static> {
+fn hasty(answer: Duration) -> Client<'static> {
     let floor = Floor { speed: 1 << 20, time: Duration::from_millis(60) };
-    let timeouts = Timeouts { floor, answer: Duration::from_millis(60), ..settings().timeouts };
+    let timeouts = Timeouts { floor, answer, ..settings().timeouts };
     Client::new(Settings { timeouts, ..settings() }, &Environment::default(), &Silent)
 }
 
@@ -99,7 +99,7 @@ fn a_body_that_trickles_is_given_up() {
             slow.then(|| Answer::Trickle(format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n").into_bytes()))
         });
         push(&client(), &sample, &registry.repository("r")).unwrap();
-        let error = pull(&hasty(), &registry.repository("r")).unwrap_err().to_string();
+        let error = pull(&hasty(Duration::from_mins(1)), &registry.repository("r")).unwrap_err().to_string();
         assert!(error.contains(&registry.server.host()) && error.contains("less than 1048576 a second"), "{part}: {error}");
     }
 }
@@ -113,14 +113,14 @@ fn a_token_that_trickles_is_given_up() {
         let challenge = format!("Bearer realm=\"http://{}/token\"", request.header("host")?);
         Some(Reply::new(401).header("WWW-Authenticate", challenge).into())
     });
-    let error = pull(&hasty(), &registry.repository("r")).unwrap_err().to_string();
+    let error = pull(&hasty(Duration::from_mins(1)), &registry.repository("r")).unwrap_err().to_string();
     assert!(error.contains("/token") && error.contains("less than 1048576 a second"), "{error}");
 }
 
 #[test]
 fn a_head_that_trickles_is_given_up() {
     let registry = MemoryRegistry::scripted(Quirks::default(), |_, _| Some(Answer::Trickle(b"HTTP/1.1 200 OK\r\nX:".to_vec())));
-    let error = pull(&hasty(), &registry.repository("r")).unwrap_err().to_string();
+    let error = pull(&hasty(Duration::from_millis(60)), &registry.repository("r")).unwrap_err().to_string();
     assert!(error.contains(&registry.server.host()) && error.contains("no answer came"), "{error}");
 }
 
@@ -144,6 +144,7 @@ impl Handler for Sipper {
 fn an_upload_that_is_taken_too_slowly_is_given_up() {
     let server = Server::start(Arc::new(Sipper));
     let to = RegistryReference::parse(&format!("{}/r", server.host())).unwrap();
-    let error = push(&hasty(), &Sample::of_platform("sips", "linux/amd64", 24 << 20), &to).unwrap_err().to_string();
+    let error =
+        push(&hasty(Duration::from_mins(1)), &Sample::of_platform("sips", "linux/amd64", 24 << 20), &to).unwrap_err().to_string();
     assert!(error.contains(&server.host()) && error.contains("less than 1048576 a second"), "{error}");
 }
