@@ -284,6 +284,8 @@ fn any_user_can_install_where_only_one_directory_can_be_written_to() {
     let program = scene.dir.path().join("program");
     fs::copy(env!("CARGO_BIN_EXE_cargo-plugin-build"), &program).unwrap();
     fs::create_dir(scene.plugins()).unwrap();
+    // Whatever the umask.
+    stdout(Command::new("chmod").args(["-R", "a+rX"]).arg(scene.dir.path()));
     let script = r#"
         set -eu
         mount -t tmpfs -o mode=0777 tmpfs "$1/plugins"

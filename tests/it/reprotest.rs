@@ -59,6 +59,8 @@ impl Stage {
         // By another process: while this one writes a program, no thread of it may start that.
         stdout(Command::new("cp").arg(env!("CARGO_BIN_EXE_cargo-plugin-build")).arg(stage.dir.join("program")));
         stage.program("rustc", &format!("#!/bin/sh\nLD_PRELOAD= exec {}/toolchain/bin/rustc \"$@\"\n", stage.dir.display()));
+        // Whatever the umask.
+        stdout(Command::new("chmod").args(["-R", "a+rX"]).arg(&stage.dir));
         stage
     }
 
