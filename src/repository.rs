@@ -10,7 +10,7 @@
 //! a repository borrows objects, nobody says so, and a sandbox shows none of them.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use crate::fs::{FileError, create_dirs, sorted_listing};
@@ -22,9 +22,10 @@ const SHOWN: [&str; 9] = ["HEAD", "index", "info", "objects", "packed-refs", "re
 const OWN: [&str; 2] = ["HEAD", "index"];
 
 /// The keys of `[core]` that say how to read a repository.
-const KEYS: [&str; 9] = [
+const KEYS: [&str; 11] = [
     "autocrlf",
     "bare",
+    "checkstat",
     "eol",
     "filemode",
     "ignorecase",
@@ -32,7 +33,11 @@ const KEYS: [&str; 9] = [
     "precomposeunicode",
     "repositoryformatversion",
     "symlinks",
+    "trustctime",
 ];
+
+/// Lets git know files by size and time of modification, which a copy keeps.
+const CHECKS: &str = "[core]\n\tcheckStat = minimal\n\ttrustctime = false\n";
 
 /// The repository of a working tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,6 +177,7 @@ impl Repository {
             let below = self.directories().into_iter().find_map(|home| part.path.strip_prefix(home).ok());
             let Some(below) = below.filter(|below| !elsewhere.iter().any(|name| *below == Path::new(name))) else { continue };
             match part.text {
+                Some(text) if below == Path::new("config") => write(&to.join(below), (text + CHECKS).as_bytes())?,
                 Some(text) => write(&to.join(below), text.as_bytes())?,
                 None => copy_plain(&part.path, &to.join(below), below == Path::new("objects"))?,
             }
@@ -243,6 +249,10 @@ fn copy_plain(from: &Path, to: &Path, links: bool) -> Result<(), FileError> {
         }
     } else if metadata.is_file() && !(links && fs::hard_link(from, to).is_ok()) {
         write(to, &fs::read(from).map_err(FileError::at("read", from))?)?;
+        // An index that is younger than its files is believed.
+        let copy = File::options().write(true).open(to).map_err(FileError::at("open", to))?;
+        let time = metadata.modified().map_err(FileError::at("read", from))?;
+        copy.set_modified(time).map_err(FileError::at("set the time of", to))?;
     }
     Ok(())
 }

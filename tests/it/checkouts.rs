@@ -152,6 +152,26 @@ fn no_hook_no_token_and_no_log_of_a_repository_is_shown() {
     }
 }
 
+#[test]
+#[ignore = "needs namespaces"]
+fn files_that_a_filter_of_the_user_made_are_as_git_left_them() {
+    let project = asking();
+    // As `core.autocrlf` of the user's own configuration would: what lies here is another text than what git stores.
+    project.write(".gitattributes", "*.txt filter=shout\n");
+    project.write("note.txt", "quiet\n");
+    git(&project.root, &["config", "filter.shout.clean", "tr a-z A-Z"]);
+    git(&project.root, &["add", "."]);
+    git(&project.root, &["commit", "-qm", "Shouting"]);
+    // Older than the index, or git looks into it.
+    let old = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000);
+    fs::File::options().write(true).open(project.root.join("note.txt")).unwrap().set_modified(old).unwrap();
+    git(&project.root, &["status"]);
+    fs::write(project.root.join("src/touched"), "").unwrap();
+    fs::remove_file(project.root.join("src/touched")).unwrap();
+    is_the_same(&project.root, &project.root);
+    assert!(!told_by(&project.root).contains("dirty"), "{}", told_by(&project.root));
+}
+
 /// An SDK whose examples are workspaces of their own, below it and beside each other.
 fn sdk() -> Project {
     let manifest = |name: &str, more: &str| format!("[package]\nname='{name}'\nversion='0.1.0'\nedition='2024'\n{more}");

@@ -187,7 +187,9 @@ impl Checkout {
         }
         let mut target = options.open(to).map_err(FileError::at("create", to))?;
         std::io::copy(&mut source, &mut target).map_err(FileError::at("write", to))?;
-        Ok(())
+        // By size and time git knows that a file is as it was, whatever filters it does not have here.
+        let time = metadata.modified().map_err(FileError::at("read", from))?;
+        target.set_modified(time).map_err(FileError::at("set the time of", to))
     }
 
     fn copy_tree(&self, from: &Path) -> Result<(), FileError> {
