@@ -229,6 +229,33 @@ fn a_file_that_the_checker_names_is_one_of_the_checkout() {
     assert_eq!(unasked.code, 3, "{}{}", unasked.stdout, unasked.stderr);
 }
 
+#[test]
+#[ignore = "slow"]
+fn nothing_is_taken_from_a_directory_in_the_image() {
+    let scene = Scene::new();
+    scene.forge(&[]);
+    let image = scene.project.root.join("image");
+    let canary = scene.canary();
+    fs::create_dir_all(image.join(".cargo")).unwrap();
+    fs::write(image.join(".cargo/config.toml"), format!("[build]\nrustc-wrapper = '{canary}'\nrustc = '{canary}'\n")).unwrap();
+    fs::create_dir_all(image.join("src")).unwrap();
+    fs::write(image.join("Cargo.toml"), "[package]\nname='p'\nversion='0.1.0'\nedition='2024'\n[workspace]\n").unwrap();
+    fs::write(image.join("src/main.rs"), "fn main() {}\n").unwrap();
+    fs::write(image.join("Cargo.lock"), "version = 4\n[[package]]\nname = \"p\"\nversion = \"0.1.0\"\n").unwrap();
+    let own = scene.project.root.join("Cargo.toml");
+    for (dir, args) in [
+        (image.clone(), vec!["oci:."]),
+        (image.clone(), vec!["oci:.", "--manifest-path", own.to_str().unwrap()]),
+        (image.join("src"), vec!["oci:.."]),
+        (scene.project.root.clone(), vec!["oci:image", "--manifest-path", "image/Cargo.toml"]),
+    ] {
+        let refused = ran(plugin_build(&dir).args(["verify", "--rebuild"]).args(&args));
+        assert_eq!(refused.code, 1, "{args:?}: {}{}", refused.stdout, refused.stderr);
+        assert!(refused.stderr.contains("lies in the image that is checked"), "{args:?}: {}", refused.stderr);
+        assert!(!scene.ran_at().exists(), "{args:?}");
+    }
+}
+
 /// Words that a request of ours has, words that it must not have, and texts of no sense.
 fn word() -> impl Strategy<Value = String> {
     let harmless =

@@ -35,6 +35,14 @@ pub enum RebuildError {
         /// The flags.
         flags: Vec<String>,
     },
+    /// The sources, or the working directory, lie in the image.
+    #[error("{} lies in the image that is checked, {}", path.display(), image.display())]
+    Within {
+        /// The directory or manifest.
+        path: PathBuf,
+        /// The layout.
+        image: PathBuf,
+    },
     /// A flag of the checker names what is no source.
     #[error("a flag names `{}`, which is no file that the checkout tracks", file.display())]
     Foreign {
@@ -66,6 +74,7 @@ impl Explain for RebuildError {
             Self::NotRebuildable { .. } => {
                 Some("give such flags in the sources' own .cargo/config.toml, with relative paths".to_owned())
             }
+            Self::Within { .. } => Some("call it in the sources, with the image in a directory of its own".to_owned()),
             Self::Foreign { .. } => Some("commit it, or it is not known what it is made from".to_owned()),
             Self::UnknownBase { .. } => Some("give it with `--base`, as it was given to `build`".to_owned()),
             Self::BadRequest { .. } | Self::Format { .. } => Some("use the version that built it, or a later one".to_owned()),

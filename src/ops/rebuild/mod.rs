@@ -103,6 +103,7 @@ pub fn rebuild(
     env: &Environment,
     progress: &dyn Progress,
 ) -> Result<Report, Error> {
+    apart(options, env)?;
     let root = source.resolve(selector)?;
     let records = record::records(source, &platform_images(source, &root)?)?;
     let groups = record::groups(&records);
@@ -166,6 +167,15 @@ pub fn rebuild(
     report.rebuilt = Some(digest);
     report.verdict = Some(verdict);
     Ok(report)
+}
+
+/// Refuses to be called in the image, or to take sources that lie in it: cargo would take its manifests and configuration.
+fn apart(options: &Options, env: &Environment) -> Result<(), RebuildError> {
+    let Some(image) = options.image.as_ref().and_then(|image| image.canonicalize().ok()) else { return Ok(()) };
+    let manifest = options.flags.manifest_path.as_ref().map(|path| env.resolve(path));
+    let within = [Some(env.cwd.clone()), manifest].into_iter().flatten();
+    let found = { within }.find(|path| path.canonicalize().is_ok_and(|path| path.starts_with(&image)));
+    found.map_or(Ok(()), |path| Err(RebuildError::Within { path, image }))
 }
 
 /// Keeps what is known to make bytes differ until it is known whether they do.
