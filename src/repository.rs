@@ -111,11 +111,11 @@ impl Repository {
         let mut parts = Vec::new();
         for name in SHOWN.iter().filter(|name| **name != "modules") {
             let home = if OWN.contains(name) { &self.state } else { &self.common };
-            parts.extend(Some(Part { path: home.join(name), text: None }).filter(|part| part.path.exists()));
+            parts.extend(Some(Part { path: home.join(name), text: None }).filter(|part| is_own(&part.path)));
         }
         for name in sorted_listing(&self.state).unwrap_or_default() {
             if is_shared_index(&name) {
-                parts.push(Part { path: self.state.join(name), text: None });
+                parts.extend(Some(Part { path: self.state.join(name), text: None }).filter(|part| is_own(&part.path)));
             }
         }
         if self.state != self.common {
@@ -123,7 +123,7 @@ impl Repository {
         }
         for directory in self.directories() {
             for file in ["config", "config.worktree"].map(|name| directory.join(name)) {
-                if let Ok(text) = fs::read_to_string(&file) {
+                if let Some(text) = Some(&file).filter(|file| is_own(file)).and_then(|file| fs::read_to_string(file).ok()) {
                     parts.push(Part { path: file, text: Some(configuration(&text)) });
                 }
             }
@@ -143,10 +143,14 @@ impl Repository {
     pub fn modules(&self) -> Vec<Self> {
         const DEEPEST: usize = 8;
         let mut found = Vec::new();
-        let mut next = vec![(self.common.join("modules"), 0)];
+        let mut next: Vec<(PathBuf, usize)> = vec![(self.common.join("modules"), 0)];
+        next.retain(|(modules, _)| is_own(modules));
         while let Some((directory, depth)) = next.pop() {
             for name in sorted_listing(&directory).unwrap_or_default() {
                 let path = directory.join(name);
+                if !is_own(&path) {
+                    continue;
+                }
                 if path.join("HEAD").is_file() {
                     let module = Self { dot_git: path.clone(), state: path.clone(), common: path };
                     found.extend(module.modules());
@@ -187,6 +191,11 @@ impl Repository {
         let lines: Vec<String> = self.alternates().iter().map(|path| path.display().to_string() + "\n").collect();
         if lines.is_empty() { Ok(()) } else { write(&to.join("objects/info/alternates"), lines.concat().as_bytes()) }
     }
+}
+
+/// Whether something is there and no link: sources could have one lead to anything.
+fn is_own(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|found| !found.is_symlink())
 }
 
 /// Whether a file holds a part of the index.

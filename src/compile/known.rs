@@ -65,6 +65,8 @@ pub(super) fn fingerprint(plan: &Plan, sandbox: &Sandbox) -> Fingerprint {
         let is_of_sources = matches!(place.role, Role::Workspace | Role::PathDependency | Role::Vendor | Role::Linker);
         if is_of_sources && place.content == Content::ReadOnly {
             add(&mut fingerprint, &place.path, &hidden);
+        } else if place.role == Role::Toolchain && place.path.join("lib").is_dir() {
+            add(&mut fingerprint, &place.path.join("lib"), &hidden);
         }
     }
     fingerprint

@@ -154,7 +154,7 @@ fn run(
     let read = |source| CompileError::Messages { program: program(), source };
     let mut made = Made::default();
     if let Some(stdout) = running.0.stdout.take() {
-        for message in Message::parse_stream(BufReader::new(stdout)) {
+        for message in Message::parse_stream(BufReader::new(Lines { inner: stdout, length: 0 })) {
             match message.map_err(read)? {
                 Message::CompilerArtifact(artifact) => made.artifacts.push(artifact),
                 Message::BuildScriptExecuted(script) => made.scripts.push(script),
@@ -180,6 +180,25 @@ fn colour(args: &[String], env: &Environment) -> Vec<String> {
 /// Shows what a sandbox says.
 fn pass_on(mut stderr: impl Read) {
     drop(io::copy(&mut stderr, &mut io::stderr()));
+}
+
+/// Lines of a bounded length: a build script may write into cargo's pipe.
+struct Lines<R> {
+    inner: R,
+    length: usize,
+}
+
+impl<R: Read> Read for Lines<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        const LONGEST: usize = 16 << 20;
+        let count = self.inner.read(buffer)?;
+        let last = buffer[..count].iter().rposition(|byte| *byte == b'\n');
+        self.length = last.map_or(self.length + count, |at| count - at - 1);
+        if self.length > LONGEST {
+            return Err(io::Error::other("a line of more than 16 MiB"));
+        }
+        Ok(count)
+    }
 }
 
 /// A cargo at work. Dropped before its end (an error, a panic), it is stopped: nobody would read what it makes.

@@ -139,6 +139,13 @@ fn hidden_directory(parent: &Path) -> Result<(PathBuf, Option<File>), ExtractErr
         }
         let made = builder.tempdir_in(parent);
         let path = made.map_err(|error| disk("create a directory in", parent, error))?.keep();
+        // Whatever the umask took.
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o700))
+                .map_err(|error| disk("set the mode of", &path, error))?;
+        }
         match lock(&path) {
             Locked::Here(file) if path.exists() => return Ok((path, Some(file))),
             Locked::Impossible if path.exists() => return Ok((path, None)),

@@ -389,7 +389,9 @@ impl<'a> Decider<'a> {
         // A package may inherit from a workspace above it.
         let above = sources.outside.iter().flat_map(|directory| directory.ancestors().skip(1));
         for manifest in above.map(|above| above.join("Cargo.toml")).chain(sources.manifests.iter().cloned()) {
-            if manifest.is_file() && !self.view.shows(&manifest) {
+            // A link could lead to any file.
+            let is_own = manifest.symlink_metadata().is_ok_and(|found| found.is_file());
+            if is_own && !self.view.shows(&manifest) {
                 self.view.add(&manifest, Role::PathDependency, Content::ReadOnly);
             }
         }
@@ -451,10 +453,14 @@ impl<'a> Decider<'a> {
         let callers: Vec<PathBuf> = config::callers_file(env).into_iter().chain(given.iter().cloned()).collect();
         let registries = self.ground.own.registries();
         for file in config::files(env).into_iter().chain(given) {
-            let text = match (to_fetch, callers.contains(&file)) {
-                (true, is_callers) => secrets::fetch_config(&config::read_file(&file)?, &registries, is_callers),
-                (false, _) if self.view.shows(&trace(&file).real) => continue,
-                (false, _) => secrets::cargo_config(config::read_file(&file)?),
+            let is_callers = callers.contains(&file);
+            // What the sources name as configuration must be theirs, whatever links or includes lead to it.
+            let is_theirs = !is_callers && self.ground.sources.names(&file);
+            let may_read = |real: &Path| !is_theirs || self.ground.sources.holds(real);
+            let text = match to_fetch {
+                true => secrets::fetch_config(&config::read_file(&file, &may_read)?, &registries, is_callers),
+                false if self.view.shows(&trace(&file).real) => continue,
+                false => secrets::cargo_config(config::read_file(&file, &may_read)?),
             };
             self.view.add(&file, Role::Configuration, Content::Text(text));
         }

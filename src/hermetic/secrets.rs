@@ -6,9 +6,25 @@ use toml::{Table, Value};
 /// Cargo's configuration without secrets.
 pub fn cargo_config(mut table: Table) -> String {
     const SECRET: [&str; 3] = ["token", "secret-key", "credential-provider"];
-    for section in ["http", "net", "credential-alias"] {
-        table.remove(section);
-    }
+    // What decides about a build; whatever else stands in a file is none of it.
+    const SECTIONS: [&str; 15] = [
+        "build",
+        "doc",
+        "env",
+        "future-incompat-report",
+        "host",
+        "patch",
+        "paths",
+        "profile",
+        "registries",
+        "registry",
+        "resolver",
+        "source",
+        "target",
+        "term",
+        "unstable",
+    ];
+    table.retain(|section, _| SECTIONS.contains(&section));
     let clean = |table: &mut Table| {
         for key in SECRET {
             table.remove(key);

@@ -96,6 +96,12 @@ impl Sources {
         trace(directory).real.starts_with(trace(all).real)
     }
 
+    /// Whether a path, not followed, is one of the sources'.
+    pub fn names(&self, path: &Path) -> bool {
+        let all = if self.is_repository { &self.within } else { &self.root };
+        path.starts_with(all) || path.starts_with(trace(all).real)
+    }
+
     /// Whether a directory, followed through links, is one of these sources' and not hidden.
     pub fn may_hold(&self, directory: &Path) -> bool {
         let real = trace(directory).real;

@@ -48,7 +48,7 @@ impl CargoConfig {
         let files = files(env);
         let mut table = Table::new();
         for file in files.iter().rev() {
-            merge(&mut table, read(file, 0)?);
+            merge(&mut table, read(file, 0, ANYWHERE)?);
         }
         for argument in config_arguments(cargo_args) {
             merge(&mut table, read_argument(argument, env)?);
@@ -59,7 +59,7 @@ impl CargoConfig {
     /// The caller's own: that of `CARGO_HOME`, and the `--config` flags, without anything that lies in or above the sources.
     pub fn of_caller(env: &Environment, cargo_args: &[String]) -> Result<Self, ToolchainError> {
         let mut table = match callers_file(env) {
-            Some(file) => read(&file, 0)?,
+            Some(file) => read(&file, 0, ANYWHERE)?,
             None => Table::new(),
         };
         for argument in config_arguments(cargo_args) {
@@ -319,9 +319,17 @@ pub fn callers_file(env: &Environment) -> Option<PathBuf> {
 }
 
 /// One file, with what it includes merged into it.
-pub fn read_file(path: &Path) -> Result<Table, ToolchainError> {
-    read(path, 0)
+///
+/// Fails where the file or an included one really lies where `may_read` does not hold.
+pub fn read_file(path: &Path, may_read: MayRead<'_>) -> Result<Table, ToolchainError> {
+    read(path, 0, may_read)
 }
+
+/// Says of a path without links whether configuration may come from there.
+pub type MayRead<'a> = &'a dyn Fn(&Path) -> bool;
+
+/// Whatever cargo itself would read.
+pub const ANYWHERE: MayRead<'static> = &|_| true;
 
 /// `config` wins over `config.toml` where both exist, as in cargo.
 fn config_in(directory: &Path) -> Option<PathBuf> {
@@ -333,21 +341,24 @@ fn same_file(a: &Path, b: &Path) -> bool {
 }
 
 /// Reads a file and what it includes.
-fn read(path: &Path, depth: usize) -> Result<Table, ToolchainError> {
+fn read(path: &Path, depth: usize, may_read: MayRead<'_>) -> Result<Table, ToolchainError> {
     let failed = |source| ToolchainError::Config { path: path.to_owned(), source };
+    if !path.canonicalize().is_ok_and(|real| may_read(&real)) {
+        return Err(failed(std::io::Error::other("it is none of the sources' files")));
+    }
     // Whoever opens a pipe waits, and a device has no end.
     if path.metadata().map_err(failed)?.is_file() {
         let text = std::fs::read_to_string(path).map_err(failed)?;
-        return read_text(&text, path, depth);
+        return read_text(&text, path, depth, may_read);
     }
     Err(failed(std::io::Error::other("it is no regular file")))
 }
 
-fn read_text(text: &str, path: &Path, depth: usize) -> Result<Table, ToolchainError> {
+fn read_text(text: &str, path: &Path, depth: usize, may_read: MayRead<'_>) -> Result<Table, ToolchainError> {
     let mut own = parse(text, &path.display().to_string())?;
     let directory = path.parent().unwrap_or(path);
     root_paths(&mut own, directory.parent().unwrap_or(directory));
-    include(own, directory, depth)
+    include(own, directory, depth, may_read)
 }
 
 /// Makes the paths that this module hands out absolute: in a file they start at the directory that holds `.cargo`. A
@@ -382,7 +393,7 @@ fn parse(text: &str, place: &str) -> Result<Table, ToolchainError> {
 }
 
 /// Merges a table over what its `include` names: a path, or a list of paths and of `{ path, optional }`.
-fn include(mut own: Table, directory: &Path, depth: usize) -> Result<Table, ToolchainError> {
+fn include(mut own: Table, directory: &Path, depth: usize, may_read: MayRead<'_>) -> Result<Table, ToolchainError> {
     const DEEPEST: usize = 16;
     let Some(include) = own.remove("include") else { return Ok(own) };
     let bad = |detail: &str| ToolchainError::ConfigContent { place: directory.display().to_string(), detail: detail.to_owned() };
@@ -399,7 +410,7 @@ fn include(mut own: Table, directory: &Path, depth: usize) -> Result<Table, Tool
         let optional = item.get("optional").and_then(Value::as_bool).unwrap_or(false);
         let path = directory.join(path);
         if !optional || path.exists() {
-            merge(&mut table, read(&path, depth + 1)?);
+            merge(&mut table, read(&path, depth + 1, may_read)?);
         }
     }
     merge(&mut table, own);
@@ -418,11 +429,11 @@ pub fn config_arguments(cargo_args: &[String]) -> impl Iterator<Item = &str> {
 fn read_argument(argument: &str, env: &Environment) -> Result<Table, ToolchainError> {
     let file = env.resolve(Path::new(argument));
     if file.is_file() {
-        return read(&file, 0);
+        return read(&file, 0, ANYWHERE);
     }
     let mut table = parse(argument, "--config")?;
     root_paths(&mut table, &env.cwd);
-    include(table, &env.cwd, 0)
+    include(table, &env.cwd, 0, ANYWHERE)
 }
 
 /// Merges a stronger table over a weaker one.

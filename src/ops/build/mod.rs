@@ -10,7 +10,7 @@ mod cache;
 mod provenance;
 mod starts;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -19,7 +19,7 @@ use crate::compile::{self, Artifact};
 use crate::digest::Digest;
 use crate::environment::Environment;
 use crate::failure::Error;
-use crate::hermetic::{Report, Sandbox};
+use crate::hermetic::{self, HermeticError, Report, Sandbox};
 use crate::hints::Hints;
 use crate::image::Image;
 use crate::kind::Kind;
@@ -106,6 +106,9 @@ pub fn build(plan: &Plan, registries: &Settings, env: &Environment, progress: &d
     let mut bases = Vec::new();
     for image in &plan.images {
         artifact::preflight(image)?;
+        if plan.hermetic.is_some() && image.output_is_default {
+            stays(&image.output)?;
+        }
         Layout::open_existing(&image.output)?;
         bases.push(finder.resolve(image)?);
     }
@@ -133,6 +136,19 @@ pub fn build(plan: &Plan, registries: &Settings, env: &Environment, progress: &d
         built.push(done);
     }
     Ok(built)
+}
+
+/// The default place of a layout, `target/plugin-build/PACKAGE`, may lie among the sources: a link of theirs could lead it to
+/// anybody's.
+fn stays(output: &Path) -> Result<(), HermeticError> {
+    let real = hermetic::view::trace(output).real;
+    let below = |target: &Path| output.strip_prefix(target).map(|below| hermetic::view::trace(target).real.join(below)).ok();
+    let expected = output.ancestors().nth(2).and_then(below);
+    if expected.is_none_or(|expected| expected == real) {
+        Ok(())
+    } else {
+        Err(HermeticError::Led { path: output.to_owned(), real })
+    }
 }
 
 /// One file a layout, below the target directory, wherever the layout lies.

@@ -12,6 +12,7 @@ mod fetching;
 mod fresh;
 mod landlock;
 mod lifetime;
+mod links;
 mod rebuild;
 mod refusals;
 mod scene;
