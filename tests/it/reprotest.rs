@@ -77,10 +77,14 @@ fn on_stage(stage: &Stage, is_root: bool) -> Command {
     let sysroot = stdout(Command::new("rustc").args(["--print", "sysroot"]));
     let node = format!("{dir}/fuse");
     let fuse = format!("{{ [ -e {node} ] || mknod -m 0666 {node} c 10 229; }} && mount --bind {node} /dev/fuse || :");
-    let show = if is_root { format!("{fuse}; mount --bind") } else { "[ -e \"$1/bin\" ] || rmdir \"$1\" && ln -s".to_owned() };
+    let show = if is_root {
+        format!("{fuse}; mount --bind \"$0\" \"$1\"")
+    } else {
+        "{ [ -e \"$1/bin\" ] || { rmdir \"$1\" && ln -s \"$0\" \"$1\"; }; }".to_owned()
+    };
     let mut command = Command::new(if is_root { "unshare" } else { "sh" });
     command.args(if is_root { &["--mount", "sh", "-c"][..] } else { &["-c"] });
-    command.arg(format!("{show} \"$0\" \"$1\" && shift && exec \"$@\"")).arg(sysroot.trim()).arg(stage.dir.join("toolchain"));
+    command.arg(format!("{show} && shift && exec \"$@\"")).arg(sysroot.trim()).arg(stage.dir.join("toolchain"));
     command
 }
 

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use super::tools::{require, stdout};
+use super::tools::{require, skip, stdout};
 
 /// An image that umoci has unpacked: a root file system and what a runtime is to do with it.
 pub struct Container {
@@ -19,6 +19,10 @@ impl Container {
     /// Unpacks `layout:tag` to `dir`; `None` where a tool is missing.
     pub fn unpack(layout: &Path, tag: &str, dir: &Path) -> Option<Self> {
         let (Some(umoci), Some(runc), Some(crun)) = (require("umoci"), require("runc"), require("crun")) else { return None };
+        if stdout(Command::new("id").arg("-u")).trim() != "0" {
+            skip("only root makes containers here");
+            return None;
+        }
         stdout(Command::new(umoci).args(["unpack", "--image", &format!("{}:{tag}", layout.display())]).arg(dir));
         let container = Self { dir: dir.to_owned(), runtimes: [runc, crun] };
         container.configure(|config| config["process"]["terminal"] = false.into());
