@@ -465,9 +465,47 @@ fn a_base_of_a_registry_is_the_one_that_its_tag_named_then() {
     // The base has no loader.
     project.write(".cargo/config.toml", "[build]\nrustflags = ['-Ctarget-feature=+crt-static']\n");
     built(&project, &["-o", "out"]);
-    push("oci:later:0.3.1");
     let same = run(&project, &["verify", "--rebuild", "oci:out"]);
     assert_eq!(same.code, 0, "{}{}", same.stdout, same.stderr);
+    // The tag names another: whoever made the image says which it was.
+    push("oci:later:0.3.1");
+    let told = run(&project, &["verify", "--rebuild", "oci:out"]);
+    assert_eq!(told.code, 3, "{}{}", told.stdout, told.stderr);
+    assert!(told.stdout.contains("request > base: ") && told.stderr.contains("the same digest, but"), "{}", told.stdout);
+    let taken = run(&project, &["verify", "--rebuild", "--accept-request", "oci:out"]);
+    assert_eq!(taken.code, 0, "{}{}", taken.stdout, taken.stderr);
+}
+
+#[test]
+#[ignore = "needs namespaces"]
+fn a_base_that_sources_or_checker_pin_is_no_images_to_choose() {
+    let bases = Project::fixture("greeter");
+    built(&bases, &["-o", "good"]);
+    built(&bases, &["-o", "evil", "--label", "evil=yes"]);
+    let registry = MemoryRegistry::honest();
+    let name = format!("{}/bases/greeter", registry.server.host());
+    let push = |tag: &str| {
+        let pushed = run(&bases, &["push", "-q", &format!("oci:{tag}:0.3.1"), &format!("{name}:{tag}")]);
+        assert_eq!(pushed.code, 0, "{}", pushed.stderr);
+        format!("docker://{}", pushed.stdout.trim())
+    };
+    let (good, evil) = (push("good"), push("evil"));
+    let project = Project::with_table(&format!("[package.metadata.plugin-build]\nbase = '{good}'\n"));
+    project.write(".cargo/config.toml", "[build]\nrustflags = ['-Ctarget-feature=+crt-static']\n");
+    let ways = if namespaces::are_there() { &[&[][..], &["--hermetic"]][..] } else { &[&[][..]] };
+    for way in ways {
+        built(&project, &[&["-o", "honest"], *way].concat());
+        built(&project, &[&["-o", "chosen", "--base", &evil], *way].concat());
+        let same = run(&project, &[&["verify", "--rebuild", "oci:honest"], *way].concat());
+        assert_eq!(same.code, 0, "{way:?}: {}{}", same.stdout, same.stderr);
+        for more in [&[][..], &["--base", &good], &["--accept-request"]] {
+            let told = run(&project, &[&["verify", "--rebuild", "oci:chosen"], *way, more].concat());
+            assert_eq!(told.code, 3, "{way:?} {more:?}: {}{}", told.stdout, told.stderr);
+            assert!(told.stdout.contains("request > base: "), "{way:?} {more:?}: {}", told.stdout);
+        }
+        let given = run(&project, &[&["verify", "--rebuild", "oci:chosen", "--base", &evil], *way].concat());
+        assert_eq!(given.code, 0, "{way:?}: {}{}", given.stdout, given.stderr);
+    }
 }
 
 #[test]

@@ -21,8 +21,8 @@ use crate::store::open::Stores;
 use crate::store::registry::Settings;
 use crate::store::{self, PlatformImage, Selector, Source};
 
-/// Directory of fetched bases, in the target directory.
-const CACHE: &str = "plugin-build-bases";
+/// Directory of fetched bases, beside the records of builds.
+const CACHE: &str = "bases";
 
 /// A base with every platform that the image needs.
 pub struct ResolvedBase {
@@ -79,7 +79,8 @@ impl Bases<'_> {
 
     /// The layout that holds a registry's base, after fetching what it lacks.
     fn fetched(&self, reference: &RegistryReference, image: &ImagePlan) -> Result<(Layout, Descriptor), Error> {
-        let dir = self.plan.target_directory.join(CACHE);
+        // Where no hermetic build can write, and none looks for its products.
+        let dir = self.plan.records.join(CACHE);
         if let Some(digest) = &reference.digest
             && let Some(root) = cached(&dir, digest, image)
         {

@@ -95,13 +95,18 @@ pub fn compare(requests: &[&Request], own: &Own<'_>) -> Compared {
 impl Compared {
     fn add(&mut self, part: &str, asked: &Value, own: &Value) {
         let [asked, own] = [asked, own].map(said);
-        self.differences.push(Difference {
-            object: format!("request > {part}"),
-            rule: REQUEST_DIFFERS,
-            message: format!("the image was asked for {asked}, the sources say {own}"),
-            first: Some(asked),
-            second: Some(own),
-        });
+        self.differences.push(difference(part, asked, own));
+    }
+}
+
+/// One part that the image and the sources say otherwise.
+pub fn difference(part: &str, asked: String, own: String) -> Difference {
+    Difference {
+        object: format!("request > {part}"),
+        rule: REQUEST_DIFFERS,
+        message: format!("the image was asked for {asked}, the sources say {own}"),
+        first: Some(asked),
+        second: Some(own),
     }
 }
 

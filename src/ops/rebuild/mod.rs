@@ -32,8 +32,9 @@ use crate::oci::{Descriptor, Document, Index};
 use crate::plan::{self, Plan};
 use crate::plugin::{self, BuildFlags, Workspace};
 use crate::progress::{Event, Progress, Silent};
-use crate::reference::Reference;
+use crate::reference::{Reference, RegistryReference};
 use crate::store::layout::Layout;
+use crate::store::open::Stores;
 use crate::store::registry::Settings;
 use crate::store::{Selector, Source, platform_images, read_document};
 use checkout::{Checkout, Sources};
@@ -243,7 +244,7 @@ impl Again<'_> {
         there.set("SOURCE_DATE_EPOCH", self.group[0].epoch.seconds().to_string());
         let place = BuildFlags {
             locked: workspace.root.join("Cargo.lock").is_file(),
-            base: self.base(&planned)?,
+            base: self.base(&planned, told)?,
             target_dir: Some(self.elsewhere.target_dir()),
             output: Some(self.elsewhere.layout(number)),
             tags: vec!["again".to_owned()],
@@ -343,21 +344,44 @@ impl Again<'_> {
         build::plan(flags, there, self.progress)
     }
 
-    /// The base: a local one lies where the sources say, one that was given on the command line must be given again.
-    fn base(&self, planned: &Plan) -> Result<Option<String>, Error> {
+    /// The base: a local one lies where the sources say, one that was given on the command line must be given again. A digest
+    /// that sources or checker name is the one; where they name a tag, what it named then is taken from the image, and held
+    /// against it unless it still does. Never another repository, or an image could have anything fetched.
+    fn base(&self, planned: &Plan, told: &mut Told) -> Result<Option<String>, Error> {
         let annotations = &self.group[0].annotations;
         match (&planned.images[0].base, annotations.get(BASE_NAME), self.base_digest) {
-            // What the tag named then, not what it names now; but no other repository than the sources', or an image could
-            // have anything fetched.
-            (Some(Reference::Registry(base)), Some(name), digest) => {
+            (Some(Reference::Registry(base)), Some(name), recorded) => {
                 let is_ours = name.strip_prefix(&base.name()).is_some_and(|tag| tag.is_empty() || tag.starts_with(':'));
-                let recorded = digest.map_or_else(|| base.to_string(), |digest| format!("docker://{name}@{digest}"));
-                is_ours.then_some(Some(recorded)).ok_or_else(|| RebuildError::UnknownBase { name: name.clone() }.into())
+                if !is_ours {
+                    return Err(RebuildError::UnknownBase { name: name.clone() }.into());
+                }
+                let own = base.digest.clone().map_or_else(|| self.named_now(base), |digest| digest.to_string());
+                if recorded.is_none_or(|recorded| recorded != own) {
+                    let asked = recorded.unwrap_or("no digest");
+                    told.differences.push(differs::difference("base", asked.to_owned(), own));
+                }
+                let pinned = base.digest.is_some();
+                Ok(Some(match recorded.filter(|_| !pinned) {
+                    Some(digest) => format!("docker://{name}@{digest}"),
+                    None => Reference::Registry(base.clone()).to_string(),
+                }))
             }
             (Some(base), ..) => Ok(Some(base.to_string())),
             (None, None, _) => Ok(None),
             (None, Some(name), _) => Err(RebuildError::UnknownBase { name: name.clone() }.into()),
         }
+    }
+
+    /// What a base by tag means now, or that it is not known.
+    fn named_now(&self, base: &RegistryReference) -> String {
+        let unknown = || format!("`{base}`, which is named by tag");
+        if self.options.flags.offline {
+            return unknown();
+        }
+        let stores = Stores::new(self.options.registries.clone(), self.here, self.progress);
+        let source = stores.source(&Reference::Registry(base.clone()));
+        let root = source.and_then(|source| source.resolve(&Selector::of(base.tag.as_deref(), None)));
+        root.map_or_else(|_| unknown(), |root| root.digest.to_string())
     }
 
     /// What was given on the command line beside what cargo was asked: of annotations and labels, those whose names the
