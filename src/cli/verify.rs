@@ -26,8 +26,8 @@ use crate::store::Selector;
 pub struct VerifyArgs {
     /// The image, or a whole layout (`oci:DIR`) [default: the layout that build writes]
     image: Option<String>,
-    /// The package whose default layout is meant, when no image is named
-    #[arg(short, long, value_name = "SPEC", conflicts_with = "image")]
+    /// The package to rebuild, or whose default layout is meant
+    #[arg(short, long, value_name = "SPEC")]
     package: Option<String>,
     /// Path of a Cargo.toml: of the sources to rebuild, or of the package whose default layout is meant
     #[arg(long, value_name = "PATH")]
@@ -89,9 +89,10 @@ struct RebuildArgs {
 }
 
 impl RebuildArgs {
-    fn flags(&self, manifest_path: Option<PathBuf>, global: &GlobalArgs) -> BuildFlags {
+    fn flags(&self, sources: &VerifyArgs, global: &GlobalArgs) -> BuildFlags {
         BuildFlags {
-            manifest_path,
+            manifest_path: sources.manifest_path.clone(),
+            packages: sources.package.iter().cloned().collect(),
             features: self.features.clone(),
             all_features: self.all_features,
             no_default_features: self.no_default_features,
@@ -114,8 +115,11 @@ impl RebuildArgs {
 
 /// Checks an image or a layout; exit code 3 when something is wrong.
 pub fn verify(args: &VerifyArgs, context: &Context) -> Result<ExitCode, Error> {
-    if args.image.is_some() && args.manifest_path.is_some() && !args.rebuild {
-        return Err(Complaint::usage("`--manifest-path` names sources to rebuild, and `--rebuild` is not given").into());
+    if args.image.is_some() && !args.rebuild {
+        let named = [("--manifest-path", args.manifest_path.is_some()), ("--package", args.package.is_some())];
+        if let Some((flag, _)) = named.iter().find(|(_, given)| *given) {
+            return Err(Complaint::usage(format!("`{flag}` names sources to rebuild, and `--rebuild` is not given")).into());
+        }
     }
     let default = DefaultLayoutArgs::new(args.package.clone(), args.manifest_path.clone());
     let reference = default.image_or_default(args.image.as_deref(), context)?;
@@ -140,7 +144,7 @@ pub fn verify(args: &VerifyArgs, context: &Context) -> Result<ExitCode, Error> {
 /// Builds what was found sound again; whether it becomes the same.
 fn rebuild(args: &VerifyArgs, reference: &Reference, context: &Context) -> Result<bool, Error> {
     let options = rebuild::Options {
-        flags: args.again.flags(args.manifest_path.clone(), &context.global),
+        flags: args.again.flags(args, &context.global),
         accept_request: args.again.accept_request,
         image: match reference {
             Reference::Layout(local) | Reference::Archive(local) => Some(context.path(&local.path)),

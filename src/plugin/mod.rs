@@ -37,6 +37,7 @@ mod select;
 
 pub use error::PluginError;
 pub use flags::{BuildFlags, Builder};
+pub use select::names_package;
 
 use asking::Asked;
 use config::{Config, FileRule};

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use cargo_metadata::{Metadata, Package};
 use globset::Glob;
 
+use super::PackageFacts;
 use super::error::PluginError;
 use super::flags::BuildFlags;
 use crate::environment::Environment;
@@ -64,7 +65,7 @@ fn without<'m>(members: &[&'m Package], flags: &BuildFlags, progress: &dyn Progr
     for spec in &flags.exclude {
         let before = left.len();
         let matcher = Spec::parse(spec)?;
-        left.retain(|package| !matcher.matches(package));
+        left.retain(|package| !matcher.matches(&package.name, &package.version));
         if left.len() == before {
             progress.warn(format!("excluded package `{spec}` is not a member of the workspace"), None);
         }
@@ -99,7 +100,8 @@ fn at_hand<'m>(metadata: &'m Metadata, flags: &BuildFlags, env: &Environment) ->
 
 fn matching<'m>(members: &[&'m Package], spec: &str, metadata: &Metadata) -> Result<Vec<&'m Package>, PluginError> {
     let matcher = Spec::parse(spec)?;
-    let found: Vec<&Package> = members.iter().copied().filter(|package| matcher.matches(package)).collect();
+    let found: Vec<&Package> =
+        members.iter().copied().filter(|package| matcher.matches(&package.name, &package.version)).collect();
     if found.is_empty() {
         return Err(PluginError::UnknownPackage {
             spec: spec.to_owned(),
@@ -108,6 +110,11 @@ fn matching<'m>(members: &[&'m Package], spec: &str, metadata: &Metadata) -> Res
         });
     }
     Ok(found)
+}
+
+/// Whether `-p SPEC` would choose a package.
+pub fn names_package(spec: &str, package: &PackageFacts) -> Result<bool, PluginError> {
+    Ok(Spec::parse(spec)?.matches(&package.name, &package.version))
 }
 
 /// A package specification: the part of cargo's grammar that can name a workspace member.
@@ -126,8 +133,7 @@ impl Spec {
         Ok(Self { name: glob.compile_matcher(), version })
     }
 
-    fn matches(&self, package: &Package) -> bool {
-        let version = package.version.to_string();
-        self.name.is_match(package.name.as_str()) && self.version.as_ref().is_none_or(|wanted| *wanted == version)
+    fn matches(&self, name: &str, version: &semver::Version) -> bool {
+        self.name.is_match(name) && self.version.as_ref().is_none_or(|wanted| *wanted == version.to_string())
     }
 }

@@ -114,6 +114,65 @@ fn worktrees_submodules_and_clones_that_borrow_are_checkouts_too() {
 }
 
 #[test]
+#[ignore = "slow"]
+fn what_git_tracks_is_copied_to_the_letter() {
+    use std::os::unix::fs::symlink;
+    let project = asking();
+    let root = &project.root;
+    fs::write(root.with_file_name("beside.txt"), "beside\n").unwrap();
+    // Links that leave the tree, lead nowhere, into products and to what is ignored, however they are written.
+    let to_products = root.join("target/made").display().to_string();
+    let absolute = root.join("src/main.rs").display().to_string();
+    for (name, target) in [
+        ("out", "../beside.txt"),
+        ("far", "../../../../../../../../../../nowhere"),
+        ("absolute", "/etc/hostname"),
+        ("own", &absolute),
+        ("dangling", "src/../no/such"),
+        ("products", "target"),
+        ("made", &to_products),
+        ("docs", "./src/"),
+    ] {
+        symlink(target, root.join(name)).unwrap();
+    }
+    fs::create_dir_all(root.join("target")).unwrap();
+    project.write("target/made", "tracked among products\n");
+    project.write("notes.log", "tracked though ignored\n");
+    project.write(".gitignore", "target\n*.log\nown\n");
+    git(root, &["add", "-f", "."]);
+    // A submodule with the same, in a directory that is ignored.
+    let other = Project::new(&[(".gitignore", "*.log\n"), ("kept.log", "kept\n")]);
+    symlink("../../outside", other.root.join("out")).unwrap();
+    git(&other.root, &["init", "-q"]);
+    git(&other.root, &["add", "-f", "."]);
+    commit(&other.root, "Kept");
+    project.write(".gitignore", "target\n*.log\nown\nparts\n");
+    git(root, &["submodule", "add", "-q", "-f", other.root.to_str().unwrap(), "parts/other"]);
+    git(root, &["commit", "-qam", "Links"]);
+    git(root, &["tag", "v2.0"]);
+    built(root, &[]);
+    let same = verified(root, &[]);
+    assert_eq!(same.code, 0, "{}{}", same.stdout, same.stderr);
+    assert_eq!(told_by(root), "v2.0");
+}
+
+#[test]
+#[ignore = "slow"]
+fn a_link_that_git_tracks_leads_to_the_same_out_of_the_tree() {
+    let project = asking();
+    fs::write(project.root.with_file_name("beside.txt"), "beside").unwrap();
+    std::os::unix::fs::symlink("../../beside.txt", project.root.join("src/out.txt")).unwrap();
+    project.write("src/main.rs", "fn main() { println!(\"{} {}\", env!(\"REVISION\"), include_str!(\"out.txt\")); }\n");
+    git(&project.root, &["add", "."]);
+    git(&project.root, &["commit", "-qm", "Out"]);
+    git(&project.root, &["tag", "v2.0"]);
+    built(&project.root, &[]);
+    let same = verified(&project.root, &[]);
+    assert_eq!(same.code, 0, "{}{}", same.stdout, same.stderr);
+    assert_eq!(told_by(&project.root), "v2.0 beside");
+}
+
+#[test]
 #[ignore = "needs namespaces"]
 fn no_hook_no_token_and_no_log_of_a_repository_is_shown() {
     let project = asking();

@@ -231,6 +231,30 @@ fn a_file_that_the_checker_names_is_one_of_the_checkout() {
 
 #[test]
 #[ignore = "slow"]
+fn who_checks_may_say_which_package_is_meant() {
+    let workspace = Project::new(&[
+        ("Cargo.toml", "[workspace]\nmembers = ['one', 'two']\nresolver = '3'\n"),
+        (
+            "Cargo.lock",
+            "version = 4\n[[package]]\nname = \"one\"\nversion = \"0.1.0\"\n[[package]]\nname = \"two\"\nversion = \"0.1.0\"\n",
+        ),
+        ("one/Cargo.toml", "[package]\nname = 'one'\nversion = '0.1.0'\nedition = '2024'\n"),
+        ("one/src/main.rs", "fn main() {}\n"),
+        ("two/Cargo.toml", "[package]\nname = 'two'\nversion = '0.1.0'\nedition = '2024'\n"),
+        ("two/src/main.rs", "fn main() {}\n"),
+    ]);
+    let built = ran(plugin_build(&workspace.root).args(["build", "-q", "-p", "two", "-o", "image"]));
+    assert_eq!(built.code, 0, "{}", built.stderr);
+    for (more, code) in [(&[][..], 0), (&["-p", "two"], 0), (&["-p", "t*@0.1.0"], 0), (&["-p", "one"], 3)] {
+        let told = ran(plugin_build(&workspace.root).args(["verify", "--rebuild", "oci:image"]).args(more));
+        assert_eq!(told.code, code, "{more:?}: {}{}", told.stdout, told.stderr);
+        let differs = told.stdout.contains("request > package: the image was asked for two, the sources say one");
+        assert_eq!(differs, code == 3, "{}", told.stdout);
+    }
+}
+
+#[test]
+#[ignore = "slow"]
 fn nothing_is_taken_from_a_directory_in_the_image() {
     let scene = Scene::new();
     scene.forge(&[]);

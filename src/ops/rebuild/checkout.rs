@@ -6,8 +6,9 @@
 //! - `.git` is what a sandbox shows of it ([`Repository`]): the same answers, no hooks, no tokens. Linked worktrees become
 //!   plain ones.
 //! - The image that is checked is never among the sources, wherever it lies and whatever links to it.
-//! - A link within the sources stays as it is; one by an absolute path leads to the copy; one that leaves them, to where it
-//!   led.
+//! - A link that git tracks stays as it is, to the letter, since git compares its text; where it leads out of the sources,
+//!   the same thing is there beside the copy. Of other links, one within the sources stays as it is, one by an absolute path
+//!   leads to the copy, and one that leaves them to where it led.
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};
@@ -40,14 +41,19 @@ pub struct Checkout {
     tree: Option<PathBuf>,
     /// The directory that holds all of them.
     common: PathBuf,
-    /// What is never copied.
-    without: Vec<PathBuf>,
+    /// Directories of products: copied is only what git tracks of them.
+    products: Vec<PathBuf>,
+    /// The image that is checked: never copied.
+    image: Vec<PathBuf>,
+    /// Where the copy goes.
     to: PathBuf,
+    /// The directory around it in which nothing else lies.
+    around: PathBuf,
 }
 
 impl Checkout {
     /// Decides what is copied.
-    pub fn of(sources: &Sources<'_>, to: PathBuf) -> Self {
+    pub fn of(sources: &Sources<'_>, to: PathBuf, around: PathBuf) -> Self {
         let mut roots: Vec<PathBuf> = sources.roots.iter().map(|root| real(root)).collect();
         let tree = roots.first().and_then(|workspace| working_tree(workspace));
         roots.extend(tree.clone());
@@ -57,15 +63,15 @@ impl Checkout {
         let common = roots.iter().skip(1).fold(roots.first().cloned().unwrap_or_default(), |common, root| {
             root.ancestors().find(|ancestor| common.starts_with(ancestor)).map_or(common.clone(), Path::to_owned)
         });
-        let mut without: Vec<PathBuf> = sources.products.iter().map(|directory| real(directory)).collect();
-        if let Some(image) = sources.image.map(|image| real(image)) {
+        let products = sources.products.iter().map(|directory| real(directory)).collect();
+        let image = sources.image.map(|image| real(image)).map_or_else(Vec::new, |image| {
             if roots.iter().any(|root| root.starts_with(&image)) {
-                without.extend(["blobs", "index.json", "oci-layout"].map(|name| image.join(name)));
+                ["blobs", "index.json", "oci-layout"].map(|name| image.join(name)).to_vec()
             } else {
-                without.push(image);
+                vec![image]
             }
-        }
-        Self { roots, tree, common, without, to }
+        });
+        Self { roots, tree, common, products, image, to, around }
     }
 
     /// Where something of the sources is in the copy.
@@ -76,28 +82,38 @@ impl Checkout {
 
     /// Copies; `files` also where they are ignored.
     pub fn make(&self, files: &[PathBuf], env: &Environment) -> Result<(), Error> {
+        let mut trees = Vec::new();
         for root in &self.roots {
-            self.copy_root(root)?;
+            self.copy_root(root, &mut trees)?;
         }
         for file in files.iter().map(|file| real(file)).filter(|file| self.holds(file) && !self.is_left_out(file)) {
             if self.place(&file).symlink_metadata().is_err() {
                 self.copy_tree(&file)?;
             }
         }
-        Ok(self.tree.as_ref().map_or(Ok(()), |tree| self.finish_tree(tree, env))?)
+        // One that is tracked by another may be found on the way.
+        while let Some(tree) = trees.pop() {
+            self.finish_tree(&tree, &mut trees, env)?;
+        }
+        Ok(())
     }
 
     fn holds(&self, path: &Path) -> bool {
         self.roots.iter().any(|root| path.starts_with(root))
     }
 
-    fn is_left_out(&self, path: &Path) -> bool {
-        self.without.iter().any(|without| path.starts_with(without))
+    fn is_of_image(&self, path: &Path) -> bool {
+        self.image.iter().any(|image| path.starts_with(image))
     }
 
-    fn copy_root(&self, root: &Path) -> Result<(), Error> {
+    fn is_left_out(&self, path: &Path) -> bool {
+        self.is_of_image(path) || self.products.iter().any(|products| path.starts_with(products))
+    }
+
+    /// Copies what is not ignored; adds the working trees that it meets.
+    fn copy_root(&self, root: &Path, trees: &mut Vec<PathBuf>) -> Result<(), Error> {
         create_dirs(&self.place(root))?;
-        let without = self.without.clone();
+        let without = [&self.image[..], &self.products].concat();
         let mut walk = ignore::WalkBuilder::new(root);
         walk.standard_filters(false).git_ignore(true).git_exclude(true).require_git(false).follow_links(false);
         walk.filter_entry(move |entry| !without.iter().any(|path| path == entry.path()) && entry.file_name() != ".git");
@@ -106,6 +122,7 @@ impl Checkout {
             self.copy_one(entry.path())?;
             if let Some(repository) = entry.file_type().filter(fs::FileType::is_dir).and_then(|_| Repository::at(entry.path())) {
                 self.copy_repository(&repository)?;
+                trees.push(entry.into_path());
             }
         }
         Ok(())
@@ -124,20 +141,46 @@ impl Checkout {
         fs::write(&dot_git, text).map_err(FileError::at("write", &dot_git))
     }
 
-    /// What git tracks although it is ignored comes along, and the index learns what its files look like now. By git itself,
-    /// with the copy's configuration only.
-    fn finish_tree(&self, tree: &Path, env: &Environment) -> Result<(), FileError> {
+    /// What git tracks comes along although it is ignored or lies among products, links to the letter; and the index learns
+    /// what its files look like now. By git itself, with the copy's configuration only.
+    fn finish_tree(&self, tree: &Path, trees: &mut Vec<PathBuf>, env: &Environment) -> Result<(), Error> {
         let at = self.place(tree);
-        if let Some(listed) = git(&at, &["ls-files", "-z"], env) {
-            for name in
-                listed.split(|byte| *byte == 0).filter_map(|name| std::str::from_utf8(name).ok()).filter(|name| !name.is_empty())
-            {
-                let file = tree.join(name);
-                if at.join(name).symlink_metadata().is_err() && file.symlink_metadata().is_ok() && !self.is_left_out(&file) {
-                    self.copy_tree(&file)?;
-                }
+        let Some(listed) = git(&at, &["ls-files", "-z"], env) else { return Ok(()) };
+        let names = listed.split(|byte| *byte == 0).filter_map(|name| std::str::from_utf8(name).ok());
+        for name in names.filter(|name| !name.is_empty()) {
+            let (file, copy) = (tree.join(name), at.join(name));
+            let Ok(found) = file.symlink_metadata() else { continue };
+            if self.is_of_image(&file) {
+                continue;
             }
-            let _ = git(&at, &["update-index", "-q", "--refresh"], env);
+            if found.is_symlink() {
+                self.copy_tracked_link(&file, &copy)?;
+            } else if copy.symlink_metadata().is_err() {
+                if found.is_dir() { self.copy_root(&file, trees)? } else { self.copy_one(&file)? }
+            }
+        }
+        let _ = git(&at, &["update-index", "-q", "--refresh"], env);
+        Ok(())
+    }
+
+    /// Gives a link the text that git has for it. What it leads to out of the sources is put where that text leads in the
+    /// copy, as far as that is a place of ours.
+    fn copy_tracked_link(&self, from: &Path, to: &Path) -> Result<(), FileError> {
+        let target = fs::read_link(from).map_err(FileError::at("read", from))?;
+        let led = real(&from.parent().unwrap_or(from).join(&target));
+        if self.is_of_image(&led) || fs::read_link(to).is_ok_and(|text| text == target) {
+            return Ok(());
+        }
+        if to.symlink_metadata().is_ok() {
+            fs::remove_file(to).map_err(FileError::at("replace", to))?;
+        }
+        create_dirs(to.parent().unwrap_or(to))?;
+        link(&target, to)?;
+        let beside = lexical(&to.parent().unwrap_or(to).join(&target));
+        let is_ours = beside.starts_with(&self.around) && !beside.starts_with(&self.to);
+        if target.is_relative() && is_ours && beside.symlink_metadata().is_err() && led.symlink_metadata().is_ok() {
+            create_dirs(beside.parent().unwrap_or(&beside))?;
+            link(&led, &beside)?;
         }
         Ok(())
     }
@@ -257,6 +300,19 @@ fn real(path: &Path) -> PathBuf {
         (Some(parent), Some(name)) => real(parent).join(name),
         _ => path.to_owned(),
     })
+}
+
+/// A path without `..`, as if no component were a link.
+fn lexical(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for component in path.components() {
+        if component == Component::ParentDir {
+            plain.pop();
+        } else {
+            plain.push(component);
+        }
+    }
+    plain
 }
 
 /// The way from a directory to a path, both absolute.

@@ -21,6 +21,8 @@ pub const REQUEST_DIFFERS: &str = "request-differs";
 pub struct Own<'a> {
     /// The checker's flags.
     pub flags: &'a BuildFlags,
+    /// The package by the flags, where they name another.
+    pub package: Option<String>,
     /// The targets of the sources and the flags.
     pub targets: Vec<String>,
     /// The product by the manifest or the flags; `None` where only the image decides.
@@ -46,6 +48,9 @@ pub struct Compared {
 pub fn compare(requests: &[&Request], own: &Own<'_>) -> Compared {
     let mut found = Compared::default();
     let Some(request) = requests.first() else { return found };
+    if let Some(package) = &own.package {
+        found.add("package", &json!(request.package), &json!(package));
+    }
     for request in requests.iter().filter(|request| !own.targets.contains(&request.target)) {
         found.add("target", &json!(request.target), &json!(own.targets));
     }

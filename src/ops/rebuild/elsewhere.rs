@@ -111,9 +111,14 @@ impl Elsewhere {
         Ok(env)
     }
 
-    /// Where a checkout goes.
+    /// The directory in which there is nothing but a checkout.
+    pub fn around_checkout(&self) -> PathBuf {
+        self.root.join("another")
+    }
+
+    /// Where a checkout goes: deep, as links that lead out of it find their place around it.
     pub fn checkout(&self) -> PathBuf {
-        self.root.join("another/checkout/of/the/same/sources")
+        self.around_checkout().join("checkout/of/the/same/sources")
     }
 }
 

@@ -276,9 +276,9 @@ impl Again<'_> {
     }
 
     /// Compares the request with what the sources plan there, and in the checker's own environment.
-    fn compare(&self, workspace: &Workspace, here: &Plan, there: &Plan) -> Result<differs::Compared, RebuildError> {
+    fn compare(&self, workspace: &Workspace, here: &Plan, there: &Plan) -> Result<differs::Compared, Error> {
         let image = || self.group[0].platform.as_ref().map_or_else(|| "the image".to_owned(), ToString::to_string);
-        let request = |plan: &Plan| {
+        let request = |plan: &Plan| -> Result<Request, RebuildError> {
             let target = plan.images.first().and_then(|image| image.targets.first()).ok_or(RebuildError::Nothing)?;
             Request::parse(&target.request).map_err(|detail| RebuildError::BadRequest { image: image(), detail })
         };
@@ -288,8 +288,11 @@ impl Again<'_> {
         let platforms = platforms.filter_map(|platform| plugin.kind.target_of_platform(platform, plugin.base.is_some()).ok());
         let targets = plugin.own_targets.iter().chain(&checker.targets).cloned().chain(platforms).collect();
         let product = plugin.own_product.as_ref().map(|product| product.name().to_owned());
+        let mut packages = checker.packages.iter().map(|spec| plugin::names_package(spec, &plugin.package));
+        let is_named = checker.packages.is_empty() || packages.try_fold(false, |any, names| names.map(|names| any || names))?;
         let own = differs::Own {
             flags: checker,
+            package: (!is_named).then(|| checker.packages.join(" ")),
             targets,
             product: checker.bin.clone().or(product),
             there: request(there)?,
@@ -313,7 +316,7 @@ impl Again<'_> {
             products: vec![&workspace.target_directory, &workspace.build_directory],
             image: self.options.image.as_ref(),
         };
-        let checkout = Checkout::of(&sources, self.elsewhere.checkout());
+        let checkout = Checkout::of(&sources, self.elsewhere.checkout(), self.elsewhere.around_checkout());
         if number == 0 {
             checkout.make(&files, self.here)?;
         }
