@@ -9,11 +9,11 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::Command;
 
-use plugin_build::compression::Compression;
-use plugin_build::epoch::Epoch;
-use plugin_build::layer::Packer;
-use plugin_build::progress::Silent;
-use plugin_build::tree::{Content, Mode, Tree};
+use plugin_oci::layers::pack::Packer;
+use plugin_oci::layers::tree::{Content, Mode, Tree};
+use plugin_oci::progress::Silent;
+use plugin_oci::values::compression::Compression;
+use plugin_oci::values::epoch::Epoch;
 
 const WORD: &str = "pack-in-child";
 

@@ -12,20 +12,20 @@ use std::thread::available_parallelism;
 
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
-use plugin_build::bundle::Bundle;
-use plugin_build::compression::Compression;
-use plugin_build::epoch::Epoch;
-use plugin_build::extract::ExtractOptions;
-use plugin_build::image::{Image, Layer, Settings};
-use plugin_build::layer::{self, Packed, Packer};
-use plugin_build::oci::Descriptor;
-use plugin_build::ops;
-use plugin_build::ops::unpack::{UnpackOptions, unpack};
-use plugin_build::platform::Platform;
-use plugin_build::progress::Silent;
-use plugin_build::store::layout::{Layout, LayoutWriter, Obsolete};
-use plugin_build::store::{Selector, copy};
-use plugin_build::tree::{Mode, Tree};
+use plugin_build::images;
+use plugin_build::images::unpack::{UnpackOptions, unpack};
+use plugin_oci::documents::Descriptor;
+use plugin_oci::documents::image::{Image, Layer, Settings};
+use plugin_oci::layers::pack::{self, Packed, Packer};
+use plugin_oci::layers::tree::{Mode, Tree};
+use plugin_oci::layers::unpack::ExtractOptions;
+use plugin_oci::progress::Silent;
+use plugin_oci::stores::layout::{Layout, LayoutWriter, Obsolete};
+use plugin_oci::stores::staged::Bundle;
+use plugin_oci::stores::{Selector, copy};
+use plugin_oci::values::compression::Compression;
+use plugin_oci::values::epoch::Epoch;
+use plugin_oci::values::platform::Platform;
 
 const SIZES: [usize; 4] = [1, 16, 256, 1024];
 const FILES: usize = 100_000;
@@ -38,7 +38,7 @@ fn main() {
 #[divan::bench(args = SIZES, sample_count = 10, max_time = 20)]
 fn tar_and_hash(bencher: Bencher, mebibytes: usize) {
     let tree = payload(mebibytes);
-    bencher.counter(BytesCount::new(mebibytes << 20)).bench_local(|| layer::diff_id(&tree, Epoch::default()).expect("a diff id"));
+    bencher.counter(BytesCount::new(mebibytes << 20)).bench_local(|| pack::diff_id(&tree, Epoch::default()).expect("a diff id"));
 }
 
 /// The whole way to a blob that nobody keeps.
@@ -72,7 +72,7 @@ fn tree_of_100_000_files(bencher: Bencher) {
 #[divan::bench(sample_count = 5, max_time = 30)]
 fn tar_and_hash_of_100_000_files(bencher: Bencher) {
     let tree = tree_of(many_files());
-    bencher.counter(ItemsCount::new(FILES)).bench_local(|| layer::diff_id(&tree, Epoch::default()).expect("a diff id"));
+    bencher.counter(ItemsCount::new(FILES)).bench_local(|| pack::diff_id(&tree, Epoch::default()).expect("a diff id"));
 }
 
 /// A packed layer and its documents, written to a new layout.
@@ -90,7 +90,7 @@ fn verify_layout(bencher: Bencher, mebibytes: usize) {
     let layout = folder.path().join("layout");
     Made::new(mebibytes).commit(&layout);
     bencher.counter(BytesCount::new(mebibytes << 20)).bench_local(|| {
-        let report = ops::verify::layout(&layout, &Silent).expect("a report");
+        let report = images::verify::layout(&layout, &Silent).expect("a report");
         assert!(report.findings.is_empty(), "{:?}", report.findings);
     });
 }

@@ -5,14 +5,14 @@ use std::fs;
 use std::io::{self, Cursor};
 use std::path::Path;
 
-use plugin_build::compression::Compression;
-use plugin_build::extract::{ExtractError, ExtractOptions, Extraction, LayerInput, Limits, Rules, read_entries};
-use plugin_build::oci::{Config, Document};
-use plugin_build::platform::Platform;
-use plugin_build::reference::Reference;
-use plugin_build::store::archive::Archive;
-use plugin_build::store::layout::Layout;
-use plugin_build::store::{Source, read_document};
+use plugin_oci::documents::{Config, Document};
+use plugin_oci::layers::unpack::{ExtractError, ExtractOptions, Extraction, LayerInput, Limits, Rules, read_entries};
+use plugin_oci::stores::archive::Archive;
+use plugin_oci::stores::layout::Layout;
+use plugin_oci::stores::{Source, read_document};
+use plugin_oci::values::compression::Compression;
+use plugin_oci::values::platform::Platform;
+use plugin_oci::values::reference::Reference;
 
 /// Small enough that a bomb found by chance ends soon.
 fn options(rules: Rules) -> ExtractOptions {
@@ -50,11 +50,11 @@ pub fn layer_application(data: &[u8]) {
     fs::write(&outside, "untouched").expect("a fresh file");
     let applied = apply(data, &work.join("out"));
     assert_eq!(fs::read(&outside).expect("it is still there"), b"untouched");
-    let left = plugin_build::fs::sorted_listing(&work).expect("it is still there");
+    let left = plugin_oci::fs::sorted_listing(&work).expect("it is still there");
     let expected: &[&str] = if applied.is_ok() { &["out"] } else { &[] };
     assert_eq!(left, expected, "{applied:?}");
     // Whatever modes the archive asked for.
-    drop(plugin_build::extract::remove_tree(&work));
+    drop(plugin_oci::layers::unpack::remove_tree(&work));
 }
 
 fn apply(data: &[u8], target: &Path) -> Result<(), ExtractError> {
@@ -123,7 +123,7 @@ pub fn references(data: &[u8]) {
 
 /// Headers that registries send.
 pub fn headers(data: &[u8]) {
-    use plugin_build::store::registry::fuzzing;
+    use plugin_oci::stores::registry::fuzzing;
     let Ok(text) = std::str::from_utf8(data) else { return };
     fuzzing::challenge(text);
     fuzzing::location(text);

@@ -1,53 +1,23 @@
-//! From Rust plugin sources to a verified OCI image, without Docker or any daemon.
+//! From Rust plugin sources to a verified OCI image, without Docker or any daemon. The library of the program
+//! `cargo-plugin-build`: internal, and free to change; what others may build on is [`plugin_oci`].
 //!
 //! # Floors
 //!
-//! A file imports from lower floors, or from its own floor without a cycle. `tests/it/architecture.rs` keeps this.
+//! A file imports from lower floors, or from its own floor without a cycle; `tests/it/architecture.rs` keeps this. A row is
+//! for a room and all below it that has no row of its own.
 //!
-//! | floor | what | modules |
+//! | floor | rooms | what |
 //! |---|---|---|
-//! | 0 | values, no I/O | [`digest`], [`platform`], [`mod@reference`], [`epoch`], [`environment`], [`compression`], [`progress`], [`finding`], [`failure`], [`text`] |
-//! | 1 | documents and disk | [`oci`], [`fs`], [`anchor`], [`lock`], [`interrupt`], [`hints`], [`untar`], [`repository`] |
-//! | 2 | stores | [`store`] |
-//! | 3 | making | [`tree`], [`layer`], [`image`], [`bundle`], [`toolchain`], [`kind`], [`plugin`], [`hermetic`], [`plan`], [`compile`], [`executable`] |
-//! | 3 | reading what was made | [`extract`] |
-//! | 3 | running | [`templates`], [`attachment`], [`host`] |
-//! | 4 | operations | [`ops`] |
-//! | 5 | user | [`cli`] |
+//! | 1 | `hosts::cosmo::rules`, `hosts::cosmo::contract`, `hosts::cosmo::process` | what a host wants of a plugin |
+//! | 2 | `build` | manifest, toolchain, plan, compile, inspect, assemble |
+//! | 3 | `templates` | new packages |
+//! | 3 | `images`, `hosts` | what is done with images that exist |
+//! | 4 | `cli` | arguments, terminal, exit codes |
+//!
+//! Below all of them is the crate `plugin-oci`, which has a table of its own.
 
-pub mod anchor;
-pub mod attachment;
-pub mod bundle;
+pub mod build;
 pub mod cli;
-pub mod compile;
-pub mod compression;
-pub mod digest;
-pub mod environment;
-pub mod epoch;
-pub mod executable;
-pub mod extract;
-pub mod failure;
-pub mod finding;
-pub mod fs;
-pub mod hermetic;
-pub mod hints;
-pub mod host;
-pub mod image;
-pub mod interrupt;
-pub mod kind;
-pub mod layer;
-pub mod lock;
-pub mod oci;
-pub mod ops;
-pub mod plan;
-pub mod platform;
-pub mod plugin;
-pub mod progress;
-pub mod reference;
-pub mod repository;
-pub mod store;
+pub mod hosts;
+pub mod images;
 pub mod templates;
-pub mod text;
-pub mod toolchain;
-pub mod tree;
-pub mod untar;

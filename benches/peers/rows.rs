@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread::available_parallelism;
 
-use plugin_build::epoch::Epoch;
-use plugin_build::layer::Packer;
-use plugin_build::progress::Silent;
-use plugin_build::tree::{Mode, Tree};
+use plugin_oci::layers::pack::Packer;
+use plugin_oci::layers::tree::{Mode, Tree};
+use plugin_oci::progress::Silent;
+use plugin_oci::values::epoch::Epoch;
 
 use crate::input::{self, Input};
 use crate::moves::{self, Moves};

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::store::registry::{Floor, Settings, Timeouts};
+use plugin_oci::stores::registry::{Floor, Settings, Timeouts};
 
 /// Build Rust plugins into reproducible OCI images, without Docker or any daemon.
 #[derive(Debug, Parser)]

@@ -10,16 +10,16 @@ use super::args::{ColorChoice, GlobalArgs};
 use super::context::{Context, json_line};
 use super::copy::CarryArgs;
 use super::push;
-use crate::compression::Compression;
-use crate::failure::{Complaint, Error};
-use crate::fs;
-use crate::interrupt::within;
-use crate::ops::build::{self, Built};
-use crate::ops::copy::Target;
-use crate::plan::Plan;
-use crate::platform::Platform;
-use crate::plugin::{BuildFlags, Builder};
-use crate::reference::Reference;
+use crate::build::manifest::{BuildFlags, Builder};
+use crate::build::plan::Plan;
+use crate::build::{self, Built};
+use crate::images::copy::Target;
+use plugin_oci::failure::{Complaint, Error};
+use plugin_oci::fs;
+use plugin_oci::interrupt::within;
+use plugin_oci::values::compression::Compression;
+use plugin_oci::values::platform::Platform;
+use plugin_oci::values::reference::Reference;
 
 /// What to build and how: shared by every verb that builds first.
 #[derive(Debug, Clone, Default, Args)]
@@ -129,7 +129,7 @@ pub struct BuildVerbArgs {
 
 /// Parses `os/architecture`.
 pub fn parse_platform(text: &str) -> Result<Platform, String> {
-    text.parse().map_err(|error: crate::platform::PlatformError| error.to_string())
+    text.parse().map_err(|error: plugin_oci::values::platform::PlatformError| error.to_string())
 }
 
 fn parse_pair(text: &str) -> Result<(String, String), String> {

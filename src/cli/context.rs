@@ -8,11 +8,11 @@ use serde_json::Value;
 
 use super::args::{GlobalArgs, MessageFormat};
 use super::terminal::Terminal;
-use crate::environment::Environment;
-use crate::failure::{Complaint, Error};
-use crate::progress::Progress;
-use crate::store::open::Stores;
-use crate::text::field;
+use plugin_oci::environment::Environment;
+use plugin_oci::failure::{Complaint, Error};
+use plugin_oci::progress::Progress;
+use plugin_oci::stores::open::Stores;
+use plugin_oci::values::text::field;
 
 /// Version of the JSON objects on stdout.
 const SCHEMA: u64 = 1;

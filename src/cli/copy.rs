@@ -7,11 +7,11 @@ use clap::Args;
 use super::build::parse_platform;
 use super::context::Context;
 use super::terminal::human_size;
-use crate::failure::{Complaint, Error};
-use crate::ops::copy::{self, Options, Report, Target};
-use crate::platform::Platform;
-use crate::progress::Outcome;
-use crate::reference::Reference;
+use crate::images::copy::{self, Options, Report, Target};
+use plugin_oci::failure::{Complaint, Error};
+use plugin_oci::progress::Outcome;
+use plugin_oci::values::platform::Platform;
+use plugin_oci::values::reference::Reference;
 
 /// Flags of `copy`.
 #[derive(Debug, Args)]

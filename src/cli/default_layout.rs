@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::context::Context;
-use crate::failure::{Complaint, Error};
-use crate::ops::build;
-use crate::plugin::BuildFlags;
-use crate::progress::Silent;
-use crate::reference::Reference;
+use crate::build;
+use crate::build::manifest::BuildFlags;
+use plugin_oci::failure::{Complaint, Error};
+use plugin_oci::progress::Silent;
+use plugin_oci::values::reference::Reference;
 
 /// Which package's layout, where no image is named.
 #[derive(Debug, Clone, Default, Args)]

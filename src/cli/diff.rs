@@ -5,12 +5,12 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::context::Context;
-use crate::failure::{Class, Error};
-use crate::ops::diff::{self, Difference, PROGRAM, Report, Side, Tools, Verdict};
-use crate::platform::{Platform, PlatformError};
-use crate::progress::Event;
-use crate::reference::Reference;
-use crate::store::Selector;
+use crate::images::diff::{self, Difference, PROGRAM, Report, Side, Tools, Verdict};
+use plugin_oci::failure::{Class, Error};
+use plugin_oci::progress::Event;
+use plugin_oci::stores::Selector;
+use plugin_oci::values::platform::{Platform, PlatformError};
+use plugin_oci::values::reference::Reference;
 
 /// Flags of `diff`.
 #[derive(Debug, Args)]

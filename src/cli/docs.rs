@@ -6,7 +6,7 @@ use clap::{Args, Command, CommandFactory as _};
 
 use super::args::Cli;
 use super::context::Context;
-use crate::failure::{Complaint, Error};
+use plugin_oci::failure::{Complaint, Error};
 
 const NAME: &str = "cargo-plugin-build";
 

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::context::Context;
-use crate::failure::Error;
+use plugin_oci::failure::Error;
 
 /// Prints an error and gives its exit code. An error without a message (cargo printed it already) prints nothing.
 pub fn report(error: &Error, context: &Context) -> ExitCode {

@@ -22,7 +22,7 @@ enum Part {
 /// Plays the part. To be called before a thread is started or a file opened.
 #[cfg(target_os = "linux")]
 pub fn play(args: &StageArgs) -> ExitCode {
-    use crate::hermetic::Stage;
+    use crate::build::hermetic::Stage;
     match args.part {
         Part::Launcher => Stage::Launcher.play(),
         Part::Init => Stage::Init.play(),

@@ -4,12 +4,11 @@ use clap::Args;
 
 use super::build::{self, BuildArgs};
 use super::context::Context;
-use crate::failure::{Complaint, Error};
-use crate::ops;
-use crate::platform::Platform;
-use crate::progress::Silent;
-use crate::reference::{LocalReference, Reference};
-use crate::store::{Selector, Source};
+use plugin_oci::failure::{Complaint, Error};
+use plugin_oci::progress::Silent;
+use plugin_oci::stores::{Selector, Source};
+use plugin_oci::values::platform::Platform;
+use plugin_oci::values::reference::{LocalReference, Reference};
 
 /// The image, and how to build it where none is named.
 #[derive(Debug, Clone, Default, Args)]
@@ -73,7 +72,7 @@ impl ImageArgs {
             let built = build::build_one(&self.build, context)?;
             return Ok(by_digest(built.layout, built.digest));
         }
-        let plan = ops::build::plan(&self.build.flags(&context.global), &context.env, &Silent)?;
+        let plan = crate::build::plan(&self.build.flags(&context.global), &context.env, &Silent)?;
         let [only] = plan.images.as_slice() else { return Err(build::not_one(&plan).into()) };
         let tag = only.tags.first().cloned();
         let source = context.stores().source(&Reference::layout(&only.output, tag.clone()))?;

@@ -6,11 +6,11 @@ use clap::Args;
 
 use super::context::Context;
 use super::terminal::human_size;
-use crate::failure::Error;
-use crate::ops::inspect::{self, File, Inspected, InspectedLayer, InspectedPlatform, Options};
-use crate::platform::Platform;
-use crate::store::Selector;
-use crate::text::field;
+use crate::images::inspect::{self, File, Inspected, InspectedLayer, InspectedPlatform, Options};
+use plugin_oci::failure::Error;
+use plugin_oci::stores::Selector;
+use plugin_oci::values::platform::Platform;
+use plugin_oci::values::text::field;
 
 /// Flags of `inspect`.
 #[derive(Debug, Args)]

@@ -9,9 +9,9 @@ use super::build::BuildArgs;
 use super::context::{Context, found_line};
 use super::image::ImageArgs;
 use super::limits::LimitArgs;
-use crate::digest::Digest;
-use crate::failure::{Class, Complaint, Error};
-use crate::ops::install::{self, CheckOptions, InstallOptions, Installed};
+use crate::images::install::{self, CheckOptions, InstallOptions, Installed};
+use plugin_oci::failure::{Class, Complaint, Error};
+use plugin_oci::values::digest::Digest;
 
 /// Flags of `install`.
 #[derive(Debug, Args)]

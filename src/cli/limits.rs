@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::extract::Limits;
+use plugin_oci::layers::unpack::Limits;
 
 /// Upper bounds on what an image may cost.
 #[derive(Debug, Clone, Default, Args)]

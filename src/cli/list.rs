@@ -6,10 +6,10 @@ use clap::Args;
 
 use super::context::Context;
 use super::terminal::human_size;
-use crate::failure::Error;
-use crate::ops::list::{self, Listed};
-use crate::reference::Reference;
-use crate::text::field;
+use crate::images::list::{self, Listed};
+use plugin_oci::failure::Error;
+use plugin_oci::values::reference::Reference;
+use plugin_oci::values::text::field;
 
 /// Flags of `ls`.
 #[derive(Debug, Args)]

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::context::Context;
-use crate::failure::{Complaint, Error};
-use crate::ops::login::{self, Login};
+use crate::images::login::{self, Login};
+use plugin_oci::failure::{Complaint, Error};
 
 /// More than any password or token.
 const PASSWORD_LIMIT: u64 = 64 << 10;

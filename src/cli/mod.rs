@@ -1,6 +1,6 @@
 //! The command line: arguments in, results on stdout, everything else on stderr, an exit code out.
 //!
-//! One file per verb holds its flags and its rendering; the work itself is in [`crate::ops`]. Exit codes: 0 done; 1 the work
+//! One file per verb holds its flags and its rendering; the work itself is in [`crate::images`]. Exit codes: 0 done; 1 the work
 //! failed, or what was asked for is absent or unreachable; 2 bad flags, reference or metadata; 3 a verb that looks for
 //! problems found some; 130 and 143 on SIGINT and SIGTERM.
 
@@ -40,9 +40,10 @@ use args::{Cli, Verb};
 use context::Context;
 use terminal::Terminal;
 
-use crate::environment::Environment;
-use crate::failure::{Error, nearest};
-use crate::plan::identity::{self, Identity};
+use crate::build::nearest::nearest;
+use crate::build::plan::identity::{self, Identity};
+use plugin_oci::environment::Environment;
+use plugin_oci::failure::Error;
 
 /// Runs the program on the process's arguments and environment.
 pub fn main() -> ExitCode {

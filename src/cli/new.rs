@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::context::Context;
-use crate::failure::{Complaint, Error};
-use crate::ops::new::{self, Options};
 use crate::templates::TEMPLATES;
+use crate::templates::new::{self, Options};
+use plugin_oci::failure::{Complaint, Error};
 
 /// Flags of `new`.
 #[derive(Debug, Args)]

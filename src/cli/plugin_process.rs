@@ -19,7 +19,7 @@ pub struct PluginProcessArgs {
 /// Becomes it. To be called before a signal is handled or a thread started.
 pub fn play(args: &PluginProcessArgs) -> ExitCode {
     #[cfg(target_os = "linux")]
-    crate::host::become_plugin(args.parent, &args.program);
+    crate::hosts::cosmo::process::become_plugin(args.parent, &args.program);
     #[cfg(not(target_os = "linux"))]
     let _ = args;
     ExitCode::FAILURE

@@ -9,10 +9,10 @@ use super::build::parse_platform;
 use super::context::Context;
 use super::copy::{CarryArgs, tell};
 use super::push::bare;
-use crate::failure::Error;
-use crate::ops::copy::{self, Options, Target};
-use crate::platform::Platform;
-use crate::reference::{Reference, RegistryReference, check_output_path};
+use crate::images::copy::{self, Options, Target};
+use plugin_oci::failure::Error;
+use plugin_oci::values::platform::Platform;
+use plugin_oci::values::reference::{Reference, RegistryReference, check_output_path};
 
 /// Flags of `pull`.
 #[derive(Debug, Args)]

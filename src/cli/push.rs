@@ -8,9 +8,9 @@ use super::build::BuildArgs;
 use super::context::Context;
 use super::copy::{CarryArgs, tell};
 use super::image::ImageArgs;
-use crate::failure::{Complaint, Error};
-use crate::ops::copy::{self, Options, Target};
-use crate::reference::{Reference, has_transport};
+use crate::images::copy::{self, Options, Target};
+use plugin_oci::failure::{Complaint, Error};
+use plugin_oci::values::reference::{Reference, has_transport};
 
 /// Flags of `push`.
 #[derive(Debug, Args)]

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::context::Context;
-use crate::failure::Error;
-use crate::ops;
-use crate::reference::Reference;
+use crate::images;
+use plugin_oci::failure::Error;
+use plugin_oci::values::reference::Reference;
 
 /// Flags of `rm`.
 #[derive(Debug, Args)]
@@ -19,7 +19,7 @@ pub struct RemoveArgs {
 /// Removes a tag and what only it reached.
 pub fn remove(args: &RemoveArgs, context: &Context) -> Result<ExitCode, Error> {
     let reference: Reference = args.image.parse()?;
-    let removed = ops::remove::remove(&reference, context.progress())?;
+    let removed = images::remove::remove(&reference, context.progress())?;
     context.result("removed", &removed, || format!("{}@{}", removed.tag, removed.digest));
     Ok(ExitCode::SUCCESS)
 }

@@ -8,12 +8,13 @@ use clap::Args;
 
 use super::context::Context;
 use super::image::ImageArgs;
-use crate::environment::Environment;
-use crate::failure::{Complaint, Error};
-use crate::fs;
-use crate::ops::run::router::{Report, Steps};
-use crate::ops::run::{self, Call, Options, Program, Ready, Router};
-use crate::store::Source;
+use crate::hosts::cosmo::run::{Call, Router};
+use crate::hosts::cosmo::run::{Report, Steps};
+use crate::images::run::{self, Options, Program, Ready};
+use plugin_oci::environment::Environment;
+use plugin_oci::failure::{Complaint, Error};
+use plugin_oci::fs;
+use plugin_oci::stores::Source;
 
 /// Flags of `run`.
 #[derive(Debug, Args)]

@@ -8,7 +8,7 @@ pub fn watch() {
         let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]) else { return };
         std::thread::spawn(move || {
             if let Some(signal) = signals.forever().next() {
-                crate::interrupt::run_all();
+                plugin_oci::interrupt::run_all();
                 std::process::exit(128 + signal);
             }
         });

@@ -3,7 +3,7 @@
 //! stdout carries results (and, with `--message-format json`, events); everything for people goes to stderr. Bars appear
 //! only on a terminal and only for work that lasts over a second.
 //!
-//! Texts hold what images, archives and servers say: all of them go through [`crate::text`], so that nothing but this file
+//! Texts hold what images, archives and servers say: all of them go through [`plugin_oci::values::text`], so that nothing but this file
 //! commands the terminal, and nothing fills it. Two kinds pass as they are: JSON, which is for programs, and the log of a plugin
 //! that the user has started, which may be coloured.
 
@@ -19,8 +19,8 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::args::{ColorChoice, GlobalArgs, MessageFormat};
 use super::context::json_line;
-use crate::progress::{Event, LogLevel, Outcome, Progress};
-use crate::text::{self, message};
+use plugin_oci::progress::{Event, LogLevel, Outcome, Progress};
+use plugin_oci::values::text::{self, message};
 
 const GREEN: Style = AnsiColor::BrightGreen.on_default().bold();
 const YELLOW: Style = AnsiColor::BrightYellow.on_default().bold();

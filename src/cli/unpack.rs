@@ -8,12 +8,12 @@ use clap::Args;
 use super::build::parse_platform;
 use super::context::Context;
 use super::limits::LimitArgs;
-use crate::extract::{ExtractOptions, Rules};
-use crate::failure::Error;
-use crate::ops::unpack::{self, UnpackOptions};
-use crate::platform::Platform;
-use crate::reference::Reference;
-use crate::store::Selector;
+use crate::images::unpack::{self, UnpackOptions};
+use plugin_oci::failure::Error;
+use plugin_oci::layers::unpack::{ExtractOptions, Rules};
+use plugin_oci::stores::Selector;
+use plugin_oci::values::platform::Platform;
+use plugin_oci::values::reference::Reference;
 
 /// Flags of `unpack`.
 #[derive(Debug, Args)]

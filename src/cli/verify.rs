@@ -10,16 +10,16 @@ use super::args::{ColorChoice, GlobalArgs};
 use super::context::Context;
 use super::default_layout::DefaultLayoutArgs;
 use super::terminal::human_size;
-use crate::failure::{Class, Complaint, Error};
-use crate::interrupt::within;
-use crate::ops::diff::{Tools, Verdict};
-use crate::ops::rebuild;
-use crate::ops::verify::{self, Report};
-use crate::platform::Platform;
-use crate::plugin::{BuildFlags, Builder};
-use crate::progress::Event;
-use crate::reference::Reference;
-use crate::store::Selector;
+use crate::build::manifest::{BuildFlags, Builder};
+use crate::images::diff::{Tools, Verdict};
+use crate::images::rebuild;
+use crate::images::verify::{self, Report};
+use plugin_oci::failure::{Class, Complaint, Error};
+use plugin_oci::interrupt::within;
+use plugin_oci::progress::Event;
+use plugin_oci::stores::Selector;
+use plugin_oci::values::platform::Platform;
+use plugin_oci::values::reference::Reference;
 
 /// Flags of `verify`.
 #[derive(Debug, Args)]

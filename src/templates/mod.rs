@@ -11,10 +11,11 @@
 //! The list of files below is kept by a test that walks `templates/`.
 
 mod name;
+pub mod new;
 
 pub use name::Name;
 
-use crate::failure::{Class, Explain};
+use plugin_oci::failure::{Class, Explain};
 
 /// A package to start from.
 #[derive(Debug)]
@@ -156,7 +157,7 @@ mod tests {
     use super::*;
 
     fn walk(dir: &Path, below: &str, found: &mut Vec<String>) {
-        for name in crate::fs::sorted_listing(dir).unwrap() {
+        for name in plugin_oci::fs::sorted_listing(dir).unwrap() {
             let path = dir.join(&name);
             let relative = format!("{below}{}", name.to_str().unwrap());
             if path.is_dir() {
@@ -173,7 +174,7 @@ mod tests {
         let mut names: Vec<_> = TEMPLATES.iter().map(|template| template.name.to_owned()).collect();
         names.sort();
         let folders: Vec<_> =
-            crate::fs::sorted_listing(&home).unwrap().into_iter().map(|name| name.into_string().unwrap()).collect();
+            plugin_oci::fs::sorted_listing(&home).unwrap().into_iter().map(|name| name.into_string().unwrap()).collect();
         assert_eq!(folders, names);
         for template in &TEMPLATES {
             let mut found = Vec::new();

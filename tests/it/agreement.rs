@@ -2,8 +2,8 @@
 
 use std::io::Cursor;
 
-use plugin_build::compression::Compression;
-use plugin_build::extract::{ExtractError, ExtractOptions, Extraction, LayerInput, Limits, Rehearsal, Rules};
+use plugin_oci::layers::unpack::{ExtractError, ExtractOptions, Extraction, LayerInput, Limits, Rehearsal, Rules};
+use plugin_oci::values::compression::Compression;
 use proptest::prelude::*;
 
 use crate::support::hostile::archive::Archive;

@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::process::Command;
 
-use plugin_build::compression::Compression;
-use plugin_build::failure::Error;
-use plugin_build::progress::{Outcome, Silent};
-use plugin_build::store::archive::{Archive, ArchiveWriter};
-use plugin_build::store::copy::{self, Options, Report};
-use plugin_build::store::layout::{Layout, LayoutWriter, Obsolete};
-use plugin_build::store::{Selector, Source};
+use plugin_oci::failure::Error;
+use plugin_oci::progress::{Outcome, Silent};
+use plugin_oci::stores::archive::{Archive, ArchiveWriter};
+use plugin_oci::stores::copy::{self, Options, Report};
+use plugin_oci::stores::layout::{Layout, LayoutWriter, Obsolete};
+use plugin_oci::stores::{Selector, Source};
+use plugin_oci::values::compression::Compression;
 use serde_json::json;
 
 use crate::support::hostile::archive as hostile;

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use plugin_build::attachment::{Attachment, Contract, ContractError};
-use plugin_build::bundle::Bundle;
-use plugin_build::digest::Digest;
-use plugin_build::oci::{Index, media_type};
-use plugin_build::progress::Silent;
-use plugin_build::store::copy::{Options, copy};
-use plugin_build::store::layout::{Layout, LayoutWriter, Obsolete};
-use plugin_build::store::{Selector, Source as _};
+use plugin_build::hosts::cosmo::contract::{Contract, ContractError};
+use plugin_oci::attachments::Attachment;
+use plugin_oci::documents::{Index, media_type};
+use plugin_oci::progress::Silent;
+use plugin_oci::stores::copy::{Options, copy};
+use plugin_oci::stores::layout::{Layout, LayoutWriter, Obsolete};
+use plugin_oci::stores::staged::Bundle;
+use plugin_oci::stores::{Selector, Source as _};
+use plugin_oci::values::digest::Digest;
 
 fn index() -> Index {
     let (artifact_type, manifests, subject) = (None, Vec::new(), None);

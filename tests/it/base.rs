@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use plugin_build::digest::Digest;
+use plugin_oci::values::digest::Digest;
 use serde_json::{Value, json};
 
 use crate::support::memory_registry::MemoryRegistry;

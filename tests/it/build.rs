@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
-use plugin_build::fs::sorted_listing;
+use plugin_oci::fs::sorted_listing;
 use serde_json::Value;
 
 use crate::support::container::Container;

@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use plugin_build::compile::{Artifact, CompileError, compile};
-use plugin_build::plugin::BuildFlags;
-use plugin_build::progress::Silent;
+use plugin_build::build::compile::{Artifact, CompileError, compile};
+use plugin_build::build::manifest::BuildFlags;
+use plugin_oci::progress::Silent;
 
 use crate::support::program::plugin_build;
 use crate::support::project::Project;

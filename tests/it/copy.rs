@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-use plugin_build::digest::Digest;
-use plugin_build::fs::sorted_listing;
-use plugin_build::reference::Reference;
-use plugin_build::store::layout::Layout;
-use plugin_build::store::open::source;
-use plugin_build::store::{Selector, Source};
+use plugin_oci::fs::sorted_listing;
+use plugin_oci::stores::layout::Layout;
+use plugin_oci::stores::open::source;
+use plugin_oci::stores::{Selector, Source};
+use plugin_oci::values::digest::Digest;
+use plugin_oci::values::reference::Reference;
 
 use crate::support::docker_registry::DockerRegistry;
 use crate::support::http_server::Answer;

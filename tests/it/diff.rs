@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
-use plugin_build::compression::Compression;
-use plugin_build::digest::Digest;
+use plugin_oci::values::compression::Compression;
+use plugin_oci::values::digest::Digest;
 use serde_json::{Value, json};
 
 use crate::support::layouts::{HandLayout, gzip};

@@ -6,9 +6,9 @@ use std::process::Command;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use plugin_build::compression::Compression;
-use plugin_build::digest::Digest;
-use plugin_build::fs::sorted_listing;
+use plugin_oci::fs::sorted_listing;
+use plugin_oci::values::compression::Compression;
+use plugin_oci::values::digest::Digest;
 use serde_json::{Value, json};
 
 use crate::support::hostile::archive::Archive;

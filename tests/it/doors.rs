@@ -6,16 +6,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use plugin_build::environment::Environment;
-use plugin_build::extract::{ExtractOptions, Limits, Rules};
-use plugin_build::ops::install::{InstallOptions, install};
-use plugin_build::ops::unpack::{UnpackOptions, unpack};
-use plugin_build::platform::Platform;
-use plugin_build::progress::Silent;
-use plugin_build::store::copy::{Options, copy};
-use plugin_build::store::layout::Layout;
-use plugin_build::store::registry::{Client, Repository, Settings};
-use plugin_build::store::{Selector, Source, select_platform};
+use plugin_build::images::install::{InstallOptions, install};
+use plugin_build::images::unpack::{UnpackOptions, unpack};
+use plugin_oci::environment::Environment;
+use plugin_oci::layers::unpack::{ExtractOptions, Limits, Rules};
+use plugin_oci::progress::Silent;
+use plugin_oci::stores::copy::{Options, copy};
+use plugin_oci::stores::layout::Layout;
+use plugin_oci::stores::registry::{Client, Repository, Settings};
+use plugin_oci::stores::{Selector, Source, select_platform};
+use plugin_oci::values::platform::Platform;
 
 use crate::go_host::{go_host, has, request};
 use crate::support::memory_registry::MemoryRegistry;
@@ -61,7 +61,8 @@ fn the_first_door_is_a_registry() {
     let Some(host) = go_host() else { return };
     let (registry, dir) = (MemoryRegistry::honest(), tempfile::tempdir().unwrap());
     let client = Client::new(Settings::default(), &Environment::default(), &Silent);
-    let at = plugin_build::reference::RegistryReference { tag: Some("1.0".to_owned()), ..registry.repository("team/greeter") };
+    let at =
+        plugin_oci::values::reference::RegistryReference { tag: Some("1.0".to_owned()), ..registry.repository("team/greeter") };
     let root = packed().resolve(&Selector::Only).unwrap();
     let options = Options { tags: vec!["latest".to_owned()], ..Options::default() };
     copy(packed(), &Repository::new(&client, &at).writing(), &root, &options, &Silent).unwrap();

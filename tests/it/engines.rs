@@ -10,10 +10,10 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use plugin_build::compression::Compression;
-use plugin_build::digest::Digest;
-use plugin_build::store::archive::Archive;
-use plugin_build::store::{Selector, Source as _, platform_images, read_config};
+use plugin_oci::stores::archive::Archive;
+use plugin_oci::stores::{Selector, Source as _, platform_images, read_config};
+use plugin_oci::values::compression::Compression;
+use plugin_oci::values::digest::Digest;
 use serde_json::{Value, json};
 
 use crate::support::hostile::archive::Archive as TarFile;

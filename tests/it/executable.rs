@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use plugin_build::compile::compile;
-use plugin_build::executable::bundle::{LibraryPaths, bundle};
-use plugin_build::executable::leak::{Origin, Pattern, scan};
-use plugin_build::executable::{Format, inspect, start};
-use plugin_build::failure::Explain;
-use plugin_build::platform::Platform;
-use plugin_build::plugin::BuildFlags;
-use plugin_build::progress::Silent;
+use plugin_build::build::compile::compile;
+use plugin_build::build::inspect::bundle::{LibraryPaths, bundle};
+use plugin_build::build::inspect::leak::{Origin, Pattern, scan};
+use plugin_build::build::inspect::{Format, inspect, start};
+use plugin_build::build::manifest::BuildFlags;
+use plugin_oci::failure::Explain;
+use plugin_oci::progress::Silent;
+use plugin_oci::values::platform::Platform;
 
 use crate::support::program::{plugin_build, ran};
 use crate::support::project::Project;

@@ -6,10 +6,12 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 
-use plugin_build::compression::Compression;
-use plugin_build::digest::{Algorithm, Digest, Hasher};
-use plugin_build::extract::{ExtractError, ExtractOptions, Extraction, Kind, LayerInput, Limits, Report, Rules, read_entries};
-use plugin_build::fs::sorted_listing;
+use plugin_oci::fs::sorted_listing;
+use plugin_oci::layers::unpack::{
+    ExtractError, ExtractOptions, Extraction, Kind, LayerInput, Limits, Report, Rules, read_entries,
+};
+use plugin_oci::values::compression::Compression;
+use plugin_oci::values::digest::{Algorithm, Digest, Hasher};
 
 use crate::support::hostile::archive::Archive;
 use crate::support::layouts::{HandLayout, gzip, zstd};
@@ -402,7 +404,7 @@ fn an_error_names_layer_and_path_and_escapes_both() {
     let bad = Archive::new().append(&Archive::new().special(b'6', "a\x1b[31m")).end();
     let diff_id = Digest::of(&bad);
     let error = unpack(&dir.path().join("out"), vec![bad]).unwrap_err();
-    let text = plugin_build::failure::Error::from(error).to_string();
+    let text = plugin_oci::failure::Error::from(error).to_string();
     assert_eq!(text, format!("cannot read layer {diff_id}: `a\\u{{1b}}[31m` is a FIFO: that is never made"));
     let global = Archive::new().global_pax(&[("size", "1")]).end();
     assert_eq!(unpack(&dir.path().join("out"), vec![global]).unwrap_err().rule(), Some("tar-format"));

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use plugin_build::fs::sorted_listing;
+use plugin_oci::fs::sorted_listing;
 use serde_json::Value;
 
 use crate::support::program::{Ran, plugin_build, ran};

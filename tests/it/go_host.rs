@@ -75,7 +75,7 @@ fn unpacked(packed: Packed, dir: &Path) -> PathBuf {
     let run = ran(plugin_build(dir).args(["run", "--cache-dir"]).arg(&cache).arg(image));
     assert_eq!(run.code, 0, "{}", run.stderr);
     assert!(run.stderr.contains("Stopped in order"), "{}", run.stderr);
-    let names = plugin_build::fs::sorted_listing(&cache).unwrap();
+    let names = plugin_oci::fs::sorted_listing(&cache).unwrap();
     names.into_iter().map(|name| cache.join(name)).find(|path| path.is_dir()).unwrap()
 }
 
@@ -103,13 +103,13 @@ fn both_hosts_find_the_assets_of_a_plugin_whose_directory_is_read_only() {
     let dir = tempfile::tempdir().unwrap();
     let root = unpacked(greeter(), dir.path());
     for path in ["bin", "assets", ""] {
-        plugin_build::fs::set_mode(&root.join(path), 0o555).unwrap();
+        plugin_oci::fs::set_mode(&root.join(path), 0o555).unwrap();
     }
     let call = ["-method", "/service.GreeterService/QueryHello", "-request", &request("Ana")];
     let (good, lines) = judged(host, &root, "bin/greeter", &call);
     assert!(good, "{lines:?}");
     for path in ["", "assets", "bin"] {
-        plugin_build::fs::set_mode(&root.join(path), 0o755).unwrap();
+        plugin_oci::fs::set_mode(&root.join(path), 0o755).unwrap();
     }
 }
 
@@ -155,7 +155,7 @@ fn both_hosts_refuse_the_same_plugins() {
         let ours = ours(&fault);
         let stopped = ours.code == 0 && !ours.stderr.contains("was killed");
         assert_eq!(stopped, good && graceful, "{name}: {}", ours.stderr);
-        let root = plugin_build::fs::sorted_listing(&cache).unwrap();
+        let root = plugin_oci::fs::sorted_listing(&cache).unwrap();
         let root = root.into_iter().map(|name| cache.join(name)).find(|path| path.is_dir()).unwrap();
         let arguments = ["-startup-config", &fault, "-socket-dir", dir.path().to_str().unwrap(), "-start-timeout", "3s"];
         let (theirs, lines) = judged(host, &root, "bin/plugin", &arguments);

@@ -5,9 +5,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use plugin_build::failure::Explain as _;
-use plugin_build::host::{Address, Api, HostError, Launch, STARTUP_CONFIG, Session, Stage};
-use plugin_build::progress::{LogLevel, Silent};
+use plugin_build::hosts::cosmo::process::{Address, Api, HostError, Launch, STARTUP_CONFIG, Session, Stage};
+use plugin_oci::failure::Explain as _;
+use plugin_oci::progress::{LogLevel, Silent};
 use serde_json::{Value, json};
 
 use crate::support::plugins;

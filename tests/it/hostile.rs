@@ -7,9 +7,9 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 
-use plugin_build::compression::Compression;
-use plugin_build::extract::{ExtractError, ExtractOptions, Extraction, LayerInput, Rehearsal, Rules, read_entries};
-use plugin_build::fs::sorted_listing;
+use plugin_oci::fs::sorted_listing;
+use plugin_oci::layers::unpack::{ExtractError, ExtractOptions, Extraction, LayerInput, Rehearsal, Rules, read_entries};
+use plugin_oci::values::compression::Compression;
 
 use crate::support::hostile::bulk::{Layer, Packing};
 use crate::support::hostile::catalogue::{Case, Outcome, all};

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use plugin_build::compression::Compression;
-use plugin_build::extract::Limits;
-use plugin_build::failure::{Class, Error};
-use plugin_build::fs::sorted_listing;
-use plugin_build::ops::install::{CheckOptions, InstallOptions, Installed, check, install, rollback};
-use plugin_build::progress::Silent;
-use plugin_build::store::Selector;
-use plugin_build::store::layout::Layout;
+use plugin_build::images::install::{CheckOptions, InstallOptions, Installed, check, install, rollback};
+use plugin_oci::failure::{Class, Error};
+use plugin_oci::fs::sorted_listing;
+use plugin_oci::layers::unpack::Limits;
+use plugin_oci::progress::Silent;
+use plugin_oci::stores::Selector;
+use plugin_oci::stores::layout::Layout;
+use plugin_oci::values::compression::Compression;
 use serde_json::{Value, json};
 
 use crate::support::hostile::archive::Archive;
@@ -186,7 +186,7 @@ fn a_changed_installation_is_found_and_made_anew() {
     assert!(scene.install("1").is_err(), "a link of somebody else is not replaced");
     fs::remove_file(&first.path).unwrap();
     assert!(scene.install("1").unwrap().changed);
-    let expected = Some(plugin_build::digest::Digest::of(b"another"));
+    let expected = Some(plugin_oci::values::digest::Digest::of(b"another"));
     let options = CheckOptions { plugins_dir: scene.plugins(), name: None, expected };
     assert_eq!(check(&options).unwrap()[0].findings[0].rule, "other-image");
 }

@@ -8,12 +8,12 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::Command;
 
-use plugin_build::compression::Compression;
-use plugin_build::digest::Digest;
-use plugin_build::epoch::Epoch;
-use plugin_build::layer::{LayerError, Packed, Packer, diff_id};
-use plugin_build::progress::Silent;
-use plugin_build::tree::{Content, Entry, Mode, Tree, TreeBuilder};
+use plugin_oci::layers::pack::{LayerError, Packed, Packer, diff_id};
+use plugin_oci::layers::tree::{Content, Entry, Mode, Tree, TreeBuilder};
+use plugin_oci::progress::Silent;
+use plugin_oci::values::compression::Compression;
+use plugin_oci::values::digest::Digest;
+use plugin_oci::values::epoch::Epoch;
 use proptest::prelude::*;
 
 use crate::support::tools;

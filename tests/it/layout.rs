@@ -5,9 +5,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use plugin_build::compression::Compression;
-use plugin_build::digest::Digest;
-use plugin_build::fs::sorted_listing;
+use plugin_oci::fs::sorted_listing;
+use plugin_oci::values::compression::Compression;
+use plugin_oci::values::digest::Digest;
 use serde_json::{Value, json};
 
 use crate::support::hostile::archive::Archive;
@@ -391,8 +391,8 @@ fn two_hundred_kills_leave_each_tag_wholly_old_or_new() {
 
 /// The label `n` of the image that a tag names, read with every digest checked.
 fn label(layout: &Path, tag: &str) -> String {
-    use plugin_build::store::layout::Layout;
-    use plugin_build::store::{Selector, Source as _, platform_images, read_config};
+    use plugin_oci::stores::layout::Layout;
+    use plugin_oci::stores::{Selector, Source as _, platform_images, read_config};
     let layout = Layout::open(layout).unwrap();
     let root = layout.resolve(&Selector::Tag(tag.to_owned())).unwrap();
     let image = platform_images(&layout, &root).unwrap().remove(0);

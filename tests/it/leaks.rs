@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::time::Duration;
 
-use plugin_build::fs::sorted_listing;
+use plugin_oci::fs::sorted_listing;
 
 use crate::support::git::git_dependency;
 use crate::support::program::{Ran, plugin_build, ran};

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use plugin_build::fs::sorted_listing;
+use plugin_oci::fs::sorted_listing;
 
 use crate::support::docker_registry::{DockerRegistry, USER};
 use crate::support::memory_registry::MemoryRegistry;

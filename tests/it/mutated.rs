@@ -6,8 +6,8 @@ use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use plugin_build::compression::Compression;
-use plugin_build::fs::sorted_listing;
+use plugin_oci::fs::sorted_listing;
+use plugin_oci::values::compression::Compression;
 
 use crate::support::fuzz_bodies as bodies;
 use crate::support::hostile::archive::Archive as TarFile;

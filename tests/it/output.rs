@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::path::Path;
 
-use plugin_build::digest::Digest;
+use plugin_oci::values::digest::Digest;
 use serde_json::{Value, json};
 
 use crate::support::program::{plugin_build, ran};

@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::process::Command;
 
-use plugin_build::compile::compile;
-use plugin_build::failure::{Class, Explain};
-use plugin_build::plan::{Plan, PlanError};
-use plugin_build::plugin::{BuildFlags, Builder};
-use plugin_build::progress::Silent;
+use plugin_build::build::compile::compile;
+use plugin_build::build::manifest::{BuildFlags, Builder};
+use plugin_build::build::plan::{Plan, PlanError};
+use plugin_oci::failure::{Class, Explain};
+use plugin_oci::progress::Silent;
 
 use crate::support::project::{Project, plan_in};
 use crate::support::recorder::Recorder;
@@ -150,7 +150,7 @@ fn rustflags_of_the_environment_give_each_target_its_own_flags() {
     // The standard library of the second target need not be there.
     let flags = BuildFlags { targets, cargo_args: vec!["-Zbuild-std".into()], ..flags() };
     let told = |plan: &Plan| -> Vec<(Vec<String>, bool)> {
-        let one = |invocation: &plugin_build::plan::invocation::Invocation| {
+        let one = |invocation: &plugin_build::build::plan::invocation::Invocation| {
             let pairs = invocation.args.windows(2).filter(|pair| pair[0] == "--target");
             let text = serde_json::to_string(invocation).unwrap();
             (pairs.map(|pair| pair[1].clone()).collect(), text.contains("+crt-static"))
@@ -240,19 +240,19 @@ fn a_missing_linker_is_told_before_compiling() {
 }
 
 /// A plan with the builder `zigbuild`, of which only the name is there.
-fn zigbuild(table: &str, target: &str) -> Result<plugin_build::plan::Plan, PlanError> {
+fn zigbuild(table: &str, target: &str) -> Result<plugin_build::build::plan::Plan, PlanError> {
     let project = Project::with_table(table);
     let wanted = BuildFlags { builder: Builder::Zigbuild, targets: vec![target.to_owned()], ..flags() };
     let mut env = project.env();
-    let workspace = plugin_build::plugin::load(&wanted, &env, &Silent).unwrap();
+    let workspace = plugin_build::build::manifest::load(&wanted, &env, &Silent).unwrap();
     let bin = project.root.join("bin");
     std::fs::create_dir(&bin).unwrap();
     env.set("PATH", bin.as_os_str());
-    let error = plugin_build::plan::plan(&workspace, &wanted, &env, &Silent).unwrap_err();
+    let error = plugin_build::build::plan::plan(&workspace, &wanted, &env, &Silent).unwrap_err();
     assert!(error.to_string().contains("cargo-zigbuild"), "{error}");
     project.write("bin/cargo-zigbuild", "");
     make_executable(&bin.join("cargo-zigbuild"));
-    plugin_build::plan::plan(&workspace, &wanted, &env, &Silent)
+    plugin_build::build::plan::plan(&workspace, &wanted, &env, &Silent)
 }
 
 const BUNDLED: &str = "[package.metadata.plugin-build]\nbundle-libs = true\n";
@@ -367,8 +367,8 @@ fn hazards_are_told_before_compiling() {
     env.set("RUSTC_WORKSPACE_WRAPPER", "wrapper");
     env.remove("CARGO_TARGET_DIR");
     let recorder = Recorder::default();
-    let workspace = plugin_build::plugin::load(&flags(), &project.env(), &recorder).unwrap();
-    let plan = plugin_build::plan::plan(&workspace, &flags(), &env, &recorder).unwrap();
+    let workspace = plugin_build::build::manifest::load(&flags(), &project.env(), &recorder).unwrap();
+    let plan = plugin_build::build::plan::plan(&workspace, &flags(), &env, &recorder).unwrap();
     let texts = recorder.texts().join("\n");
     assert!(texts.contains("outside lies outside the workspace") && texts.contains("workspace wrapper wrapper"), "{texts}");
     assert!(plan.remaps.iter().any(|remap| remap.to == "/cargo/path/outside-0.1.0"));

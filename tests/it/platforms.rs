@@ -204,6 +204,6 @@ fn a_program_and_a_library_for_windows_have_the_names_that_windows_wants() {
     assert!(library.stderr.contains(&leak), "{}", library.stderr);
     let found = platform();
     assert_eq!(found["layers"][0]["files"][0]["path"], "chime.dll");
-    let exports = plugin_build::digest::Digest::of(b"chime_count\nchime_source").to_string();
+    let exports = plugin_oci::values::digest::Digest::of(b"chime_count\nchime_source").to_string();
     assert_eq!(found["annotations"]["dev.cargo-plugin-build.exports"], exports, "the library exports what it says, and no more");
 }

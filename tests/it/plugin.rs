@@ -1,9 +1,9 @@
 //! Reading manifests: keys, kinds, selection, files.
 
-use plugin_build::failure::{Class, Explain};
-use plugin_build::kind::{Kind, Product};
-use plugin_build::plugin::config::Config;
-use plugin_build::plugin::{BuildFlags, Plugin, PluginError, load};
+use plugin_build::build::kinds::{Kind, Product};
+use plugin_build::build::manifest::config::Config;
+use plugin_build::build::manifest::{BuildFlags, Plugin, PluginError, load};
+use plugin_oci::failure::{Class, Explain};
 use serde_json::json;
 
 use crate::support::project::Project;
@@ -43,7 +43,7 @@ fn the_packages_table_lies_over_the_workspaces() {
 fn flags_win_over_every_table() {
     let project = Project::with_table("[package.metadata.plugin-build]\ncompression = 'zstd'\nlabels = { a = '1', b = '1' }\n");
     let flags = BuildFlags {
-        compression: Some(plugin_build::compression::Compression::None),
+        compression: Some(plugin_oci::values::compression::Compression::None),
         labels: [("b".to_owned(), "2".to_owned())].into(),
         ..BuildFlags::default()
     };

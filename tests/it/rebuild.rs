@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use plugin_build::compression::Compression;
+use plugin_oci::values::compression::Compression;
 use serde_json::Value;
 
 use crate::support::git::git_dependency;
@@ -564,7 +564,7 @@ fn an_image_that_was_compressed_anew_has_the_same_contents() {
     assert!(verified.stdout.contains(other), "{}", verified.stdout);
 
     let blobs = project.root.join("other/blobs/sha256");
-    let name = plugin_build::fs::sorted_listing(&blobs).unwrap().remove(0);
+    let name = plugin_oci::fs::sorted_listing(&blobs).unwrap().remove(0);
     fs::write(blobs.join(name), "damaged").unwrap();
     let damaged = run(&project, &["verify", "--rebuild", "oci:other"]);
     assert_eq!(damaged.code, 3, "{}", damaged.stderr);

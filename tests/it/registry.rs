@@ -10,14 +10,14 @@ mod trust;
 
 use std::time::Duration;
 
-use plugin_build::environment::Environment;
-use plugin_build::failure::Error;
-use plugin_build::progress::{Progress, Silent};
-use plugin_build::reference::RegistryReference;
-use plugin_build::store::copy::{self, Options, Report};
-use plugin_build::store::layout::{Layout, LayoutWriter, Obsolete};
-use plugin_build::store::registry::{Client, Credential, Repository, Settings, Timeouts};
-use plugin_build::store::{Selector, Source};
+use plugin_oci::environment::Environment;
+use plugin_oci::failure::Error;
+use plugin_oci::progress::{Progress, Silent};
+use plugin_oci::stores::copy::{self, Options, Report};
+use plugin_oci::stores::layout::{Layout, LayoutWriter, Obsolete};
+use plugin_oci::stores::registry::{Client, Credential, Repository, Settings, Timeouts};
+use plugin_oci::stores::{Selector, Source};
+use plugin_oci::values::reference::RegistryReference;
 
 use crate::support::sample::Sample;
 

@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use plugin_build::attachment::Contract;
+use plugin_build::hosts::cosmo::contract::Contract;
 use serde_json::{Value, json};
 
 use crate::support::memory_registry::MemoryRegistry;
@@ -42,7 +42,7 @@ impl Home {
 
     /// The one unpacked image.
     fn unpacked(&self) -> PathBuf {
-        let names = plugin_build::fs::sorted_listing(&self.cache()).unwrap();
+        let names = plugin_oci::fs::sorted_listing(&self.cache()).unwrap();
         let mut dirs = names.into_iter().map(|name| self.cache().join(name)).filter(|path| path.is_dir());
         let only = dirs.next().unwrap();
         assert!(dirs.next().is_none());
@@ -100,7 +100,7 @@ fn what_was_unpacked_is_used_again_unless_it_changed() {
 
     let changes: [(&str, Change<'_>); 4] = [
         ("content", &|root| fs::write(root.join("share/text"), "otherwise\n").unwrap()),
-        ("mode", &|root| plugin_build::fs::set_mode(&root.join("share/text"), 0o600).unwrap()),
+        ("mode", &|root| plugin_oci::fs::set_mode(&root.join("share/text"), 0o600).unwrap()),
         ("one file more", &|root| fs::write(root.join("share/more"), "").unwrap()),
         ("one file less", &|root| fs::remove_file(root.join("share/text")).unwrap()),
     ];
@@ -110,7 +110,7 @@ fn what_was_unpacked_is_used_again_unless_it_changed() {
         assert_eq!((again.code, again.stdout.as_str()), (0, "as packed\n"), "{what}: {}", again.stderr);
         assert!(!home.unpacked().join("share/more").exists(), "{what}");
     }
-    for name in plugin_build::fs::sorted_listing(&home.cache()).unwrap() {
+    for name in plugin_oci::fs::sorted_listing(&home.cache()).unwrap() {
         if name.to_string_lossy().ends_with(".json") {
             fs::write(home.cache().join(name), "{}").unwrap();
         }
@@ -122,7 +122,7 @@ fn what_was_unpacked_is_used_again_unless_it_changed() {
 fn a_cache_that_others_may_write_is_refused() {
     let home = Home::new(program("echo no"));
     fs::create_dir(home.cache()).unwrap();
-    plugin_build::fs::set_mode(&home.cache(), 0o777).unwrap();
+    plugin_oci::fs::set_mode(&home.cache(), 0o777).unwrap();
     let refused = home.run(&[]);
     assert_eq!((refused.code, refused.stdout.as_str()), (1, ""));
     assert!(refused.stderr.contains("only this user may write"), "{}", refused.stderr);

@@ -4,12 +4,12 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use plugin_build::compile::check::check;
-use plugin_build::compile::compile;
-use plugin_build::digest::Digest;
-use plugin_build::environment::Environment;
-use plugin_build::hints::Hints;
-use plugin_build::plugin::BuildFlags;
+use plugin_build::build::compile::check::check;
+use plugin_build::build::compile::compile;
+use plugin_build::build::manifest::BuildFlags;
+use plugin_oci::environment::Environment;
+use plugin_oci::fs::stamps::Hints;
+use plugin_oci::values::digest::Digest;
 
 use crate::support::project::{Project, plan_in};
 use crate::support::recorder::Recorder;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use plugin_build::executable::bundle::{LibraryPaths, bundle};
+use plugin_build::build::inspect::bundle::{LibraryPaths, bundle};
 use serde_json::Value;
 
 use crate::support::layouts::HandLayout;
@@ -91,7 +91,7 @@ fn tar(files: &Files) -> Vec<u8> {
 fn write_base(project: &Project, layers: &[Files]) -> String {
     let mut base = HandLayout::new(&project.root.join("base"));
     let tars: Vec<Vec<u8>> = layers.iter().map(tar).collect();
-    let image = base.image("linux/amd64", &tars, plugin_build::compression::Compression::Gzip);
+    let image = base.image("linux/amd64", &tars, plugin_oci::values::compression::Compression::Gzip);
     let index = base.index(&[image], &serde_json::json!({}));
     base.tag("1", index);
     "oci:base:1".to_owned()
@@ -274,7 +274,7 @@ fn inspect_lists_what_nobody_would_make() {
     }
     bad.extend_from_slice(&[0; 1024]);
     let mut layout = HandLayout::new(&project.root.join("bad"));
-    let image = layout.image("linux/amd64", &[bad], plugin_build::compression::Compression::Gzip);
+    let image = layout.image("linux/amd64", &[bad], plugin_oci::values::compression::Compression::Gzip);
     layout.tag("1", image);
     let image = inspected(&project, "oci:bad:1");
     let files = image["platforms"][0]["layers"][0]["files"].as_array().unwrap();

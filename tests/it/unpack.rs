@@ -6,15 +6,15 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use plugin_build::compression::Compression;
-use plugin_build::digest::Digest;
-use plugin_build::extract::ExtractOptions;
-use plugin_build::failure::Error;
-use plugin_build::fs::sorted_listing;
-use plugin_build::ops::unpack::{UnpackOptions, Unpacked, unpack};
-use plugin_build::progress::Silent;
-use plugin_build::store::Selector;
-use plugin_build::store::layout::Layout;
+use plugin_build::images::unpack::{UnpackOptions, Unpacked, unpack};
+use plugin_oci::failure::Error;
+use plugin_oci::fs::sorted_listing;
+use plugin_oci::layers::unpack::ExtractOptions;
+use plugin_oci::progress::Silent;
+use plugin_oci::stores::Selector;
+use plugin_oci::stores::layout::Layout;
+use plugin_oci::values::compression::Compression;
+use plugin_oci::values::digest::Digest;
 use serde_json::json;
 
 use crate::support::hostile::archive::Archive;

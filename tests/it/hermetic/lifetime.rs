@@ -59,7 +59,7 @@ fn parent(pid: u32) -> Option<u32> {
 }
 
 fn processes() -> Vec<u32> {
-    let names = plugin_build::fs::sorted_listing(Path::new("/proc")).unwrap();
+    let names = plugin_oci::fs::sorted_listing(Path::new("/proc")).unwrap();
     names.iter().filter_map(|name| name.to_str()?.parse().ok()).collect()
 }
 

@@ -101,7 +101,7 @@ fn no_layout_is_written_where_a_link_of_the_sources_leads() {
     let refused = ran(&mut scene.build(&["--hermetic"]));
     assert_eq!(refused.code, 1, "{}", refused.stderr);
     assert!(refused.stderr.contains("target/plugin-build/p, is a link to"), "{}", refused.stderr);
-    assert_eq!(plugin_build::fs::sorted_listing(&mine).unwrap().len(), 0);
+    assert_eq!(plugin_oci::fs::sorted_listing(&mine).unwrap().len(), 0);
 }
 
 #[test]

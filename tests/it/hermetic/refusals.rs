@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use plugin_build::fs::sorted_listing;
+use plugin_oci::fs::sorted_listing;
 use serde_json::json;
 
 use super::scene::{CALLERS, Caller, MANIFEST, Scene};

@@ -10,7 +10,7 @@ use crate::support::program::ran;
 const HANGING: &str = "fn main() {\n    std::process::Command::new(\"sh\").args([\"-c\", \"trap '' TERM; sleep SECONDS; sleep SECONDS\"]).status().unwrap();\n}\n";
 
 fn sleepers(seconds: &str) -> usize {
-    let names = plugin_build::fs::sorted_listing(Path::new("/proc")).unwrap();
+    let names = plugin_oci::fs::sorted_listing(Path::new("/proc")).unwrap();
     let pids = names.iter().filter_map(|name| name.to_str()?.parse::<u32>().ok());
     let line = |pid: u32| fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     pids.map(line).filter(|line| line.starts_with("sleep") && line.contains(seconds)).count()

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use plugin_build::digest::Digest;
-use plugin_build::oci::media_type;
-use plugin_build::store::copy;
-use plugin_build::store::layout::{LayoutWriter, Obsolete};
-use plugin_build::store::registry::{Client, Repository};
-use plugin_build::store::{Selector, Source};
+use plugin_oci::documents::media_type;
+use plugin_oci::stores::copy;
+use plugin_oci::stores::layout::{LayoutWriter, Obsolete};
+use plugin_oci::stores::registry::{Client, Repository};
+use plugin_oci::stores::{Selector, Source};
+use plugin_oci::values::digest::Digest;
 use serde_json::json;
 
 use super::{client, client_with, password, pull, push, settings};
@@ -279,7 +279,7 @@ fn a_realm_on_another_host_gets_no_credentials() {
         let known = client().offering(&registry.server.host(), password("me", "hunter2"));
         let error = pull(&known, &registry.repository("r")).unwrap_err();
         assert!(error.to_string().contains("unencrypted") || error.to_string().contains("credentials to be sent"), "{error}");
-        assert_eq!(error.class(), plugin_build::failure::Class::Usage);
+        assert_eq!(error.class(), plugin_oci::failure::Class::Usage);
         assert!(error.hint().is_some());
     }
     assert!(thief.memory.log().is_empty());
@@ -501,9 +501,10 @@ fn encryption_is_not_given_up_for_a_host_that_is_not_named() {
     let registry = MemoryRegistry::honest();
     push(&client(), &Sample::image("plain", 100), &registry.repository("r")).unwrap();
     // The same server under a name that is no loopback address for this tool, as far as text goes.
-    let client = Client::new(settings(), &plugin_build::environment::Environment::default(), &plugin_build::progress::Silent);
+    let client = Client::new(settings(), &plugin_oci::environment::Environment::default(), &plugin_oci::progress::Silent);
     let named =
-        plugin_build::reference::RegistryReference::parse(&format!("127.0.0.1.nip.test:{}/r", registry.server.port)).unwrap();
+        plugin_oci::values::reference::RegistryReference::parse(&format!("127.0.0.1.nip.test:{}/r", registry.server.port))
+            .unwrap();
     assert!(Repository::new(&client, &named).resolve(&Selector::Only).is_err());
 }
 
@@ -527,8 +528,8 @@ fn a_refresh_token_goes_to_the_token_server_alone() {
     let authfile = dir.path().join("auth.json");
     let entry = format!(r#"{{"auths":{{"{}":{{"identitytoken":"r=fresh"}}}}}}"#, registry.server.host());
     std::fs::write(&authfile, entry).unwrap();
-    let settings = plugin_build::store::registry::Settings { authfile: Some(authfile), ..settings() };
-    let client = Client::new(settings, &plugin_build::environment::Environment::default(), &plugin_build::progress::Silent);
+    let settings = plugin_oci::stores::registry::Settings { authfile: Some(authfile), ..settings() };
+    let client = Client::new(settings, &plugin_oci::environment::Environment::default(), &plugin_oci::progress::Silent);
     let error = Repository::new(&client, &registry.repository("r")).resolve(&Selector::Only).unwrap_err();
     assert!(error.to_string().contains("has no `latest`"), "{error}");
     assert_eq!(registry.memory.count("POST", "/token"), 1);
@@ -548,16 +549,16 @@ fn an_index_of_endless_manifests_is_not_held_in_memory() {
         let text = format!(
             r#"{{"schemaVersion":2,"n":{number},"config":{{"mediaType":"a/b","digest":"{digest}","size":2}},"layers":[]{padding}}}"#
         );
-        let descriptor = plugin_build::oci::Descriptor::of(plugin_build::oci::media_type::MANIFEST, text.as_bytes());
-        plugin_build::store::Sink::put_manifest(&sink, &descriptor, text.as_bytes()).unwrap();
+        let descriptor = plugin_oci::documents::Descriptor::of(plugin_oci::documents::media_type::MANIFEST, text.as_bytes());
+        plugin_oci::stores::Sink::put_manifest(&sink, &descriptor, text.as_bytes()).unwrap();
         manifests.push(descriptor);
     }
     let index = json!({"schemaVersion": 2, "manifests": manifests}).to_string();
-    let root = plugin_build::oci::Descriptor::of(plugin_build::oci::media_type::INDEX, index.as_bytes());
-    plugin_build::store::Sink::put_manifest(&sink, &root, index.as_bytes()).unwrap();
-    let tagged = plugin_build::store::Tagged { tag: "1.0".to_owned(), root };
-    let commit = plugin_build::store::Commit { tags: vec![tagged], ..plugin_build::store::Commit::default() };
-    plugin_build::store::Sink::commit(&sink, &commit).unwrap();
+    let root = plugin_oci::documents::Descriptor::of(plugin_oci::documents::media_type::INDEX, index.as_bytes());
+    plugin_oci::stores::Sink::put_manifest(&sink, &root, index.as_bytes()).unwrap();
+    let tagged = plugin_oci::stores::Tagged { tag: "1.0".to_owned(), root };
+    let commit = plugin_oci::stores::Commit { tags: vec![tagged], ..plugin_oci::stores::Commit::default() };
+    plugin_oci::stores::Sink::commit(&sink, &commit).unwrap();
     let error = pull(&client, &at).unwrap_err();
     assert!(error.to_string().contains("more than the 33554432 that are read"), "{error}");
 }

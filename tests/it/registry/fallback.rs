@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use plugin_build::digest::Digest;
-use plugin_build::oci::media_type;
+use plugin_oci::documents::media_type;
+use plugin_oci::values::digest::Digest;
 use serde_json::{Value, json};
 
 use super::{client, push};

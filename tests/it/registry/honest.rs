@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use plugin_build::progress::{Outcome, Silent};
-use plugin_build::store::copy;
-use plugin_build::store::layout::Layout;
-use plugin_build::store::registry::Repository;
-use plugin_build::store::{Selector, Source};
+use plugin_oci::progress::{Outcome, Silent};
+use plugin_oci::stores::copy;
+use plugin_oci::stores::layout::Layout;
+use plugin_oci::stores::registry::Repository;
+use plugin_oci::stores::{Selector, Source};
 
 use super::{client, pull, push, tagged};
 use crate::support::http_server::Reply;
@@ -119,7 +119,7 @@ fn an_absent_tag_is_told_with_those_that_are_there() {
     let client = client();
     push(&client, &Sample::image("absent", 100), &registry.repository("p")).unwrap();
     let error = Repository::new(&client, &registry.repository("p")).resolve(&Selector::Only).unwrap_err();
-    let error = plugin_build::failure::Error::from(error);
+    let error = plugin_oci::failure::Error::from(error);
     assert!(error.to_string().contains("has no `latest`"), "{error}");
     assert!(error.hint().unwrap().contains("1.0"));
 }

@@ -2,13 +2,13 @@
 
 use std::process::Command;
 
-use plugin_build::environment::Environment;
-use plugin_build::oci;
-use plugin_build::progress::{Outcome, Silent};
-use plugin_build::reference::RegistryReference;
-use plugin_build::store::copy;
-use plugin_build::store::registry::{Client, Repository, Settings};
-use plugin_build::store::{Selector, Source, read_document};
+use plugin_oci::documents;
+use plugin_oci::environment::Environment;
+use plugin_oci::progress::{Outcome, Silent};
+use plugin_oci::stores::copy;
+use plugin_oci::stores::registry::{Client, Repository, Settings};
+use plugin_oci::stores::{Selector, Source, read_document};
+use plugin_oci::values::reference::RegistryReference;
 
 use super::{client, password, pull, push, settings, tagged};
 use crate::support::docker_registry::{DockerRegistry, USER};
@@ -113,7 +113,7 @@ fn skopeo_and_this_tool_read_each_other_in_the_same_registry() {
     assert_eq!(back.digest, sample.root().digest);
     let (_, bytes) = read_document(&Repository::new(&client, &theirs), &back).unwrap();
     assert_eq!(bytes.len() as u64, back.size);
-    assert!(oci::media_type::is_index(&back.media_type));
+    assert!(documents::media_type::is_index(&back.media_type));
 }
 
 #[test]

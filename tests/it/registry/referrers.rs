@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use plugin_build::store::layout::Layout;
+use plugin_oci::stores::layout::Layout;
 use serde_json::Value;
 
 use crate::support::ferro_registry::FerroRegistry;

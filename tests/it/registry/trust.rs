@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use plugin_build::environment::Environment;
-use plugin_build::failure::Class;
-use plugin_build::progress::Silent;
-use plugin_build::reference::RegistryReference;
-use plugin_build::store::registry::{Client, Floor, Settings, Timeouts};
+use plugin_oci::environment::Environment;
+use plugin_oci::failure::Class;
+use plugin_oci::progress::Silent;
+use plugin_oci::stores::registry::{Client, Floor, Settings, Timeouts};
+use plugin_oci::values::reference::RegistryReference;
 
 use super::{client, password, pull, push, settings};
 use crate::support::http_server::{Answer, Handler, Reply, Request, Server};

@@ -4,9 +4,9 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use plugin_build::compression::Compression;
-use plugin_build::digest::Digest;
-use plugin_build::executable::bundle::{LibraryPaths, bundle};
+use plugin_build::build::inspect::bundle::{LibraryPaths, bundle};
+use plugin_oci::values::compression::Compression;
+use plugin_oci::values::digest::Digest;
 use serde_json::{Value, json};
 
 /// One gzip member.

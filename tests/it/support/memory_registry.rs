@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use plugin_build::digest::{Digest, Hasher};
-use plugin_build::oci::media_type;
-use plugin_build::reference::RegistryReference;
+use plugin_oci::documents::media_type;
+use plugin_oci::values::digest::{Digest, Hasher};
+use plugin_oci::values::reference::RegistryReference;
 use serde_json::{Value, json};
 
 use super::http_server::{Answer, Handler, Reply, Request, Server};

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use plugin_build::attachment::Contract;
-use plugin_build::bundle::Bundle;
-use plugin_build::digest::Digest;
-use plugin_build::image::{Image, Layer, Settings, index_over};
-use plugin_build::oci::Descriptor;
-use plugin_build::platform::Platform;
-use plugin_build::progress::Silent;
-use plugin_build::store::copy::{Options, copy};
-use plugin_build::store::layout::{LayoutWriter, Obsolete};
+use plugin_build::hosts::cosmo::contract::Contract;
+use plugin_oci::documents::Descriptor;
+use plugin_oci::documents::image::{Image, Layer, Settings, index_over};
+use plugin_oci::progress::Silent;
+use plugin_oci::stores::copy::{Options, copy};
+use plugin_oci::stores::layout::{LayoutWriter, Obsolete};
+use plugin_oci::stores::staged::Bundle;
+use plugin_oci::values::digest::Digest;
+use plugin_oci::values::platform::Platform;
 
 /// What goes into an image.
 pub struct Packed {
@@ -76,7 +76,7 @@ impl Packed {
 fn defaults() -> Settings {
     Settings {
         platform: Platform::host(),
-        epoch: plugin_build::epoch::Epoch::default(),
+        epoch: plugin_oci::values::epoch::Epoch::default(),
         entrypoint: Vec::new(),
         args: Vec::new(),
         user: None,

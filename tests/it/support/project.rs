@@ -5,10 +5,10 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use plugin_build::environment::Environment;
-use plugin_build::plan::{Plan, PlanError, plan};
-use plugin_build::plugin::{BuildFlags, PluginError, Workspace, load};
-use plugin_build::progress::{Progress, Silent};
+use plugin_build::build::manifest::{BuildFlags, PluginError, Workspace, load};
+use plugin_build::build::plan::{Plan, PlanError, plan};
+use plugin_oci::environment::Environment;
+use plugin_oci::progress::{Progress, Silent};
 
 /// A project in a temporary directory.
 pub struct Project {

@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use plugin_build::progress::{Event, LogLevel, Progress};
+use plugin_oci::progress::{Event, LogLevel, Progress};
 
 /// Keeps every event.
 #[derive(Default)]

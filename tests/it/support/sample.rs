@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 
-use plugin_build::digest::Digest;
-use plugin_build::oci::{Descriptor, Index, Manifest, media_type};
-use plugin_build::platform::Platform;
-use plugin_build::progress::Silent;
-use plugin_build::reference::Reference;
-use plugin_build::store::layout::{LayoutWriter, Obsolete};
-use plugin_build::store::{Selector, Source, StoreError, Tagged, copy};
+use plugin_oci::documents::{Descriptor, Index, Manifest, media_type};
+use plugin_oci::progress::Silent;
+use plugin_oci::stores::layout::{LayoutWriter, Obsolete};
+use plugin_oci::stores::{Selector, Source, StoreError, Tagged, copy};
+use plugin_oci::values::digest::Digest;
+use plugin_oci::values::platform::Platform;
+use plugin_oci::values::reference::Reference;
 use serde_json::json;
 
 /// Blobs by digest, one tagged index, and what refers to it.
@@ -91,7 +91,7 @@ impl Sample {
                 "architecture": platform.architecture, "os": platform.os, "config": {},
                 "rootfs": {"type": "layers", "diff_ids": [shared.digest, own.digest]},
             });
-            let config = self.add(media_type::CONFIG, plugin_build::oci::json::to_canonical(&config));
+            let config = self.add(media_type::CONFIG, plugin_oci::documents::json::to_canonical(&config));
             let manifest = Manifest {
                 media_type: media_type::MANIFEST.to_owned(),
                 artifact_type: None,

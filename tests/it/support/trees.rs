@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use plugin_build::tree::{Mode, Tree};
+use plugin_oci::layers::tree::{Mode, Tree};
 use walkdir::WalkDir;
 
 /// Every tree, by name.

@@ -1,0 +1,125 @@
+//! What an error means to a user: its class (which decides the exit code) and the way out.
+//!
+//! Every module has an error enum of its own; each implements [`Explain`], so that the command line needs to know none
+//! of them.
+
+/// Who has to act on an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// The work failed, or what was asked for is absent or unreachable: exit code 1.
+    Failed,
+    /// Flags, a reference or metadata are wrong: exit code 2.
+    Usage,
+    /// Bytes that were read are not what they must be, found by a verb that was asked to look: exit code 3.
+    Found,
+}
+
+impl Class {
+    /// The process exit code of the class.
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Found => 3,
+        }
+    }
+}
+
+/// An error that knows its class and, where one exists, the way out.
+pub trait Explain: std::error::Error + Send + Sync + 'static {
+    /// The error's class.
+    fn class(&self) -> Class {
+        Class::Failed
+    }
+
+    /// One sentence that says what to do, without a full stop.
+    fn hint(&self) -> Option<String> {
+        None
+    }
+}
+
+/// Any explained error: what operations return.
+#[derive(Debug)]
+pub struct Error(Box<dyn Explain>);
+
+impl Error {
+    /// The error's class.
+    pub fn class(&self) -> Class {
+        self.0.class()
+    }
+
+    /// One sentence that says what to do.
+    pub fn hint(&self) -> Option<String> {
+        self.0.hint()
+    }
+
+    /// Whether this is an error of type `E` for which `test` holds.
+    pub fn is<E: Explain>(&self, test: impl FnOnce(&E) -> bool) -> bool {
+        let error: &(dyn std::error::Error + 'static) = self.0.as_ref();
+        error.downcast_ref::<E>().is_some_and(test)
+    }
+
+    /// The message and, below it, each cause that adds something.
+    pub fn chain(&self) -> Vec<String> {
+        let mut lines = vec![self.0.to_string()];
+        let mut next = self.0.source();
+        while let Some(cause) = next {
+            let text = cause.to_string();
+            if lines.last() != Some(&text) {
+                lines.push(text);
+            }
+            next = cause.source();
+        }
+        lines
+    }
+}
+
+impl<E: Explain> From<E> for Error {
+    fn from(error: E) -> Self {
+        Self(Box::new(error))
+    }
+}
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.chain().join(": "))
+    }
+}
+
+/// A complaint that needs no type of its own.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Complaint {
+    message: String,
+    hint: Option<String>,
+    class: Class,
+}
+
+impl Complaint {
+    /// A complaint about flags, a reference or metadata.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: None, class: Class::Usage }
+    }
+
+    /// A complaint about work that failed.
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: None, class: Class::Failed }
+    }
+
+    /// Adds the way out.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl Explain for Complaint {
+    fn class(&self) -> Class {
+        self.class
+    }
+
+    fn hint(&self) -> Option<String> {
+        self.hint.clone()
+    }
+}

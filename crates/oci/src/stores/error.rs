@@ -1,0 +1,218 @@
+//! What goes wrong between stores.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::documents::{Descriptor, DocumentError};
+use crate::failure::{Class, Explain};
+use crate::fs::FileError;
+
+/// Why content could not be read from or written to a store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The file system said no.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A checked document is not what it should be.
+    #[error("{object} is malformed")]
+    Document {
+        /// The document's digest or path.
+        object: String,
+        /// What is wrong with it.
+        source: Box<DocumentError>,
+    },
+    /// The directory or file is no OCI image layout.
+    #[error("`{}` is not an OCI image layout: {reason}", path.display())]
+    NotALayout {
+        /// The directory or file.
+        path: PathBuf,
+        /// What is missing or wrong.
+        reason: String,
+    },
+    /// The tag or digest is not there.
+    #[error("{store} has no `{wanted}`")]
+    NotFound {
+        /// The store.
+        store: String,
+        /// The tag or digest.
+        wanted: String,
+        /// The tags that are there.
+        available: Vec<String>,
+    },
+    /// No tag was given and there is not exactly one.
+    #[error("{store} has {} tags and none was named", available.len())]
+    Ambiguous {
+        /// The store.
+        store: String,
+        /// The tags that are there.
+        available: Vec<String>,
+    },
+    /// One tag stands twice.
+    #[error("{store} names the tag `{tag}` twice")]
+    DuplicateTag {
+        /// The store.
+        store: String,
+        /// The tag.
+        tag: String,
+    },
+    /// The image has no manifest for the platform.
+    #[error("{image} has no image for platform {wanted}")]
+    NoPlatform {
+        /// The image.
+        image: String,
+        /// What was asked for.
+        wanted: String,
+        /// What is there.
+        available: Vec<String>,
+    },
+    /// Content that a document points at is absent.
+    #[error("{store} lacks blob {digest}")]
+    MissingBlob {
+        /// The store.
+        store: String,
+        /// The blob.
+        digest: String,
+    },
+    /// Content is not what its descriptor says.
+    #[error("blob {digest} of {store} is corrupt")]
+    Corrupt {
+        /// The store.
+        store: String,
+        /// The blob.
+        digest: String,
+        /// Size or digest that was found.
+        source: io::Error,
+    },
+    /// Content could not be read to its end.
+    #[error("failed to read {digest} from {store}")]
+    Reading {
+        /// The store.
+        store: String,
+        /// The blob.
+        digest: String,
+        /// The reason.
+        source: io::Error,
+    },
+    /// A document is larger than any honest one.
+    #[error("{object} is {size} bytes, more than the {limit} that are read")]
+    TooLarge {
+        /// The document.
+        object: String,
+        /// Its size.
+        size: u64,
+        /// The cap.
+        limit: u64,
+    },
+    /// Indexes nest too deep.
+    #[error("{object} nests indexes deeper than {}", crate::documents::NESTING_LIMIT)]
+    TooDeep {
+        /// The innermost index that was reached.
+        object: String,
+    },
+    /// A blob that was to be reused vanished before the commit.
+    #[error("blob {digest} was removed from {store} by another process")]
+    Vanished {
+        /// The store.
+        store: String,
+        /// The blob.
+        digest: String,
+    },
+    /// `--no-clobber` and the tag names something else.
+    #[error("tag `{tag}` of {store} already names {old}")]
+    Clobber {
+        /// The store.
+        store: String,
+        /// The tag.
+        tag: String,
+        /// What it names.
+        old: String,
+    },
+    /// A registry or another store with errors of its own.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+}
+
+/// The error of a store that has an error type of its own.
+#[derive(Debug)]
+pub struct RemoteError(Box<dyn Explain>);
+
+impl RemoteError {
+    /// Wraps the store's error.
+    pub fn new(error: impl Explain) -> Self {
+        Self(Box::new(error))
+    }
+}
+
+impl std::fmt::Display for RemoteError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for RemoteError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
+    }
+}
+
+impl StoreError {
+    /// Sorts a failed read of checked content: a mismatch is corruption, anything else is a failed read.
+    pub fn reading(store: &str, descriptor: &Descriptor, error: io::Error) -> Self {
+        let (store, digest) = (store.to_owned(), descriptor.digest.to_string());
+        if error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<super::verified::Mismatch>) {
+            Self::Corrupt { store, digest, source: error }
+        } else {
+            Self::Reading { store, digest, source: error }
+        }
+    }
+}
+
+impl StoreError {
+    /// Names the source in an error of a sink, which does not know it.
+    #[must_use]
+    pub fn from_source(self, name: &str) -> Self {
+        match self {
+            Self::Corrupt { store, digest, source } if store == UNKNOWN => {
+                Self::Corrupt { store: name.to_owned(), digest, source }
+            }
+            Self::Reading { store, digest, source } if store == UNKNOWN => {
+                Self::Reading { store: name.to_owned(), digest, source }
+            }
+            other => other,
+        }
+    }
+}
+
+/// What a sink calls the source that its content comes from.
+pub(super) const UNKNOWN: &str = "the source";
+
+impl Explain for StoreError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Ambiguous { .. } => Class::Usage,
+            Self::Remote(inner) => inner.0.class(),
+            _ => Class::Failed,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::File(error) => error.hint(),
+            Self::NoPlatform { available, .. } | Self::Ambiguous { available, .. } if available.is_empty() => None,
+            Self::NotFound { available, .. } if available.is_empty() => Some("it has no tags".to_owned()),
+            Self::NotFound { available, .. } | Self::NoPlatform { available, .. } => {
+                Some(format!("it has {}", available.join(", ")))
+            }
+            Self::Ambiguous { available, .. } => Some(format!("add one of these after a colon: {}", available.join(", "))),
+            Self::Clobber { .. } => Some("leave out `--no-clobber` to move the tag".to_owned()),
+            Self::Corrupt { .. } => Some("`cargo plugin-build verify` lists everything that is wrong".to_owned()),
+            Self::MissingBlob { .. } => Some(
+                "`cargo plugin-build verify` lists everything that is missing; a delta (`--have`) goes only where the rest is"
+                    .to_owned(),
+            ),
+            Self::Vanished { .. } => Some("run the command again".to_owned()),
+            Self::Remote(inner) => inner.0.hint(),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! OCI image layout directories (image-spec, `image-layout.md`).
+//!
+//! ```text
+//! oci-layout               {"imageLayoutVersion":"1.0.0"}
+//! index.json               tags -> descriptors
+//! blobs/sha256/<hex>       content under its digest
+//! .plugin-build.lock       empty; writers hold an exclusive flock on it
+//! .plugin-build-*          temporary files, each under a flock of its own
+//! ```
+//!
+//! Readers take no lock, because everything appears by rename: blobs first, `index.json` last. A crash at any instant
+//! leaves every tag wholly old or wholly new; temporary files that nobody holds go at the next commit.
+
+mod index_file;
+mod reach;
+mod writer;
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+pub use index_file::IndexFile;
+pub use reach::{Reachable, reachable};
+pub(super) use writer::change_tags;
+pub use writer::{LayoutWriter, Obsolete};
+
+use super::{Selector, Source, StoreError, Tagged, read_document};
+use crate::documents::{self, Descriptor, Document, json};
+use crate::fs::FileError;
+use crate::values::digest::{Digest, Hasher};
+
+/// Name of the lock file, which also never goes into an archive.
+pub const LOCK_FILE: &str = ".plugin-build.lock";
+/// The file that marks a layout.
+pub const MARKER_FILE: &str = "oci-layout";
+/// Content of the marker file.
+pub const MARKER: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+/// The file that holds the tags.
+pub const INDEX_FILE: &str = "index.json";
+/// The directory of the blobs.
+const BLOBS: &str = "blobs";
+
+/// A layout that exists.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    dir: PathBuf,
+}
+
+impl Layout {
+    /// Opens a directory, checking that it is a layout of a known version.
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        let layout = Self { dir: dir.to_owned() };
+        layout.check_marker()?;
+        Ok(layout)
+    }
+
+    /// Opens a directory that is a layout already; `None` where there is nothing yet, an empty directory, or what a first
+    /// commit leaves that ended before it had written an index.
+    pub fn open_existing(dir: &Path) -> Result<Option<Self>, StoreError> {
+        let begun = |name: &OsString| name.to_string_lossy().starts_with(".plugin-build") || name == BLOBS;
+        match crate::fs::sorted_listing(dir) {
+            Ok(names) if names.iter().all(begun) => Ok(None),
+            Ok(names) => {
+                let layout = Self::open(dir)?;
+                let whole = names.iter().any(|name| name != MARKER_FILE && !begun(name));
+                Ok(whole.then_some(layout))
+            }
+            Err(error) if error.source.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if error.source.kind() == io::ErrorKind::NotADirectory => {
+                Err(StoreError::NotALayout { path: dir.to_owned(), reason: "it is no directory".to_owned() })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Where a blob lies. The only place that makes such a path: a digest holds nothing but its grammar.
+    pub fn blob_path(&self, digest: &Digest) -> PathBuf {
+        self.dir.join(BLOBS).join(digest.algorithm().as_str()).join(digest.hex())
+    }
+
+    /// Reads `index.json`.
+    pub fn index(&self) -> Result<IndexFile, StoreError> {
+        IndexFile::read(&self.dir)
+    }
+
+    /// Whether a blob is there with its size and digest right.
+    pub fn is_sound(&self, descriptor: &Descriptor) -> Result<bool, StoreError> {
+        let path = self.blob_path(&descriptor.digest);
+        match fs::symlink_metadata(&path) {
+            Ok(found) if found.is_file() && found.len() == descriptor.size => {}
+            Ok(_) => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(FileError::at("read", &path)(error).into()),
+        }
+        let mut file = File::open(&path).map_err(FileError::at("read", &path))?;
+        let mut hasher = Hasher::with(descriptor.digest.algorithm());
+        hasher.update_from(&mut file).map_err(FileError::at("read", &path))?;
+        Ok(hasher.finish() == descriptor.digest)
+    }
+
+    /// Every digest that lies below `blobs/`, sorted.
+    pub fn blobs(&self) -> Result<Vec<Digest>, StoreError> {
+        let mut digests = Vec::new();
+        for algorithm in ["sha256", "sha512"] {
+            let dir = self.dir.join(BLOBS).join(algorithm);
+            if !dir.is_dir() {
+                continue;
+            }
+            for name in crate::fs::sorted_listing(&dir)? {
+                digests.extend(name.to_str().and_then(|hex| format!("{algorithm}:{hex}").parse::<Digest>().ok()));
+            }
+        }
+        Ok(digests)
+    }
+
+    /// Before anything is removed: what a linked directory holds may belong to another layout.
+    fn check_blob_dirs(&self) -> Result<(), StoreError> {
+        let blobs = self.dir.join(BLOBS);
+        let dirs = [blobs.join("sha256"), blobs.join("sha512"), blobs];
+        match dirs.into_iter().find(|dir| dir.is_symlink()) {
+            None => Ok(()),
+            Some(path) => {
+                let source = io::Error::other("it is a symbolic link, and another layout may need what it leads to");
+                Err(FileError { what: "remove blobs from", path, source }.into())
+            }
+        }
+    }
+
+    fn check_marker(&self) -> Result<(), StoreError> {
+        let not_a_layout = |reason: String| StoreError::NotALayout { path: self.dir.clone(), reason };
+        let path = self.dir.join(MARKER_FILE);
+        let bytes = match read_top(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.dir.is_dir() => {
+                return Err(not_a_layout(format!("it has no `{MARKER_FILE}` file")));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(not_a_layout("there is no such directory".to_owned()));
+            }
+            Err(error) => return Err(FileError::at("read", &path)(error).into()),
+        };
+        check_marker(&bytes).map_err(not_a_layout)
+    }
+}
+
+/// Reads a file at the top of a layout: one byte more than any of them may have, and nothing that would be waited for.
+fn read_top(path: &Path) -> io::Result<Vec<u8>> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(documents::MANIFEST_LIMIT + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Checks the content of the marker file; what is wrong with it otherwise.
+pub(super) fn check_marker(bytes: &[u8]) -> Result<(), String> {
+    let marker: oci_spec::image::OciLayout = json::parse_as(bytes).map_err(|error| format!("`{MARKER_FILE}`: {error}"))?;
+    match marker.image_layout_version().as_str() {
+        "1.0.0" => Ok(()),
+        other => Err(format!("its version is `{}`, only 1.0.0 is known", other.escape_debug())),
+    }
+}
+
+impl Source for Layout {
+    fn name(&self) -> String {
+        format!("oci:{}", self.dir.display())
+    }
+
+    fn tags(&self) -> Result<Vec<Tagged>, StoreError> {
+        self.index()?.tags()
+    }
+
+    fn resolve(&self, selector: &Selector) -> Result<Descriptor, StoreError> {
+        let index = self.index()?;
+        resolve_in(&self.name(), &index, selector, |root| Ok(read_document(self, root)?.0))
+    }
+
+    fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, StoreError> {
+        let path = self.blob_path(&descriptor.digest);
+        match fs::symlink_metadata(&path) {
+            Ok(found) if found.is_file() => Ok(Box::new(File::open(&path).map_err(FileError::at("read", &path))?)),
+            Ok(_) => Err(FileError {
+                what: "read",
+                path,
+                source: io::Error::other("it is not a regular file, and a blob must be one"),
+            }
+            .into()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(StoreError::MissingBlob { store: self.name(), digest: descriptor.digest.to_string() })
+            }
+            Err(error) => Err(FileError::at("read", &path)(error).into()),
+        }
+    }
+
+    fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, StoreError> {
+        referrers_in(&self.index()?, subject, |root| Ok(read_document(self, root)?.0))
+    }
+}
+
+/// Finds an image by the entries of an `index.json`: for layouts and archives alike.
+pub(super) fn resolve_in(
+    store: &str,
+    index: &IndexFile,
+    selector: &Selector,
+    read: impl Fn(&Descriptor) -> Result<Document, StoreError>,
+) -> Result<Descriptor, StoreError> {
+    let tags = index.tags()?;
+    let available = || tags.iter().map(|tagged| tagged.tag.clone()).collect::<Vec<_>>();
+    match selector {
+        Selector::Tag(tag) => tags
+            .iter()
+            .find(|tagged| tagged.tag == *tag)
+            .map(|tagged| tagged.root.clone())
+            .ok_or_else(|| StoreError::NotFound { store: store.to_owned(), wanted: tag.clone(), available: available() }),
+        Selector::Only => match tags.as_slice() {
+            [only] => Ok(only.root.clone()),
+            [] => match index.entries()?.as_slice() {
+                [only] => Ok(only.clone()),
+                _ => Err(StoreError::Ambiguous { store: store.to_owned(), available: Vec::new() }),
+            },
+            _ => Err(StoreError::Ambiguous { store: store.to_owned(), available: available() }),
+        },
+        Selector::Digest(digest) => find_digest(&index.entries()?, digest, &read, 0, &mut BTreeSet::new())?
+            .ok_or_else(|| StoreError::NotFound { store: store.to_owned(), wanted: digest.to_string(), available: available() }),
+    }
+}
+
+fn find_digest(
+    among: &[Descriptor],
+    digest: &Digest,
+    read: &dyn Fn(&Descriptor) -> Result<Document, StoreError>,
+    depth: usize,
+    searched: &mut BTreeSet<Digest>,
+) -> Result<Option<Descriptor>, StoreError> {
+    if let Some(found) = among.iter().find(|descriptor| descriptor.digest == *digest) {
+        return Ok(Some(found.clone()));
+    }
+    if depth > documents::NESTING_LIMIT {
+        return Ok(None);
+    }
+    for descriptor in among.iter().filter(|descriptor| documents::media_type::is_index(&descriptor.media_type)) {
+        if searched.insert(descriptor.digest.clone())
+            && let Document::Index(index) = read(descriptor)?
+            && let Some(found) = find_digest(&index.manifests, digest, read, depth + 1, searched)?
+        {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+/// The untagged entries of an `index.json` whose manifest has `subject` as its subject.
+pub(super) fn referrers_in(
+    index: &IndexFile,
+    subject: &Digest,
+    read: impl Fn(&Descriptor) -> Result<Document, StoreError>,
+) -> Result<Vec<Descriptor>, StoreError> {
+    let mut found = Vec::new();
+    for entry in index.entries()?.into_iter().filter(|entry| entry.ref_name().is_none() && entry.is_manifest_or_index()) {
+        let named = match read(&entry)? {
+            Document::Manifest(manifest) => manifest.subject,
+            Document::Index(index) => index.subject,
+        };
+        if named.is_some_and(|named| named.digest == *subject) {
+            found.push(entry);
+        }
+    }
+    found.sort_by(|a, b| a.digest.cmp(&b.digest));
+    Ok(found)
+}

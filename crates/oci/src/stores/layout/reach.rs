@@ -1,0 +1,76 @@
+//! What the entries of a layout reach, so that everything else can be removed.
+
+use std::collections::BTreeSet;
+
+use super::{IndexFile, Layout, StoreError, read_document};
+use crate::documents::{self, Descriptor, Document};
+use crate::values::digest::Digest;
+
+/// The digests that an index reaches, and referrers whose subject it does not.
+#[derive(Clone, Debug, Default)]
+pub struct Reachable {
+    /// Every blob, manifest and index that must stay.
+    pub digests: BTreeSet<Digest>,
+    /// Untagged entries whose subject is gone: they leave with it.
+    pub orphaned: BTreeSet<Digest>,
+    followed: BTreeSet<Digest>,
+}
+
+/// Follows every entry. Referrers (untagged entries with a `subject`) count only as long as their subject is reached.
+/// A manifest that cannot be read is an error: nothing may be removed on a guess.
+pub fn reachable(layout: &Layout, index: &IndexFile) -> Result<Reachable, StoreError> {
+    let mut found = Reachable::default();
+    let mut waiting: Vec<(Descriptor, Digest)> = Vec::new();
+    for entry in index.entries()? {
+        let subject = match (entry.ref_name(), entry.is_manifest_or_index()) {
+            (None, true) => subject_of(&read_document(layout, &entry)?.0),
+            _ => None,
+        };
+        match subject {
+            Some(subject) => waiting.push((entry, subject)),
+            None => found.follow(layout, &entry, 0)?,
+        }
+    }
+    loop {
+        let (ready, rest): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|(_, subject)| found.digests.contains(subject));
+        waiting = rest;
+        if ready.is_empty() {
+            break;
+        }
+        for (entry, _) in ready {
+            found.follow(layout, &entry, 0)?;
+        }
+    }
+    found.orphaned = waiting.into_iter().map(|(entry, _)| entry.digest).collect();
+    Ok(found)
+}
+
+impl Reachable {
+    /// Adds everything that a descriptor reaches.
+    pub(super) fn follow(&mut self, layout: &Layout, at: &Descriptor, depth: usize) -> Result<(), StoreError> {
+        if depth > documents::NESTING_LIMIT {
+            return Err(StoreError::TooDeep { object: at.digest.to_string() });
+        }
+        self.digests.insert(at.digest.clone());
+        // Another image may call the same bytes a blob: only what was followed need not be followed again.
+        if !at.is_manifest_or_index() || !self.followed.insert(at.digest.clone()) {
+            return Ok(());
+        }
+        match read_document(layout, at)?.0 {
+            Document::Index(index) => index.manifests.iter().try_for_each(|child| self.follow(layout, child, depth + 1)),
+            // What a manifest points at is a blob, whatever media type it claims.
+            document @ Document::Manifest(_) => {
+                self.digests.extend(document.children().into_iter().map(|blob| blob.digest.clone()));
+                Ok(())
+            }
+        }
+    }
+}
+
+fn subject_of(document: &Document) -> Option<Digest> {
+    match document {
+        Document::Manifest(manifest) => manifest.subject.as_ref(),
+        Document::Index(index) => index.subject.as_ref(),
+    }
+    .map(|subject| subject.digest.clone())
+}

@@ -1,0 +1,262 @@
+//! Who we are, to whom: Basic credentials and bearer tokens (distribution's `docs/spec/auth`: token, oauth, scope).
+//!
+//! Threats and defences:
+//! - *Credentials for somebody else.* An `Authorization` header goes to the registry's own origin (scheme, host, port) and to
+//!   no other: not across a redirect, not to a foreign `Location`.
+//! - *A token server of somebody else* (CVE-2026-50151 and its kin in oras). Credentials go to a realm at the registry's own
+//!   origin, or over https within its site at the same port (`auth.example.com` for `registry.example.com`), or to what the
+//!   user named by `--trust-realm`: another port of one host may be another user's program. Any other https realm is asked
+//!   without credentials, and only where there are none to give.
+//! - *Downgrade.* A realm over http is taken at the registry's own host, itself reached over http, and nowhere else.
+//! - *A token that may do more than the work needs.* What is asked for is [`Leave::scopes`]; the scope of a challenge adds
+//!   nothing to it.
+//! - *Replay after expiry.* A token is renewed before its time is over, and once more when it is refused.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+use ureq::http::Method;
+
+use super::challenge::{self, Challenge};
+use super::client::Client;
+use super::credentials::Credential;
+use super::error::RegistryError;
+use super::transport::{Call, Payload, Reply};
+use super::url::{Origin, Scheme, Url, encode};
+
+/// Token servers answer with less.
+const TOKEN_LIMIT: u64 = 1 << 20;
+/// What a token without `expires_in` lives (distribution's token specification).
+const TOKEN_LIFE: Duration = Duration::from_mins(1);
+
+/// What a request needs leave for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Leave {
+    /// The registry as the user wrote it: the key of its credentials.
+    pub(super) host: String,
+    /// The repository.
+    pub(super) repository: String,
+    /// `repository:NAME:pull,push`, sorted; more than one for a mount, none for a login.
+    pub(super) scopes: BTreeSet<String>,
+}
+
+#[derive(Clone)]
+struct Granted {
+    header: String,
+    until: Option<Instant>,
+}
+
+/// An answer to a refusal.
+pub(super) struct Renewed {
+    pub(super) header: String,
+    /// Obtained just now.
+    pub(super) fresh: bool,
+}
+
+/// Remembers what was granted. One request at a time asks for more.
+#[derive(Default)]
+pub(super) struct Authority {
+    granted: Mutex<BTreeMap<(Origin, Leave), Granted>>,
+}
+
+#[derive(Deserialize)]
+struct TokenAnswer {
+    token: Option<String>,
+    access_token: Option<String>,
+    expires_in: Option<u64>,
+}
+
+impl Authority {
+    /// The header to send, if one was granted and still holds.
+    pub(super) fn current(&self, origin: &Origin, leave: &Leave) -> Option<String> {
+        let granted = self.lock();
+        let found = granted.get(&(origin.clone(), leave.clone()))?;
+        found.until.is_none_or(|until| Instant::now() < until).then(|| found.header.clone())
+    }
+
+    /// Answers a 401: obtains a header other than `refused`. `None` where there is nothing (more) to try. One that another
+    /// thread obtained meanwhile may be stale itself: only a fresh one has to be good.
+    pub(super) fn renew(
+        &self,
+        client: &Client<'_>,
+        refusal: &Reply,
+        leave: &Leave,
+        refused: Option<&str>,
+    ) -> Result<Option<Renewed>, RegistryError> {
+        let origin = refusal.url.origin();
+        let key = (origin.clone(), leave.clone());
+        let mut granted = self.lock();
+        if let Some(other) = granted.get(&key).filter(|found| Some(found.header.as_str()) != refused) {
+            return Ok(Some(Renewed { header: other.header.clone(), fresh: false }));
+        }
+        let challenges: Vec<Challenge> =
+            refusal.headers("WWW-Authenticate").iter().flat_map(|text| challenge::parse(text)).collect();
+        let credential = client.credential(&leave.host, &leave.repository)?;
+        let bearer = challenges.iter().find(|challenge| challenge.scheme == "bearer");
+        let new = match (bearer, credential) {
+            (Some(bearer), credential) => Some(fetch_token(client, bearer, leave, origin, credential.as_ref())?),
+            (None, Some(Credential::Basic { user, password })) if challenges.iter().any(|c| c.scheme == "basic") => {
+                Some(Granted { header: Credential::basic_header(&user, &password), until: None })
+            }
+            _ => None,
+        };
+        let new = new.filter(|new| Some(new.header.as_str()) != refused);
+        if let Some(new) = &new {
+            granted.insert(key, new.clone());
+        }
+        Ok(new.map(|new| Renewed { header: new.header, fresh: true }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<(Origin, Leave), Granted>> {
+        self.granted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn fetch_token(
+    client: &Client<'_>,
+    challenge: &Challenge,
+    leave: &Leave,
+    origin: &Origin,
+    credential: Option<&Credential>,
+) -> Result<Granted, RegistryError> {
+    let broken = |reason: &str| RegistryError::Protocol { url: leave.host.clone(), reason: reason.to_owned() };
+    let realm = challenge.parameter("realm").and_then(Url::parse);
+    let realm = realm.ok_or_else(|| broken("its authentication challenge has no usable realm"))?;
+    check_realm(client, &realm, origin, leave, credential.is_some())?;
+    let service = challenge.parameter("service");
+    let scopes = &leave.scopes;
+    let reply = match credential {
+        Some(Credential::Identity(token)) => refresh(client, realm, service, scopes, token)?,
+        Some(Credential::Basic { user, password }) => {
+            let header = Credential::basic_header(user, password);
+            ask(client, realm, service, scopes, Some(header))?
+        }
+        None => ask(client, realm, service, scopes, None)?,
+    };
+    if !reply.is_success() {
+        return Err(client.refused(reply, leave));
+    }
+    let url = reply.url.to_string();
+    let bytes = reply.read(TOKEN_LIMIT)?;
+    let answer: TokenAnswer = serde_json::from_slice(&bytes)
+        .map_err(|_| RegistryError::Protocol { url: url.clone(), reason: "the token server's answer is no JSON".to_owned() })?;
+    let token =
+        answer.token.or(answer.access_token).filter(|token| !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic()));
+    let token = token.ok_or(RegistryError::Protocol { url, reason: "the token server's answer holds no token".to_owned() })?;
+    let life = answer.expires_in.map_or(TOKEN_LIFE, Duration::from_secs).min(Duration::from_hours(24));
+    Ok(Granted { header: format!("Bearer {token}"), until: Some(Instant::now() + life * 4 / 5) })
+}
+
+/// `GET` with the password or without anything (token specification).
+fn ask(
+    client: &Client<'_>,
+    realm: Url,
+    service: Option<&str>,
+    scopes: &BTreeSet<String>,
+    authorization: Option<String>,
+) -> Result<Reply, RegistryError> {
+    let mut url = realm;
+    if let Some(service) = service {
+        url = url.with_query("service", service);
+    }
+    for scope in scopes {
+        url = url.with_query("scope", scope);
+    }
+    let mut call = Call::new(Method::GET, url);
+    if let Some(header) = authorization {
+        call = call.header("Authorization", header);
+    }
+    client.exchange_patiently(&call)
+}
+
+/// `POST` with a refresh token (oauth specification).
+fn refresh(
+    client: &Client<'_>,
+    realm: Url,
+    service: Option<&str>,
+    scopes: &BTreeSet<String>,
+    token: &str,
+) -> Result<Reply, RegistryError> {
+    let scope = scopes.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
+    let form = [
+        ("grant_type", "refresh_token"),
+        ("service", service.unwrap_or_default()),
+        ("client_id", super::transport::CLIENT),
+        ("scope", &scope),
+        ("refresh_token", token),
+    ];
+    let form = form.map(|(name, value)| format!("{name}={}", encode(value))).join("&");
+    let mut call = Call::new(Method::POST, realm).header("Content-Type", "application/x-www-form-urlencoded");
+    call.payload = Payload::Bytes(form.as_bytes());
+    client.exchange_patiently(&call)
+}
+
+fn check_realm(
+    client: &Client<'_>,
+    realm: &Url,
+    registry: &Origin,
+    leave: &Leave,
+    has_credential: bool,
+) -> Result<(), RegistryError> {
+    let own_host = realm.origin().host == registry.host;
+    if realm.scheme() == Scheme::Http && !(own_host && registry.scheme == Scheme::Http) {
+        return Err(RegistryError::PlainHttp {
+            from: format!("the authentication realm of {}", leave.host),
+            url: realm.to_string(),
+        });
+    }
+    let same_door = (realm.scheme(), realm.origin().port) == (registry.scheme, registry.port);
+    let same_house = own_host || same_site(&realm.origin().host, &registry.host);
+    if has_credential && !(same_door && same_house) && !client.trusts_realm(realm.origin()) {
+        return Err(RegistryError::ForeignRealm { host: leave.host.clone(), realm: realm.authority() });
+    }
+    Ok(())
+}
+
+/// Whether two host names belong to one site: they share their last two labels, or three where the second-last is one that
+/// registrars sell names under (`co.uk`). An approximation of the public suffix list that errs on the strict side for those.
+fn same_site(a: &str, b: &str) -> bool {
+    site(a).is_some_and(|found| Some(found) == site(b))
+}
+
+fn site(host: &str) -> Option<&str> {
+    if host.starts_with('[') || host.parse::<std::net::IpAddr>().is_ok() {
+        return None;
+    }
+    let dots: Vec<usize> = host.rmatch_indices('.').map(|(position, _)| position).collect();
+    let labels: Vec<&str> = host.rsplit('.').collect();
+    let generic = ["co", "com", "net", "org", "gov", "edu", "ac", "go", "or", "ne"];
+    let sold_below = labels.first()?.len() == 2 && labels.get(1).is_some_and(|label| generic.contains(label));
+    let wanted = if sold_below { 2 } else { 1 };
+    if labels.len() < wanted + 1 || labels.iter().any(|label| label.is_empty()) {
+        return None;
+    }
+    Some(dots.get(wanted).map_or(host, |dot| &host[dot + 1..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_site_is_what_one_registrant_owns() {
+        for (a, b) in [("auth.a.test", "registry.a.test"), ("a.test", "x.y.a.test"), ("auth.a.co.uk", "r.a.co.uk")] {
+            assert!(same_site(a, b), "{a} {b}");
+        }
+        for (a, b) in [
+            ("a.test", "b.test"),
+            ("a.co.uk", "b.co.uk"),
+            ("test", "test"),
+            ("evila.test", "a.test"),
+            ("10.0.0.1", "10.0.0.1"),
+            ("1.0.0.1", "9.0.0.1"),
+            ("[::1]", "[::1]"),
+            ("169.254.169.254", "a.169.254"),
+            (".test", ".test"),
+        ] {
+            assert!(!same_site(a, b), "{a} {b}");
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! What goes wrong with registries. No message holds a secret, a query string, or a control character of a server.
+
+use std::io;
+use std::time::Duration;
+
+use super::pace::{TooSlow, too_slow};
+use super::url::Url;
+use crate::failure::{Class, Explain};
+use crate::fs::FileError;
+use crate::stores::{RemoteError, StoreError};
+
+/// Why a registry did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// No answer, or a broken one.
+    #[error("failed to {method} {url}{}", by(*proxy))]
+    Unreachable {
+        /// The HTTP method.
+        method: &'static str,
+        /// The URL without its query.
+        url: String,
+        /// The variable that names the proxy in between.
+        proxy: Option<&'static str>,
+        /// The reason.
+        source: TransportError,
+    },
+    /// An answer that is an error.
+    #[error("{url} answered {status}{}", said(message))]
+    Status {
+        /// The URL without its query.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+        /// What the server said, cleaned.
+        message: String,
+    },
+    /// Not logged in, or not allowed.
+    #[error("access to {what} was denied ({status}{})", said(message))]
+    Denied {
+        /// `host/repository`.
+        what: String,
+        /// The registry's host.
+        host: String,
+        /// Whether credentials were known.
+        known: bool,
+        /// The HTTP status.
+        status: u16,
+        /// What the server said, cleaned.
+        message: String,
+    },
+    /// An answer that breaks the protocol.
+    #[error("{url} broke the protocol: {reason}")]
+    Protocol {
+        /// The URL without its query.
+        url: String,
+        /// What it did.
+        reason: String,
+    },
+    /// The registry names content by another digest than what was asked or sent.
+    #[error("{url} says its content is {found}, not {wanted}")]
+    WrongDigest {
+        /// The URL without its query.
+        url: String,
+        /// What was asked or sent.
+        wanted: String,
+        /// What the registry says.
+        found: String,
+    },
+    /// A body that is longer than any honest one.
+    #[error("{url} answers with more than the {limit} bytes that are read")]
+    TooLong {
+        /// The URL without its query.
+        url: String,
+        /// The cap.
+        limit: u64,
+    },
+    /// Unencrypted HTTP to a host for which it was not allowed.
+    #[error("{from} leads to {url}, which is unencrypted")]
+    PlainHttp {
+        /// Where the address came from.
+        from: String,
+        /// The URL without its query.
+        url: String,
+    },
+    /// The registry wants its password to be sent to a host of somebody else.
+    #[error("the registry at {host} wants credentials to be sent to {realm}")]
+    ForeignRealm {
+        /// The registry.
+        host: String,
+        /// Host of the token server, with a port that is not the scheme's own.
+        realm: String,
+    },
+    /// More than ten redirects.
+    #[error("{url} redirects without end")]
+    RedirectLoop {
+        /// The first URL without its query.
+        url: String,
+    },
+    /// The trust store or a `--tls-ca` file cannot be used.
+    #[error("failed to load the trusted certificates{}", path.as_ref().map(|p| format!(" of `{p}`")).unwrap_or_default())]
+    Trust {
+        /// The file, where one was named.
+        path: Option<String>,
+        /// The reason.
+        reason: String,
+    },
+    /// The proxy variable cannot be used. Its value may hold a password and is not shown.
+    #[error("`{0}` does not hold the URL of an HTTP proxy")]
+    Proxy(&'static str),
+    /// An auth file or helper cannot be used.
+    #[error(transparent)]
+    Credentials(#[from] CredentialError),
+}
+
+fn said(message: &str) -> String {
+    if message.is_empty() { String::new() } else { format!(": {message}") }
+}
+
+fn by(proxy: Option<&'static str>) -> String {
+    proxy.map(|variable| format!(" by the proxy that `{variable}` names")).unwrap_or_default()
+}
+
+/// Why a connection failed.
+#[derive(Debug, thiserror::Error)]
+pub enum TransportError {
+    /// The host has no address.
+    #[error("the host has no address")]
+    NoSuchHost,
+    /// Nothing moved for too long.
+    #[error("nothing moved for {} seconds", .0.as_secs())]
+    Stalled(Duration),
+    /// The head of an answer did not come.
+    #[error("no answer came within {} seconds", .0.as_secs_f32())]
+    Silent(Duration),
+    /// Something moved, but not enough.
+    #[error(transparent)]
+    TooSlow(TooSlow),
+    /// The peer speaks something else than TLS.
+    #[error("the other side does not speak TLS")]
+    NotTls,
+    /// TLS was refused.
+    #[error("TLS failed: {0}")]
+    Tls(String),
+    /// The proxy opens no tunnel.
+    #[error("the proxy answered {0}")]
+    Refused(u16),
+    /// The peer broke HTTP.
+    #[error("the answer is no HTTP: {0}")]
+    Http(String),
+    /// The connection failed.
+    #[error(transparent)]
+    Io(io::Error),
+}
+
+impl TransportError {
+    /// What a connection's own error means.
+    pub(super) fn of_io(error: io::Error) -> Self {
+        match too_slow(&error) {
+            Some(slow) => Self::TooSlow(slow.clone()),
+            None => Self::Io(error),
+        }
+    }
+
+    /// Whether a second try may go better.
+    pub(super) fn is_passing(&self) -> bool {
+        match self {
+            Self::NoSuchHost | Self::NotTls | Self::Tls(_) | Self::Http(_) => false,
+            Self::Io(error) => error.kind() != io::ErrorKind::ConnectionRefused,
+            Self::Refused(status) => is_passing_status(*status),
+            Self::Stalled(_) | Self::Silent(_) | Self::TooSlow(_) => true,
+        }
+    }
+}
+
+/// Why credentials cannot be read or stored.
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialError {
+    /// The file system said no.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Not the JSON of an auth file.
+    #[error("`{path}` is no container auth file: {reason}")]
+    Malformed {
+        /// The file.
+        path: String,
+        /// What is wrong, without any of its content.
+        reason: &'static str,
+    },
+    /// A credential helper failed. What it printed is not shown.
+    #[error("the credential helper `docker-credential-{helper}` failed to {verb} ({reason})")]
+    Helper {
+        /// Its name without the prefix.
+        helper: String,
+        /// `get`, `store`, `erase`.
+        verb: &'static str,
+        /// Exit status or system error.
+        reason: String,
+    },
+    /// No place to store credentials in.
+    #[error("there is no auth file to write: neither HOME nor DOCKER_CONFIG nor REGISTRY_AUTH_FILE is set")]
+    NoPlace,
+}
+
+impl Explain for CredentialError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Malformed { .. } | Self::NoPlace => Class::Usage,
+            _ => Class::Failed,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::File(error) => error.hint(),
+            Self::NoPlace => Some("name one with `--authfile FILE`".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+impl RegistryError {
+    pub(super) fn protocol(url: &Url, reason: impl Into<String>) -> Self {
+        Self::Protocol { url: url.to_string(), reason: reason.into() }
+    }
+
+    /// Whether a second try may go better.
+    pub(super) fn is_passing(&self) -> bool {
+        match self {
+            Self::Unreachable { source, .. } => source.is_passing(),
+            Self::Status { status, .. } => is_passing_status(*status),
+            _ => false,
+        }
+    }
+}
+
+/// 429 and the 5xx that say "later".
+pub(super) fn is_passing_status(status: u16) -> bool {
+    matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
+}
+
+impl Explain for RegistryError {
+    fn class(&self) -> Class {
+        match self {
+            Self::PlainHttp { .. } | Self::ForeignRealm { .. } | Self::Trust { .. } | Self::Proxy(_) => Class::Usage,
+            Self::Credentials(error) => error.class(),
+            _ => Class::Failed,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Denied { host, known: false, .. } => {
+                Some(format!("log in first: `cargo plugin-build login {host} -u USER --password-stdin`"))
+            }
+            Self::Denied { host, known: true, .. } => Some(format!("the credentials for {host} do not allow this")),
+            Self::PlainHttp { url, .. } => {
+                let host = Url::parse(url).map(|url| url.origin().host.clone()).unwrap_or_default();
+                Some(format!("if that network can be trusted, add `--plain-http {host}`"))
+            }
+            Self::ForeignRealm { realm, .. } => Some(format!("if that is its token server, add `--trust-realm {realm}`")),
+            Self::Status { status: 413, .. } => Some(
+                "a proxy before the registry limits the size of requests: raise its limit (nginx: `client_max_body_size`)"
+                    .to_owned(),
+            ),
+            Self::Proxy(_) => Some("write it as `http://HOST:PORT`, or with `https://`; SOCKS is not spoken".to_owned()),
+            Self::Unreachable { source: TransportError::Refused(407), proxy, .. } => {
+                let variable = proxy.unwrap_or("HTTPS_PROXY");
+                Some(format!("give it credentials: `{variable}=http://user:password@HOST:PORT`"))
+            }
+            Self::Unreachable { source: TransportError::Tls(_), .. } => {
+                Some("name the registry's own authority with `--tls-ca FILE`".to_owned())
+            }
+            Self::Unreachable { source: TransportError::TooSlow(_), .. } => {
+                Some("try again later, or let it be slower with `--min-speed`".to_owned())
+            }
+            Self::Credentials(error) => error.hint(),
+            _ => None,
+        }
+    }
+}
+
+impl From<RegistryError> for StoreError {
+    fn from(error: RegistryError) -> Self {
+        Self::Remote(RemoteError::new(error))
+    }
+}
+
+/// What a server wrote, safe for a terminal: no control or direction-changing characters, one line, at most 300 characters.
+pub(super) fn clean(text: &str) -> String {
+    let direction = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let spaced = text.chars().map(|c| if matches!(c, '\n' | '\r' | '\t') { ' ' } else { c });
+    let kept: String = spaced.filter(|c| !c.is_control() && !direction(*c)).take(300).collect();
+    kept.trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_cannot_write_to_the_terminal() {
+        assert_eq!(clean("\u{1b}[31mred\u{7}\r\nnext\u{9b}1m \u{202e}x"), "[31mred  next1m x");
+        assert_eq!(clean(&"a".repeat(1000)).len(), 300);
+    }
+}

@@ -1,0 +1,76 @@
+//! Referrers by tag, where the registry has no API for them (distribution-spec, "Referrers Tag Schema").
+//!
+//! The index at `<algorithm>-<hex>` lists the referrers of one subject. It is read, extended, written, and read again: of two
+//! clients that do so at once, the one whose entry is gone repeats it. Entries and fields that are not ours stay as they are.
+
+use serde_json::{Value, json};
+
+use super::error::RegistryError;
+use super::repository::{Repository, parse_index};
+use crate::documents::{Descriptor, Index, json as strict, media_type};
+use crate::values::digest::Digest;
+
+impl Repository<'_> {
+    /// The index at the subject's tag; `None` where there is none.
+    pub(super) fn tagged_referrers(&self, subject: &Digest) -> Result<Option<Index>, RegistryError> {
+        let found = self.fetch_manifest(&tag_of(subject), None)?;
+        // Something else under that tag is nobody's list of referrers.
+        Ok(found.and_then(|found| parse_index(&found.bytes)))
+    }
+
+    /// Adds entries to the index at the subject's tag. What it holds of others stays as it is.
+    pub(super) fn tag_referrers(&self, subject: &Digest, new: &[Descriptor]) -> Result<(), RegistryError> {
+        let tag = tag_of(subject);
+        let mut tried = 0;
+        loop {
+            let Some(extended) = self.extended(&tag, new)? else { return Ok(()) };
+            self.send_manifest(&tag, media_type::INDEX, &extended)?;
+            tried += 1;
+            if self.extended(&tag, new)?.is_none() {
+                return Ok(());
+            }
+            if !self.client.pause(tried, None) {
+                let url = self.url(&format!("manifests/{tag}"))?;
+                return Err(RegistryError::protocol(&url, "the list of referrers there does not keep what is added to it"));
+            }
+        }
+    }
+
+    /// The index at the tag with these entries; `None` where it has them.
+    fn extended(&self, tag: &str, new: &[Descriptor]) -> Result<Option<Vec<u8>>, RegistryError> {
+        let mut tree = match self.fetch_manifest(tag, None)? {
+            None => json!({ "schemaVersion": 2, "mediaType": media_type::INDEX, "manifests": [] }),
+            Some(found) if found.descriptor.media_type == media_type::INDEX => strict::parse(&found.bytes).unwrap_or_default(),
+            Some(_) => Value::Null,
+        };
+        let Some(entries) = tree.get_mut("manifests").and_then(Value::as_array_mut) else {
+            // "A manifest other than the expected image index": distribution-spec, "Pushing Manifests with Subject".
+            let url = self.url(&format!("manifests/{tag}"))?;
+            return Err(RegistryError::protocol(&url, "where the list of referrers belongs, there is no image index"));
+        };
+        let before = entries.len();
+        for entry in new {
+            if !entries.iter().any(|old| old["digest"] == json!(entry.digest)) {
+                entries.push(json!(entry));
+            }
+        }
+        Ok((entries.len() > before).then(|| strict::to_canonical(&tree)))
+    }
+}
+
+/// The tag: 128 characters at most, as tags are; the hexadecimal part is cut to 64 (distribution-spec, same section).
+fn tag_of(subject: &Digest) -> String {
+    let hex = subject.hex();
+    format!("{}-{}", subject.algorithm().as_str(), &hex[..hex.len().min(64)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tag_is_the_digest_with_a_dash() {
+        let digest = Digest::of(b"");
+        assert_eq!(tag_of(&digest), format!("sha256-{}", digest.hex()));
+    }
+}

@@ -1,0 +1,179 @@
+//! A repository as the place that is written to.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::sync::{Arc, Mutex};
+
+use ureq::http::Method;
+
+use super::client::held;
+use super::error::RegistryError;
+use super::repository::{ACCEPT, Repository, check_digest, hash, stated_digest};
+use super::transport::{Call, Payload};
+use super::upload::Session;
+use crate::documents::Descriptor;
+use crate::fs::TempFile;
+use crate::progress::Outcome;
+use crate::stores::error::UNKNOWN;
+use crate::stores::{Commit, Reopen, Sink, StoreError, TagChange, Verified};
+use crate::values::digest::Digest;
+
+/// Blobs that are sent at once. The registry's disk, not the connection, is what more of them wait for.
+const PARALLEL: usize = 4;
+
+impl Repository<'_> {
+    /// Writes a manifest or index under a tag or digest.
+    pub(super) fn send_manifest(&self, reference: &str, media_type: &str, bytes: &[u8]) -> Result<(), RegistryError> {
+        let leave = self.leave();
+        let mut call = Call::new(Method::PUT, self.url(&format!("manifests/{reference}"))?).header("Content-Type", media_type);
+        call.payload = Payload::Bytes(bytes);
+        let reply = self.client.send(&call, &leave)?;
+        if !reply.is_success() {
+            return Err(self.client.refused(reply, &leave));
+        }
+        if let Some(said) = stated_digest(&reply)? {
+            check_digest(&reply.url, &hash(&said, bytes), Some(&said))?;
+        }
+        reply.drain();
+        Ok(())
+    }
+
+    fn bytes_of(&self, root: &Descriptor) -> Result<Arc<Vec<u8>>, StoreError> {
+        if let Some(found) = held(&self.manifests).get(&root.digest) {
+            return Ok(found.clone());
+        }
+        Ok(Arc::new(crate::stores::read_blob(self, root, crate::documents::MANIFEST_LIMIT)?))
+    }
+
+    fn commit_referrers(&self, commit: &Commit) -> Result<(), StoreError> {
+        let mut by_subject: BTreeMap<&Digest, Vec<Descriptor>> = BTreeMap::new();
+        for referrer in &commit.referrers {
+            by_subject.entry(&referrer.subject).or_default().push(referrer.descriptor.clone());
+        }
+        for (subject, entries) in by_subject {
+            if self.listed_referrers(subject)?.is_some() {
+                // The registry has read the `subject` of each manifest by itself.
+                return Ok(());
+            }
+            self.tag_referrers(subject, &entries)?;
+        }
+        Ok(())
+    }
+}
+
+impl Sink for Repository<'_> {
+    fn name(&self) -> String {
+        format!("docker://{}/{}", self.host, self.name)
+    }
+
+    fn contains(&self, descriptor: &Descriptor) -> Result<bool, StoreError> {
+        let leave = self.leave();
+        let kind = if descriptor.is_manifest_or_index() { "manifests" } else { "blobs" };
+        let mut call = Call::new(Method::HEAD, self.url(&format!("{kind}/{}", descriptor.digest))?);
+        if descriptor.is_manifest_or_index() {
+            call = call.header("Accept", ACCEPT.join(", "));
+        }
+        let reply = self.client.send(&call, &leave)?;
+        match reply.status {
+            200 => {
+                check_digest(&reply.url, &descriptor.digest, stated_digest(&reply)?.as_ref())?;
+                Ok(reply.number("Content-Length").is_none_or(|length| length == descriptor.size))
+            }
+            404 => Ok(false),
+            _ => Err(self.client.refused(reply, &leave).into()),
+        }
+    }
+
+    fn put_blob(&self, descriptor: &Descriptor, content: &mut (dyn Read + Send)) -> Result<Outcome, StoreError> {
+        let once = Mutex::new(Some(content));
+        let open = || -> Result<Box<dyn Read + Send + '_>, StoreError> {
+            match held(&once).take() {
+                Some(content) => Ok(Box::new(content)),
+                None => Err(StoreError::reading(UNKNOWN, descriptor, std::io::Error::other("it can be read only once"))),
+            }
+        };
+        self.put_again(descriptor, &open)
+    }
+
+    fn put_again(&self, descriptor: &Descriptor, open: &Reopen<'_>) -> Result<Outcome, StoreError> {
+        self.upload(descriptor, open)?;
+        Ok(Outcome::Copied)
+    }
+
+    fn put_manifest(&self, descriptor: &Descriptor, bytes: &[u8]) -> Result<Outcome, StoreError> {
+        let present = self.contains(descriptor)?;
+        if !present {
+            self.send_manifest(&descriptor.digest.to_string(), &descriptor.media_type, bytes)?;
+        }
+        held(&self.manifests).insert(descriptor.digest.clone(), Arc::new(bytes.to_vec()));
+        Ok(if present { Outcome::Present } else { Outcome::Copied })
+    }
+
+    fn adopt(&self, descriptor: &Descriptor, staged: TempFile) -> Result<Outcome, StoreError> {
+        if self.contains(descriptor)? {
+            return Ok(Outcome::Present);
+        }
+        let open =
+            || -> Result<Box<dyn Read + Send + '_>, StoreError> { Ok(Box::new(Verified::new(staged.reopen()?, descriptor))) };
+        self.put_again(descriptor, &open)
+    }
+
+    fn mount(&self, descriptor: &Descriptor, from: &str) -> Result<bool, StoreError> {
+        let Some(from) = from.strip_prefix(&format!("{}/", self.host)).filter(|from| *from != self.name) else {
+            return Ok(false);
+        };
+        let url = self.url("blobs/uploads/")?.with_query("mount", &descriptor.digest.to_string()).with_query("from", from);
+        let mut leave = self.leave();
+        leave.scopes.insert(format!("repository:{from}:pull"));
+        let reply = match self.client.send(&Call::new(Method::POST, url), &leave) {
+            // Some token servers give all that is asked for or nothing: uploading needs less.
+            Err(RegistryError::Denied { .. }) => return Ok(false),
+            outcome => outcome?,
+        };
+        match reply.status {
+            201 => {
+                check_digest(&reply.url, &descriptor.digest, stated_digest(&reply)?.as_ref())?;
+                reply.drain();
+                Ok(true)
+            }
+            202 => {
+                let session = Session::of(self, &reply)?;
+                reply.drain();
+                held(&self.sessions).insert(descriptor.digest.clone(), session);
+                Ok(false)
+            }
+            // A registry without mounts, or no leave to read there: uploading is still possible.
+            400..=499 => {
+                reply.drain();
+                Ok(false)
+            }
+            _ => Err(self.client.refused(reply, &leave).into()),
+        }
+    }
+
+    fn parallelism(&self) -> usize {
+        PARALLEL
+    }
+
+    fn commit(&self, commit: &Commit) -> Result<Vec<TagChange>, StoreError> {
+        let mut moves = Vec::new();
+        for tagged in &commit.tags {
+            let old = self.look_up(&tagged.tag)?.map(|found| found.digest);
+            match old {
+                Some(old) if old == tagged.root.digest => {}
+                Some(old) if commit.no_clobber => {
+                    return Err(StoreError::Clobber { store: Sink::name(self), tag: tagged.tag.clone(), old: old.to_string() });
+                }
+                old => moves.push((tagged, old)),
+            }
+        }
+        self.commit_referrers(commit)?;
+        let mut changes = Vec::new();
+        for (tagged, old) in moves {
+            let bytes = self.bytes_of(&tagged.root)?;
+            self.send_manifest(&tagged.tag, &tagged.root.media_type, &bytes)?;
+            changes.push(TagChange { tag: tagged.tag.clone(), old, new: tagged.root.digest.clone() });
+        }
+        Ok(changes)
+    }
+}

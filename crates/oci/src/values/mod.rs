@@ -1,0 +1,8 @@
+//! Values: checked where they are made, no input or output.
+
+pub mod compression;
+pub mod digest;
+pub mod epoch;
+pub mod platform;
+pub mod reference;
+pub mod text;

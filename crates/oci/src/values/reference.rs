@@ -1,0 +1,348 @@
+//! How users name images: containers-transports(5), as skopeo and podman spell them.
+//!
+//! `oci:DIR[:NAME][@DIGEST]`, `oci-archive:FILE[:NAME][@DIGEST]`, `docker://HOST/REPO[:TAG][@DIGEST]`. For the local
+//! transports the first `:` after the prefix ends the path. Grammar of repositories and tags: distribution-spec,
+//! "Pulling manifests"; of local names: image-spec, `annotations.md`, `org.opencontainers.image.ref.name`.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use crate::failure::{Class, Explain};
+use crate::values::digest::{Digest, DigestError};
+
+/// An image in some store, or the store itself where no tag and no digest is given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reference {
+    /// `oci:`: an OCI image layout directory.
+    Layout(LocalReference),
+    /// `oci-archive:`: the same as one tar file.
+    Archive(LocalReference),
+    /// `docker://`: a repository of a registry.
+    Registry(RegistryReference),
+}
+
+/// An image in a layout directory or archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalReference {
+    /// The directory or file.
+    pub path: PathBuf,
+    /// The `org.opencontainers.image.ref.name` wanted.
+    pub name: Option<String>,
+    /// The digest wanted.
+    pub digest: Option<Digest>,
+}
+
+/// A repository of a registry, and what of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegistryReference {
+    /// `host[:port]` as the user wrote it, `docker.io` where nothing was.
+    pub host: String,
+    /// The repository's name, without host.
+    pub repository: String,
+    /// The tag wanted.
+    pub tag: Option<String>,
+    /// The digest wanted.
+    pub digest: Option<Digest>,
+}
+
+impl Reference {
+    /// Parses a positional that may be an image with a transport prefix, or else a repository.
+    pub fn parse_image_or_repository(text: &str) -> Result<Self, ReferenceError> {
+        if has_transport(text) { text.parse() } else { Ok(Self::Registry(RegistryReference::parse(text)?)) }
+    }
+
+    /// A reference to a tag of a layout directory.
+    pub fn layout(path: impl Into<PathBuf>, name: Option<String>) -> Self {
+        Self::Layout(LocalReference { path: path.into(), name, digest: None })
+    }
+
+    /// The tag or local name wanted.
+    pub fn tag(&self) -> Option<&str> {
+        match self {
+            Self::Layout(local) | Self::Archive(local) => local.name.as_deref(),
+            Self::Registry(registry) => registry.tag.as_deref(),
+        }
+    }
+
+    /// The digest wanted.
+    pub fn digest(&self) -> Option<&Digest> {
+        match self {
+            Self::Layout(local) | Self::Archive(local) => local.digest.as_ref(),
+            Self::Registry(registry) => registry.digest.as_ref(),
+        }
+    }
+}
+
+/// Whether a text starts with one of the three transports.
+pub fn has_transport(text: &str) -> bool {
+    ["oci:", "oci-archive:", "docker://"].iter().any(|prefix| text.starts_with(prefix))
+}
+
+impl FromStr for Reference {
+    type Err = ReferenceError;
+
+    fn from_str(text: &str) -> Result<Self, ReferenceError> {
+        if let Some(rest) = text.strip_prefix("oci-archive:") {
+            return Ok(Self::Archive(LocalReference::parse(rest)?));
+        }
+        if let Some(rest) = text.strip_prefix("oci:") {
+            return Ok(Self::Layout(LocalReference::parse(rest)?));
+        }
+        if let Some(rest) = text.strip_prefix("docker://") {
+            return Ok(Self::Registry(RegistryReference::parse(rest)?));
+        }
+        Err(ReferenceError::NoTransport(text.to_owned()))
+    }
+}
+
+impl LocalReference {
+    /// Parses what stands after `oci:` or `oci-archive:`.
+    pub fn parse(text: &str) -> Result<Self, ReferenceError> {
+        let (text, digest) = split_digest(text)?;
+        let (path, name) = match text.split_once(':') {
+            Some((path, name)) => (path, Some(name)),
+            None => (text, None),
+        };
+        if path.is_empty() {
+            return Err(ReferenceError::EmptyPath);
+        }
+        if let Some(name) = name {
+            check_local_name(name)?;
+        }
+        Ok(Self { path: PathBuf::from(path), name: name.map(str::to_owned), digest })
+    }
+}
+
+impl RegistryReference {
+    /// Parses `[HOST/]REPO[:TAG][@DIGEST]`, with or without `docker://`. Without a host it is Docker Hub, as for skopeo.
+    pub fn parse(text: &str) -> Result<Self, ReferenceError> {
+        let text = text.strip_prefix("docker://").unwrap_or(text);
+        if let Some((_, host)) =
+            text.split('/').next().and_then(|head| head.rsplit_once('@')).filter(|(_, host)| is_host_text(host))
+        {
+            return Err(ReferenceError::Credentials { host: host.to_owned() });
+        }
+        let (named, digest) = split_digest(text)?;
+        let (head, rest) = named.split_once('/').unwrap_or(("", named));
+        let is_host = head.contains('.') || head.contains(':') || head == "localhost";
+        let (host, remainder) = if is_host { (head, rest) } else { ("docker.io", named) };
+        let (repository, tag) = match remainder.rsplit_once(':') {
+            Some((repository, tag)) => (repository, Some(tag)),
+            None => (remainder, None),
+        };
+        let mut repository = repository.to_owned();
+        if host == "docker.io" && !repository.contains('/') && !repository.is_empty() {
+            repository.insert_str(0, "library/");
+        }
+        if !is_repository(&repository) || !is_host_text(host) {
+            return Err(ReferenceError::BadRepository(text.to_owned()));
+        }
+        if let Some(tag) = tag {
+            check_tag(tag)?;
+        }
+        Ok(Self { host: host.to_owned(), repository, tag: tag.map(str::to_owned), digest })
+    }
+
+    /// The same repository with another tag and no digest.
+    #[must_use]
+    pub fn with_tag(&self, tag: &str) -> Self {
+        Self { tag: Some(tag.to_owned()), digest: None, ..self.clone() }
+    }
+
+    /// `host/repository`.
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.host, self.repository)
+    }
+}
+
+/// Checks a tag: `[A-Za-z0-9_][A-Za-z0-9._-]{0,127}`.
+pub fn check_tag(tag: &str) -> Result<(), ReferenceError> {
+    let first = tag.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let rest = tag.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    if first && rest && tag.len() <= 128 { Ok(()) } else { Err(ReferenceError::BadTag(tag.to_owned())) }
+}
+
+/// The tag that stands for a package version: `+` is no tag character and becomes `_`.
+pub fn tag_of_version(version: &str) -> String {
+    version.replace('+', "_")
+}
+
+/// Checks a local name: components of letters and digits joined by one of `-._:@/+` or `--`.
+pub fn check_local_name(name: &str) -> Result<(), ReferenceError> {
+    let bytes = name.as_bytes();
+    let alphanumeric = |index: usize| bytes.get(index).is_some_and(u8::is_ascii_alphanumeric);
+    let separator = |b: &u8| b"-._:@/+".contains(b);
+    let ends = alphanumeric(0) && alphanumeric(bytes.len().wrapping_sub(1));
+    let joined = bytes.windows(2).all(|pair| !(separator(&pair[0]) && separator(&pair[1])) || pair == b"--");
+    let known = bytes.iter().all(|b| b.is_ascii_alphanumeric() || separator(b));
+    // A plain tag may also start with `_` or have doubled separators; everything a registry calls a tag is a name here.
+    if bytes.len() <= 512 && ((ends && joined && known) || check_tag(name).is_ok()) {
+        Ok(())
+    } else {
+        Err(ReferenceError::BadTag(name.to_owned()))
+    }
+}
+
+fn split_digest(text: &str) -> Result<(&str, Option<Digest>), ReferenceError> {
+    match text.rsplit_once('@') {
+        Some((rest, digest)) if digest.contains(':') && !digest.contains('/') => Ok((rest, Some(digest.parse()?))),
+        _ => Ok((text, None)),
+    }
+}
+
+fn is_repository(name: &str) -> bool {
+    let alphanumeric = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let component = |part: &str| {
+        let runs: Vec<&str> = part.split(|c: char| c.is_ascii() && alphanumeric(c as u8)).filter(|run| !run.is_empty()).collect();
+        part.bytes().next().is_some_and(alphanumeric)
+            && part.bytes().last().is_some_and(alphanumeric)
+            && runs.iter().all(|run| matches!(*run, "." | "_" | "__") || run.bytes().all(|b| b == b'-'))
+    };
+    name.len() <= 255 && name.split('/').all(component)
+}
+
+fn is_host_text(host: &str) -> bool {
+    let (name, port) = match host.rsplit_once(':') {
+        Some((name, port)) if !port.contains(']') => (name, Some(port)),
+        _ => (host, None),
+    };
+    let port_ok = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|_| !port.starts_with('+')));
+    let v6 = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let name_ok = match v6 {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.' || b == b'-'),
+    };
+    port_ok && name_ok
+}
+
+/// Whether a path can stand in a local reference: a `:` would end it.
+pub fn check_output_path(path: &Path) -> Result<(), ReferenceError> {
+    if path.to_string_lossy().contains(':') { Err(ReferenceError::ColonInPath(path.to_owned())) } else { Ok(()) }
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Layout(local) => write!(f, "oci:{local}"),
+            Self::Archive(local) => write!(f, "oci-archive:{local}"),
+            Self::Registry(registry) => write!(f, "docker://{registry}"),
+        }
+    }
+}
+
+impl fmt::Display for LocalReference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.path.display())?;
+        if let Some(name) = &self.name {
+            write!(f, ":{name}")?;
+        }
+        self.digest.as_ref().map_or(Ok(()), |digest| write!(f, "@{digest}"))
+    }
+}
+
+impl fmt::Display for RegistryReference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.host, self.repository)?;
+        if let Some(tag) = &self.tag {
+            write!(f, ":{tag}")?;
+        }
+        self.digest.as_ref().map_or(Ok(()), |digest| write!(f, "@{digest}"))
+    }
+}
+
+/// Why a text names no image.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReferenceError {
+    /// No known transport prefix.
+    #[error("`{0}` is not an image reference")]
+    NoTransport(String),
+    /// Nothing between the prefix and the first colon.
+    #[error("the reference has an empty path")]
+    EmptyPath,
+    /// Not a repository name.
+    #[error("`{0}` is not a repository reference (want `HOST/REPO[:TAG][@DIGEST]` in lower case)")]
+    BadRepository(String),
+    /// A user, and maybe a password, in front of the host; nobody is to read them in an error.
+    #[error("a reference to `{host}` has no place for a user")]
+    Credentials {
+        /// The host.
+        host: String,
+    },
+    /// Not a tag.
+    #[error("`{0}` is not a valid tag (letters, digits, `_`, `.` and `-`, at most 128)")]
+    BadTag(String),
+    /// A path that no reference can spell.
+    #[error("the path `{}` has a `:`, which ends a path in `oci:` references", .0.display())]
+    ColonInPath(PathBuf),
+    /// What stands after `@` is no digest.
+    #[error(transparent)]
+    Digest(#[from] DigestError),
+}
+
+impl Explain for ReferenceError {
+    fn class(&self) -> Class {
+        Class::Usage
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoTransport(_) => {
+                Some("write `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]` or `docker://HOST/REPO[:TAG]`".to_owned())
+            }
+            Self::Credentials { host } => {
+                Some(format!("`cargo plugin-build login {host}` keeps credentials, where other tools do too"))
+            }
+            Self::ColonInPath(_) => Some("choose an output path without a colon".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_print_as_they_were_written() {
+        let digest = Digest::of(b"x");
+        for text in [
+            "oci:target/x:1.0".to_owned(),
+            "oci:dir".to_owned(),
+            "oci-archive:/a/b.tar:greeter:1.0".to_owned(),
+            format!("oci:dir@{digest}"),
+            format!("docker://localhost:5000/a/b__c:tag@{digest}"),
+            "docker://example.com/plugins/x-y.z:1_0".to_owned(),
+            "docker://[::1]:5000/x".to_owned(),
+        ] {
+            assert_eq!(text.parse::<Reference>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_missing_host_is_docker_hub() {
+        let hub = RegistryReference::parse("alpine:3").unwrap();
+        assert_eq!((hub.host.as_str(), hub.repository.as_str()), ("docker.io", "library/alpine"));
+    }
+
+    #[test]
+    fn malformed_references_are_refused() {
+        for bad in [
+            "oci:",
+            "oci::x",
+            "oci:d:",
+            "oci:d:a b",
+            "docker://",
+            "docker://host.x/UPPER",
+            "docker://h.x/a//b",
+            "docker://h.x/a:",
+            "docker://h.x:99999/a",
+            "docker://h.x/a@sha256:00",
+            "greeter",
+            "docker://h.x/-a",
+            "docker://h.x/a..b",
+        ] {
+            assert!(bad.parse::<Reference>().is_err(), "{bad}");
+        }
+    }
+}

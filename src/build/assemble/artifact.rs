@@ -1,0 +1,104 @@
+//! The kinds that are no container image: a wasm artifact, and a library.
+//!
+//! `wasm` (CNCF WebAssembly artifact): a manifest with the configuration `application/vnd.wasm.config.v0+json` and exactly
+//! one raw `application/wasm` layer. `library`: a manifest with an artifact type, the empty configuration, and one layer.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use serde_json::json as value;
+
+use crate::build::Compiled;
+use crate::build::inspect::wasm::Form;
+use crate::build::kinds::{Kind, library};
+use crate::build::plan::{ImagePlan, Plan, TargetPlan};
+use plugin_oci::documents::image::{Image, Layer};
+use plugin_oci::documents::{Descriptor, Manifest, json, media_type};
+use plugin_oci::failure::{Complaint, Error};
+use plugin_oci::fs::FileError;
+use plugin_oci::values::compression::Compression;
+
+/// The configuration of what has none.
+pub const EMPTY: &[u8] = b"{}";
+/// Annotation: the version of the compiler, because a library's ABI depends on it.
+const RUSTC_KEY: &str = "dev.cargo-plugin-build.rustc";
+/// Annotation: the digest of the exported names.
+const EXPORTS_KEY: &str = "dev.cargo-plugin-build.exports";
+
+/// A wasm artifact, and the bytes of its one layer.
+pub fn wasm(
+    plan: &Plan,
+    target: &TargetPlan,
+    compiled: &Compiled<'_>,
+    annotations: BTreeMap<String, String>,
+) -> Result<(Image, Vec<u8>), Error> {
+    let path = &compiled.artifact.path;
+    let bytes = fs::read(path).map_err(FileError::at("read", path))?;
+    let Some(wasm) = &compiled.checked.executable.wasm else {
+        return Err(Complaint::failed(format!("`{}` is no WebAssembly", path.display())).into());
+    };
+    let descriptor = Descriptor::of(media_type::WASM, &bytes);
+    let mut config = value!({
+        "created": plan.epoch.rfc3339(),
+        "architecture": "wasm",
+        "os": wasm.os(),
+        "layerDigests": [descriptor.digest],
+    });
+    if wasm.form == Form::Component {
+        config["component"] = value!({ "exports": wasm.exports, "imports": wasm.imports });
+    }
+    let layer = Layer { diff_id: descriptor.digest.clone(), descriptor };
+    let image = artifact(target, None, Descriptor::of(media_type::WASM_CONFIG, &json::to_canonical(&config)), layer, annotations);
+    Ok((Image { config_bytes: json::to_canonical(&config), ..image }, bytes))
+}
+
+/// A library artifact around a layer that is made already.
+pub fn library(
+    plan: &Plan,
+    target: &TargetPlan,
+    compiled: &Compiled<'_>,
+    layer: Layer,
+    mut annotations: BTreeMap<String, String>,
+) -> Image {
+    let exports = library::exports_digest(&compiled.checked.executable.exports);
+    annotations.insert(RUSTC_KEY.to_owned(), plan.rustc.release.to_string());
+    annotations.insert(EXPORTS_KEY.to_owned(), exports.to_string());
+    let config = Descriptor::of(media_type::EMPTY, EMPTY);
+    Image { config_bytes: EMPTY.to_vec(), ..artifact(target, Some(library::ARTIFACT_TYPE), config, layer, annotations) }
+}
+
+fn artifact(
+    target: &TargetPlan,
+    artifact_type: Option<&str>,
+    config: Descriptor,
+    layer: Layer,
+    annotations: BTreeMap<String, String>,
+) -> Image {
+    let manifest = Manifest {
+        media_type: media_type::MANIFEST.to_owned(),
+        artifact_type: artifact_type.map(str::to_owned),
+        config,
+        layers: vec![layer.descriptor.clone()],
+        subject: None,
+        annotations,
+    };
+    Image::of_manifest(target.platform.clone(), manifest, Vec::new(), vec![layer])
+}
+
+/// What a kind asks of the plan as a whole, told before anything is compiled.
+pub fn preflight(image: &ImagePlan) -> Result<(), Error> {
+    let name = &image.name;
+    if !image.kind.has_index() && image.targets.len() > 1 {
+        let message = format!("a {} image is one module, and `{name}` has {} targets", image.kind, image.targets.len());
+        return Err(Complaint::usage(message).with_hint("build one target at a time, each under a tag of its own").into());
+    }
+    if matches!(image.kind, Kind::ProxyWasm | Kind::Library) && image.compression != Compression::Gzip {
+        let message = format!("a {} image must be compressed with gzip, and `{name}` wants {}", image.kind, image.compression);
+        return Err(Complaint::usage(message).with_hint("its readers know no other compression").into());
+    }
+    if image.base.is_some() && !matches!(image.kind, Kind::Executable | Kind::CosmoRouter) {
+        let message = format!("a {} image cannot build on another image, and `{name}` has a base", image.kind);
+        return Err(Complaint::usage(message).with_hint("leave `base` out").into());
+    }
+    Ok(())
+}

@@ -1,0 +1,155 @@
+//! Base images: resolved before anything is compiled, so that a missing platform costs no compile time.
+//!
+//! A base in a registry is fetched once, by digest, into a layout below the target directory, only the platforms that are
+//! needed, and read from there from then on. A tag is looked up every time, and the digest that it names now is told, so that
+//! it can be pinned. Under `--offline` what is not there already cannot be had.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crate::build::plan::{ImagePlan, Plan};
+use plugin_oci::documents::Descriptor;
+use plugin_oci::documents::image::Base;
+use plugin_oci::environment::Environment;
+use plugin_oci::failure::{Complaint, Error};
+use plugin_oci::progress::Progress;
+use plugin_oci::stores::copy::{self, Movement};
+use plugin_oci::stores::layout::{Layout, LayoutWriter, Obsolete};
+use plugin_oci::stores::open::Stores;
+use plugin_oci::stores::registry::Settings;
+use plugin_oci::stores::{self, PlatformImage, Selector, Source};
+use plugin_oci::values::digest::Digest;
+use plugin_oci::values::reference::{Reference, RegistryReference};
+
+/// Directory of fetched bases, beside the records of builds.
+const CACHE: &str = "bases";
+
+/// A base with every platform that the image needs.
+pub struct ResolvedBase {
+    /// Where its layers are read from.
+    pub source: Box<dyn Source>,
+    /// How the image is called, without anything that depends on where it lies.
+    pub name: String,
+    /// Digest of its root: the index where it has one.
+    pub root: Digest,
+    /// In the order of the plan's targets.
+    pub platforms: Vec<Base>,
+}
+
+/// Finds bases, and fetches those that are in registries.
+pub struct Bases<'a> {
+    /// What is built.
+    pub plan: &'a Plan,
+    /// How to reach registries.
+    pub registries: &'a Settings,
+    /// Where credentials are.
+    pub env: &'a Environment,
+    /// What is told.
+    pub progress: &'a dyn Progress,
+}
+
+impl Bases<'_> {
+    /// Finds the base of an image, if it has one.
+    pub fn resolve(&self, image: &ImagePlan) -> Result<Option<ResolvedBase>, Error> {
+        let Some(reference) = &image.base else { return Ok(None) };
+        let (source, root): (Box<dyn Source>, Descriptor) = match reference {
+            Reference::Registry(registry) => {
+                let (layout, root) = self.fetched(registry, image)?;
+                (Box::new(layout), root)
+            }
+            local => {
+                let source = stores::open::source(local)?;
+                let root = source.resolve(&Selector::of(local.tag(), local.digest()))?;
+                (source, root)
+            }
+        };
+        let name = name_of(reference);
+        let mut platforms = Vec::new();
+        for found in needed(source.as_ref(), &root, image)? {
+            let config = stores::read_config(source.as_ref(), &found.manifest.config)?;
+            platforms.push(Base {
+                name: name.clone(),
+                digest: found.descriptor.digest.clone(),
+                layers: found.manifest.layers,
+                config,
+            });
+        }
+        Ok(Some(ResolvedBase { source, name, root: root.digest, platforms }))
+    }
+
+    /// The layout that holds a registry's base, after fetching what it lacks.
+    fn fetched(&self, reference: &RegistryReference, image: &ImagePlan) -> Result<(Layout, Descriptor), Error> {
+        // Where no hermetic build can write, and none looks for its products.
+        let dir = self.plan.records.join(CACHE);
+        if let Some(digest) = &reference.digest
+            && let Some(root) = cached(&dir, digest, image)
+        {
+            return Ok((Layout::open(&dir)?, root));
+        }
+        if self.plan.offline {
+            let message = format!("base `{reference}` is not below the target directory, and `--offline` forbids to fetch it");
+            let hint = "build once without `--offline`; a base that is named by digest is kept";
+            return Err(Complaint::failed(message).with_hint(hint).into());
+        }
+        let stores = Stores::new(self.registries.clone(), self.env, self.progress);
+        let source = stores.source(&Reference::Registry(reference.clone()))?;
+        let root = source.resolve(&Selector::of(reference.tag.as_deref(), reference.digest.as_ref()))?;
+        if reference.digest.is_none() {
+            let hint = format!("pin it: `base = \"docker://{reference}@{}\"`", root.digest);
+            self.progress.warn(format!("base `{reference}` is named by tag, which now means {}", root.digest), Some(hint));
+        }
+        if cached(&dir, &root.digest, image).is_none() {
+            self.fetch(source.as_ref(), &root, image, &dir)?;
+        }
+        Ok((Layout::open(&dir)?, root))
+    }
+
+    /// Brings every document of an image, and the blobs of the platforms that are needed.
+    fn fetch(&self, source: &dyn Source, root: &Descriptor, image: &ImagePlan, dir: &Path) -> Result<(), Error> {
+        let wanted: BTreeSet<Digest> = needed(source, root, image)?.iter().flat_map(blobs).map(|blob| blob.digest).collect();
+        let all = stores::platform_images(source, root)?;
+        let have = all.iter().flat_map(blobs).map(|blob| blob.digest).filter(|digest| !wanted.contains(digest)).collect();
+        let options = copy::Options { referrers: false, have, verb: "Fetching", ..copy::Options::default() };
+        let writer = LayoutWriter::new(dir, Obsolete::Keep, self.progress)?;
+        self.progress.status("Fetching", format!("base {}@{}", source.name(), root.digest));
+        let mut movement = Movement::new(source, &writer, &options, self.progress);
+        movement.stage(root)?;
+        movement.commit_tags(Vec::new(), vec![root.clone()])?;
+        Ok(())
+    }
+}
+
+/// The base's image for each target, in the order of the targets.
+fn needed(source: &dyn Source, root: &Descriptor, image: &ImagePlan) -> Result<Vec<PlatformImage>, Error> {
+    let select = |platform| stores::select_platform(source, root, platform);
+    Ok(image.targets.iter().map(|target| select(&target.platform)).collect::<Result<_, _>>()?)
+}
+
+/// The root in the cache, if everything that the image needs of it is there. Content is checked when it is read.
+fn cached(dir: &Path, digest: &Digest, image: &ImagePlan) -> Option<Descriptor> {
+    let layout = Layout::open(dir).ok()?;
+    let root = layout.resolve(&Selector::Digest(digest.clone())).ok()?;
+    let there = |blob: Descriptor| layout.blob_path(&blob.digest).metadata().is_ok_and(|found| found.len() == blob.size);
+    needed(&layout, &root, image).ok()?.iter().flat_map(blobs).all(there).then_some(root)
+}
+
+fn blobs(image: &PlatformImage) -> Vec<Descriptor> {
+    std::iter::once(&image.manifest.config).chain(&image.manifest.layers).cloned().collect()
+}
+
+/// A local path says nothing on another machine, so only its last component is kept.
+fn name_of(reference: &Reference) -> String {
+    match reference {
+        Reference::Layout(local) | Reference::Archive(local) => {
+            let file = local.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            local.name.as_ref().map_or_else(|| file.clone(), |tag| format!("{file}:{tag}"))
+        }
+        Reference::Registry(registry) => {
+            let mut name = registry.name();
+            if let Some(tag) = &registry.tag {
+                name = format!("{name}:{tag}");
+            }
+            name
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! How an image was built, as an in-toto statement with a SLSA v1 provenance predicate.
+//!
+//! Statement: <https://in-toto.io/Statement/v1>; predicate: <https://slsa.dev/provenance/v1>. Only values that the caller
+//! gives go in, none of them a time, a host or a user: the same build gives the same statement.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use plugin_oci::attachments::Attachment;
+use plugin_oci::documents::Descriptor;
+use plugin_oci::documents::json::to_canonical;
+
+/// Media type of the statement, and artifact type of the attachment.
+const IN_TOTO: &str = "application/vnd.in-toto+json";
+const STATEMENT: &str = "https://in-toto.io/Statement/v1";
+const PREDICATE: &str = "https://slsa.dev/provenance/v1";
+/// Annotation by which readers pick a statement without fetching it.
+const PREDICATE_TYPE: &str = "in-toto.io/predicate-type";
+
+/// What is known of a build.
+#[derive(Clone, Debug, Default)]
+pub struct Provenance {
+    /// What a person calls the image: the plugin's name.
+    pub name: String,
+    /// A URI that says how to read the parameters.
+    pub build_type: String,
+    /// What the user chose, and what a rebuild needs.
+    pub external: Value,
+    /// What was found on the machine: toolchain, linker, mode.
+    pub internal: Value,
+    /// What went in.
+    pub dependencies: Vec<Dependency>,
+    /// A URI for whoever built.
+    pub builder: String,
+    /// Versions of the builder's parts.
+    pub versions: BTreeMap<String, String>,
+}
+
+/// Something that went into a build.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Dependency {
+    /// Where it comes from.
+    pub uri: String,
+    /// Its digests, by algorithm, in hexadecimal.
+    pub digest: BTreeMap<String, String>,
+}
+
+impl Provenance {
+    /// The artifact type of the attachment.
+    pub const ARTIFACT_TYPE: &'static str = IN_TOTO;
+
+    /// The statement about an image, canonical.
+    pub fn statement(&self, subject: &Descriptor) -> Vec<u8> {
+        let mut dependencies = self.dependencies.clone();
+        dependencies.sort();
+        dependencies.dedup();
+        let algorithm = subject.digest.algorithm().as_str();
+        let mut builder = json!({ "id": self.builder });
+        if !self.versions.is_empty() {
+            builder["version"] = json!(self.versions);
+        }
+        to_canonical(&json!({
+            "_type": STATEMENT,
+            "subject": [{ "name": self.name, "digest": { algorithm: subject.digest.hex() } }],
+            "predicateType": PREDICATE,
+            "predicate": {
+                "buildDefinition": {
+                    "buildType": self.build_type,
+                    "externalParameters": object(&self.external),
+                    "internalParameters": object(&self.internal),
+                    "resolvedDependencies": dependencies,
+                },
+                "runDetails": { "builder": builder },
+            },
+        }))
+    }
+
+    /// The statement as an attachment to the image whose root is `subject`.
+    pub fn attach(&self, subject: &Descriptor) -> Attachment {
+        let annotations = [(plugin_oci::attachments::TITLE, "provenance.json"), (PREDICATE_TYPE, PREDICATE)];
+        Attachment::builder(IN_TOTO, subject)
+            .layer(IN_TOTO, self.statement(subject), annotations)
+            .annotation(PREDICATE_TYPE, PREDICATE)
+            .finish()
+    }
+}
+
+/// The specification wants objects here, empty ones where there is nothing to say.
+fn object(value: &Value) -> Value {
+    if value.is_object() { value.clone() } else { json!({}) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_names_its_subject_and_is_the_same_whatever_the_order() {
+        let subject = Descriptor::of("application/vnd.oci.image.index.v1+json", b"an index");
+        let dependency = |uri: &str| Dependency { uri: uri.to_owned(), digest: BTreeMap::from([("sha256".into(), "00".into())]) };
+        let one = Provenance { dependencies: vec![dependency("b"), dependency("a")], ..Provenance::default() };
+        let two = Provenance { dependencies: vec![dependency("a"), dependency("b"), dependency("a")], ..Provenance::default() };
+        assert_eq!(one.statement(&subject), two.statement(&subject));
+        let statement = plugin_oci::documents::json::parse(&one.statement(&subject)).unwrap();
+        assert_eq!(statement["subject"][0]["digest"]["sha256"], subject.digest.hex());
+        assert_eq!(statement["predicate"]["buildDefinition"]["externalParameters"], json!({}));
+        let attachment = one.attach(&subject);
+        assert_eq!(attachment.descriptor.annotations[PREDICATE_TYPE], PREDICATE);
+    }
+}

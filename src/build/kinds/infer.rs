@@ -1,0 +1,226 @@
+//! Which kind a crate is when its author did not say.
+//!
+//! | targets | crate | kind |
+//! |---|---|---|
+//! | wasm | depends on `proxy-wasm` | `proxy-wasm` |
+//! | wasm | has a `bin` or `cdylib` | `wasm` |
+//! | native | has a `bin`, and the contract's files | `cosmo-router` |
+//! | native | has a `bin` (or one is named) and no `cdylib` | `executable` |
+//! | native | has a `cdylib` and no `bin` | `library` |
+//!
+//! Everything else fits none or several and is the user's to decide.
+
+use super::{Kind, Product};
+use plugin_oci::failure::{Class, Explain};
+
+/// What inference looks at.
+#[derive(Clone, Debug, Default)]
+pub struct Traits {
+    /// The package's name, for messages.
+    pub package: String,
+    /// The names of its `bin` targets.
+    pub bins: Vec<String>,
+    /// The name of its library, where that is a `cdylib`.
+    pub cdylib: Option<String>,
+    /// The `bin` the user named.
+    pub bin: Option<String>,
+    /// The binary `cargo run` would take.
+    pub default_run: Option<String>,
+    /// The targets wanted, where known.
+    pub targets: Vec<String>,
+    /// Depends on the `proxy-wasm` crate.
+    pub uses_proxy_wasm: bool,
+    /// The contract of a router plugin is configured or lies where it is by default.
+    pub has_contract: bool,
+}
+
+/// Chooses a kind.
+pub fn kind(traits: &Traits) -> Result<Kind, InferError> {
+    let package = || traits.package.clone();
+    let wasm = traits.targets.iter().filter(|target| target.starts_with("wasm")).count();
+    let has_bin = traits.bin.is_some() || !traits.bins.is_empty();
+    if wasm > 0 && wasm < traits.targets.len() {
+        return Err(InferError::Several { package: package(), candidates: vec![Kind::Executable, Kind::Wasm] });
+    }
+    if !has_bin && traits.cdylib.is_none() {
+        return Err(InferError::NoProduct { package: package() });
+    }
+    if wasm > 0 {
+        return Ok(if traits.uses_proxy_wasm { Kind::ProxyWasm } else { Kind::Wasm });
+    }
+    if traits.uses_proxy_wasm {
+        return Ok(Kind::ProxyWasm);
+    }
+    match (has_bin, traits.cdylib.is_some() && traits.bin.is_none()) {
+        (true, true) => Err(InferError::Several { package: package(), candidates: vec![Kind::Executable, Kind::Library] }),
+        (true, false) if traits.has_contract => Ok(Kind::CosmoRouter),
+        (true, false) => Ok(Kind::Executable),
+        (false, _) => Ok(Kind::Library),
+    }
+}
+
+/// Chooses the cargo target that a kind is made from.
+pub fn product(kind: Kind, traits: &Traits) -> Result<Product, InferError> {
+    let package = || traits.package.clone();
+    let cdylib = traits.cdylib.clone().map(Product::Lib);
+    match kind {
+        Kind::Executable | Kind::CosmoRouter => bin(traits)?.ok_or_else(|| InferError::NoBin { package: package(), kind }),
+        Kind::Library => cdylib.ok_or_else(|| InferError::NoCdylib { package: package(), kind }),
+        Kind::Wasm | Kind::ProxyWasm if traits.bin.is_some() => {
+            bin(traits)?.ok_or_else(|| InferError::NoBin { package: package(), kind })
+        }
+        Kind::Wasm | Kind::ProxyWasm => match cdylib {
+            Some(library) => Ok(library),
+            None => bin(traits)?.ok_or_else(|| InferError::NoProduct { package: package() }),
+        },
+    }
+}
+
+/// The `bin` named, the only one, or `default-run`.
+fn bin(traits: &Traits) -> Result<Option<Product>, InferError> {
+    if let Some(wanted) = &traits.bin {
+        if !traits.bins.contains(wanted) {
+            return Err(InferError::UnknownBin {
+                package: traits.package.clone(),
+                bin: wanted.clone(),
+                bins: traits.bins.clone(),
+            });
+        }
+        return Ok(Some(Product::Bin(wanted.clone())));
+    }
+    match (traits.bins.as_slice(), &traits.default_run) {
+        ([], _) => Ok(None),
+        ([only], _) => Ok(Some(Product::Bin(only.clone()))),
+        (_, Some(default)) => Ok(Some(Product::Bin(default.clone()))),
+        (bins, None) => Err(InferError::SeveralBins { package: traits.package.clone(), bins: bins.to_vec() }),
+    }
+}
+
+/// Why no kind or product could be chosen.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InferError {
+    /// More than one kind fits.
+    #[error("package `{package}` could be {}", list(candidates))]
+    Several {
+        /// The package.
+        package: String,
+        /// The kinds that fit.
+        candidates: Vec<Kind>,
+    },
+    /// Neither a `bin` nor a `cdylib`.
+    #[error("package `{package}` fits no kind: it has neither a binary nor a library of crate type `cdylib`")]
+    NoProduct {
+        /// The package.
+        package: String,
+    },
+    /// The kind wants a binary.
+    #[error("kind `{kind}` wants a binary, and package `{package}` has none")]
+    NoBin {
+        /// The package.
+        package: String,
+        /// The kind.
+        kind: Kind,
+    },
+    /// The kind wants a cdylib.
+    #[error("kind `{kind}` wants a library of crate type `cdylib`, and package `{package}` has none")]
+    NoCdylib {
+        /// The package.
+        package: String,
+        /// The kind.
+        kind: Kind,
+    },
+    /// The named binary is none of the package's.
+    #[error("package `{package}` has no binary `{bin}`")]
+    UnknownBin {
+        /// The package.
+        package: String,
+        /// The binary wanted.
+        bin: String,
+        /// The binaries there are.
+        bins: Vec<String>,
+    },
+    /// Several binaries and no choice.
+    #[error("package `{package}` has several binaries: {}", bins.join(", "))]
+    SeveralBins {
+        /// The package.
+        package: String,
+        /// The binaries there are.
+        bins: Vec<String>,
+    },
+}
+
+fn list(kinds: &[Kind]) -> String {
+    kinds.iter().map(|kind| format!("`{kind}`")).collect::<Vec<_>>().join(" or ")
+}
+
+impl Explain for InferError {
+    fn class(&self) -> Class {
+        Class::Usage
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Several { candidates, .. } => format!(
+                "say `kind = \"{}\"` or `kind = \"{}\"` in [package.metadata.plugin-build]",
+                candidates.first()?,
+                candidates.last()?
+            ),
+            Self::NoProduct { .. } => "the kinds are executable and cosmo-router (from a binary), library (from a \
+                                       `cdylib`), wasm and proxy-wasm (from either)"
+                .to_owned(),
+            Self::NoBin { .. } => "add src/main.rs, or choose another `kind`".to_owned(),
+            Self::NoCdylib { .. } => "add `crate-type = [\"cdylib\"]` to [lib]".to_owned(),
+            Self::UnknownBin { bins, .. } if bins.is_empty() => "the package has no binaries at all".to_owned(),
+            Self::UnknownBin { bins, .. } => format!("the package has {}", bins.join(", ")),
+            Self::SeveralBins { .. } => "name one with `bin` in [package.metadata.plugin-build], or `--bin`".to_owned(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn traits(bins: &[&str], cdylib: Option<&str>, targets: &[&str]) -> Traits {
+        Traits {
+            package: "p".to_owned(),
+            bins: bins.iter().map(|&name| name.to_owned()).collect(),
+            cdylib: cdylib.map(str::to_owned),
+            targets: targets.iter().map(|&target| target.to_owned()).collect(),
+            ..Traits::default()
+        }
+    }
+
+    #[test]
+    fn a_kind_is_inferred_from_what_cargo_can_build() {
+        let native = ["x86_64-unknown-linux-musl"];
+        assert_eq!(kind(&traits(&["a"], None, &native)), Ok(Kind::Executable));
+        assert_eq!(kind(&traits(&["a", "b"], None, &[])), Ok(Kind::Executable));
+        assert_eq!(kind(&traits(&[], Some("l"), &native)), Ok(Kind::Library));
+        assert_eq!(kind(&traits(&[], Some("l"), &["wasm32-wasip1"])), Ok(Kind::Wasm));
+        assert_eq!(kind(&Traits { uses_proxy_wasm: true, ..traits(&[], Some("l"), &[]) }), Ok(Kind::ProxyWasm));
+        assert_eq!(kind(&Traits { has_contract: true, ..traits(&["a"], None, &native) }), Ok(Kind::CosmoRouter));
+        assert_eq!(kind(&Traits { bin: Some("a".into()), ..traits(&["a"], Some("l"), &native) }), Ok(Kind::Executable));
+    }
+
+    #[test]
+    fn a_crate_that_fits_none_or_several_kinds_names_the_candidates() {
+        let several = kind(&traits(&["a"], Some("l"), &[])).unwrap_err();
+        assert_eq!(several.to_string(), "package `p` could be `executable` or `library`");
+        assert!(matches!(kind(&traits(&[], None, &[])), Err(InferError::NoProduct { .. })));
+        let mixed = traits(&["a"], None, &["wasm32-wasip1", "x86_64-unknown-linux-gnu"]);
+        assert!(matches!(kind(&mixed), Err(InferError::Several { .. })));
+    }
+
+    #[test]
+    fn one_of_several_binaries_has_to_be_named() {
+        let two = traits(&["a", "b"], None, &[]);
+        assert!(matches!(product(Kind::Executable, &two), Err(InferError::SeveralBins { .. })));
+        let named = Traits { bin: Some("b".into()), ..two.clone() };
+        assert_eq!(product(Kind::Executable, &named), Ok(Product::Bin("b".into())));
+        let default = Traits { default_run: Some("a".into()), ..two.clone() };
+        assert_eq!(product(Kind::Executable, &default), Ok(Product::Bin("a".into())));
+        let unknown = Traits { bin: Some("c".into()), ..two };
+        assert_eq!(product(Kind::Executable, &unknown).unwrap_err().to_string(), "package `p` has no binary `c`");
+    }
+}

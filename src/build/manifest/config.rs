@@ -1,0 +1,149 @@
+//! The keys of `[package.metadata.plugin-build]` and `[workspace.metadata.plugin-build]`, as types.
+//!
+//! These types are the only list of keys: reading, the nearest-key suggestion and the JSON schema all come from them.
+
+use std::collections::BTreeMap;
+
+use schemars::{JsonSchema, Schema, schema_for};
+use serde::Deserialize;
+
+use crate::build::kinds::Kind;
+use plugin_oci::values::compression::Compression;
+
+/// One table, as written: what is absent is `None`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(title = "plugin-build", description = "The table [package.metadata.plugin-build] of a Cargo.toml")]
+pub struct Config {
+    /// What the plugin is to its host. Inferred from the package's targets when absent.
+    pub kind: Option<Kind>,
+    /// The plugin's name; the package's when absent.
+    #[schemars(regex(pattern = r"^[A-Za-z0-9_][A-Za-z0-9._-]*$"))]
+    pub name: Option<String>,
+    /// The binary to compile, when there are several.
+    pub bin: Option<String>,
+    /// Target triples; the host's when absent.
+    #[schemars(length(min = 1))]
+    pub targets: Option<Vec<String>>,
+    /// Files to pack beside the artifact.
+    pub files: Option<Vec<FileRule>>,
+    /// What the image starts; the artifact when absent.
+    pub entrypoint: Option<Vec<String>>,
+    /// Default arguments of the entrypoint.
+    pub args: Option<Vec<String>>,
+    /// The user, `name`, `uid` or `uid:gid`.
+    pub user: Option<String>,
+    /// The working directory, absolute.
+    pub workdir: Option<String>,
+    /// Environment variables.
+    pub env: Option<BTreeMap<String, String>>,
+    /// Labels of the image config.
+    pub labels: Option<BTreeMap<String, String>>,
+    /// Annotations of manifest and index.
+    pub annotations: Option<BTreeMap<String, String>>,
+    /// The image to build on: `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]` or `docker://...`. Nothing when absent.
+    pub base: Option<String>,
+    /// How layers are compressed.
+    pub compression: Option<Compression>,
+    /// Packs the loader and the libraries that a dynamically linked artifact needs.
+    pub bundle_libs: Option<bool>,
+    /// Where the contract of a `cosmo-router` plugin lies.
+    pub contract: Option<Contract>,
+}
+
+/// Files to pack.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", expecting = "a table such as { from = \"assets/**\", to = \"share/\" }")]
+pub struct FileRule {
+    /// A glob, a file or a directory, relative to the package.
+    pub from: String,
+    /// The directory in the image that it lands in; the root when absent.
+    #[serde(default)]
+    pub to: String,
+    /// Permission bits in octal; 0644 when absent.
+    #[schemars(regex(pattern = r"^0?[0-7]{3}$"))]
+    pub mode: Option<String>,
+}
+
+/// The files that tell a router's composer what a plugin answers, relative to the package.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Contract {
+    /// The GraphQL schema; `src/schema.graphql` when absent.
+    pub schema: Option<String>,
+    /// The protobuf service; `generated/service.proto` when absent.
+    pub proto: Option<String>,
+    /// How the one maps to the other; `generated/mapping.json` when absent.
+    pub mapping: Option<String>,
+    /// Field numbers already given out; `generated/service.proto.lock.json` when absent.
+    pub lock: Option<String>,
+}
+
+impl Config {
+    /// Puts this table over a weaker one: maps merge by key, everything else is replaced.
+    #[must_use]
+    pub fn over(self, weaker: Self) -> Self {
+        Self {
+            kind: self.kind.or(weaker.kind),
+            name: self.name.or(weaker.name),
+            bin: self.bin.or(weaker.bin),
+            targets: self.targets.or(weaker.targets),
+            files: self.files.or(weaker.files),
+            entrypoint: self.entrypoint.or(weaker.entrypoint),
+            args: self.args.or(weaker.args),
+            user: self.user.or(weaker.user),
+            workdir: self.workdir.or(weaker.workdir),
+            env: merge(self.env, weaker.env),
+            labels: merge(self.labels, weaker.labels),
+            annotations: merge(self.annotations, weaker.annotations),
+            base: self.base.or(weaker.base),
+            compression: self.compression.or(weaker.compression),
+            bundle_libs: self.bundle_libs.or(weaker.bundle_libs),
+            contract: match (self.contract, weaker.contract) {
+                (Some(strong), Some(weak)) => Some(strong.over(weak)),
+                (strong, weak) => strong.or(weak),
+            },
+        }
+    }
+
+    /// The JSON schema of the table.
+    pub fn schema() -> Schema {
+        schema_for!(Self)
+    }
+
+    /// The keys that a table may hold: the whole table at "", a rule at `files`, the contract at `contract`. `None` for a
+    /// table whose keys are the user's.
+    pub(super) fn keys_of(table: &str) -> Option<Vec<String>> {
+        let schema = match table {
+            "" => schema_for!(Self),
+            "files" => schema_for!(FileRule),
+            "contract" => schema_for!(Contract),
+            _ => return None,
+        };
+        let properties = schema.get("properties")?.as_object()?;
+        Some(properties.keys().cloned().collect())
+    }
+}
+
+impl Contract {
+    fn over(self, weaker: Self) -> Self {
+        Self {
+            schema: self.schema.or(weaker.schema),
+            proto: self.proto.or(weaker.proto),
+            mapping: self.mapping.or(weaker.mapping),
+            lock: self.lock.or(weaker.lock),
+        }
+    }
+}
+
+type Map = Option<BTreeMap<String, String>>;
+
+fn merge(strong: Map, weak: Map) -> Map {
+    match (strong, weak) {
+        (Some(strong), Some(mut weak)) => {
+            weak.extend(strong);
+            Some(weak)
+        }
+        (strong, weak) => strong.or(weak),
+    }
+}

@@ -1,0 +1,153 @@
+//! What the command line says about a build, lowered once into decided values.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use plugin_oci::values::compression::Compression;
+use plugin_oci::values::platform::Platform;
+
+/// Which driver compiles.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Builder {
+    /// `cargo build`.
+    #[default]
+    Cargo,
+    /// `cargo zigbuild`: links with zig, for targets without a linker of their own.
+    Zigbuild,
+}
+
+impl Builder {
+    /// The word on the command line, and cargo's subcommand behind it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cargo => "cargo",
+            Self::Zigbuild => "zigbuild",
+        }
+    }
+}
+
+/// The flags of a build. Those with a key in the configuration win over it.
+#[derive(Clone, Debug, Default)]
+pub struct BuildFlags {
+    /// `-p`: names, `name@version`, or globs of names.
+    pub packages: Vec<String>,
+    /// `--workspace`.
+    pub workspace: bool,
+    /// `--exclude`, with `--workspace`.
+    pub exclude: Vec<String>,
+    /// `--manifest-path`.
+    pub manifest_path: Option<PathBuf>,
+
+    /// `-F`, each possibly several separated by commas or spaces.
+    pub features: Vec<String>,
+    /// `--all-features`.
+    pub all_features: bool,
+    /// `--no-default-features`.
+    pub no_default_features: bool,
+    /// `--profile`; `release` unless said.
+    pub profile: Option<String>,
+    /// `--target-dir`.
+    pub target_dir: Option<PathBuf>,
+    /// `--locked`.
+    pub locked: bool,
+    /// `--offline`.
+    pub offline: bool,
+    /// `--frozen`.
+    pub frozen: bool,
+    /// `-j`.
+    pub jobs: Option<String>,
+    /// How often `-v` was given.
+    pub verbose: u8,
+    /// `-q`.
+    pub quiet: bool,
+    /// `--color`, passed on when given.
+    pub color: Option<String>,
+    /// What follows `--`, for cargo.
+    pub cargo_args: Vec<String>,
+
+    /// `--hermetic`: no network and no secrets for what cargo runs. Implies `--locked`.
+    pub hermetic: bool,
+
+    /// `--bin`.
+    pub bin: Option<String>,
+    /// `--target`, repeatable.
+    pub targets: Vec<String>,
+    /// `--platform`, repeatable, mapped to targets.
+    pub platforms: Vec<Platform>,
+    /// `--builder`.
+    pub builder: Builder,
+    /// `--base`.
+    pub base: Option<String>,
+    /// `--compression`.
+    pub compression: Option<Compression>,
+    /// `--annotation K=V`.
+    pub annotations: BTreeMap<String, String>,
+    /// `--label K=V`.
+    pub labels: BTreeMap<String, String>,
+    /// `-o`.
+    pub output: Option<PathBuf>,
+    /// `-t`, repeatable.
+    pub tags: Vec<String>,
+    /// `--provenance`.
+    pub provenance: bool,
+}
+
+impl BuildFlags {
+    /// The profile wanted.
+    pub fn profile(&self) -> &str {
+        self.profile.as_deref().unwrap_or("release")
+    }
+
+    /// Single features, sorted, each once.
+    pub fn feature_list(&self) -> Vec<String> {
+        let mut features: Vec<String> = self
+            .features
+            .iter()
+            .flat_map(|list| list.split([',', ' ']))
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect();
+        features.sort();
+        features.dedup();
+        features
+    }
+
+    /// The first of cargo's own arguments that says what is decided here, and what to do instead.
+    pub fn contradiction(&self) -> Option<(&str, &'static str)> {
+        self.cargo_args.iter().find_map(|argument| {
+            let name = argument.split('=').next().unwrap_or_default();
+            let way_out = match name {
+                "--target" | "--target-dir" | "--manifest-path" | "--profile" => "give it before `--`",
+                "--release" | "-r" => "that is the profile unless `--profile`, before `--`, names another",
+                "--message-format" => "what cargo says is read here; `--message-format json`, before `--`, tells the results",
+                _ => return None,
+            };
+            Some((name, way_out))
+        })
+    }
+
+    /// The feature flags as cargo takes them.
+    pub fn feature_args(&self) -> Vec<String> {
+        let mut args = Vec::new();
+        let features = self.feature_list();
+        if !features.is_empty() {
+            args.extend(["--features".to_owned(), features.join(",")]);
+        }
+        if self.all_features {
+            args.push("--all-features".to_owned());
+        }
+        if self.no_default_features {
+            args.push("--no-default-features".to_owned());
+        }
+        args
+    }
+
+    /// `--locked`, `--offline`, `--frozen`, as given.
+    pub fn lock_args(&self) -> Vec<String> {
+        let flags = [(self.locked || self.hermetic, "--locked"), (self.offline, "--offline"), (self.frozen, "--frozen")];
+        flags.into_iter().filter(|(set, _)| *set).map(|(_, flag)| flag.to_owned()).collect()
+    }
+}

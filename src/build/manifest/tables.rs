@@ -1,0 +1,128 @@
+//! Reads a table out of a `Cargo.toml` and remembers where each key stands, so that every complaint names file and line.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, ValueDeserializer};
+
+use super::config::Config;
+use super::error::PluginError;
+use crate::build::nearest::nearest;
+
+/// A line of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The file.
+    pub path: PathBuf,
+    /// The line, from 1.
+    pub line: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.path.display(), self.line)
+    }
+}
+
+/// A table with the places of its keys.
+#[derive(Clone, Debug, Default)]
+pub struct Located {
+    /// The table.
+    pub config: Config,
+    path: PathBuf,
+    lines: BTreeMap<String, usize>,
+}
+
+impl Located {
+    /// Where a key stands, `files[0].from` for nested ones; `None` when this table does not hold it.
+    pub fn place(&self, key: &str) -> Option<Place> {
+        Some(Place { path: self.path.clone(), line: *self.lines.get(key)? })
+    }
+}
+
+/// A key's name and the text that its value covers.
+struct Key {
+    name: String,
+    value: Range<usize>,
+}
+
+/// Reads `[<section>.metadata.plugin-build]`; the default when the file has none.
+pub fn read(path: &Path, section: &str) -> Result<Located, PluginError> {
+    let text = std::fs::read_to_string(path).map_err(|source| PluginError::Read { path: path.to_owned(), source })?;
+    let line = |offset: usize| text[..offset.min(text.len())].matches('\n').count() + 1;
+    let place = |offset: usize| Place { path: path.to_owned(), line: line(offset) };
+    let document = DeTable::parse(&text).map_err(|error| PluginError::Syntax {
+        place: place(error.span().map_or(0, |span| span.start)),
+        detail: error.message().to_owned(),
+    })?;
+    let Some(table) = find(document.get_ref(), &[section, "metadata", "plugin-build"]) else {
+        return Ok(Located { path: path.to_owned(), ..Located::default() });
+    };
+    let mut lines = BTreeMap::from([(String::new(), line(table.span().start))]);
+    let mut keys = Vec::new();
+    let mut check = |key: &str, offset: usize, table: &str| {
+        lines.insert(key.to_owned(), line(offset));
+        unknown(key, table).map_or(Ok(()), |(known, nearest)| {
+            Err(PluginError::UnknownKey { place: place(offset), key: key.to_owned(), known, nearest })
+        })
+    };
+    walk(table, "", "", &mut check, &mut keys)?;
+    let config = Config::deserialize(ValueDeserializer::from(table.clone())).map_err(|error| {
+        let span = error.span().unwrap_or_else(|| table.span());
+        let holds = |key: &&Key| key.value.start <= span.start && span.end <= key.value.end;
+        let key = keys.iter().filter(holds).min_by_key(|key| key.value.len());
+        PluginError::Value {
+            place: place(span.start),
+            key: key.map_or_else(|| "plugin-build".to_owned(), |key| key.name.clone()),
+            detail: error.message().to_owned(),
+        }
+    })?;
+    Ok(Located { config, path: path.to_owned(), lines })
+}
+
+fn find<'t, 'i>(table: &'t DeTable<'i>, path: &[&str]) -> Option<&'t Spanned<DeValue<'i>>> {
+    let (first, rest) = path.split_first()?;
+    let value = table.get(*first)?;
+    if rest.is_empty() { Some(value) } else { find(value.get_ref().as_table()?, rest) }
+}
+
+/// Visits every key with its dotted name, offset, and the name of the kind of table it stands in.
+fn walk(
+    value: &Spanned<DeValue<'_>>,
+    prefix: &str,
+    table: &str,
+    check: &mut impl FnMut(&str, usize, &str) -> Result<(), PluginError>,
+    keys: &mut Vec<Key>,
+) -> Result<(), PluginError> {
+    if let Some(entries) = value.get_ref().as_table() {
+        for (key, value) in entries {
+            let name = if prefix.is_empty() { key.get_ref().to_string() } else { format!("{prefix}.{}", key.get_ref()) };
+            check(&name, key.span().start, table)?;
+            keys.push(Key { name: name.clone(), value: value.span() });
+            let inner = if table.is_empty() { key.get_ref().to_string() } else { format!("{table}.{}", key.get_ref()) };
+            walk(value, &name, &inner, check, keys)?;
+        }
+    } else if let Some(items) = value.get_ref().as_array() {
+        for (index, item) in items.iter().enumerate() {
+            let name = format!("{prefix}[{index}]");
+            keys.push(Key { name: name.clone(), value: item.span() });
+            walk(item, &name, table, check, keys)?;
+        }
+    }
+    Ok(())
+}
+
+/// The valid keys and the nearest one, when the key is none of them.
+fn unknown(key: &str, table: &str) -> Option<(Vec<String>, Option<String>)> {
+    let known = Config::keys_of(table)?;
+    let own = key.rsplit('.').next().unwrap_or(key);
+    if known.iter().any(|name| name == own) {
+        return None;
+    }
+    let nearest = nearest(&own.replace('_', "-"), known.iter().map(String::as_str), 0.7).map(str::to_owned);
+    Some((known, nearest))
+}

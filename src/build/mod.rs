@@ -1,0 +1,188 @@
+//! `build`: plugin sources to an image in a layout.
+//!
+//! Everything is decided in the [`Plan`]; cargo compiles; then each image is assembled and committed to its layout in one
+//! step. Whatever fails before that step, a compile error or an interrupt included, leaves the layout as it was.
+
+mod assemble;
+pub mod compile;
+pub mod hermetic;
+pub mod inspect;
+pub mod kinds;
+pub mod manifest;
+pub mod nearest;
+pub mod plan;
+pub mod repository;
+pub mod start;
+pub mod toolchain;
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::build::compile::Artifact;
+use crate::build::compile::check::{self, Checked};
+use crate::build::hermetic::{HermeticError, Report, Sandbox};
+use crate::build::kinds::Kind;
+use crate::build::manifest::BuildFlags;
+use crate::build::plan::{ImagePlan, Plan};
+use plugin_oci::documents::Descriptor;
+use plugin_oci::documents::image::Image;
+use plugin_oci::environment::Environment;
+use plugin_oci::failure::Error;
+use plugin_oci::fs::stamps::Hints;
+use plugin_oci::progress::Progress;
+use plugin_oci::stores::StoreError;
+use plugin_oci::stores::layout::Layout;
+use plugin_oci::stores::registry::Settings;
+use plugin_oci::values::digest::Digest;
+
+pub use assemble::provenance::Toolchain;
+
+/// One built image.
+#[derive(Clone, Debug, Serialize)]
+pub struct Built {
+    /// The package's name.
+    pub package: String,
+    /// The plugin's name.
+    pub name: String,
+    /// What it is to its host.
+    pub kind: Kind,
+    /// The layout directory, absolute.
+    pub layout: PathBuf,
+    /// The tags that name it there.
+    pub tags: Vec<String>,
+    /// Digest of the root.
+    pub digest: Digest,
+    /// Media type of the root.
+    pub media_type: String,
+    /// Each platform.
+    pub platforms: Vec<BuiltPlatform>,
+    /// What was enforced, under `--hermetic`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hermetic: Option<Report>,
+    /// The root's descriptor.
+    #[serde(skip)]
+    pub root: Descriptor,
+}
+
+/// One platform of a built image.
+#[derive(Clone, Debug, Serialize)]
+pub struct BuiltPlatform {
+    /// `os/architecture`.
+    pub platform: String,
+    /// The Rust target.
+    pub target: String,
+    /// Digest of the platform's manifest.
+    pub manifest: Digest,
+    /// The layers that were added, in order.
+    pub layers: Vec<BuiltLayer>,
+}
+
+/// One layer of a built image.
+#[derive(Clone, Debug, Serialize)]
+pub struct BuiltLayer {
+    /// Digest of the blob.
+    pub digest: Digest,
+    /// Digest of the uncompressed tar.
+    pub diff_id: Digest,
+    /// Bytes of the blob.
+    pub size: u64,
+    /// Its media type.
+    pub media_type: String,
+}
+
+/// What cargo made for one target, and what was seen in it.
+struct Compiled<'a> {
+    artifact: &'a Artifact,
+    checked: &'a Checked,
+}
+
+/// Decides everything about a build.
+pub fn plan(flags: &BuildFlags, env: &Environment, progress: &dyn Progress) -> Result<Plan, Error> {
+    let workspace = manifest::load(flags, env, progress)?;
+    Ok(plan::plan(&workspace, flags, env, progress)?)
+}
+
+/// Compiles and writes every image of a plan. `registries` says how to reach those that hold base images.
+pub fn build(plan: &Plan, registries: &Settings, env: &Environment, progress: &dyn Progress) -> Result<Vec<Built>, Error> {
+    // Before anything is fetched or made.
+    let enforced = plan.hermetic.as_ref().map(Sandbox::check).transpose()?;
+    let finder = assemble::base::Bases { plan, registries, env, progress };
+    let mut bases = Vec::new();
+    for image in &plan.images {
+        assemble::artifact::preflight(image)?;
+        if plan.hermetic.is_some() && image.output_is_default {
+            stays(&image.output)?;
+        }
+        Layout::open_existing(&image.output)?;
+        bases.push(finder.resolve(image)?);
+    }
+    let _alone = compile::alone(plan, progress)?;
+    let artifacts = compile::compile(plan, env, progress)?;
+    let hints: Vec<Hints> = plan.images.iter().map(|image| Hints::open(&hints_file(plan, image))).collect();
+    let checked = check::check(plan, &artifacts, &hints, enforced.is_some(), env, progress)?;
+    let mut built = Vec::new();
+    for ((image, base), hints) in plan.images.iter().zip(&bases).zip(&hints) {
+        let pairs = artifacts.iter().zip(&checked).filter(|(artifact, _)| artifact.package == image.package);
+        let own: Vec<Compiled<'_>> = pairs.map(|(artifact, checked)| Compiled { artifact, checked }).collect();
+        assemble::starts::check(image, &own, base.as_ref(), progress)?;
+        let mut provenance = if plan.provenance {
+            Some(assemble::provenance::provenance(plan, image, base.as_ref(), env, progress)?)
+        } else {
+            None
+        };
+        if let (Some(provenance), Some(report)) = (&mut provenance, &enforced) {
+            provenance.internal["hermetic"] = serde_json::json!(report.statement());
+        }
+        let assembly = assemble::Assembly { plan, image, artifacts: &own, base: base.as_ref(), provenance, hints, progress };
+        let mut done = match assembly.write() {
+            Err(error) if error.is::<StoreError>(|error| matches!(error, StoreError::Vanished { .. })) => assembly.write()?,
+            done => done?,
+        };
+        done.hermetic.clone_from(&enforced);
+        progress.status("Packaged", summary(image, &done));
+        built.push(done);
+    }
+    Ok(built)
+}
+
+/// The default place of a layout, `target/plugin-build/PACKAGE`, may lie among the sources: a link of theirs could lead it to
+/// anybody's.
+fn stays(output: &Path) -> Result<(), HermeticError> {
+    let real = hermetic::view::trace(output).real;
+    let below = |target: &Path| output.strip_prefix(target).map(|below| hermetic::view::trace(target).real.join(below)).ok();
+    let expected = output.ancestors().nth(2).and_then(below);
+    if expected.is_none_or(|expected| expected == real) {
+        Ok(())
+    } else {
+        Err(HermeticError::Led { path: output.to_owned(), real })
+    }
+}
+
+/// One file a layout, below the target directory, wherever the layout lies.
+fn hints_file(plan: &Plan, image: &ImagePlan) -> PathBuf {
+    let name = Digest::of(image.output.as_os_str().as_encoded_bytes());
+    plan.records.join(format!("{}.json", name.short()))
+}
+
+fn summary(image: &ImagePlan, built: &Built) -> String {
+    let platforms: Vec<&str> = built.platforms.iter().map(|platform| platform.platform.as_str()).collect();
+    format!("{} v{} ({}) sha256:{}", image.name, image.version, platforms.join(", "), built.digest.short())
+}
+
+impl BuiltPlatform {
+    fn of(image: &Image, target: &str) -> Self {
+        let layers = image.layers.iter().map(|layer| BuiltLayer {
+            digest: layer.descriptor.digest.clone(),
+            diff_id: layer.diff_id.clone(),
+            size: layer.descriptor.size,
+            media_type: layer.descriptor.media_type.clone(),
+        });
+        Self {
+            platform: image.platform.to_string(),
+            target: target.to_owned(),
+            manifest: image.descriptor.digest.clone(),
+            layers: layers.collect(),
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! What is known to make bytes differ from build to build, told before compiling because it cannot be seen afterwards.
+
+use std::path::Path;
+
+use crate::build::manifest::Workspace;
+use crate::build::repository::Repository;
+use crate::build::toolchain::find_program;
+use plugin_oci::environment::Environment;
+use plugin_oci::progress::{Event, Progress};
+
+/// Tells each hazard with its cure.
+pub(super) fn tell(workspace: &Workspace, env: &Environment, progress: &dyn Progress) {
+    let tell = |rule: &'static str, text: String, hint: &str| {
+        progress.event(Event::Hazard { rule, text, hint: hint.to_owned() });
+    };
+    // This program hides such paths where it can stand between cargo and rustc.
+    for package in workspace.foreign.iter().filter(|package| package.is_path && env.program.is_none()) {
+        let place = package.directory.display();
+        tell(
+            "outside-path",
+            format!(
+                "{} lies outside the workspace at {place}: its absolute path enters cargo's hashes, and so the bytes",
+                package.name
+            ),
+            "move it into the workspace, or depend on it from git or a registry",
+        );
+    }
+    let wrapper = env.path("RUSTC_WORKSPACE_WRAPPER").or_else(|| workspace.cargo_config.workspace_wrapper());
+    if let Some(wrapper) = wrapper {
+        let wrapper = wrapper.display();
+        tell(
+            "workspace-wrapper",
+            format!("rustc runs under the workspace wrapper {wrapper}: cargo mixes that into its hashes, and so into the bytes"),
+            "unset RUSTC_WORKSPACE_WRAPPER and build.rustc-workspace-wrapper",
+        );
+    }
+    let seed = "CONST_RANDOM_SEED";
+    let seeded = env.os(seed).is_some() || workspace.cargo_config.sets_variable(seed);
+    if workspace.draws_random && !seeded {
+        tell(
+            "const-random",
+            "const-random draws a new seed at every compilation, so that no two builds are equal".to_owned(),
+            "set CONST_RANDOM_SEED to any fixed text, best under [env] in .cargo/config.toml, or turn off the feature that wants \
+             it (ahash: `compile-time-rng`)",
+        );
+    }
+    if let Some(name) = asks_git(workspace) {
+        let absent = match (Repository::above(&workspace.root), find_program("git".as_ref(), env)) {
+            (None, _) => "these sources are no git checkout",
+            (_, None) => "there is no git on PATH",
+            _ => return,
+        };
+        tell(
+            "git-absent",
+            format!("the build script of {name} asks git, and {absent}: it says something else than where git answers"),
+            "build from a checkout, with git installed",
+        );
+    }
+}
+
+/// A plugin's package whose build script has git's name in it.
+fn asks_git(workspace: &Workspace) -> Option<&str> {
+    let script = |directory: &Path| std::fs::read_to_string(directory.join("build.rs")).unwrap_or_default();
+    let asking = workspace.plugins.iter().find(|plugin| script(&plugin.package.directory).contains("\"git\""));
+    asking.map(|plugin| plugin.package.name.as_str())
+}

@@ -1,0 +1,442 @@
+//! Everything about a build, decided before anything is done: [`plan`] turns a [`Workspace`] into a [`Plan`].
+//!
+//! A plan is pure data. `--dry-run` prints it; nothing later decides anything that is not in it.
+//!
+//! - [`remap`]: which paths are hidden from the compilers, behind which names.
+//! - [`rustflags`]: ours beside the user's.
+//! - [`invocation`]: the cargo commands.
+//! - [`identity`]: crates outside the workspace under names that do not tell where they lie.
+//! - [`request`]: the record from which the same artifact can be built again.
+//! - [`annotations`]: what the image says about itself.
+//! - `hazards`: what would make bytes differ all the same.
+//!
+//! # What makes a build the same everywhere
+//!
+//! - Always `--target`, the host's too: without it cargo passes rustflags to build scripts, and the bytes differ.
+//! - `CARGO_INCREMENTAL=0`, absolute paths remapped for rustc and C compilers, `SOURCE_DATE_EPOCH` set for build scripts
+//!   that honour it.
+//! - A `*-linux-gnu` program in an image without base is linked with `+crt-static`: nothing there could load it otherwise.
+//!   It then embeds the host's libc, so that another distribution gives other bytes; a note says so.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::build::hermetic::{self, Ground, HermeticError, Output, Sandbox, WantedLinker};
+use crate::build::kinds::{Kind, KindError, Place, Product, Subject};
+use crate::build::manifest::files::PackedFile;
+use crate::build::manifest::{BuildFlags, Builder, ContractFiles, Plugin, Workspace};
+use crate::build::toolchain::config::CargoConfig;
+use crate::build::toolchain::linker::Linker;
+use crate::build::toolchain::{ToolchainError, find_program};
+use crate::hosts::cosmo::rules;
+use plugin_oci::environment::Environment;
+use plugin_oci::fs::stamps;
+use plugin_oci::progress::{Event, Progress};
+use plugin_oci::values::compression::Compression;
+use plugin_oci::values::epoch::Epoch;
+use plugin_oci::values::platform::{Platform, split_glibc};
+use plugin_oci::values::reference::{Reference, check_output_path, check_tag, tag_of_version};
+
+pub mod annotations;
+mod error;
+mod hazards;
+pub mod identity;
+pub mod invocation;
+pub mod remap;
+pub mod request;
+pub mod rustflags;
+
+pub use error::PlanError;
+
+use invocation::Invocation;
+use remap::Remap;
+use rustflags::TargetFlags;
+
+/// Everything about a build.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Plan {
+    /// The workspace root.
+    pub workspace_root: PathBuf,
+    /// Where artifacts go.
+    pub target_directory: PathBuf,
+    /// Where intermediate files go.
+    pub build_directory: PathBuf,
+    /// Where is kept what the next build need not find out again: not where a hermetic build can write.
+    #[serde(skip)]
+    pub records: PathBuf,
+    /// The compiler: `rustc -vV` and sysroot.
+    pub rustc: crate::build::toolchain::rustc::Rustc,
+    /// The linker of each target. Facts for the provenance, not for the image.
+    pub linkers: BTreeMap<String, Linker>,
+    /// Paths hidden from the compilers, in the order in which they are passed.
+    pub remaps: Vec<Remap>,
+    /// The cargo commands, in order.
+    pub invocations: Vec<Invocation>,
+    /// What fetches the sources first, under `--hermetic`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fetch: Option<Invocation>,
+    /// Where that happens.
+    #[serde(skip)]
+    pub fetching: Option<Sandbox>,
+    /// Where the commands run, under `--hermetic`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hermetic: Option<Sandbox>,
+    /// Whether the network is out of bounds, for base images too.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub offline: bool,
+    /// The only time in the images.
+    pub epoch: Epoch,
+    /// Whether each image's provenance is attached to it.
+    pub provenance: bool,
+    /// The images, one a plugin.
+    pub images: Vec<ImagePlan>,
+}
+
+/// One image.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ImagePlan {
+    /// The package's name.
+    pub package: String,
+    /// Cargo's identifier of the package.
+    pub package_id: String,
+    /// The package's version.
+    pub version: String,
+    /// The plugin's name.
+    pub name: String,
+    /// What it is to its host.
+    pub kind: Kind,
+    /// What cargo builds.
+    pub product: Product,
+    /// Tags in the layout; never empty.
+    pub tags: Vec<String>,
+    /// The layout directory, absolute.
+    pub output: PathBuf,
+    /// Whether the layout lies at its default place, which is disposable.
+    pub output_is_default: bool,
+    /// One manifest each, in the order of platforms.
+    pub targets: Vec<TargetPlan>,
+    /// Files beside the artifact, sorted by path.
+    pub files: Vec<PackedFile>,
+    /// How layers are compressed.
+    pub compression: Compression,
+    /// The image to build on.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_text")]
+    pub base: Option<Reference>,
+    /// Default arguments (the config's `Cmd`).
+    pub args: Vec<String>,
+    /// The user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// The working directory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workdir: Option<String>,
+    /// Environment variables.
+    pub env: BTreeMap<String, String>,
+    /// Labels of the config.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations of every manifest and of the index.
+    pub annotations: BTreeMap<String, String>,
+    /// Whether needed libraries are packed too.
+    pub bundle_libs: bool,
+    /// The contract's files, for `cosmo-router`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub contract: Option<ContractFiles>,
+}
+
+/// One platform of an image.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct TargetPlan {
+    /// The target triple.
+    pub target: String,
+    /// Its platform.
+    pub platform: Platform,
+    /// Where the artifact lies, its mode, and what starts it.
+    pub place: Place,
+    /// Whether the artifact has to be static, because nothing in the image could load it otherwise.
+    pub must_be_static: bool,
+    /// Canonical JSON of what was asked of cargo: the annotation `dev.cargo-plugin-build.request` of this platform's
+    /// manifest.
+    pub request: String,
+    /// Whether `request` says everything.
+    pub rebuildable: bool,
+}
+
+/// Decides everything.
+pub fn plan(workspace: &Workspace, flags: &BuildFlags, env: &Environment, progress: &dyn Progress) -> Result<Plan, PlanError> {
+    let epoch = match env.os("SOURCE_DATE_EPOCH") {
+        Some(text) => Epoch::parse(&text.to_string_lossy())?,
+        None => Epoch::default(),
+    };
+    for plugin in &workspace.plugins {
+        preflight(plugin, progress)?;
+    }
+    let remaps = remap::remaps(workspace, flags.hermetic, env);
+    let targets = target_flags(workspace, flags, &remaps, env, progress)?;
+    hazards::tell(workspace, env, progress);
+    let mut images = Vec::new();
+    for plugin in &workspace.plugins {
+        images.push(Planner { workspace, flags, env, targets: &targets, several: workspace.plugins.len() > 1 }.image(plugin)?);
+    }
+    note_static_gnu(&images, &targets, progress);
+    let linkers: BTreeMap<String, Linker> =
+        targets.iter().map(|(target, flags)| (target.clone(), flags.linker.clone())).collect();
+    let ground = workspace.ground.as_ref();
+    let hermetic = ground.map(|ground| sandbox(ground, workspace, flags, &targets)).transpose()?;
+    let fetching = ground.filter(|_| hermetic.as_ref().is_some_and(|sandbox| sandbox.fetches)).map(Ground::fetching);
+    let fetching = fetching.transpose()?;
+    let fetch = fetching.as_ref().map(|_| invocation::fetch(workspace, flags, env));
+    let mut build_flags = flags.clone();
+    let mut target_directory = workspace.target_directory.clone();
+    if flags.hermetic {
+        target_directory.push(hermetic::TARGET);
+        build_flags = BuildFlags { frozen: true, target_dir: Some(target_directory.clone()), ..build_flags };
+    }
+    let invocations = invocation::invocations(workspace, &build_flags, &targets, &remaps, epoch, env);
+    Ok(Plan {
+        workspace_root: workspace.root.clone(),
+        target_directory,
+        build_directory: workspace.build_directory.clone(),
+        records: workspace.target_directory.join(stamps::DIRECTORY),
+        rustc: workspace.rustc.clone(),
+        linkers,
+        remaps,
+        invocations,
+        fetch,
+        fetching,
+        hermetic,
+        offline: flags.offline || flags.frozen,
+        epoch,
+        provenance: flags.provenance,
+        images,
+    })
+}
+
+/// What a hermetic build sees.
+fn sandbox(
+    ground: &Ground,
+    workspace: &Workspace,
+    flags: &BuildFlags,
+    targets: &BTreeMap<String, TargetFlags>,
+) -> Result<Sandbox, HermeticError> {
+    let linkers = targets
+        .values()
+        .map(|target| WantedLinker { program: target.linker.program.clone(), is_of_sources: target.linker_is_of_sources });
+    let output =
+        Output { target: &workspace.target_directory, build: &workspace.build_directory, is_given: flags.target_dir.is_some() };
+    ground.building(output, &linkers.collect::<Vec<_>>(), !flags.offline && !flags.frozen)
+}
+
+/// The flags of every target wanted, after checking that its standard library and linker are there.
+fn target_flags(
+    workspace: &Workspace,
+    flags: &BuildFlags,
+    remaps: &[Remap],
+    env: &Environment,
+    progress: &dyn Progress,
+) -> Result<BTreeMap<String, TargetFlags>, PlanError> {
+    let zigbuild = flags.builder == Builder::Zigbuild;
+    if zigbuild && find_program("cargo-zigbuild".as_ref(), env).is_none() {
+        return Err(ToolchainError::NoZigbuild.into());
+    }
+    let config = &workspace.cargo_config;
+    let mut targets = BTreeMap::new();
+    for target in workspace.plugins.iter().flat_map(|plugin| &plugin.targets) {
+        if targets.contains_key(target) {
+            continue;
+        }
+        let (triple, glibc) = split_glibc(target);
+        if glibc.is_some() && !zigbuild {
+            return Err(PlanError::Glibc { target: target.clone(), triple: triple.to_owned() });
+        }
+        if !config.builds_std(&flags.cargo_args) {
+            workspace.rustc.check_std(triple, workspace.place(env), progress)?;
+        }
+        let cfgs = if config.needs_cfgs() { workspace.rustc.cfgs(triple, workspace.place(env), progress)? } else { Vec::new() };
+        let users = config.rustflags(triple, &cfgs);
+        let choose =
+            |config: &CargoConfig| Linker::of(triple, config.linker(triple, &cfgs), &config.rustflags(triple, &cfgs).flags);
+        let linker = if zigbuild { Linker::zig() } else { choose(config) };
+        let callers = workspace.ground.as_ref().map(|ground| choose(ground.own_config()));
+        let linker_is_of_sources = !zigbuild && callers.is_some_and(|callers| callers != linker);
+        if !zigbuild {
+            let is_static = |plugin: &Plugin| plugin.targets.contains(target) && rustflags::wants_static(plugin);
+            let zig_could = !(rustflags::is_linux_gnu(target) && workspace.plugins.iter().any(is_static));
+            linker.check(triple, &workspace.rustc, zig_could, env)?;
+        }
+        let remap_flags = remap::rustflags(remaps, &workspace.rustc);
+        targets.insert(target.clone(), TargetFlags { users, remaps: remap_flags, linker, linker_is_of_sources });
+    }
+    Ok(targets)
+}
+
+/// Tells once that static gnu programs embed the host's libc.
+fn note_static_gnu(images: &[ImagePlan], targets: &BTreeMap<String, TargetFlags>, progress: &dyn Progress) {
+    let is_static_gnu = |target: &&TargetPlan| target.must_be_static && rustflags::is_linux_gnu(&target.target);
+    let found = images.iter().flat_map(|image| &image.targets).filter(|target| targets.contains_key(&target.target));
+    if let Some(target) = { found }.find(is_static_gnu) {
+        progress.event(Event::Note {
+            text: format!(
+                "{} links this machine's libc into the program: another distribution gives other bytes, a musl target does not",
+                target.target
+            ),
+        });
+    }
+}
+
+struct Planner<'a> {
+    workspace: &'a Workspace,
+    flags: &'a BuildFlags,
+    env: &'a Environment,
+    targets: &'a BTreeMap<String, TargetFlags>,
+    several: bool,
+}
+
+impl Planner<'_> {
+    fn image(&self, plugin: &Plugin) -> Result<ImagePlan, PlanError> {
+        self.check_base(plugin)?;
+        let mut targets = Vec::new();
+        for target in &plugin.targets {
+            targets.push(self.target(plugin, target)?);
+        }
+        targets.sort_by(|a, b| a.platform.cmp(&b.platform));
+        for pair in targets.windows(2) {
+            if pair[0].platform == pair[1].platform {
+                return Err(PlanError::SamePlatform {
+                    platform: pair[0].platform.clone(),
+                    first: pair[0].target.clone(),
+                    second: pair[1].target.clone(),
+                });
+            }
+        }
+        let (output, output_is_default) = self.output(plugin);
+        check_output_path(&output)?;
+        Ok(ImagePlan {
+            package: plugin.package.name.clone(),
+            package_id: plugin.package.id.clone(),
+            version: plugin.package.version.to_string(),
+            name: plugin.name.clone(),
+            kind: plugin.kind,
+            product: plugin.product.clone(),
+            tags: self.tags(plugin)?,
+            output,
+            output_is_default,
+            targets,
+            files: plugin.files.clone(),
+            compression: plugin.compression,
+            base: plugin.base.clone(),
+            args: plugin.args.clone(),
+            user: plugin.user.clone(),
+            workdir: plugin.workdir.clone(),
+            env: plugin.env.clone(),
+            labels: plugin.labels.clone(),
+            annotations: annotations::of(plugin),
+            bundle_libs: plugin.bundle_libs,
+            contract: plugin.contract.clone(),
+        })
+    }
+
+    fn target(&self, plugin: &Plugin, target: &str) -> Result<TargetPlan, PlanError> {
+        let (platform, mut place) = place(plugin, target)?;
+        if let Some(entrypoint) = &plugin.entrypoint {
+            place.entrypoint.clone_from(entrypoint);
+        }
+        let users = self.targets.get(target).map(|flags| flags.users.flags.as_slice()).unwrap_or_default();
+        let record = request::request(self.workspace, plugin, self.flags, target, users);
+        let must_be_static = rustflags::wants_static(plugin) && platform.os == "linux";
+        if must_be_static && self.flags.builder == Builder::Zigbuild && rustflags::is_linux_gnu(target) {
+            let musl = platform.static_target().ok();
+            return Err(PlanError::ZigStatic { name: plugin.name.clone(), target: target.to_owned(), musl });
+        }
+        Ok(TargetPlan { target: target.to_owned(), platform, place, must_be_static, request: record.0, rebuildable: record.1 })
+    }
+
+    /// The package's version unless said otherwise; each a valid tag.
+    fn tags(&self, plugin: &Plugin) -> Result<Vec<String>, PlanError> {
+        if self.flags.tags.is_empty() {
+            let tag = tag_of_version(&plugin.package.version.to_string());
+            check_tag(&tag)?;
+            return Ok(vec![tag]);
+        }
+        let mut tags: Vec<String> = Vec::new();
+        for tag in &self.flags.tags {
+            check_tag(tag)?;
+            if !tags.contains(tag) {
+                tags.push(tag.clone());
+            }
+        }
+        Ok(tags)
+    }
+
+    /// `-o DIR`, with several plugins `DIR/<package>`; else `<target>/plugin-build/<package>`.
+    fn output(&self, plugin: &Plugin) -> (PathBuf, bool) {
+        match &self.flags.output {
+            Some(output) if self.several => (self.env.resolve(output).join(&plugin.package.name), false),
+            Some(output) => (self.env.resolve(output), false),
+            None => (self.workspace.target_directory.join("plugin-build").join(&plugin.package.name), true),
+        }
+    }
+
+    /// A base by tag changes under one's feet, which `--locked` forbids.
+    fn check_base(&self, plugin: &Plugin) -> Result<(), PlanError> {
+        match &plugin.base {
+            Some(Reference::Registry(base)) if base.digest.is_none() && !self.flags.lock_args().is_empty() => {
+                Err(PlanError::UnpinnedBase(base.to_string()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The platform of a target, and where the artifact for it lies.
+fn place(plugin: &Plugin, target: &str) -> Result<(Platform, Place), PlanError> {
+    let platform = plugin.kind.platform_of_target(target)?;
+    let subject = Subject { name: &plugin.name, product: &plugin.product, target, platform: &platform };
+    let place = plugin.kind.place(&subject)?;
+    Ok((platform, place))
+}
+
+/// What a kind asks before anything is compiled; its targets first, since nobody should install a standard library only to
+/// be told that the host does not run there.
+fn preflight(plugin: &Plugin, progress: &dyn Progress) -> Result<(), PlanError> {
+    for target in &plugin.targets {
+        place(plugin, target)?;
+    }
+    if plugin.kind == Kind::CosmoRouter {
+        let set = [
+            ("args", !plugin.args.is_empty()),
+            ("env", !plugin.env.is_empty()),
+            ("user", plugin.user.is_some()),
+            ("workdir", plugin.workdir.is_some()),
+        ];
+        for (key, _) in set.into_iter().filter(|(_, set)| *set) {
+            let hint = "`startup_config` and files beside the program reach a plugin";
+            progress.warn(format!("the Cosmo Router ignores `{key}` of `{}`", plugin.name), Some(hint.to_owned()));
+        }
+    }
+    if let Some(contract) = &plugin.contract {
+        let link = plugin.files.iter().find(|file| file.link.is_some());
+        let subject = rules::Preflight {
+            schema: &contract.schema,
+            proto: &contract.proto,
+            mapping: &contract.mapping,
+            entrypoint: plugin.entrypoint.as_deref(),
+            brings_system: plugin.base.is_some() || plugin.bundle_libs,
+            link: link.map(|file| file.path.as_str()),
+        };
+        rules::preflight(&subject).map_err(KindError::from)?;
+    }
+    Ok(())
+}
+
+#[expect(clippy::ref_option, reason = "serde's signature")]
+fn as_text<S: serde::Serializer>(reference: &Option<Reference>, serializer: S) -> Result<S::Ok, S::Error> {
+    match reference {
+        Some(reference) => serializer.collect_str(reference),
+        None => serializer.serialize_none(),
+    }
+}

@@ -1,0 +1,169 @@
+//! Whether what an image starts can start in the root that its layers make, base and all.
+//!
+//! The kernel and the loader say "not found" when the image is already in use somewhere. What they would do is done here
+//! before that, on the layers ([`root`]), by ld.so(8) and by musl's loader:
+//!
+//! - the program, as a runtime finds it: by path, in the working directory, or in `PATH`;
+//! - a script's interpreter (with `env`, the program behind it), as far as it goes;
+//! - the loader (`PT_INTERP`);
+//! - every library, transitively: `DT_RPATH` of the file and of those that led to it, `LD_LIBRARY_PATH` of the image,
+//!   `DT_RUNPATH`, `/etc/ld.so.cache` and `/etc/ld.so.conf` or `/etc/ld-musl-*.path`, the usual directories and the loader's own;
+//!   a file for another machine is passed over;
+//! - every symbol version that a file asks of a library, so also the glibc version.
+//!
+//! What a program opens by itself while it runs (`dlopen`) cannot be seen. What is neither ELF nor a script is for the kernel.
+
+mod libraries;
+pub mod root;
+
+use std::fmt;
+
+use plugin_oci::documents::{Config, Manifest};
+use plugin_oci::failure::{Complaint, Error};
+use plugin_oci::stores::Source;
+use plugin_oci::values::compression::Compression;
+
+pub use root::{Layer, Planned, Root};
+
+/// Where programs without a path are looked for, when the image does not say.
+pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Scripts that start one another.
+const SCRIPTS: usize = 5;
+
+/// What cannot be started without.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lack {
+    /// The rule in a word.
+    pub rule: &'static str,
+    /// What lacks, who needs it, and which layer has it.
+    pub message: String,
+}
+
+impl fmt::Display for Lack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// How an image starts.
+#[derive(Clone, Debug, Default)]
+pub struct Started {
+    /// What lacks; nothing, where it starts.
+    pub lacks: Vec<Lack>,
+    /// Whether the program itself is not there.
+    pub is_absent: bool,
+    /// For a dynamic program: its loader in the image, a real path without a leading slash.
+    pub loader: Option<String>,
+    /// Libraries that it loads: the name it knows them by, and the real path.
+    pub libraries: Vec<(String, String)>,
+    /// Whether it, or a library, says by an absolute `DT_RPATH` where to look first.
+    pub has_fixed_rpath: bool,
+    /// What is started in the end, a real path without a leading slash; absent where something lacks.
+    pub program: Option<String>,
+    /// Scripts on the way there, first the one that was asked for: what its interpreter is given before it, and its real path.
+    pub scripts: Vec<(Vec<String>, String)>,
+}
+
+/// The layers of an image in a store; `None` where one is no archive.
+pub fn layers_of<'a>(source: &'a dyn Source, manifest: &'a Manifest, config: &Config) -> Option<Vec<Layer<'a>>> {
+    let layers = manifest.layers.iter().enumerate().map(|(position, descriptor)| {
+        let compression = Compression::of_media_type(&descriptor.media_type)?;
+        Some(Layer::Stored { source, descriptor, compression, diff_id: config.diff_ids().get(position).cloned() })
+    });
+    layers.collect()
+}
+
+/// What a configuration says of how its program starts.
+#[derive(Clone, Debug, Default)]
+pub struct Command {
+    /// The program and its arguments.
+    pub line: Vec<String>,
+    /// The environment.
+    pub env: Vec<(String, String)>,
+    /// The working directory.
+    pub dir: String,
+}
+
+impl Command {
+    /// What the image starts by itself.
+    pub fn of(config: &Config) -> Self {
+        let inner = config.spec().config().as_ref();
+        let env = inner.and_then(|inner| inner.env().clone()).unwrap_or_default();
+        let pairs = env.iter().filter_map(|pair| pair.split_once('='));
+        Self {
+            line: config.command_line(),
+            env: pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+            dir: inner.and_then(|inner| inner.working_dir().clone()).unwrap_or_default(),
+        }
+    }
+
+    fn variable(&self, name: &str) -> Option<&str> {
+        self.env.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Where a program is looked for.
+    fn candidates(&self, program: &str) -> Vec<String> {
+        if program.starts_with('/') {
+            vec![program.to_owned()]
+        } else if program.contains('/') {
+            vec![format!("{}/{program}", self.dir)]
+        } else {
+            self.variable("PATH").unwrap_or(PATH).split(':').map(|folder| format!("{folder}/{program}")).collect()
+        }
+    }
+}
+
+/// Follows what the kernel and the loader would do.
+pub fn start(root: &mut Root<'_>, command: &Command, architecture: &str) -> Result<Started, Error> {
+    let mut started = Started::default();
+    let mut wanted = command.line.first().cloned().unwrap_or_default();
+    let mut asked = None::<String>;
+    for _ in 0..SCRIPTS {
+        let Some((real, place)) = command.candidates(&wanted).iter().find_map(|path| root.find(path)) else {
+            started.is_absent = asked.is_none();
+            started.program = None;
+            let name = wanted.rsplit('/').next().unwrap_or_default();
+            let (where_, wanted) = (root.whereabouts(name), plugin_oci::layers::tar::shown(wanted.as_bytes()));
+            started.lacks.push(match asked {
+                None => Lack { rule: "start-program", message: format!("it has no program {wanted}: {where_}") },
+                Some(script) => {
+                    let message = format!("it has no {wanted}, which the script {script} needs: {where_}");
+                    Lack { rule: "start-interpreter", message }
+                }
+            });
+            return Ok(started);
+        };
+        root.look([place.clone()])?;
+        started.program = Some(real.clone());
+        match root.seen(&place).clone() {
+            root::Look::Elf(program) => {
+                libraries::Walk::new(root, command, architecture, &mut started).program(&real, &program)?;
+                return Ok(started);
+            }
+            root::Look::Script(words) => {
+                let Some(first) = words.first().cloned() else { return Ok(started) };
+                asked = Some(format!("/{real}"));
+                let behind = words.get(1).filter(|word| !word.starts_with('-') && !word.contains('='));
+                // What `env` starts is looked for after it was found that `env` itself is there.
+                let is_env = first.ends_with("/env") && root.find(&first).is_some();
+                let (next, given) = match behind {
+                    Some(behind) if is_env => (behind.clone(), words[2..].to_vec()),
+                    _ => (first, words[1..].to_vec()),
+                };
+                // The kernel hands on the rest of the line as one word.
+                let given = if given.is_empty() || is_env { given } else { vec![given.join(" ")] };
+                started.scripts.push((given, real));
+                wanted = next;
+            }
+            root::Look::Other => return Ok(started),
+        }
+    }
+    Ok(started)
+}
+
+/// The error of a build whose image could not start.
+pub fn refusal(program: &str, lacks: &[Lack]) -> Error {
+    let told: Vec<String> = lacks.iter().map(ToString::to_string).collect();
+    let hint = "build on a `base` that has what lacks, link statically (a musl target), or set `bundle-libs = true`";
+    Complaint::failed(format!("{program} cannot start in the image: {}", told.join("; "))).with_hint(hint).into()
+}

@@ -1,0 +1,380 @@
+//! The root that an image's layers make, as far as it matters to what starts there, without unpacking any.
+//!
+//! One pass over the layers keeps links, programs, libraries and the loader's settings by path, whiteouts and replacements
+//! applied. Then each look at files is one more pass over the layers that hold them: only what was asked for is set aside, in
+//! a file that has no name, and only what the loader sees of it is kept. Memory is bounded by `KEPT`, whatever the layers
+//! hold.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{self, Read, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use crate::build::inspect::dynamic::{self, Dynamic};
+use plugin_oci::documents::Descriptor;
+use plugin_oci::failure::{Complaint, Error};
+use plugin_oci::fs::FileError;
+use plugin_oci::layers::unpack::{Entry, ExtractOptions, Kind, LayerInput, read_entries};
+use plugin_oci::stores::{Source, Verified};
+use plugin_oci::values::compression::Compression;
+use plugin_oci::values::digest::Digest;
+
+/// Bytes for all that is kept of the layers, and what each path costs beside its text.
+const KEPT: usize = 16 << 20;
+const EACH: usize = 128;
+/// Bytes of a text that the loader reads, and of a program or library.
+const TEXT: u64 = 256 << 10;
+const BINARY: u64 = 2 << 30;
+/// Links on the way to a file.
+const LINKS: usize = 40;
+/// Files that are looked into.
+const LOOKS: usize = 1024;
+/// Bytes of a path that is looked for.
+const PATH: usize = 1024;
+
+/// What lies below the others, or on top of them.
+pub enum Layer<'a> {
+    /// A layer of a store.
+    Stored {
+        /// Where it lies.
+        source: &'a dyn Source,
+        /// Its blob.
+        descriptor: &'a Descriptor,
+        /// How it is compressed.
+        compression: Compression,
+        /// Digest of its tar.
+        diff_id: Option<Digest>,
+    },
+    /// Files that are going to be one: path, permission bits, and the file or link target.
+    Planned(Vec<(String, u32, Planned)>),
+}
+
+/// A file of a layer to be.
+pub enum Planned {
+    /// A file on disk.
+    Disk(PathBuf),
+    /// A symbolic link.
+    Link(String),
+}
+
+#[derive(Clone, Debug)]
+enum Node {
+    Link(String),
+    /// A file, and its text where the loader would read it.
+    File(Place, Option<String>),
+}
+
+/// Where a file's bytes are.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    layer: usize,
+    /// Its path in the layer, or on disk.
+    path: String,
+}
+
+/// What a file turned out to be.
+#[derive(Clone, Debug)]
+pub enum Look {
+    /// Something that a loader could load.
+    Elf(Rc<Dynamic>),
+    /// A script: the words of its first line.
+    Script(Vec<String>),
+    /// Something else.
+    Other,
+}
+
+/// Layers as one root.
+pub struct Root<'a> {
+    layers: Vec<Layer<'a>>,
+    nodes: BTreeMap<String, (usize, Node)>,
+    /// What was there: the layer that had it, and the one that took it away.
+    gone: BTreeMap<String, (usize, usize)>,
+    looks: BTreeMap<Place, Look>,
+    kept: usize,
+}
+
+impl<'a> Root<'a> {
+    /// Reads the layers, lowest first.
+    pub fn of(layers: Vec<Layer<'a>>) -> Result<Self, Error> {
+        let mut root =
+            Self { layers: Vec::new(), nodes: BTreeMap::new(), gone: BTreeMap::new(), looks: BTreeMap::new(), kept: 0 };
+        for (number, layer) in layers.iter().enumerate() {
+            match layer {
+                Layer::Planned(files) => {
+                    for (path, mode, file) in files {
+                        let node = match file {
+                            Planned::Link(target) => Some(Node::Link(target.clone())),
+                            Planned::Disk(disk) if matters(path, *mode) => {
+                                Some(Node::File(Place { layer: number, path: disk.to_string_lossy().into_owned() }, None))
+                            }
+                            Planned::Disk(_) => None,
+                        };
+                        // Its layer says of each directory above it that it is one.
+                        for (end, _) in path.match_indices('/') {
+                            root.remove(&path[..end], number, false, usize::MAX).map_err(|error| too_much(&error))?;
+                        }
+                        root.put(path, number, node).map_err(|error| too_much(&error))?;
+                    }
+                }
+                stored @ Layer::Stored { .. } => stored.entries(&mut |entry, body| root.entry(number, entry, body))?,
+            }
+        }
+        root.layers = layers;
+        Ok(root)
+    }
+
+    fn entry(&mut self, layer: usize, entry: &Entry, body: &mut dyn Read) -> io::Result<()> {
+        let path = self.placed(&entry.path);
+        match &entry.kind {
+            Kind::Whiteout => {
+                self.remove(&path, layer, false, layer)?;
+                self.remove(&path, layer, true, layer)
+            }
+            Kind::Opaque => self.remove(&path, layer, true, layer),
+            Kind::Directory => self.remove(&path, layer, false, usize::MAX),
+            Kind::Symlink { target } => self.put(&path, layer, Some(Node::Link(target.clone()))),
+            Kind::HardLink { target } => {
+                let target = self.placed(target);
+                let node = self.nodes.get(&target).map(|(_, node)| node.clone());
+                self.put(&path, layer, node)
+            }
+            Kind::Other(_) => self.put(&path, layer, None),
+            Kind::File => {
+                let place = Place { layer, path: entry.path.clone() };
+                let mut text = None;
+                if is_setting(&path) && entry.size <= TEXT {
+                    let mut bytes = Vec::new();
+                    body.read_to_end(&mut bytes)?;
+                    self.count(bytes.len())?;
+                    text = Some(String::from_utf8_lossy(&bytes).into_owned());
+                }
+                let kept = text.is_some() || matters(&path, entry.mode);
+                self.put(&path, layer, kept.then_some(Node::File(place, text)))
+            }
+        }
+    }
+
+    /// Where an entry goes: its parent may be a link of a lower layer.
+    fn placed(&self, path: &str) -> String {
+        match path.rsplit_once('/') {
+            Some((parent, name)) => format!("{}/{name}", self.walk(parent).unwrap_or_else(|| parent.to_owned())),
+            None => path.to_owned(),
+        }
+        .trim_start_matches('/')
+        .to_owned()
+    }
+
+    /// Puts something in the place of what was there.
+    fn put(&mut self, path: &str, layer: usize, node: Option<Node>) -> io::Result<()> {
+        self.remove(path, layer, false, usize::MAX)?;
+        self.remove(path, layer, true, layer)?;
+        let Some(node) = node else { return Ok(()) };
+        let more = match &node {
+            Node::Link(text) | Node::File(Place { path: text, .. }, _) => text.len(),
+        };
+        self.count(path.len() + more + EACH)?;
+        self.nodes.insert(path.to_owned(), (layer, node));
+        Ok(())
+    }
+
+    /// Takes away what layers before `before` have at a path, or below it.
+    fn remove(&mut self, path: &str, by: usize, below: bool, before: usize) -> io::Result<()> {
+        let found: Vec<String> = if below {
+            let start = if path.is_empty() { String::new() } else { format!("{path}/") };
+            let range = self.nodes.range(start.clone()..).take_while(|(name, _)| name.starts_with(&start));
+            range.filter(|(_, (layer, _))| *layer < before).map(|(name, _)| name.clone()).collect()
+        } else {
+            self.nodes.get(path).filter(|(layer, _)| *layer < before).map(|_| path.to_owned()).into_iter().collect()
+        };
+        for name in found {
+            if let Some((had, _)) = self.nodes.remove(&name)
+                && had != by
+            {
+                self.count(name.len() + EACH)?;
+                self.gone.insert(name, (had, by));
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts what is kept. Nothing is ever given back: a bound, not a measure.
+    fn count(&mut self, bytes: usize) -> io::Result<()> {
+        self.kept += bytes;
+        if self.kept > KEPT { Err(io::Error::other(TOO_MUCH)) } else { Ok(()) }
+    }
+
+    /// Where a path leads, links followed within the root; relative, as the layers have it.
+    fn walk(&self, path: &str) -> Option<String> {
+        let mut rest: Vec<String> = path.split('/').rev().map(str::to_owned).collect();
+        let (mut at, mut links) = (String::new(), 0);
+        while let Some(part) = rest.pop() {
+            match part.as_str() {
+                "" | "." => {}
+                ".." => at.truncate(at.rfind('/').unwrap_or(0)),
+                name => {
+                    let end = at.len();
+                    if !at.is_empty() {
+                        at.push('/');
+                    }
+                    at.push_str(name);
+                    let Some((_, Node::Link(target))) = self.nodes.get(&at) else { continue };
+                    links += 1;
+                    if links > LINKS || rest.len() > 4096 {
+                        return None;
+                    }
+                    at.truncate(if target.starts_with('/') { 0 } else { end });
+                    rest.extend(target.split('/').rev().map(str::to_owned));
+                }
+            }
+        }
+        Some(at)
+    }
+
+    /// The file that a path leads to: its real path, and where its bytes are.
+    pub fn find(&self, path: &str) -> Option<(String, Place)> {
+        let real = self.walk(path).filter(|_| path.len() <= PATH)?;
+        match self.nodes.get(&real) {
+            Some((_, Node::File(place, _))) => Some((real, place.clone())),
+            _ => None,
+        }
+    }
+
+    /// What lies under a setting's path.
+    pub fn text(&self, path: &str) -> Option<&str> {
+        let real = self.walk(path)?;
+        match self.nodes.get(&real) {
+            Some((_, Node::File(_, text))) => text.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// Settings directly below a directory, by name.
+    pub fn names_in(&self, directory: &str) -> Vec<String> {
+        let Some(start) = self.walk(directory).map(|real| format!("{real}/")) else { return Vec::new() };
+        let names = self.nodes.range(start.clone()..).map_while(|(path, _)| path.strip_prefix(&start));
+        names.filter(|name| !name.contains('/')).map(str::to_owned).collect()
+    }
+
+    /// Which layers have, or had, a file of that name, for people.
+    pub fn whereabouts(&self, name: &str) -> String {
+        let is_named = |path: &str| path.rsplit('/').next() == Some(name);
+        if let Some((path, (layer, _))) = self.nodes.iter().find(|(path, _)| is_named(path)) {
+            return format!("layer {} has /{path}, where nothing looks for it", layer + 1);
+        }
+        match self.gone.iter().find(|(path, _)| is_named(path)) {
+            Some((path, (had, by))) => format!("layer {} has /{path}, and layer {} takes it away", had + 1, by + 1),
+            None => "no layer has it".to_owned(),
+        }
+    }
+
+    /// What a file is; it must have been asked for with [`Root::look`].
+    pub fn seen(&self, place: &Place) -> &Look {
+        self.looks.get(place).unwrap_or(&Look::Other)
+    }
+
+    /// Looks into files, all that one layer holds in one pass.
+    pub fn look(&mut self, places: impl IntoIterator<Item = Place>) -> Result<(), Error> {
+        let mut wanted: BTreeMap<usize, BTreeSet<String>> = BTreeMap::new();
+        for place in places {
+            if !self.looks.contains_key(&place) {
+                wanted.entry(place.layer).or_default().insert(place.path);
+            }
+        }
+        for (number, paths) in wanted {
+            if self.looks.len() + paths.len() > LOOKS {
+                return Err(Self::too_much());
+            }
+            let looks = &mut self.looks;
+            match &self.layers[number] {
+                Layer::Planned(_) => {
+                    for path in paths {
+                        let disk = Path::new(&path);
+                        let mut file = File::open(disk).map_err(FileError::at("read", disk))?;
+                        let look = look_into(&mut file).map_err(FileError::at("read", disk))?;
+                        looks.insert(Place { layer: number, path }, look);
+                    }
+                }
+                stored @ Layer::Stored { .. } => stored.entries(&mut |entry, body| {
+                    if entry.kind == Kind::File && paths.contains(&entry.path) {
+                        let look = set_aside(entry, body)?;
+                        looks.insert(Place { layer: number, path: entry.path.clone() }, look);
+                    }
+                    Ok(())
+                })?,
+            }
+        }
+        let kept = self.looks.values().map(Look::weight).sum::<usize>();
+        if self.kept + kept > KEPT { Err(Self::too_much()) } else { Ok(()) }
+    }
+
+    /// The error for an image that asks for more than is followed.
+    pub fn too_much() -> Error {
+        too_much(&io::Error::other(TOO_MUCH))
+    }
+}
+
+impl Look {
+    /// About how many bytes are kept.
+    fn weight(&self) -> usize {
+        let texts = |list: &[String]| list.iter().map(|text| text.len() + size_of::<String>()).sum::<usize>();
+        match self {
+            Self::Other => EACH,
+            Self::Script(words) => EACH + texts(words),
+            Self::Elf(found) => {
+                let wants = found.wants.iter().map(|(a, b)| a.len() + b.len() + 2 * size_of::<String>()).sum::<usize>();
+                EACH + wants
+                    + [&found.needed, &found.rpath, &found.runpath, &found.has].map(|list| texts(list)).iter().sum::<usize>()
+            }
+        }
+    }
+}
+
+const TOO_MUCH: &str = "there are too many programs, libraries and links in it";
+
+fn too_much(error: &io::Error) -> Error {
+    Complaint::failed(format!("it cannot be seen whether the image starts: {error}")).into()
+}
+
+impl Layer<'_> {
+    fn entries(&self, visit: &mut dyn FnMut(&Entry, &mut dyn Read) -> io::Result<()>) -> Result<(), Error> {
+        let Self::Stored { source, descriptor, compression, diff_id } = self else { return Ok(()) };
+        let reader = Box::new(Verified::new(source.open(descriptor)?, descriptor));
+        let input = LayerInput { reader, compression: *compression, diff_id: diff_id.clone() };
+        read_entries(input, &ExtractOptions::default(), visit)?;
+        Ok(())
+    }
+}
+
+/// What a loader or a shell could ask for.
+fn matters(path: &str, mode: u32) -> bool {
+    mode & 0o111 != 0 || path.rsplit('/').next().is_some_and(|name| name.contains(".so"))
+}
+
+fn is_setting(path: &str) -> bool {
+    let is_conf = || Path::new(path).extension().is_some_and(|extension| extension == "conf");
+    path.starts_with("etc/ld.so.") || path.starts_with("etc/ld-musl-") || path.starts_with("etc/") && is_conf()
+}
+
+/// Keeps what the loader sees of an entry. Content that is neither ELF nor a script is passed over.
+fn set_aside(entry: &Entry, body: &mut dyn Read) -> io::Result<Look> {
+    let mut start = Vec::new();
+    body.take(2).read_to_end(&mut start)?;
+    if !matches!(start.as_slice(), b"\x7fE" | b"#!") || entry.size > BINARY {
+        return Ok(Look::Other);
+    }
+    let mut aside = tempfile::tempfile()?;
+    io::copy(&mut start.as_slice().chain(body), &mut aside)?;
+    look_into(&mut aside)
+}
+
+fn look_into(file: &mut File) -> io::Result<Look> {
+    let mut line = Vec::new();
+    file.seek(SeekFrom::Start(0))?;
+    Read::by_ref(file).take(256).read_to_end(&mut line)?;
+    if let Some(line) = line.strip_prefix(b"#!") {
+        let line = String::from_utf8_lossy(line.split(|&byte| byte == b'\n').next().unwrap_or_default()).into_owned();
+        return Ok(Look::Script(line.split_whitespace().map(str::to_owned).collect()));
+    }
+    Ok(dynamic::read(file)?.map_or(Look::Other, |found| Look::Elf(Rc::new(found))))
+}

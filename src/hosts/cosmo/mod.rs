@@ -1,0 +1,11 @@
+//! Everything about the Cosmo Router in one room.
+//!
+//! - [`rules`]: what its kind of plugin must be.
+//! - [`contract`]: schema, proto and mapping, which whoever composes a graph wants.
+//! - [`process`]: a plugin's process as the router starts it and speaks with it.
+//! - [`run`]: an image's plugin started that way.
+
+pub mod contract;
+pub mod process;
+pub mod rules;
+pub mod run;

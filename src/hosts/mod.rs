@@ -1,0 +1,3 @@
+//! Hosts that load plugins and want more than an image: one room each.
+
+pub mod cosmo;

@@ -1,0 +1,333 @@
+//! `copy`: images from any store to any store, with what refers to them. `push` and `pull` are short spellings of it.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `mod.rs` | options, report, the order of things |
+//! | `select.rs` | which images: `--all`, `--platform`, tags and names |
+//! | `target.rs` | where each goes, and under which tags |
+//! | `union.rs` | several sources as one |
+//! | `merge.rs` | `--into-index` |
+//! | `have.rs` | `--have`: what the other side has |
+//!
+//! Everything is decided before the first byte moves: what to copy, where to, under which tags. Then, per destination, all
+//! blobs and manifests are brought there and one commit sets the tags. A destination that fails leaves its tags as they were.
+
+mod have;
+mod merge;
+mod select;
+mod target;
+mod union;
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+pub use have::digests as have_digests;
+pub use target::Target;
+
+use self::select::Item;
+use self::target::Delivery;
+use self::union::Union;
+use plugin_oci::failure::{Class, Error, Explain};
+use plugin_oci::progress::{Outcome, Progress};
+use plugin_oci::stores::copy::{self as movement, Movement};
+use plugin_oci::stores::open::Stores;
+use plugin_oci::stores::{Selector, Source, StoreError, Tagged};
+use plugin_oci::values::digest::Digest;
+use plugin_oci::values::platform::Platform;
+use plugin_oci::values::reference::{Reference, ReferenceError};
+
+/// What to copy, and how.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where from.
+    pub sources: Vec<Reference>,
+    /// Where to.
+    pub target: Target,
+    /// Every tag of the sources.
+    pub all: bool,
+    /// Only the manifest for this platform, without the index above it.
+    pub platform: Option<Platform>,
+    /// Carry what refers to what is copied.
+    pub referrers: bool,
+    /// Refuse to move a tag.
+    pub no_clobber: bool,
+    /// What the other side has: a store, or a file that lists digests.
+    pub have: Option<String>,
+    /// Merge the sources into one multi-platform index.
+    pub into_index: bool,
+    /// A repository (`host/name`) that may have the blobs: it was pushed to just now.
+    pub earlier: Option<String>,
+    /// `Copying`, `Pushing`, `Pulling`: for progress.
+    pub verb: &'static str,
+}
+
+impl Options {
+    /// One copy with nothing special.
+    pub fn new(sources: Vec<Reference>, target: Target) -> Self {
+        let (all, platform, no_clobber, have, into_index) = (false, None, false, None, false);
+        let (earlier, verb) = (None, "Copying");
+        Self { sources, target, all, platform, referrers: true, no_clobber, have, into_index, earlier, verb }
+    }
+}
+
+/// One image at its destination.
+#[derive(Clone, Debug, Serialize)]
+pub struct Copied {
+    /// `HOST/REPO@DIGEST`, `oci:DIR:TAG` or `oci-archive:FILE:TAG`.
+    pub image: String,
+    /// The root's digest.
+    pub digest: Digest,
+    /// Every tag that names it there now.
+    pub tags: Vec<String>,
+}
+
+/// What a copy did.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Report {
+    /// The images, in the order of their sources.
+    pub images: Vec<Copied>,
+    /// How many blobs and manifests took which way.
+    pub outcomes: BTreeMap<Outcome, u64>,
+    /// Bytes written or sent.
+    pub bytes: u64,
+}
+
+/// Copies.
+pub fn copy(options: &Options, stores: &Stores<'_>, progress: &dyn Progress) -> Result<Report, Error> {
+    let operation = Operation { options, stores, progress };
+    operation.check()?;
+    let sources = options.sources.iter().map(|reference| stores.source(reference)).collect::<Result<Vec<_>, _>>()?;
+    let have = options.have.as_deref().map(|text| have::digests(text, stores)).transpose()?.unwrap_or_default();
+    let decided = operation.decide(&sources)?;
+    match operation.deliver(&decided, &sources, &have) {
+        // A writer may have replaced a tag, and what only it reached, after our look at it: look again, once.
+        Err(missing @ StoreError::MissingBlob { .. }) => {
+            let again = operation.decide(&sources)?;
+            if again.deliveries == decided.deliveries {
+                return Err(Error::from(missing));
+            }
+            Ok(operation.deliver(&again, &sources, &have)?)
+        }
+        outcome => Ok(outcome?),
+    }
+}
+
+struct Operation<'a> {
+    options: &'a Options,
+    stores: &'a Stores<'a>,
+    progress: &'a dyn Progress,
+}
+
+/// What goes where, and a document that was made for it.
+struct Decided {
+    deliveries: Vec<Delivery>,
+    document: Option<Vec<u8>>,
+}
+
+impl Operation<'_> {
+    /// Complains about flags that contradict each other.
+    fn check(&self) -> Result<(), CopyError> {
+        let Options { sources, all, platform, have, into_index, target, .. } = self.options;
+        if *all && sources.iter().any(|source| source.tag().is_some() || source.digest().is_some()) {
+            return Err(CopyError::AllOfOne);
+        }
+        if *all && (platform.is_some() || *into_index) {
+            return Err(CopyError::Conflict("--all", if *into_index { "--into-index" } else { "--platform" }));
+        }
+        if *into_index && platform.is_some() {
+            return Err(CopyError::Conflict("--into-index", "--platform"));
+        }
+        if have.is_some() && !target.is_local() {
+            return Err(CopyError::DeltaToRegistry);
+        }
+        Ok(())
+    }
+
+    fn decide(&self, sources: &[Box<dyn Source + '_>]) -> Result<Decided, Error> {
+        let mut items: Vec<Item> = Vec::new();
+        for (source, reference) in sources.iter().zip(&self.options.sources) {
+            let mut found = select::items(source.as_ref(), reference, self.options)?;
+            if self.options.into_index {
+                found.truncate(1);
+            }
+            select::join(&mut items, found);
+        }
+        let mut document = None;
+        if self.options.into_index {
+            let merged = merge::merge(&items, sources, self.progress)?;
+            document = Some(merged.bytes);
+            items = vec![merged.item];
+        }
+        let deliveries = target::deliveries(&self.options.target, items, self.options.sources.len())?;
+        Ok(Decided { deliveries, document })
+    }
+
+    fn deliver(
+        &self,
+        decided: &Decided,
+        sources: &[Box<dyn Source + '_>],
+        have: &std::collections::BTreeSet<Digest>,
+    ) -> Result<Report, StoreError> {
+        let union = Union::new(sources, decided.document.as_deref());
+        let mut report = Report::default();
+        let mut earlier = self.options.earlier.clone();
+        for delivery in &decided.deliveries {
+            if self.options.no_clobber {
+                self.refuse_to_move(delivery)?;
+            }
+            let sink = self.stores.sink(&delivery.reference)?;
+            let options = movement::Options {
+                referrers: self.options.referrers,
+                no_clobber: self.options.no_clobber,
+                have: have.clone(),
+                verb: self.options.verb,
+                ..movement::Options::default()
+            };
+            let source = union.mounting_from(earlier.as_deref());
+            let mut movement = Movement::new(&source, sink.as_ref(), &options, self.progress);
+            for item in &delivery.items {
+                movement.stage(&item.root)?;
+            }
+            let (tagged, untagged) = delivery.commit();
+            let done = movement.commit_tags(tagged, untagged)?;
+            for outcome in done.outcomes.values() {
+                *report.outcomes.entry(*outcome).or_default() += 1;
+            }
+            report.bytes += done.bytes;
+            report.images.extend(delivery.copied());
+            if let Reference::Registry(registry) = &delivery.reference {
+                earlier = Some(registry.name());
+            }
+        }
+        Ok(report)
+    }
+
+    /// Looks at the tags before anything moves; the commit looks again.
+    fn refuse_to_move(&self, delivery: &Delivery) -> Result<(), StoreError> {
+        let Ok(target) = self.stores.source(&delivery.reference) else { return Ok(()) };
+        for Tagged { tag, root } in delivery.commit().0 {
+            match target.resolve(&Selector::Tag(tag.clone())) {
+                Ok(old) if old.digest != root.digest => {
+                    return Err(StoreError::Clobber { store: target.name(), tag, old: old.digest.to_string() });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What cannot be copied as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    /// Two flags that contradict each other.
+    #[error("`{0}` and `{1}` cannot be given together")]
+    Conflict(&'static str, &'static str),
+    /// `--all` with a tag.
+    #[error("`--all` takes every tag, and a source names one")]
+    AllOfOne,
+    /// `--have` towards a registry.
+    #[error("a delta (`--have`) goes into an archive or a layout, not into a registry")]
+    DeltaToRegistry,
+    /// `DST:TAG` for several images.
+    #[error("the destination names one tag, and {0} images are copied")]
+    OneTag(usize),
+    /// `DST@DIGEST`.
+    #[error("a destination is named by tag, not by digest")]
+    DigestAtDestination,
+    /// Several names for one repository.
+    #[error("the images have several names: {}", .0.join(", "))]
+    SeveralNames(Vec<String>),
+    /// Two images want one tag.
+    #[error("both {first} and {second} would be tagged `{tag}`")]
+    SameTag {
+        /// The tag.
+        tag: String,
+        /// One digest.
+        first: String,
+        /// The other.
+        second: String,
+    },
+    /// Nothing says how the image is called.
+    #[error("image {0} has no name: neither `dev.cargo-plugin-build.name` nor `org.opencontainers.image.title` is set")]
+    NoName(String),
+    /// The name or tag cannot be spelled at the destination.
+    #[error("image {digest} cannot be named there")]
+    Unspeakable {
+        /// The image.
+        digest: String,
+        /// The rule that it breaks.
+        source: ReferenceError,
+    },
+    /// `--all` of a store without tags.
+    #[error("{0} has no tags")]
+    Nothing(String),
+    /// The sources disagree about what the index says.
+    #[error("the sources disagree about the index annotation `{key}`: {}", values.join(" and "))]
+    Annotation {
+        /// The annotation.
+        key: String,
+        /// What they say.
+        values: Vec<String>,
+    },
+    /// The sources disagree about the type of artifact.
+    #[error("the sources are of different artifact types")]
+    ArtifactTypes,
+    /// One platform twice.
+    #[error("two sources have an image for {platform}: {first} and {second}")]
+    SamePlatform {
+        /// The platform.
+        platform: String,
+        /// One manifest.
+        first: String,
+        /// The other.
+        second: String,
+    },
+    /// A manifest that says nothing about its platform.
+    #[error("manifest {0} states no platform: it cannot go into an index")]
+    NoPlatform(String),
+    /// A line that is no digest.
+    #[error("line {line} of `{path}` starts with no digest")]
+    DigestList {
+        /// The file.
+        path: String,
+        /// The line, from 1.
+        line: usize,
+    },
+    /// The list of digests cannot be read.
+    #[error(transparent)]
+    File(#[from] plugin_oci::fs::FileError),
+    /// A reference that cannot be parsed.
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
+    /// A store said no.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Explain for CopyError {
+    fn class(&self) -> Class {
+        match self {
+            Self::File(_) | Self::Nothing(_) => Class::Failed,
+            Self::Store(error) => error.class(),
+            _ => Class::Usage,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::SeveralNames(_) => {
+                Some("end the destination with a slash to push each to a repository of its own below it".to_owned())
+            }
+            Self::Annotation { .. } => Some("build the platforms from the same sources and settings".to_owned()),
+            Self::DigestList { .. } => {
+                Some("`--have` takes `oci:DIR`, `oci-archive:FILE`, or a file with one digest a line".to_owned())
+            }
+            Self::File(error) => error.hint(),
+            Self::Store(error) => error.hint(),
+            Self::Reference(error) => error.hint(),
+            _ => None,
+        }
+    }
+}

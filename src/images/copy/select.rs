@@ -1,0 +1,116 @@
+//! Which images are copied, and what they are called.
+
+use super::{CopyError, Options};
+use plugin_oci::documents::Descriptor;
+use plugin_oci::stores::{Selector, Source, StoreError, Tagged, read_document, select_platform};
+use plugin_oci::values::reference::Reference;
+
+/// Annotations that name an image, the first that is set.
+const NAMES: [&str; 2] = ["dev.cargo-plugin-build.name", "org.opencontainers.image.title"];
+
+/// One image to copy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Item {
+    pub(super) root: Descriptor,
+    /// The tags that it has, without names before them; empty where it was named by digest and has none.
+    pub(super) tags: Vec<String>,
+    /// What it is called.
+    pub(super) name: Option<String>,
+}
+
+/// The images that one source contributes.
+pub(super) fn items(source: &dyn Source, reference: &Reference, options: &Options) -> Result<Vec<Item>, CopyError> {
+    let is_registry = matches!(reference, Reference::Registry(_));
+    if options.all {
+        let tags = source.tags()?;
+        if tags.is_empty() {
+            return Err(CopyError::Nothing(source.name()));
+        }
+        // The list that stands for the referrers API is no image.
+        let tags = tags.into_iter().filter(|tagged| !(is_registry && is_referrers_tag(&tagged.tag)));
+        return group(source, tags.collect());
+    }
+    let found = one(source, reference, is_registry)?;
+    let mut items = group(source, found)?;
+    if let Some(platform) = &options.platform {
+        for item in &mut items {
+            item.root = select_platform(source, &item.root, platform)?.descriptor;
+            item.root.platform = None;
+        }
+    }
+    Ok(items)
+}
+
+/// The one image that a reference names, under each tag that is meant: the one given, or all that a local store has for it.
+fn one(source: &dyn Source, reference: &Reference, is_registry: bool) -> Result<Vec<Tagged>, StoreError> {
+    let selector = Selector::of(reference.tag(), reference.digest());
+    if is_registry {
+        let root = source.resolve(&selector)?;
+        let tag = match selector {
+            Selector::Only => "latest".to_owned(),
+            _ => reference.tag().unwrap_or_default().to_owned(),
+        };
+        return Ok(vec![Tagged { tag, root }]);
+    }
+    let tags = source.tags()?;
+    let root = match (&selector, tags.split_first()) {
+        // Several tags of one image name one image.
+        (Selector::Only, Some((first, rest))) if rest.iter().all(|other| other.root.digest == first.root.digest) => {
+            first.root.clone()
+        }
+        _ => source.resolve(&selector)?,
+    };
+    let own: Vec<Tagged> = match reference.tag() {
+        Some(tag) => vec![Tagged { tag: tag.to_owned(), root: root.clone() }],
+        None => tags.into_iter().filter(|tagged| tagged.root.digest == root.digest).collect(),
+    };
+    Ok(if own.is_empty() { vec![Tagged { tag: String::new(), root }] } else { own })
+}
+
+/// Puts tags of one image and name together. A local name `greeter:1.0` is a name and a tag.
+fn group(source: &dyn Source, tags: Vec<Tagged>) -> Result<Vec<Item>, CopyError> {
+    let mut items: Vec<Item> = Vec::new();
+    for Tagged { tag, mut root } in tags {
+        root.annotations.remove(plugin_oci::documents::REF_NAME);
+        let (stated, tag) = match tag.rsplit_once(':') {
+            Some((name, tag)) => (Some(name.to_owned()), tag.to_owned()),
+            None => (None, tag),
+        };
+        let name = match stated {
+            Some(name) => Some(name),
+            None => annotated_name(source, &root)?,
+        };
+        let tag = Some(tag).filter(|tag| !tag.is_empty());
+        match items.iter_mut().find(|item| item.root.digest == root.digest && item.name == name) {
+            Some(item) => item.tags.extend(tag),
+            None => items.push(Item { root, tags: tag.into_iter().collect(), name }),
+        }
+    }
+    Ok(items)
+}
+
+/// Adds the images of another source. What both have is one image, with the tags of both.
+pub(super) fn join(items: &mut Vec<Item>, more: Vec<Item>) {
+    for item in more {
+        match items.iter_mut().find(|known| known.root.digest == item.root.digest && known.name == item.name) {
+            Some(known) => {
+                let new: Vec<String> = item.tags.into_iter().filter(|tag| !known.tags.contains(tag)).collect();
+                known.tags.extend(new);
+            }
+            None => items.push(item),
+        }
+    }
+}
+
+fn annotated_name(source: &dyn Source, root: &Descriptor) -> Result<Option<String>, StoreError> {
+    if !root.is_manifest_or_index() {
+        return Ok(None);
+    }
+    let annotations = read_document(source, root)?.0.annotations().clone();
+    Ok(NAMES.iter().find_map(|key| annotations.get(*key)).filter(|name| !name.is_empty()).cloned())
+}
+
+fn is_referrers_tag(tag: &str) -> bool {
+    let digest = tag.replacen('-', ":", 1);
+    digest.parse::<plugin_oci::values::digest::Digest>().is_ok() || digest.starts_with("sha512:") && digest.len() == 7 + 64
+}

@@ -1,0 +1,173 @@
+//! Where images go, and under which tags.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::str::FromStr;
+
+use super::select::Item;
+use super::{Copied, CopyError};
+use plugin_oci::documents::Descriptor;
+use plugin_oci::stores::Tagged;
+use plugin_oci::values::reference::{Reference, ReferenceError, RegistryReference, check_local_name, check_tag};
+
+/// A destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// One store.
+    Store(Reference),
+    /// `docker://HOST/PREFIX/`: a repository below it for each name.
+    Below(String),
+}
+
+impl Target {
+    /// Whether it is a layout or an archive.
+    pub fn is_local(&self) -> bool {
+        matches!(self, Self::Store(Reference::Layout(_) | Reference::Archive(_)))
+    }
+
+    /// The repository (`host/name`), where it is one.
+    pub fn repository(&self) -> Option<String> {
+        match self {
+            Self::Store(Reference::Registry(registry)) => Some(registry.name()),
+            _ => None,
+        }
+    }
+
+    /// Whether it says under which tag.
+    pub fn has_tag(&self) -> bool {
+        matches!(self, Self::Store(reference) if reference.tag().is_some())
+    }
+}
+
+impl FromStr for Target {
+    type Err = ReferenceError;
+
+    fn from_str(text: &str) -> Result<Self, ReferenceError> {
+        match text.strip_prefix("docker://").and_then(|rest| rest.strip_suffix('/')) {
+            // With any name it must be a repository.
+            Some(prefix) => RegistryReference::parse(&format!("{prefix}/x")).map(|_| Self::Below(prefix.to_owned())),
+            None => text.parse().map(Self::Store),
+        }
+    }
+}
+
+/// What goes to one store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Delivery {
+    /// The store, without a tag.
+    pub(super) reference: Reference,
+    pub(super) items: Vec<Item>,
+}
+
+impl Delivery {
+    /// The tags to set, and the roots that get none.
+    pub(super) fn commit(&self) -> (Vec<Tagged>, Vec<Descriptor>) {
+        let tagged = |item: &Item| {
+            let root = item.root.clone();
+            item.tags.iter().map(move |tag| Tagged { tag: tag.clone(), root: root.clone() }).collect::<Vec<_>>()
+        };
+        let untagged = self.items.iter().filter(|item| item.tags.is_empty()).map(|item| item.root.clone()).collect();
+        (self.items.iter().flat_map(tagged).collect(), untagged)
+    }
+
+    /// How each image is called there.
+    pub(super) fn copied(&self) -> Vec<Copied> {
+        let copied = |item: &Item| {
+            let digest = item.root.digest.clone();
+            let image = match (&self.reference, item.tags.first()) {
+                (Reference::Registry(registry), _) => format!("{}@{digest}", registry.name()),
+                (local, Some(tag)) => format!("{local}:{tag}"),
+                (local, None) => format!("{local}@{digest}"),
+            };
+            Copied { image, digest, tags: item.tags.clone() }
+        };
+        self.items.iter().map(copied).collect()
+    }
+}
+
+/// Decides where each image goes and under which tags. `sources` is how many sources were named.
+pub(super) fn deliveries(target: &Target, items: Vec<Item>, sources: usize) -> Result<Vec<Delivery>, CopyError> {
+    let deliveries = match target {
+        Target::Below(prefix) => below(prefix, items)?,
+        Target::Store(reference) => vec![into(reference, items, sources)?],
+    };
+    deliveries.iter().try_for_each(check_tags)?;
+    Ok(deliveries)
+}
+
+fn below(prefix: &str, items: Vec<Item>) -> Result<Vec<Delivery>, CopyError> {
+    let mut by_name: BTreeMap<String, Vec<Item>> = BTreeMap::new();
+    for item in items {
+        let name = item.name.clone().ok_or_else(|| CopyError::NoName(item.root.digest.to_string()))?;
+        by_name.entry(name).or_default().push(item);
+    }
+    let delivery = |(name, items): (String, Vec<Item>)| {
+        let repository = RegistryReference::parse(&format!("{prefix}/{name}")).and_then(|found| {
+            // A name that brings a tag or digest of its own is none.
+            if found.tag.is_none() && found.digest.is_none() {
+                Ok(found)
+            } else {
+                Err(ReferenceError::BadRepository(name.clone()))
+            }
+        });
+        match repository {
+            Ok(repository) => Ok(Delivery { reference: Reference::Registry(repository), items }),
+            Err(source) => Err(CopyError::Unspeakable { digest: items[0].root.digest.to_string(), source }),
+        }
+    };
+    by_name.into_iter().map(delivery).collect()
+}
+
+fn into(reference: &Reference, mut items: Vec<Item>, sources: usize) -> Result<Delivery, CopyError> {
+    if reference.digest().is_some() {
+        return Err(CopyError::DigestAtDestination);
+    }
+    let mut store = reference.clone();
+    match &mut store {
+        Reference::Layout(local) | Reference::Archive(local) => local.name = None,
+        Reference::Registry(registry) => registry.tag = None,
+    }
+    if let Some(tag) = reference.tag() {
+        let count = items.len();
+        let [item] = items.as_mut_slice() else { return Err(CopyError::OneTag(count)) };
+        item.tags = vec![tag.to_owned()];
+        return Ok(Delivery { reference: store, items });
+    }
+    if matches!(store, Reference::Registry(_)) {
+        let names: BTreeSet<&String> = items.iter().filter_map(|item| item.name.as_ref()).collect();
+        if names.len() > 1 {
+            return Err(CopyError::SeveralNames(names.into_iter().cloned().collect()));
+        }
+        return Ok(Delivery { reference: store, items });
+    }
+    let several: BTreeSet<&Option<String>> = items.iter().map(|item| &item.name).collect();
+    if sources > 1 && items.len() > 1 || several.len() > 1 {
+        for item in &mut items {
+            let name = item.name.clone().ok_or_else(|| CopyError::NoName(item.root.digest.to_string()))?;
+            if item.tags.is_empty() {
+                item.tags.push(name);
+            } else {
+                item.tags.iter_mut().for_each(|tag| *tag = format!("{name}:{tag}"));
+            }
+        }
+    }
+    Ok(Delivery { reference: store, items })
+}
+
+/// Every tag can be spelled there, and none is wanted by two images.
+fn check_tags(delivery: &Delivery) -> Result<(), CopyError> {
+    let mut taken: BTreeMap<&str, &Item> = BTreeMap::new();
+    for item in &delivery.items {
+        for tag in &item.tags {
+            let check = if matches!(delivery.reference, Reference::Registry(_)) { check_tag } else { check_local_name };
+            check(tag).map_err(|source| CopyError::Unspeakable { digest: item.root.digest.to_string(), source })?;
+            match taken.insert(tag, item) {
+                Some(other) if other.root.digest != item.root.digest => {
+                    let (first, second) = (other.root.digest.to_string(), item.root.digest.to_string());
+                    return Err(CopyError::SameTag { tag: tag.clone(), first, second });
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}

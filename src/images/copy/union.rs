@@ -1,0 +1,77 @@
+//! Several sources as one: what is looked for is in the first that has it.
+
+use std::io::Read;
+
+use plugin_oci::documents::Descriptor;
+use plugin_oci::fs::TempFile;
+use plugin_oci::stores::{Selector, Source, StoreError, Tagged};
+use plugin_oci::values::digest::Digest;
+
+/// Sources, and a document that none of them has.
+#[derive(Clone, Copy)]
+pub(super) struct Union<'a> {
+    sources: &'a [Box<dyn Source + 'a>],
+    document: Option<&'a [u8]>,
+    /// A repository that has everything already, because it was pushed to just now.
+    earlier: Option<&'a str>,
+}
+
+impl<'a> Union<'a> {
+    pub(super) fn new(sources: &'a [Box<dyn Source + 'a>], document: Option<&'a [u8]>) -> Self {
+        Self { sources, document, earlier: None }
+    }
+
+    /// The same, where blobs may be mounted from a repository that has them.
+    pub(super) fn mounting_from(&self, earlier: Option<&'a str>) -> Self {
+        Self { earlier, ..*self }
+    }
+}
+
+impl Source for Union<'_> {
+    fn name(&self) -> String {
+        self.sources.iter().map(|source| source.name()).collect::<Vec<_>>().join(", ")
+    }
+
+    fn tags(&self) -> Result<Vec<Tagged>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    fn resolve(&self, selector: &Selector) -> Result<Descriptor, StoreError> {
+        Err(StoreError::NotFound { store: self.name(), wanted: format!("{selector:?}"), available: Vec::new() })
+    }
+
+    fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, StoreError> {
+        if let Some(bytes) = self.document.filter(|bytes| Digest::of(bytes) == descriptor.digest) {
+            return Ok(Box::new(bytes));
+        }
+        for source in self.sources {
+            match source.open(descriptor) {
+                Err(StoreError::MissingBlob { .. }) => {}
+                found => return found,
+            }
+        }
+        Err(StoreError::MissingBlob { store: self.name(), digest: descriptor.digest.to_string() })
+    }
+
+    fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, StoreError> {
+        let mut found = Vec::new();
+        for source in self.sources {
+            found.extend(source.referrers(subject)?);
+        }
+        found.sort_by(|a, b| a.digest.cmp(&b.digest));
+        found.dedup_by(|a, b| a.digest == b.digest);
+        Ok(found)
+    }
+
+    fn take_staged(&self, digest: &Digest) -> Option<TempFile> {
+        self.sources.iter().find_map(|source| source.take_staged(digest))
+    }
+
+    fn repository(&self) -> Option<String> {
+        let own = match self.sources {
+            [only] => only.repository(),
+            _ => None,
+        };
+        own.or_else(|| self.earlier.map(str::to_owned))
+    }
+}

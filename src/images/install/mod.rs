@@ -1,0 +1,424 @@
+//! Installing: a plugin's files where a host loads them from the file system.
+//!
+//! The image's root becomes `<PLUGINS_DIR>/<name>`. An image comes from anywhere, and what it holds runs in the host's own
+//! file system: the strict rules of [`plugin_oci::layers::unpack`] apply, and the name, which becomes a path, is checked wherever it
+//! comes from. The same image again changes nothing, unless what lies there was changed: then it is made anew.
+
+mod place;
+pub mod survey;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::unpack::{ImageLayer, apply, layers_of, warn_of_dropped};
+use crate::build::kinds::Kind;
+use crate::build::plan::annotations::{KIND_KEY, NAME_KEY};
+use place::{Dirs, Place, Record, State, installed_names, link_target};
+use plugin_oci::documents::json::JsonError;
+use plugin_oci::failure::{Class, Error, Explain};
+use plugin_oci::finding::Finding;
+use plugin_oci::interrupt::on_interrupt;
+use plugin_oci::layers::unpack::{ExtractOptions, Extraction, Limits, Rules, remove_tree};
+use plugin_oci::progress::Progress;
+use plugin_oci::stores::{PlatformImage, Selector, Source, platform_images, platform_of, read_document, select_platform};
+use plugin_oci::values::digest::Digest;
+use plugin_oci::values::platform::Platform;
+use survey::{Item, Survey, compare, survey, survey_at};
+
+/// What to install, and where.
+#[derive(Clone, Debug)]
+pub struct InstallOptions {
+    /// Which image of the source.
+    pub selector: Selector,
+    /// The directory that the host reads.
+    pub plugins_dir: PathBuf,
+    /// The plugin's name; `None` takes the image's own.
+    pub name: Option<String>,
+    /// Which platforms; none of them means all for the Cosmo Router's kind and for images of unknown kind, which keep
+    /// platforms apart by file name, and the host's for others.
+    pub platforms: Vec<Platform>,
+    /// Place the directory itself instead of a link to it.
+    pub copy: bool,
+    /// Upper bounds.
+    pub limits: Limits,
+}
+
+/// What is installed now.
+#[derive(Clone, Debug, Serialize)]
+pub struct Installed {
+    /// The plugin's name.
+    pub name: String,
+    /// What the host loads.
+    pub path: PathBuf,
+    /// Digest of the image.
+    pub digest: Digest,
+    /// Where it came from.
+    pub source: String,
+    /// The platforms that are in it.
+    pub platforms: Vec<String>,
+    /// Whether anything changed.
+    pub changed: bool,
+    /// What was there before, and is what `--rollback` brings back.
+    pub previous: Option<Digest>,
+}
+
+/// What `--check` looks at.
+#[derive(Clone, Debug)]
+pub struct CheckOptions {
+    /// The directory that the host reads.
+    pub plugins_dir: PathBuf,
+    /// Which plugin; `None` means all.
+    pub name: Option<String>,
+    /// The digest that must be installed, where one is known.
+    pub expected: Option<Digest>,
+}
+
+/// A plugin that was looked at.
+#[derive(Clone, Debug, Serialize)]
+pub struct Checked {
+    /// The plugin's name.
+    pub name: String,
+    /// What the host loads.
+    pub path: PathBuf,
+    /// Digest of the image that was installed.
+    pub digest: Digest,
+    /// Where it came from.
+    pub source: String,
+    /// What is not as it was installed.
+    pub findings: Vec<Finding>,
+}
+
+/// Why a plugin cannot be installed, checked or brought back.
+#[derive(Debug, thiserror::Error)]
+pub enum InstallError {
+    /// The image does not say how its plugin is called.
+    #[error("{image} does not name its plugin")]
+    NoName {
+        /// The image.
+        image: String,
+    },
+    /// The name cannot be a directory's.
+    #[error("`{}` cannot be a plugin's name", name.escape_debug())]
+    BadName {
+        /// The name.
+        name: String,
+    },
+    /// Two platforms need different files at one path.
+    #[error("platforms of the image disagree about `{path}`")]
+    Disagree {
+        /// The path.
+        path: String,
+    },
+    /// Something is there that this tool did not install.
+    #[error("`{}` was not installed by this tool", path.display())]
+    InTheWay {
+        /// What is there.
+        path: PathBuf,
+    },
+    /// Nothing is installed, so that nothing can be checked.
+    #[error("nothing is installed in `{}`", plugins_dir.display())]
+    Empty {
+        /// The plugins directory.
+        plugins_dir: PathBuf,
+    },
+    /// Nothing of that name was installed.
+    #[error("`{name}` is not installed in `{}`", plugins_dir.display())]
+    Absent {
+        /// The name.
+        name: String,
+        /// The directory.
+        plugins_dir: PathBuf,
+    },
+    /// There is nothing to go back to.
+    #[error("nothing was installed before the current `{name}`, or it was changed since")]
+    NoPrevious {
+        /// The name.
+        name: String,
+    },
+    /// The record is no JSON of ours.
+    #[error("the record `{}` cannot be read", path.display())]
+    BadRecord {
+        /// The record.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: JsonError,
+    },
+    /// The record was written by another version, or by hand.
+    #[error("the record `{}` is not one of this version", path.display())]
+    UnknownRecord {
+        /// The record.
+        path: PathBuf,
+    },
+    /// The file system knows no links.
+    #[error("cannot link `{}`", path.display())]
+    Link {
+        /// The link.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+impl Explain for InstallError {
+    fn class(&self) -> Class {
+        match self {
+            Self::NoName { .. } | Self::BadName { .. } => Class::Usage,
+            _ => Class::Failed,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::NoName { .. } => "give one with `--name`".to_owned(),
+            Self::BadName { .. } => "a name is letters, digits, `.`, `_` and `-`, and starts with a letter or digit".to_owned(),
+            Self::Disagree { .. } => "choose one platform with `--platform`".to_owned(),
+            Self::InTheWay { .. } => "move it away, or install under another `--name`".to_owned(),
+            Self::BadRecord { .. } | Self::UnknownRecord { .. } => "remove the record and install again".to_owned(),
+            Self::Link { .. } => "`--copy` needs no links".to_owned(),
+            Self::Empty { .. } | Self::Absent { .. } | Self::NoPrevious { .. } => return None,
+        })
+    }
+}
+
+/// Installs an image.
+pub fn install(source: &dyn Source, options: &InstallOptions, progress: &dyn Progress) -> Result<Installed, Error> {
+    let chosen = choose(source, options)?;
+    let place = Place::open(&options.plugins_dir, &chosen.name, progress)?;
+    match install_at(source, &chosen, &place, options, progress) {
+        Ok(installed) => Ok(installed),
+        Err(error) => {
+            place.abandon();
+            Err(error)
+        }
+    }
+}
+
+fn install_at(
+    source: &dyn Source,
+    chosen: &Chosen,
+    place: &Place,
+    options: &InstallOptions,
+    progress: &dyn Progress,
+) -> Result<Installed, Error> {
+    let before = place.state()?;
+    place.check_replaceable(before.as_ref())?;
+    let known = before.as_ref().and_then(|state| {
+        let records = std::iter::once(&state.current).chain(&state.previous);
+        records.filter(|record| chosen.is(record)).find(|record| place.intact(state, record).is_some())
+    });
+    let current = match known {
+        Some(record) => record.clone(),
+        None => unpack_into(source, chosen, place, options, progress)?,
+    };
+    // What was current stays for a rollback, unless it is the same image (changed, or placed otherwise).
+    let previous = before.as_ref().and_then(|state| {
+        let same = state.current.digest == current.digest && state.current.platforms == current.platforms;
+        if same { state.previous.clone() } else { Some(state.current.clone()) }
+    });
+    let previous = previous.filter(|previous| previous.id != current.id);
+    let state = State { schema: 1, copied: options.copy, current, previous };
+    let changed = before.as_ref() != Some(&state) || !is_visible(place, &chosen.name, &state);
+    if changed {
+        place.place(&state)?;
+    }
+    Ok(report(place, chosen.name.clone(), &state, changed))
+}
+
+/// Brings back what was installed before; doing it twice changes nothing.
+pub fn rollback(plugins_dir: &Path, name: &str, progress: &dyn Progress) -> Result<Installed, Error> {
+    check_name(name)?;
+    let absent = || InstallError::Absent { name: name.to_owned(), plugins_dir: plugins_dir.to_owned() };
+    Dirs::find(plugins_dir, name)?.ok_or_else(absent)?.state()?.ok_or_else(absent)?;
+    let place = Place::open(plugins_dir, name, progress)?;
+    let before = place.state()?.ok_or_else(absent)?;
+    place.check_replaceable(Some(&before))?;
+    let previous = before.previous.clone().filter(|record| place.intact(&before, record).is_some());
+    let previous = previous.ok_or_else(|| InstallError::NoPrevious { name: name.to_owned() })?;
+    let state = State { current: previous, previous: Some(before.current), ..before };
+    place.place(&state)?;
+    Ok(report(&place, name.to_owned(), &state, true))
+}
+
+/// Compares what lies there with what was installed.
+pub fn check(options: &CheckOptions) -> Result<Vec<Checked>, Error> {
+    let names = match &options.name {
+        Some(name) => vec![name.clone()],
+        None => installed_names(&options.plugins_dir)?,
+    };
+    if names.is_empty() {
+        return Err(InstallError::Empty { plugins_dir: options.plugins_dir.clone() }.into());
+    }
+    names.into_iter().map(|name| check_one(options, name)).collect()
+}
+
+fn check_one(options: &CheckOptions, name: String) -> Result<Checked, Error> {
+    check_name(&name)?;
+    let plugins_dir = &options.plugins_dir;
+    let absent = || InstallError::Absent { name: name.clone(), plugins_dir: plugins_dir.clone() };
+    let dirs = Dirs::find(plugins_dir, &name)?.ok_or_else(absent)?;
+    let state = dirs.state()?.ok_or_else(absent)?;
+    let path = dirs.shown();
+    let object = path.display().to_string();
+    let mut findings = Vec::new();
+    if !state.copied {
+        let wanted = link_target(&name, &state.current.id);
+        match dirs.link() {
+            Ok(target) if target == wanted => {}
+            Ok(target) => {
+                let message = format!("it points to `{}` instead of `{}`", target.display(), wanted.display());
+                findings.push(Finding::new(&object, "changed-link", message));
+            }
+            Err(_) => findings.push(Finding::new(&object, "missing-link", "the host finds no link here")),
+        }
+    }
+    if let Ok(place) = dirs.installation(&state, &state.current) {
+        findings.extend(compare(&object, &state.current.files, &survey(&place)?));
+    } else {
+        let place = dirs.location(&state, &state.current).display().to_string();
+        findings.push(Finding::new(place, "missing-file", "the installed directory is gone"));
+    }
+    if let Some(expected) = options.expected.as_ref().filter(|expected| **expected != state.current.digest) {
+        let message = format!("{} is installed, not {expected}", state.current.digest);
+        findings.push(Finding::new(&object, "other-image", message));
+    }
+    let Record { digest, source, .. } = state.current;
+    Ok(Checked { name, path, digest, source, findings })
+}
+
+/// What of an image is installed, and as what.
+struct Chosen {
+    name: String,
+    digest: Digest,
+    kind: Option<String>,
+    /// Told apart from another choice of the same image.
+    suffix: String,
+    images: Vec<(Platform, PlatformImage)>,
+}
+
+impl Chosen {
+    fn platforms(&self) -> Vec<String> {
+        self.images.iter().map(|(platform, _)| platform.to_string()).collect()
+    }
+
+    fn is(&self, record: &Record) -> bool {
+        record.digest == self.digest && record.platforms == self.platforms()
+    }
+}
+
+fn choose(source: &dyn Source, options: &InstallOptions) -> Result<Chosen, Error> {
+    let root = source.resolve(&options.selector)?;
+    let annotations = read_document(source, &root)?.0.annotations().clone();
+    let name = options.name.clone().or_else(|| annotations.get(NAME_KEY).cloned());
+    let name = name.ok_or_else(|| InstallError::NoName { image: source.name() })?;
+    check_name(&name)?;
+    let kind = annotations.get(KIND_KEY).cloned();
+    let apart = kind.as_deref().is_none_or(|kind| kind == Kind::CosmoRouter.as_str());
+    let mut all = Vec::new();
+    for image in platform_images(source, &root)? {
+        let platform = platform_of(source, &image)?.unwrap_or_else(Platform::host);
+        // Provenance that other tools put beside images has a platform called unknown.
+        if platform.os != "unknown" {
+            all.push((platform, image));
+        }
+    }
+    let whole = all.len();
+    let images = if !options.platforms.is_empty() {
+        let select = |wanted: &Platform| Ok((wanted.clone(), select_platform(source, &root, wanted)?));
+        options.platforms.iter().map(select).collect::<Result<_, Error>>()?
+    } else if apart || whole == 1 {
+        all
+    } else {
+        vec![(Platform::host(), select_platform(source, &root, &Platform::host())?)]
+    };
+    let digest = match &images[..] {
+        [(_, image)] => image.descriptor.digest.clone(),
+        _ => root.digest,
+    };
+    let mut chosen = Chosen { name, digest, kind, suffix: String::new(), images };
+    if chosen.images.len() != whole && chosen.images.len() > 1 {
+        chosen.suffix = format!("+{}", chosen.platforms().join("+").replace('/', "_"));
+    }
+    Ok(chosen)
+}
+
+/// Lets through what can be one directory beside others, and no hidden one.
+fn check_name(name: &str) -> Result<(), InstallError> {
+    let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+    if plain && name.len() <= 128 && name.starts_with(|first: char| first.is_ascii_alphanumeric()) {
+        Ok(())
+    } else {
+        Err(InstallError::BadName { name: name.to_owned() })
+    }
+}
+
+fn unpack_into(
+    source: &dyn Source,
+    chosen: &Chosen,
+    place: &Place,
+    options: &InstallOptions,
+    progress: &dyn Progress,
+) -> Result<Record, Error> {
+    let id = place.fresh_id(&chosen.digest, &chosen.suffix);
+    let target = place.in_store(&id);
+    // Nothing records it before this function is done.
+    let _cleanup = {
+        let target = target.clone();
+        on_interrupt(move || drop(remove_tree(&target)))
+    };
+    let extract = ExtractOptions { limits: options.limits.clone(), rules: Rules::Strict };
+    let mut extraction = Extraction::begin(&target, extract)?;
+    let mut applied: Vec<ImageLayer> = Vec::new();
+    for (_, image) in &chosen.images {
+        let before = if applied.is_empty() { Survey::new() } else { survey_at(extraction.path())? };
+        for layer in layers_of(source, image)? {
+            // What platforms share is applied once.
+            if !applied.contains(&layer) {
+                extraction = apply(source, &layer, extraction, progress)?;
+                applied.push(layer);
+            }
+        }
+        if !before.is_empty() {
+            agree(&before, &survey_at(extraction.path())?)?;
+        }
+    }
+    warn_of_dropped(&extraction.commit()?, progress);
+    let files = place.survey(&id).inspect_err(|_| drop(remove_tree(&target)))?;
+    warn_of_missing_program(chosen, &files, progress);
+    Ok(Record { id, digest: chosen.digest.clone(), source: source.name(), platforms: chosen.platforms(), files })
+}
+
+/// Refuses a platform that changed what another one needs. Directories are not final yet, and hold no content.
+fn agree(before: &Survey, after: &Survey) -> Result<(), InstallError> {
+    let lost = before.iter().find(|(path, item)| !matches!(item, Item::Directory { .. }) && after.get(*path) != Some(*item));
+    lost.map_or(Ok(()), |(path, _)| Err(InstallError::Disagree { path: path.clone() }))
+}
+
+/// The Cosmo Router starts `bin/<os>_<arch>` and nothing else.
+fn warn_of_missing_program(chosen: &Chosen, files: &Survey, progress: &dyn Progress) {
+    if chosen.kind.as_deref().is_some_and(|kind| kind != Kind::CosmoRouter.as_str()) {
+        return;
+    }
+    for (platform, _) in &chosen.images {
+        let path = format!("bin/{}_{}", platform.os, platform.architecture);
+        let starts =
+            matches!(files.get(&path), Some(Item::File { mode, size, .. }) if *size > 0 && (mode & 0o111 != 0 || cfg!(windows)));
+        if !starts {
+            progress.warn(format!("the image has no program `{path}`, which is what the Cosmo Router starts"), None);
+        }
+    }
+}
+
+fn is_visible(place: &Place, name: &str, state: &State) -> bool {
+    if state.copied {
+        return place.intact(state, &state.current) == Some(place.dirs().shown());
+    }
+    place.dirs().link().is_ok_and(|target| target == link_target(name, &state.current.id))
+}
+
+fn report(place: &Place, name: String, state: &State, changed: bool) -> Installed {
+    let Record { digest, source, platforms, .. } = state.current.clone();
+    let previous = state.previous.as_ref().map(|record| record.digest.clone());
+    Installed { name, path: place.dirs().shown(), digest, source, platforms, changed, previous }
+}

@@ -1,0 +1,352 @@
+//! Where installations of one plugin lie, and how the current one changes.
+//!
+//! ```text
+//! <PLUGINS_DIR>/<name>                          a link to the current one (or, as a copy, the directory itself)
+//! <PLUGINS_DIR>/.store/<name>/<id>/             one installation, never changed after it is whole
+//! <PLUGINS_DIR>/.store/<name>/installed.json    what is current, what was before, and every file of both
+//! <PLUGINS_DIR>/.store/<name>/.lock             held by whoever changes any of it
+//! ```
+//!
+//! Threat: another writer of these directories who puts links in the way. `<PLUGINS_DIR>` may be a link, as the user named
+//! it; everything below is reached from open directories, one name at a time, and no link among them is followed.
+//!
+//! What survives a crash: a host sees the old plugin or the new one, because the link moves by one rename after the new
+//! directory reached the disk. `installed.json` is written before that; a run that finds the link elsewhere than the
+//! record says puts it there. A copy moves by two renames, so a host may find nothing for an instant.
+
+use std::fs;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::InstallError;
+use super::survey::{Survey, survey};
+use plugin_oci::documents::json;
+use plugin_oci::failure::Error;
+use plugin_oci::fs::anchor::Anchor;
+use plugin_oci::fs::lock::Lock;
+use plugin_oci::fs::{FileError, create_dirs, sorted_listing, sync_dir, write_atomically};
+use plugin_oci::interrupt::{Registration, on_interrupt};
+use plugin_oci::layers::unpack::remove_tree;
+use plugin_oci::progress::Progress;
+use plugin_oci::values::digest::Digest;
+
+/// One installation, as recorded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// The directory's name in the store.
+    pub id: String,
+    /// Digest of the image: of its index, or of the one platform's manifest that was chosen.
+    pub digest: Digest,
+    /// The store that it came from.
+    pub source: String,
+    /// The platforms that are in it.
+    pub platforms: Vec<String>,
+    /// Everything in it.
+    pub files: Survey,
+}
+
+/// What `installed.json` holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct State {
+    /// Version of this document.
+    pub schema: u32,
+    /// Whether `<PLUGINS_DIR>/<name>` is the directory itself instead of a link to it.
+    pub copied: bool,
+    /// What a host loads.
+    pub current: Record,
+    /// What `--rollback` brings back.
+    pub previous: Option<Record>,
+}
+
+/// The places of one plugin.
+pub struct Place {
+    dirs: Arc<Dirs>,
+    _cleanup: Registration,
+    _lock: Lock,
+}
+
+/// The open directories of one plugin.
+pub struct Dirs {
+    name: String,
+    plugins: Anchor,
+    store: Anchor,
+    own: Anchor,
+}
+
+const STORE: &str = ".store";
+const STATE: &str = "installed.json";
+const LOCK: &str = ".lock";
+/// Where a copy goes that is none of the recorded installations; the garbage collector takes it.
+const REPLACED: &str = "replaced";
+
+/// Names of everything that was installed into a directory.
+pub fn installed_names(plugins_dir: &Path) -> Result<Vec<String>, FileError> {
+    let Some(plugins) = there(Anchor::open(plugins_dir)).map_err(FileError::at("open", plugins_dir))? else {
+        return Ok(Vec::new());
+    };
+    let at = plugins.shown(STORE);
+    let Some(store) = there(plugins.below(STORE)).map_err(FileError::at("open", &at))? else { return Ok(Vec::new()) };
+    let names = sorted_listing(&store.base())?.into_iter().filter_map(|name| name.into_string().ok());
+    Ok(names.filter(|name| store.below(name).and_then(|own| own.file(STATE)).is_ok()).collect())
+}
+
+/// `None` where nothing is.
+fn there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+    match found {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+impl Dirs {
+    /// Opens what is there; `None` when a part of it is missing.
+    pub fn find(plugins_dir: &Path, name: &str) -> Result<Option<Self>, FileError> {
+        let Some(plugins) = there(Anchor::open(plugins_dir)).map_err(FileError::at("open", plugins_dir))? else {
+            return Ok(None);
+        };
+        let Some(store) = there(plugins.below(STORE)).map_err(FileError::at("open", &plugins.shown(STORE)))? else {
+            return Ok(None);
+        };
+        let Some(own) = there(store.below(name)).map_err(FileError::at("open", &store.shown(name)))? else { return Ok(None) };
+        Ok(Some(Self { name: name.to_owned(), plugins, store, own }))
+    }
+
+    /// Opens them, making what is missing.
+    fn make(plugins_dir: &Path, name: &str) -> Result<Self, FileError> {
+        create_dirs(plugins_dir)?;
+        let plugins = Anchor::open(plugins_dir).map_err(FileError::at("open", plugins_dir))?;
+        let store = plugins.make(STORE)?;
+        let own = store.make(name)?;
+        Ok(Self { name: name.to_owned(), plugins, store, own })
+    }
+
+    /// What is recorded; `None` when nothing is.
+    pub fn state(&self) -> Result<Option<State>, Error> {
+        let path = self.own.shown(STATE);
+        let mut bytes = Vec::new();
+        match self.own.file(STATE) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other.and_then(|mut file| file.read_to_end(&mut bytes)).map_err(FileError::at("read", &path))?,
+        };
+        let state: State = json::parse_as(&bytes).map_err(|source| InstallError::BadRecord { path: path.clone(), source })?;
+        let ids = std::iter::once(&state.current).chain(&state.previous).map(|record| &record.id);
+        if state.schema != 1 || !ids.into_iter().all(|id| is_id(id)) {
+            return Err(InstallError::UnknownRecord { path }.into());
+        }
+        Ok(Some(state))
+    }
+
+    /// What a host loads, as the user knows it.
+    pub fn shown(&self) -> PathBuf {
+        self.plugins.shown(&self.name)
+    }
+
+    /// The directory that an installation lies in: in the store, or, for the current one of a copy, where the host looks.
+    fn holder(&self, state: &State, record: &Record) -> (&Anchor, String) {
+        if state.copied && record.id == state.current.id {
+            (&self.plugins, self.name.clone())
+        } else {
+            (&self.own, record.id.clone())
+        }
+    }
+
+    /// Opens an installation where it should lie.
+    pub fn installation(&self, state: &State, record: &Record) -> io::Result<Anchor> {
+        let (holder, name) = self.holder(state, record);
+        holder.below(name)
+    }
+
+    /// The same as people know it.
+    pub fn location(&self, state: &State, record: &Record) -> PathBuf {
+        let (holder, name) = self.holder(state, record);
+        holder.shown(name)
+    }
+
+    /// Where the link that a host follows leads.
+    pub fn link(&self) -> io::Result<PathBuf> {
+        fs::read_link(self.plugins.at(&self.name))
+    }
+
+    /// Removes the places of a plugin that was never installed. Only for the holder of the lock.
+    fn take_back(&self) {
+        if fs::symlink_metadata(self.own.at(STATE)).is_err() {
+            drop(fs::remove_file(self.own.at(LOCK)));
+            drop(fs::remove_dir(self.store.at(&self.name)));
+            drop(fs::remove_dir(self.plugins.at(STORE)));
+        }
+    }
+}
+
+/// The link that a host follows, as it must read.
+pub fn link_target(name: &str, id: &str) -> PathBuf {
+    Path::new(STORE).join(name).join(id)
+}
+
+/// A directory name of ours, and nothing that leads elsewhere.
+fn is_id(id: &str) -> bool {
+    id.starts_with("sha") && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._+".contains(&byte))
+}
+
+impl Place {
+    /// Makes the places and takes the lock.
+    pub fn open(plugins_dir: &Path, name: &str, progress: &dyn Progress) -> Result<Self, Error> {
+        let dirs = Arc::new(Dirs::make(plugins_dir, name)?);
+        let waiting = || progress.status("Blocking", format!("waiting for {}", dirs.store.shown(name).display()));
+        let lock = Lock::exclusive(&dirs.own.at(LOCK), waiting)?;
+        let cleanup = {
+            let dirs = Arc::clone(&dirs);
+            on_interrupt(move || dirs.take_back())
+        };
+        Ok(Self { dirs, _cleanup: cleanup, _lock: lock })
+    }
+
+    /// The open directories.
+    pub fn dirs(&self) -> &Dirs {
+        &self.dirs
+    }
+
+    fn visible(&self) -> PathBuf {
+        self.dirs.plugins.at(&self.dirs.name)
+    }
+
+    /// What is recorded.
+    pub fn state(&self) -> Result<Option<State>, Error> {
+        self.dirs.state()
+    }
+
+    /// Refuses to replace what this tool did not put there.
+    pub fn check_replaceable(&self, state: Option<&State>) -> Result<(), Error> {
+        let ours = match fs::symlink_metadata(self.visible()) {
+            Err(_) => true,
+            Ok(found) if found.is_symlink() => {
+                let above = Path::new(STORE).join(&self.dirs.name);
+                self.dirs.link().is_ok_and(|target| target.parent() == Some(&above))
+            }
+            Ok(_) => state.is_some_and(|state| state.copied),
+        };
+        if ours { Ok(()) } else { Err(InstallError::InTheWay { path: self.dirs.shown() }.into()) }
+    }
+
+    /// Whether the files of a recorded installation are all there and unchanged, and where.
+    pub fn intact(&self, state: &State, record: &Record) -> Option<PathBuf> {
+        let recorded = (self.dirs.installation(state, record), self.dirs.location(state, record));
+        // A crash can leave a copy where it was before the last rename.
+        let stored = (self.dirs.own.below(&record.id), self.dirs.own.shown(&record.id));
+        let mut places = [recorded, stored].into_iter();
+        places.find(|(place, _)| place.as_ref().is_ok_and(|place| is(place, record))).map(|(_, shown)| shown)
+    }
+
+    /// Looks at a new installation.
+    pub fn survey(&self, id: &str) -> Result<Survey, FileError> {
+        let place = self.dirs.own.below(id).map_err(FileError::at("open", &self.dirs.own.shown(id)))?;
+        survey(&place)
+    }
+
+    /// A name in the store that nothing has yet.
+    pub fn fresh_id(&self, digest: &Digest, suffix: &str) -> String {
+        let base = format!("{}-{}{suffix}", digest.algorithm().as_str(), digest.hex());
+        let numbered = (1_u32..).map(|number| format!("{base}.{number}"));
+        let mut ids = std::iter::once(base.clone()).chain(numbered);
+        ids.find(|id| fs::symlink_metadata(self.dirs.own.at(id)).is_err()).unwrap_or(base)
+    }
+
+    /// Where an installation is put together.
+    pub fn in_store(&self, id: &str) -> PathBuf {
+        self.dirs.own.at(id)
+    }
+
+    /// Records a state and makes it what the host sees.
+    pub fn place(&self, state: &State) -> Result<(), Error> {
+        if self.state()?.as_ref() != Some(state) {
+            write_atomically(&self.dirs.own.at(STATE), &json::to_canonical(state))?;
+        }
+        if state.copied {
+            self.place_copy(state)?;
+        } else {
+            self.place_link(state)?;
+        }
+        sync_dir(&self.dirs.plugins.base())?;
+        self.collect_garbage(state);
+        Ok(())
+    }
+
+    fn place_link(&self, state: &State) -> Result<(), Error> {
+        let visible = self.visible();
+        let target = link_target(&self.dirs.name, &state.current.id);
+        if self.dirs.link().is_ok_and(|now| now == target) {
+            return Ok(());
+        }
+        self.put_copy_away(state)?;
+        let make = |path: &Path| make_link(&target, path);
+        let link = tempfile::Builder::new().prefix(".plugin-build-").make_in(self.dirs.own.base(), make);
+        let link = link.map_err(|source| InstallError::Link { path: self.dirs.shown(), source })?;
+        link.into_temp_path().persist(&visible).map_err(|error| FileError::at("rename to", &visible)(error.error))?;
+        Ok(())
+    }
+
+    fn place_copy(&self, state: &State) -> Result<(), Error> {
+        let (visible, staged) = (self.visible(), self.dirs.own.at(&state.current.id));
+        if self.dirs.own.below(&state.current.id).is_err() {
+            return Ok(());
+        }
+        if fs::symlink_metadata(&visible).is_ok_and(|found| found.is_symlink()) {
+            fs::remove_file(&visible).map_err(FileError::at("remove", &visible))?;
+        }
+        let away = self.put_copy_away(state)?;
+        if let Err(error) = fs::rename(&staged, &visible) {
+            if let Some(away) = away {
+                drop(fs::rename(away, &visible));
+            }
+            return Err(FileError::at("rename to", &visible)(error).into());
+        }
+        Ok(())
+    }
+
+    /// Moves a copy from where the host looks back into the store; returns where to. What it is, its files say: after a
+    /// crash it need not be what was recorded last, and what somebody changed is no installation any more.
+    fn put_copy_away(&self, state: &State) -> Result<Option<PathBuf>, Error> {
+        let visible = self.visible();
+        let Ok(copy) = self.dirs.plugins.below(&self.dirs.name) else { return Ok(None) };
+        let files = survey(&copy)?;
+        let mut records = std::iter::once(&state.current).chain(&state.previous);
+        let known = records.find(|record| record.files == files && fs::symlink_metadata(self.dirs.own.at(&record.id)).is_err());
+        let away = self.dirs.own.at(known.map_or(REPLACED, |record| &record.id));
+        drop(remove_tree(&away));
+        fs::rename(&visible, &away).map_err(FileError::at("rename", &visible))?;
+        Ok(Some(away))
+    }
+
+    /// Takes back what a first installation that failed has made.
+    pub fn abandon(self) {
+        self.dirs.take_back();
+    }
+
+    /// Removes what is neither current nor previous. What cannot be removed now is tried again next time.
+    fn collect_garbage(&self, state: &State) {
+        let kept = [STATE, LOCK, &state.current.id, state.previous.as_ref().map_or("", |previous| &previous.id)];
+        for name in sorted_listing(&self.dirs.own.base()).unwrap_or_default() {
+            if !kept.iter().any(|kept| name == *kept) {
+                drop(remove_tree(&self.dirs.own.at(&name)));
+            }
+        }
+    }
+}
+
+fn is(place: &Anchor, record: &Record) -> bool {
+    survey(place).is_ok_and(|found| found == record.files)
+}
+
+#[cfg(unix)]
+fn make_link(target: &Path, path: &Path) -> io::Result<()> {
+    std::os::unix::fs::symlink(target, path)
+}
+
+#[cfg(windows)]
+fn make_link(target: &Path, path: &Path) -> io::Result<()> {
+    std::os::windows::fs::symlink_dir(target, path)
+}

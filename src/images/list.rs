@@ -1,0 +1,95 @@
+//! What a store holds: tags, digests, platforms, sizes, attachments.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use plugin_oci::documents::{Descriptor, Document};
+use plugin_oci::failure::Error;
+use plugin_oci::stores::{Source, StoreError, read_document};
+use plugin_oci::values::digest::Digest;
+
+/// One tag of a store.
+#[derive(Clone, Debug, Serialize)]
+pub struct Listed {
+    /// The tag.
+    pub tag: String,
+    /// What it names.
+    pub digest: Digest,
+    /// The media type of the root.
+    pub media_type: String,
+    /// Platforms, in index order; empty for a lone manifest.
+    pub platforms: Vec<String>,
+    /// Bytes of every distinct blob, manifest and index that it reaches.
+    pub size: u64,
+    /// Artifact types of what refers to it.
+    pub attachments: Vec<String>,
+}
+
+/// Lists every tag of a store.
+pub fn list(source: &dyn Source) -> Result<Vec<Listed>, Error> {
+    let mut listed = Vec::new();
+    for tagged in source.tags()? {
+        let mut sizes = Sizes::default();
+        let platforms = sizes.add(source, &tagged.root, 0)?;
+        let mut attachments = Vec::new();
+        for referrer in source.referrers(&tagged.root.digest)? {
+            attachments.push(artifact_type(source, &referrer)?);
+        }
+        listed.push(Listed {
+            tag: tagged.tag,
+            digest: tagged.root.digest,
+            media_type: tagged.root.media_type,
+            platforms,
+            size: sizes.total,
+            attachments,
+        });
+    }
+    Ok(listed)
+}
+
+/// The artifact type of a referrer: its descriptor's, or else its manifest's.
+pub fn artifact_type(source: &dyn Source, referrer: &Descriptor) -> Result<String, StoreError> {
+    if let Some(known) = &referrer.artifact_type {
+        return Ok(known.clone());
+    }
+    Ok(match read_document(source, referrer)?.0 {
+        Document::Manifest(manifest) => manifest.effective_artifact_type().unwrap_or(&manifest.media_type).to_owned(),
+        Document::Index(index) => index.artifact_type.unwrap_or(index.media_type),
+    })
+}
+
+#[derive(Default)]
+struct Sizes {
+    seen: BTreeSet<Digest>,
+    total: u64,
+}
+
+impl Sizes {
+    fn add(&mut self, source: &dyn Source, at: &Descriptor, depth: usize) -> Result<Vec<String>, StoreError> {
+        if depth > plugin_oci::documents::NESTING_LIMIT || !self.seen.insert(at.digest.clone()) {
+            return Ok(Vec::new());
+        }
+        self.total += at.size;
+        if !at.is_manifest_or_index() {
+            return Ok(Vec::new());
+        }
+        let mut platforms = Vec::new();
+        match read_document(source, at)?.0 {
+            Document::Index(index) => {
+                for child in &index.manifests {
+                    platforms.extend(child.platform.as_ref().map(ToString::to_string));
+                    platforms.extend(self.add(source, child, depth + 1)?);
+                }
+            }
+            Document::Manifest(manifest) => {
+                for blob in std::iter::once(&manifest.config).chain(&manifest.layers) {
+                    if self.seen.insert(blob.digest.clone()) {
+                        self.total += blob.size;
+                    }
+                }
+            }
+        }
+        Ok(platforms)
+    }
+}

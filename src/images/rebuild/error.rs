@@ -1,0 +1,84 @@
+//! Why an image cannot be built again.
+
+use std::path::PathBuf;
+
+use plugin_oci::failure::Explain;
+
+/// Why an image cannot be built again.
+#[derive(Debug, thiserror::Error)]
+pub enum RebuildError {
+    /// Not made by this tool, or a base.
+    #[error("{image} does not say how it was built: it has no annotation `dev.cargo-plugin-build.request`")]
+    NoRequest {
+        /// The platform.
+        image: String,
+    },
+    /// Made by a later version, or tampered with.
+    #[error("the request of {image} is none that this program writes: {detail}")]
+    BadRequest {
+        /// The platform.
+        image: String,
+        /// Why.
+        detail: String,
+    },
+    /// A byte format that is not known.
+    #[error("the image is of byte format {format}, which this version cannot write")]
+    Format {
+        /// The format.
+        format: String,
+    },
+    /// Flags with absolute paths.
+    #[error("{image} cannot be rebuilt elsewhere: flags of its build hold absolute paths: {}", flags.join(" "))]
+    NotRebuildable {
+        /// The platform.
+        image: String,
+        /// The flags.
+        flags: Vec<String>,
+    },
+    /// The sources, or the working directory, lie in the image.
+    #[error("{} lies in the image that is checked, {}", path.display(), image.display())]
+    Within {
+        /// The directory or manifest.
+        path: PathBuf,
+        /// The layout.
+        image: PathBuf,
+    },
+    /// A flag of the checker names what is no source.
+    #[error("a flag names `{}`, which is no file that the checkout tracks", file.display())]
+    Foreign {
+        /// The file or directory.
+        file: PathBuf,
+    },
+    /// A base that was given on the command line.
+    #[error("the image builds on `{name}`, which the sources do not name")]
+    UnknownBase {
+        /// The base.
+        name: String,
+    },
+    /// The sources could not be listed.
+    #[error("cannot copy the sources in `{}`", root.display())]
+    Sources {
+        /// The directory.
+        root: PathBuf,
+        /// Why.
+        source: ignore::Error,
+    },
+    /// The build gave no image.
+    #[error("the rebuild gave no image")]
+    Nothing,
+}
+
+impl Explain for RebuildError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotRebuildable { .. } => {
+                Some("give such flags in the sources' own .cargo/config.toml, with relative paths".to_owned())
+            }
+            Self::Within { .. } => Some("call it in the sources, with the image in a directory of its own".to_owned()),
+            Self::Foreign { .. } => Some("commit it, or it is not known what it is made from".to_owned()),
+            Self::UnknownBase { .. } => Some("give it with `--base`, as it was given to `build`".to_owned()),
+            Self::BadRequest { .. } | Self::Format { .. } => Some("use the version that built it, or a later one".to_owned()),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,385 @@
+//! Walking an image: each document and blob once, each finding with the chain that led to it.
+//!
+//! What is said of a layer depends on those below it: they are applied together, to nothing, by the code that unpacks.
+
+use std::collections::BTreeSet;
+use std::io;
+
+use super::layout::{finding_of, text_of};
+use super::{Report, format};
+use crate::build::start::{self, Command, Root};
+use plugin_oci::documents::{Config, Descriptor, Document, Index, Manifest, NESTING_LIMIT, media_type};
+use plugin_oci::failure::{Complaint, Error};
+use plugin_oci::finding::Finding;
+use plugin_oci::layers::unpack::{Entry, ExtractError, ExtractOptions, Kind, LayerInput, Rehearsal, read_entries};
+use plugin_oci::progress::{Event, Outcome, Progress};
+use plugin_oci::stores::{Source, StoreError, Verified, read_config, read_document};
+use plugin_oci::values::compression::Compression;
+use plugin_oci::values::digest::Digest;
+
+/// A walk over images of one source.
+pub struct Walk<'a> {
+    source: &'a dyn Source,
+    progress: &'a dyn Progress,
+    seen: BTreeSet<Digest>,
+    /// What was checked, its size, and as what: another image may say something else of the same bytes.
+    checked: BTreeSet<(Digest, u64, String)>,
+    /// Bytes that were read again.
+    again: u64,
+    blobs: usize,
+    bytes: u64,
+    findings: BTreeSet<Finding>,
+    sound: bool,
+    failure: Option<Error>,
+}
+
+impl<'a> Walk<'a> {
+    /// A walk that has seen nothing.
+    pub fn new(source: &'a dyn Source, progress: &'a dyn Progress) -> Self {
+        let (seen, checked, findings) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        Self { source, progress, seen, checked, again: 0, blobs: 0, bytes: 0, findings, sound: true, failure: None }
+    }
+
+    /// Whether the blob was checked already.
+    pub fn has_seen(&self, digest: &Digest) -> bool {
+        self.seen.contains(digest)
+    }
+
+    /// Counts a blob that was read elsewhere.
+    pub fn count(&mut self, bytes: u64) {
+        self.blobs += 1;
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    /// Whether this is the first time that the bytes are to be checked as what `role` says.
+    fn is_first(&mut self, at: &Descriptor, role: String) -> bool {
+        self.seen.insert(at.digest.clone());
+        self.checked.insert((at.digest.clone(), at.size, role))
+    }
+
+    /// Adds a finding about bytes that are not what they should be.
+    pub fn add(&mut self, finding: Finding) {
+        self.sound = false;
+        self.findings.insert(finding);
+    }
+
+    /// Adds what an error says about the bytes; an error that says nothing about them is returned.
+    pub fn complain_of(&mut self, object: &str, error: &StoreError) -> Result<(), Error> {
+        match finding_of(object, error) {
+            Some(finding) => self.add(finding),
+            None => return Err(Complaint::failed(format!("cannot check {object}: {}", text_of(error))).into()),
+        }
+        Ok(())
+    }
+
+    /// Checks everything below a root.
+    pub fn root(&mut self, root: &Descriptor) {
+        let name = root.ref_name().map_or_else(|| short(&root.digest), str::to_owned);
+        if root.is_manifest_or_index() {
+            self.document(root, &name, None, 0);
+        } else {
+            self.blob(root, &name);
+        }
+    }
+
+    /// What was found.
+    pub fn finish(self, images: Vec<Digest>) -> Result<Report, Error> {
+        match self.failure {
+            Some(failure) => Err(failure),
+            None => Ok(Report {
+                images,
+                blobs: self.blobs,
+                bytes: self.bytes,
+                findings: self.findings.into_iter().collect(),
+                sound: self.sound,
+            }),
+        }
+    }
+
+    fn document(&mut self, at: &Descriptor, chain: &str, parent: Option<&Index>, depth: usize) {
+        if depth > NESTING_LIMIT {
+            let message = format!("indexes nest deeper than {NESTING_LIMIT}");
+            return self.add(Finding::new(chain, "nesting", message));
+        }
+        let platform = at.platform.as_ref().filter(|_| media_type::is_manifest(&at.media_type));
+        if !self.is_first(at, format!("{} {platform:?}", at.media_type)) {
+            return;
+        }
+        let (document, bytes) = match read_document(self.source, &stored(at)) {
+            Ok(read) => read,
+            Err(error) => return self.take(chain, &error),
+        };
+        self.count(at.size);
+        match document {
+            Document::Index(index) => {
+                let mut problems = Vec::new();
+                format::index(&index, &bytes, &mut problems);
+                self.add_all(chain, problems);
+                for child in &index.manifests {
+                    let platform = child.platform.as_ref().map_or_else(|| short(&child.digest), ToString::to_string);
+                    let chain = format!("{chain} > {platform}");
+                    if child.is_manifest_or_index() {
+                        self.document(child, &chain, Some(&index), depth + 1);
+                    } else {
+                        self.blob(child, &chain);
+                    }
+                }
+            }
+            Document::Manifest(manifest) => self.manifest(at, &manifest, &bytes, (chain, parent)),
+        }
+    }
+
+    fn manifest(&mut self, at: &Descriptor, manifest: &Manifest, bytes: &[u8], (chain, parent): (&str, Option<&Index>)) {
+        let mut problems = Vec::new();
+        format::manifest(manifest, bytes, parent, &mut problems);
+        let config = if media_type::is_config(&manifest.config.media_type) {
+            self.config(at, manifest, chain, &mut problems)
+        } else {
+            self.blob(&manifest.config, &format!("{chain} > config"));
+            None
+        };
+        self.add_all(chain, problems);
+        let before = self.findings.len();
+        let ours_from = config.as_ref().map(|config| manifest.layers.len().saturating_sub(format::own_layers(config)));
+        let ours = format::is_ours(&manifest.annotations);
+        let mut stack = Stack::default();
+        for (position, layer) in manifest.layers.iter().enumerate() {
+            let chain = format!("{chain} > layer {} {}", position + 1, short(&layer.digest));
+            let diff_id = config.as_ref().and_then(|config| config.diff_ids().get(position).cloned());
+            let Some(compression) = Compression::of_media_type(&layer.media_type) else {
+                self.blob(layer, &chain);
+                continue;
+            };
+            let law = config.as_ref().filter(|_| ours && ours_from.is_some_and(|from| position >= from));
+            stack.push(Stacked { at: layer, compression, diff_id }, law);
+            let is_new = !self.has_seen(&layer.digest);
+            if self.is_first(layer, stack.role.clone()) {
+                self.layer(&mut stack, &chain, law, is_new);
+            }
+        }
+        if let Some(config) = &config
+            && self.findings.len() == before
+            && self.failure.is_none()
+        {
+            self.starts(manifest, config, chain);
+        }
+    }
+
+    /// What is started, in the root that the layers make. That there is no program at all is for those to know who made the
+    /// image, except where that is here: others mount what they start.
+    fn starts(&mut self, manifest: &Manifest, config: &Config, chain: &str) {
+        let (command, platform) = (Command::of(config), config.platform());
+        let Some(layers) = start::layers_of(self.source, manifest, config) else { return };
+        if command.line.is_empty() || platform.os != "linux" || layers.is_empty() {
+            return;
+        }
+        let started = Root::of(layers).and_then(|mut root| start::start(&mut root, &command, &platform.architecture));
+        match started {
+            Ok(started) if started.is_absent && !format::is_ours(&manifest.annotations) => {}
+            Ok(started) => self.add_all(chain, started.lacks.into_iter().map(|lack| (lack.rule, lack.message)).collect()),
+            Err(error) => self.progress.event(Event::Note { text: format!("{chain}: {error}") }),
+        }
+    }
+
+    fn config(
+        &mut self,
+        at: &Descriptor,
+        manifest: &Manifest,
+        chain: &str,
+        problems: &mut Vec<(&'static str, String)>,
+    ) -> Option<Config> {
+        let chain = format!("{chain} > config");
+        let config = match read_config(self.source, &stored(&manifest.config)) {
+            Ok(config) => config,
+            Err(error) => {
+                self.seen.insert(manifest.config.digest.clone());
+                self.take(&chain, &error);
+                return None;
+            }
+        };
+        if self.seen.insert(manifest.config.digest.clone()) {
+            self.count(manifest.config.size);
+        }
+        let (layers, diff_ids) = (manifest.layers.len(), config.diff_ids().len());
+        if layers != diff_ids {
+            problems.push(("diff-ids", format!("{layers} layers but {diff_ids} diff ids")));
+        }
+        let history = config.spec().history().as_deref().unwrap_or_default();
+        let filled = history.iter().filter(|entry| !entry.empty_layer().unwrap_or(false)).count();
+        let is_partial = format::is_ours(&manifest.annotations) && format::base_has_no_history(&config);
+        if !history.is_empty() && filled != layers && !(is_partial && filled < layers) {
+            problems.push(("history", format!("{layers} layers but {filled} history entries that are not empty")));
+        }
+        if let Some(platform) = &at.platform
+            && !config.platform().serves(platform)
+        {
+            problems.push(("platform", format!("its index says {platform}, its configuration {}", config.platform())));
+        }
+        if format::is_ours(&manifest.annotations) {
+            format::config(&config, manifest, problems);
+        }
+        Some(config)
+    }
+
+    /// Reads the uppermost layer of a stack through decompression and tar to its diff id, over those below it.
+    fn layer(&mut self, stack: &mut Stack<'_>, chain: &str, ours: Option<&Config>, is_new: bool) {
+        let Some(at) = stack.layers.last().map(|top| top.at) else { return };
+        let stored = match self.source.open(at) {
+            Ok(stored) => stored,
+            Err(error) => return self.take(chain, &error),
+        };
+        if is_new {
+            self.count(at.size);
+        }
+        let key = at.digest.to_string();
+        self.progress.event(Event::BlobStarted { blob: key.clone(), verb: "Verifying", total: Some(at.size) });
+        let mut tar = ours.map(format::TarLaw::new);
+        let mut devices = 0_u64;
+        let mut visit = |entry: &Entry| {
+            if let Some(law) = &mut tar {
+                law.entry(entry);
+            }
+            devices += u64::from(matches!(entry.kind, Kind::Other(_)));
+        };
+        let read = stack.read(self.source, stored, &mut self.again, &mut visit);
+        self.progress.event(Event::BlobFinished { blob: key, outcome: Outcome::Present, bytes: at.size });
+        if devices > 0 && ours.is_none() {
+            let text = format!("{chain}: {devices} device nodes, which `unpack` leaves out");
+            self.progress.event(Event::Note { text });
+        }
+        match read {
+            Ok(()) => self.add_all(chain, tar.map(format::TarLaw::finish).unwrap_or_default()),
+            Err(error) => {
+                // The bytes themselves first: if they are not those of the digest, what is in them means nothing.
+                let findings = self.findings.len();
+                self.blob(at, chain);
+                if self.findings.len() == findings && self.failure.is_none() {
+                    match error.rule() {
+                        Some(rule) => self.add(Finding::new(chain, rule, Error::from(error).to_string())),
+                        None => drop(self.failure.insert(error.into())),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads a blob that is nothing but bytes.
+    fn blob(&mut self, at: &Descriptor, chain: &str) {
+        if !self.is_first(at, String::new()) {
+            return;
+        }
+        let stored = match self.source.open(at) {
+            Ok(stored) => stored,
+            Err(error) => return self.take(chain, &error),
+        };
+        self.count(at.size);
+        if let Err(error) = io::copy(&mut Verified::new(stored, at), &mut io::sink()) {
+            self.take(chain, &StoreError::reading(&self.source.name(), at, error));
+        }
+    }
+
+    fn take(&mut self, chain: &str, error: &StoreError) {
+        if let Err(failure) = self.complain_of(chain, error) {
+            self.failure.get_or_insert(failure);
+        }
+    }
+
+    /// Adds rules that an image breaks whose bytes are those that its digests name.
+    fn add_all(&mut self, chain: &str, problems: Vec<(&'static str, String)>) {
+        self.findings.extend(problems.into_iter().map(|(rule, message)| Finding::new(chain, rule, message)));
+    }
+}
+
+/// Bytes of tar that are read again, all images together, because a layer above them is another: many small images over
+/// one large layer must not cost as much as they say. Each of them can still be verified by itself.
+const AGAIN: u64 = 64 << 30;
+
+/// The archives of an image, lowest first.
+#[derive(Default)]
+struct Stack<'m> {
+    layers: Vec<Stacked<'m>>,
+    /// What all of them are: one stack is read once, in whatever images it is.
+    role: String,
+    rehearsed: Rehearsed,
+}
+
+struct Stacked<'m> {
+    at: &'m Descriptor,
+    compression: Compression,
+    diff_id: Option<Digest>,
+}
+
+/// How far the layers of a stack were applied.
+#[derive(Default)]
+enum Rehearsed {
+    /// None of them.
+    #[default]
+    Nothing,
+    /// The lowest so many.
+    Layers(Box<Rehearsal>, usize),
+    /// One of them is refused: what is above it can only be read.
+    Refused,
+}
+
+impl<'m> Stack<'m> {
+    fn push(&mut self, layer: Stacked<'m>, law: Option<&Config>) {
+        let epoch = law.map(|config| config.spec().created());
+        let Stacked { at, diff_id, .. } = &layer;
+        let below = Digest::of(self.role.as_bytes());
+        self.role = format!("{} {} {diff_id:?} {epoch:?} over {below}", at.media_type, at.digest);
+        self.layers.push(layer);
+    }
+
+    /// Reads the uppermost layer over those below it. What is wrong with these was said when each was the uppermost.
+    fn read(
+        &mut self,
+        source: &dyn Source,
+        stored: Box<dyn io::Read + Send + '_>,
+        again: &mut u64,
+        visit: &mut dyn FnMut(&Entry),
+    ) -> Result<(), ExtractError> {
+        let Some((top, below)) = self.layers.split_last() else { return Ok(()) };
+        let options = ExtractOptions::default();
+        let (mut rehearsal, applied) = match std::mem::replace(&mut self.rehearsed, Rehearsed::Refused) {
+            Rehearsed::Nothing => (Box::new(Rehearsal::begin(options)?), 0),
+            Rehearsed::Layers(rehearsal, applied) => (rehearsal, applied),
+            Rehearsed::Refused => return top.look(stored, visit),
+        };
+        for lower in &below[applied..] {
+            let applied = source.open(lower.at).map(|stored| rehearsal.apply(lower.input(stored), &mut |_| {}));
+            let Ok(Ok(facts)) = applied else { return top.look(stored, visit) };
+            *again = again.saturating_add(facts.tar_size);
+            if *again > AGAIN {
+                return Err(ExtractError::Limit { what: "bytes of shared layers, read again for each image", allowed: AGAIN });
+            }
+        }
+        rehearsal.apply(top.input(stored), visit)?;
+        self.rehearsed = Rehearsed::Layers(rehearsal, self.layers.len());
+        Ok(())
+    }
+}
+
+impl Stacked<'_> {
+    fn input<'s>(&self, stored: Box<dyn io::Read + Send + 's>) -> LayerInput<'s> {
+        let reader = Box::new(Verified::new(stored, self.at));
+        LayerInput { reader, compression: self.compression, diff_id: self.diff_id.clone() }
+    }
+
+    /// Reads it without the layers below.
+    fn look(&self, stored: Box<dyn io::Read + Send + '_>, visit: &mut dyn FnMut(&Entry)) -> Result<(), ExtractError> {
+        let mut visit = |entry: &Entry, _: &mut dyn io::Read| {
+            visit(entry);
+            Ok(())
+        };
+        read_entries(self.input(stored), &ExtractOptions::default(), &mut visit).map(drop)
+    }
+}
+
+/// The same without embedded content: what lies in the store is what is checked.
+fn stored(at: &Descriptor) -> Descriptor {
+    Descriptor { data: None, ..at.clone() }
+}
+
+fn short(digest: &Digest) -> String {
+    format!("{}:{}", digest.algorithm().as_str(), digest.short())
+}

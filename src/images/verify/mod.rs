@@ -1,0 +1,95 @@
+//! `verify`: every digest, size, diff id and rule, with every finding reported and not only the first.
+//!
+//! For every image (image-spec, and the reading rules of [`plugin_oci::documents`]): each blob is there, has its size and digest, is
+//! what its media type says; documents are strict JSON of the right shape; configuration, diff ids and layers agree;
+//! layers decompress to their diff id and hold only entries that may be unpacked.
+//!
+//! What a Linux image starts can start in the root that its layers make ([`crate::build::start`]).
+//!
+//! For images that this tool made (annotation `dev.cargo-plugin-build.format`): the law of the byte format too, in
+//! [`format`].
+//!
+//! For a layout: its marker, its index, and every file below `blobs/`, reached or not.
+
+mod format;
+mod image;
+mod layout;
+
+use serde::Serialize;
+
+use plugin_oci::failure::Error;
+use plugin_oci::finding::Finding;
+use plugin_oci::progress::Progress;
+use plugin_oci::stores::layout::Layout;
+use plugin_oci::stores::{Selector, Source, StoreError};
+use plugin_oci::values::digest::Digest;
+
+pub use image::Walk;
+
+/// What was checked, and what is wrong with it.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Report {
+    /// The roots that were checked.
+    pub images: Vec<Digest>,
+    /// Blobs, manifests and indexes that were read.
+    pub blobs: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Everything that is wrong, sorted.
+    pub findings: Vec<Finding>,
+    /// Whether all of it is there and is what its digests name, so that it can be looked into, whatever rule it breaks.
+    #[serde(skip)]
+    pub sound: bool,
+}
+
+/// Checks one image of a store, with what refers to it.
+pub fn image(source: &dyn Source, selector: &Selector, progress: &dyn Progress) -> Result<Report, Error> {
+    let root = match source.resolve(selector) {
+        Ok(root) => root,
+        Err(error) => match layout::finding_of(&source.name(), &error) {
+            Some(finding) => return Ok(Report { findings: vec![finding], ..Report::default() }),
+            None => return Err(error.into()),
+        },
+    };
+    let mut walk = Walk::new(source, progress);
+    walk.root(&root);
+    match source.referrers(&root.digest) {
+        Ok(referrers) => referrers.iter().for_each(|referrer| walk.root(referrer)),
+        Err(error) => walk.complain_of(&root.digest.to_string(), &error)?,
+    }
+    walk.finish(vec![root.digest])
+}
+
+/// Checks a whole layout: its files, and every image in it.
+pub fn layout(dir: &std::path::Path, progress: &dyn Progress) -> Result<Report, Error> {
+    if let Err(error) = std::fs::metadata(dir) {
+        return Err(plugin_oci::fs::FileError::at("read", dir)(error).into());
+    }
+    let layout = match Layout::open(dir) {
+        Ok(layout) => layout,
+        Err(error) => {
+            return Ok(Report { findings: vec![finding(&format!("oci:{}", dir.display()), &error)?], ..Report::default() });
+        }
+    };
+    let mut walk = Walk::new(&layout, progress);
+    let mut roots = Vec::new();
+    match layout.index().and_then(|index| index.entries()) {
+        Ok(entries) => {
+            for entry in entries {
+                walk.root(&entry);
+                roots.push(entry.digest);
+            }
+        }
+        Err(error) => walk.add(finding("index.json", &error)?),
+    }
+    layout::check_blobs(&layout, &mut walk)?;
+    walk.finish(roots)
+}
+
+/// The finding that an error is, or the error itself where it is no fault of the bytes.
+fn finding(object: &str, error: &StoreError) -> Result<Finding, Error> {
+    match layout::finding_of(object, error) {
+        Some(finding) => Ok(finding),
+        None => Err(plugin_oci::failure::Complaint::failed(format!("cannot check {object}: {}", layout::text_of(error))).into()),
+    }
+}
