@@ -51,8 +51,8 @@ pub fn main() -> ExitCode {
     #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
     let variable = std::env::var_os(identity::VARIABLE);
     if let Some(identity) = Identity::of_call(variable.as_deref(), arguments.get(1..).unwrap_or_default()) {
-        #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
-        return identity.call(&arguments[1..], &|name| std::env::var(name).ok());
+        let texts = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        return identity.call(&arguments[1..], &texts.collect());
     }
     let arguments = verb_first(without_cargo_word(arguments));
     let cli = match Cli::try_parse_from(arguments) {

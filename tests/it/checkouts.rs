@@ -231,6 +231,73 @@ fn files_that_a_filter_of_the_user_made_are_as_git_left_them() {
     assert!(!told_by(&project.root).contains("dirty"), "{}", told_by(&project.root));
 }
 
+/// What two build scripts of packages outside write, with names of files in it.
+const GENERATOR: &str = r#"mod own { include!(concat!(env!("OUT_DIR"), "/own.rs")); }
+pub fn write(name: &str) -> String {
+    let out = std::env::var("OUT_DIR").unwrap();
+    let text = "pub fn place() -> &'static str { file!() }\npub fn at(n: usize) -> u8 { [1, 2, 3][n] }\n\
+                pub fn any<T: Copy + std::fmt::Debug>(n: T, i: usize) -> String { format!(\"{:?}\", [n][i]) }\n";
+    std::fs::write(format!("{out}/{name}.rs"), format!("{text}pub const PLACE: usize = {};\n", own::place().len())).unwrap();
+    out
+}
+"#;
+
+/// A plugin beside the packages that it is made of, each with a build script: of one it includes what that generated.
+fn generating(root: &Path, profile: &str) -> PathBuf {
+    let manifest = |name: &str, more: &str| format!("[package]\nname='{name}'\nversion='0.1.0'\nedition='2024'\n{more}");
+    let own = "fn main() { std::fs::write(std::env::var(\"OUT_DIR\").unwrap() + \"/own.rs\", \"pub fn place() -> &'static str { file!() }\").unwrap(); }\n";
+    let with = "[build-dependencies]\ngenerator={path='../generator'}\n";
+    let p = format!("[dependencies]\nq={{path='../q'}}\n{with}[workspace]\n[profile.release]\n{profile}\n");
+    let main = "mod own { include!(concat!(env!(\"OUT_DIR\"), \"/p.rs\")); }\n\
+                mod theirs { include!(concat!(env!(\"Q_OUT\"), \"/q.rs\")); }\n\
+                fn main() {\n    let n = std::env::args().count() - 1;\n    \
+                println!(\"{} {} {}\", own::place(), theirs::place(), q::place());\n    \
+                println!(\"{} {} {}\", own::at(n), theirs::at(n), q::at(n));\n    \
+                println!(\"{} {} {} {}\", own::any(n, n), theirs::any(n, n), q::any(n, n), own::PLACE + theirs::PLACE);\n}\n";
+    for (path, text) in [
+        ("p/Cargo.toml", manifest("p", &p).as_str()),
+        (
+            "p/build.rs",
+            "fn main() {\n    println!(\"cargo::rustc-link-arg=-L{}\", generator::write(\"p\"));\n    println!(\"cargo::rustc-env=Q_OUT={}\", std::env::var(\"DEP_Q_OUT\").unwrap());\n}\n",
+        ),
+        ("p/src/main.rs", main),
+        ("q/Cargo.toml", &manifest("q", &format!("links='q'\n{with}"))),
+        ("q/build.rs", "fn main() { println!(\"cargo::metadata=OUT={}\", generator::write(\"q\")); }\n"),
+        ("q/src/lib.rs", "include!(concat!(env!(\"OUT_DIR\"), \"/q.rs\"));\n"),
+        ("generator/Cargo.toml", &manifest("generator", "")),
+        ("generator/build.rs", own),
+        ("generator/src/lib.rs", GENERATOR),
+    ] {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    root.join("p")
+}
+
+/// The digests of that plugin in two directories, each way.
+fn generated(profile: &str) -> (Vec<String>, PathBuf, tempfile::TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().canonicalize().unwrap();
+    let places = ["a", "another/longer/place"].map(|place| generating(&root.join(place), profile));
+    let digests = places.iter().flat_map(|place| ways().iter().map(|way| built(place, &[&["-o", "out"], *way].concat())));
+    (digests.collect(), places[0].clone(), dir)
+}
+
+#[test]
+#[ignore = "needs namespaces"]
+fn what_build_scripts_of_packages_outside_generate_does_not_tell_where_they_lie() {
+    for profile in ["", "debug=true\nstrip=false\nlto='thin'"] {
+        let (digests, place, _keep) = generated(profile);
+        assert!(digests.iter().all(|digest| *digest == digests[0]), "{profile}: {digests:?}");
+        let told = told_by(&place);
+        assert!(told.contains("/ws/target/x86_64-unknown-linux-gnu/release/build/q-"), "{told}");
+        // Each directory keeps a name of its own.
+        let names: std::collections::BTreeSet<&str> = told.lines().next().unwrap().split(' ').collect();
+        assert_eq!(names.len(), 2, "{told}");
+    }
+}
+
 /// An SDK whose examples are workspaces of their own, below it and beside each other.
 fn sdk() -> Project {
     let manifest = |name: &str, more: &str| format!("[package]\nname='{name}'\nversion='0.1.0'\nedition='2024'\n{more}");

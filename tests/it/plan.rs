@@ -1,5 +1,6 @@
 //! Plans: cargo's commands, remaps, flags.
 
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
@@ -372,4 +373,16 @@ fn hazards_are_told_before_compiling() {
     let texts = recorder.texts().join("\n");
     assert!(texts.contains("outside lies outside the workspace") && texts.contains("workspace wrapper wrapper"), "{texts}");
     assert!(plan.remaps.iter().any(|remap| remap.to == "/cargo/path/outside-0.1.0"));
+    // Cargo's hash of where it lies stands in the names of split files, and those in the program.
+    for (split, is_told) in [("packed", true), ("unpacked", true), ("off", false)] {
+        let manifest = fs::read_to_string(project.root.join("Cargo.toml")).unwrap();
+        let manifest = manifest.split("[profile").next().unwrap();
+        project.write("Cargo.toml", &format!("{manifest}[profile.release]\nsplit-debuginfo = '{split}'\n"));
+        env.program = std::env::current_exe().ok();
+        let recorder = Recorder::default();
+        plugin_build::build::plan::plan(&project.load(&flags()).unwrap(), &flags(), &env, &recorder).unwrap();
+        let texts = recorder.texts().join("\n");
+        assert_eq!(texts.contains(&format!("split-debuginfo is `{split}`")), is_told, "{texts}");
+        assert!(!texts.contains("its absolute path enters"), "{texts}");
+    }
 }

@@ -2,14 +2,15 @@
 
 use std::path::Path;
 
-use crate::build::manifest::Workspace;
+use super::request::profile_keys;
+use crate::build::manifest::{BuildFlags, Workspace};
 use crate::build::repository::Repository;
 use crate::build::toolchain::find_program;
 use plugin_oci::environment::Environment;
 use plugin_oci::progress::{Event, Progress};
 
 /// Tells each hazard with its cure.
-pub(super) fn tell(workspace: &Workspace, env: &Environment, progress: &dyn Progress) {
+pub(super) fn tell(workspace: &Workspace, flags: &BuildFlags, env: &Environment, progress: &dyn Progress) {
     let tell = |rule: &'static str, text: String, hint: &str| {
         progress.event(Event::Hazard { rule, text, hint: hint.to_owned() });
     };
@@ -23,6 +24,20 @@ pub(super) fn tell(workspace: &Workspace, env: &Environment, progress: &dyn Prog
                 package.name
             ),
             "move it into the workspace, or depend on it from git or a registry",
+        );
+    }
+    if let Some(package) = workspace.foreign.iter().find(|package| package.is_path && env.program.is_some())
+        && let Some(split) = profile_keys(workspace, flags.profile()).get("split-debuginfo").and_then(|value| value.as_str())
+        && split != "off"
+    {
+        tell(
+            "outside-split",
+            format!(
+                "{} lies outside the workspace, and split-debuginfo is `{split}`: the program names files that cargo calls by a hash \
+                 of where that lies",
+                package.name
+            ),
+            "set split-debuginfo = \"off\" in the profile, or move it into the workspace",
         );
     }
     let wrapper = env.path("RUSTC_WORKSPACE_WRAPPER").or_else(|| workspace.cargo_config.workspace_wrapper());

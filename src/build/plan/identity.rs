@@ -5,10 +5,15 @@
 //! differ from checkout to checkout; no remap helps. Where there is such a package, this program stands between cargo and
 //! rustc (`RUSTC_WRAPPER`) and puts another hash in the place of cargo's: over the same call with every path remapped, and
 //! with the new hashes of its dependencies. Two crates have one hash only where nothing but the place tells them apart.
+//! Directories of build scripts, which cargo names by its hash, get names of their own ([`out_dirs`](super::out_dirs)).
 //!
 //! A crate's new hash lies beside what rustc makes of it, for the calls of those that depend on it. Workspaces without such
 //! a package see none of this.
+//!
+//! Cargo's hash stays in file names (`-C extra-filename`), by which cargo finds what rustc made: they enter the bytes only
+//! where debug information is split off, whose names a program keeps (`hazards`).
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,6 +21,7 @@ use std::process::{Command, ExitCode};
 
 use serde::{Deserialize, Serialize};
 
+use super::out_dirs;
 use super::remap::Remap;
 use plugin_oci::values::digest::Digest;
 
@@ -50,8 +56,8 @@ impl Identity {
         serde_json::from_str(variable?.to_str()?).ok().filter(|_| is_program)
     }
 
-    /// Calls the compiler, and is then no more.
-    pub fn call(&self, words: &[OsString], env: &dyn Fn(&str) -> Option<String>) -> ExitCode {
+    /// Calls the compiler, with the variables that it gets, and is then no more.
+    pub fn call(&self, words: &[OsString], env: &BTreeMap<String, String>) -> ExitCode {
         let (program, rest) = match (&self.wrapper, words.split_first()) {
             (Some(wrapper), _) => (wrapper.as_os_str(), words),
             (None, Some((program, rest))) => (program.as_os_str(), rest),
@@ -68,12 +74,15 @@ impl Identity {
     }
 
     /// The arguments with the new hash; `None` where cargo gave none, as in its questions.
-    fn renamed(&self, words: &[&str], env: &dyn Fn(&str) -> Option<String>) -> Option<Vec<String>> {
+    fn renamed(&self, words: &[&str], env: &BTreeMap<String, String>) -> Option<Vec<String>> {
         let at = words.iter().position(|word| word.starts_with("metadata="))?;
         let value = |name: &str| words.iter().skip_while(|word| **word != name).nth(1).copied();
+        let texts = words.iter().copied().chain(env.values().map(String::as_str));
+        let out_dirs = out_dirs::named(&self.remaps, texts, env);
+        let named = |text: &str| replaced(&self.remaps, &replaced(&out_dirs, text));
         let mut told: Vec<String> = ["CARGO_PKG_NAME", "CARGO_PKG_VERSION", "CARGO_MANIFEST_DIR"]
             .iter()
-            .map(|name| self.named(&env(name).unwrap_or_default()))
+            .map(|name| named(env.get(*name).map_or("", String::as_str)))
             .collect();
         let mut skip = false;
         for (index, word) in words.iter().enumerate() {
@@ -82,7 +91,7 @@ impl Identity {
                 skip = ["--out-dir", "-L", "--error-format", "--json", "--diagnostic-width"].contains(word);
                 continue;
             }
-            told.push(if before == "--extern" { dependency(word) } else { self.named(word) });
+            told.push(if before == "--extern" { dependency(word) } else { named(word) });
         }
         let hash = Digest::of(told.join("\0").as_bytes()).hex()[..16].to_owned();
         if let (Some(directory), Some(file)) = (value("--out-dir"), file_stem(words)) {
@@ -91,21 +100,19 @@ impl Identity {
         }
         let mut renamed: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
         renamed[at] = format!("metadata={hash}");
+        // Behind cargo's, of which rustc takes the last that fits.
+        renamed.extend(out_dirs.iter().map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display())));
         Some(renamed)
-    }
-
-    /// A text with the paths in it under their names.
-    fn named(&self, text: &str) -> String {
-        let mut named = text.to_owned();
-        for (from, to) in self.remaps.iter().rev() {
-            named = named.replace(&*from.to_string_lossy(), to);
-        }
-        named
     }
 }
 
+/// A text with the paths in it under their names, the most special of which come last.
+pub(super) fn replaced(remaps: &[(PathBuf, String)], text: &str) -> String {
+    remaps.iter().rev().fold(text.to_owned(), |text, (from, to)| text.replace(&*from.to_string_lossy(), to))
+}
+
 /// The extension of the files that keep new hashes.
-const KEPT: &str = "identity";
+pub(super) const KEPT: &str = "identity";
 
 /// Words that say where something goes and how it is told, and make no difference to the crate.
 fn is_of_place(word: &str) -> bool {
@@ -163,7 +170,7 @@ mod tests {
             let (source, out) = (format!("{root}/src/lib.rs"), out.path().display().to_string());
             let words = ["--crate-name", name, &source, "-C", "metadata=0123", "-C", "extra-filename=-4567", "--out-dir", &out];
             let more = ["-L", &out, "--extern", dependency];
-            let env = |name: &str| Some(format!("{root}/{name}"));
+            let env = BTreeMap::from([("CARGO_MANIFEST_DIR".to_owned(), root.to_owned())]);
             let renamed = Identity::new(&[remap], None).renamed(&[&words[..], &more].concat(), &env).unwrap();
             let kept = fs::read_to_string(Path::new(&out).join(format!("{name}-4567.identity"))).unwrap();
             assert_eq!(renamed[4], format!("metadata={kept}"));
@@ -174,6 +181,6 @@ mod tests {
         assert_ne!(here, hash("/a", "kit", "x=/t/libx-1.rlib"));
         assert_ne!(here, hash("/a", "sdk", "x=/t/libx-2.rlib"));
         let question = ["-", "--crate-name", "___", "--print=cfg"];
-        assert_eq!(Identity::new(&[], None).renamed(&question, &|_| None), None);
+        assert_eq!(Identity::new(&[], None).renamed(&question, &BTreeMap::new()), None);
     }
 }

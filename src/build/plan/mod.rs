@@ -5,7 +5,8 @@
 //! - [`remap`]: which paths are hidden from the compilers, behind which names.
 //! - [`rustflags`]: ours beside the user's.
 //! - [`invocation`]: the cargo commands.
-//! - [`identity`]: crates outside the workspace under names that do not tell where they lie.
+//! - [`identity`]: crates outside the workspace under names that do not tell where they lie, and [`out_dirs`], what their build
+//!   scripts make.
 //! - [`request`]: the record from which the same artifact can be built again.
 //! - [`annotations`]: what the image says about itself.
 //! - `hazards`: what would make bytes differ all the same.
@@ -44,6 +45,7 @@ mod error;
 mod hazards;
 pub mod identity;
 pub mod invocation;
+pub mod out_dirs;
 pub mod remap;
 pub mod request;
 pub mod rustflags;
@@ -177,7 +179,7 @@ pub fn plan(workspace: &Workspace, flags: &BuildFlags, env: &Environment, progre
     }
     let remaps = remap::remaps(workspace, flags.hermetic, env);
     let targets = target_flags(workspace, flags, &remaps, env, progress)?;
-    hazards::tell(workspace, env, progress);
+    hazards::tell(workspace, flags, env, progress);
     let mut images = Vec::new();
     for plugin in &workspace.plugins {
         images.push(Planner { workspace, flags, env, targets: &targets, several: workspace.plugins.len() > 1 }.image(plugin)?);

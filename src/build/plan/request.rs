@@ -46,7 +46,7 @@ pub fn request(workspace: &Workspace, plugin: &Plugin, flags: &BuildFlags, targe
 }
 
 /// The profile's keys in effect: the workspace manifest's, with configuration and environment over them.
-fn profile_keys(workspace: &Workspace, profile: &str) -> BTreeMap<String, Value> {
+pub(super) fn profile_keys(workspace: &Workspace, profile: &str) -> BTreeMap<String, Value> {
     let mut keys = BTreeMap::new();
     let text = std::fs::read_to_string(workspace.root.join("Cargo.toml")).unwrap_or_default();
     let manifest: toml::Table = text.parse().unwrap_or_default();
