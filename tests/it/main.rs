@@ -26,6 +26,7 @@ mod kinds;
 mod layer;
 mod layout;
 mod leaks;
+mod loaders;
 mod login;
 mod mutated;
 mod new;

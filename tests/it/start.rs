@@ -215,7 +215,8 @@ fn an_image_of_another_tool_is_held_to_what_its_program_needs() {
         (only("static"), vec![], None),
         (image("plain", &[]), vec![], None),
         (image("app", &[("lib/libdeep.so.1", "libdeep.so")]), vec![], None),
-        (image("app", &configured), vec![], None),
+        // That is what ldconfig reads, not the loader.
+        (image("app", &configured), vec![], Some("start-library")),
         (image("app", &[("x/libdeep.so.1", "libdeep.so")]), vec![("LD_LIBRARY_PATH", "/x")], None),
         (image("by-rpath", &[("near/libdeep.so.1", "libdeep.so")]), vec![], None),
         (image("by-runpath", &[("near/libdeep.so.1", "libdeep.so")]), vec![], None),

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use super::root::{Look, Place};
+use super::cache;
+use super::root::{Look, Place, name_of};
 use super::{Command, Lack, Root, Started};
 use crate::build::inspect::bundle::multiarch;
 use crate::build::inspect::dynamic::Dynamic;
@@ -29,9 +30,12 @@ pub(super) struct Walk<'a, 'b> {
     architecture: &'a str,
     /// Directories of `LD_LIBRARY_PATH`.
     environment: Vec<String>,
-    /// Files that the cache names.
-    cache: Vec<String>,
-    /// Directories of the settings, then the usual ones.
+    /// The cache of glibc's loader, and whether its byte order is the little one.
+    cache: Option<Rc<[u8]>>,
+    is_little: bool,
+    /// Whether the loader is musl's.
+    is_musl: bool,
+    /// Directories of the settings, or the usual ones.
     system: Vec<String>,
     loaded: BTreeMap<String, Rc<Dynamic>>,
 }
@@ -40,7 +44,7 @@ pub(super) struct Walk<'a, 'b> {
 struct Asker {
     path: String,
     file: Rc<Dynamic>,
-    /// `DT_RPATH` of itself and of those that led to it.
+    /// `DT_RPATH` of itself and of those that led to it; to musl `DT_RUNPATH` is the same.
     rpath: Vec<String>,
 }
 
@@ -48,14 +52,17 @@ impl<'a, 'b> Walk<'a, 'b> {
     pub(super) fn new(root: &'a mut Root<'b>, command: &Command, architecture: &'a str, started: &'a mut Started) -> Self {
         let environment = command.variable("LD_LIBRARY_PATH").unwrap_or_default();
         let environment = environment.split([':', ';']).filter(|path| path.starts_with('/')).map(str::to_owned).collect();
-        let (cache, system, loaded) = (Vec::new(), Vec::new(), BTreeMap::new());
-        Self { root, started, architecture, environment, cache, system, loaded }
+        let (system, loaded) = (Vec::new(), BTreeMap::new());
+        Self { root, started, architecture, environment, cache: None, is_little: true, is_musl: false, system, loaded }
     }
 
     /// Finds everything for a program at its real path.
     pub(super) fn program(mut self, path: &str, program: &Rc<Dynamic>) -> Result<(), Error> {
         let Some(interpreter) = &program.interpreter else { return Ok(()) };
-        let name = interpreter.rsplit('/').next().unwrap_or_default().to_owned();
+        let name = name_of(interpreter).to_owned();
+        if self.root.find(interpreter).is_none() {
+            self.root.learn([name.clone()])?;
+        }
         let found = self.root.find(interpreter);
         if let Some((_, place)) = &found {
             self.root.look([place.clone()])?;
@@ -70,28 +77,35 @@ impl<'a, 'b> Walk<'a, 'b> {
             self.started.lacks.push(Lack { rule: "start-loader", message });
             return Ok(());
         };
-        let is_musl = name.starts_with("ld-musl-");
-        self.settings(&name, &real, is_musl);
+        if let Some(mode) = self.root.not_executable(&real) {
+            let told = shown(interpreter.as_bytes());
+            let message = format!("its loader {told}, which /{path} needs, cannot be executed: its mode is {mode:04o}");
+            self.started.lacks.push(Lack { rule: "start-loader", message });
+        }
+        self.is_musl = name.starts_with("ld-musl-");
+        self.is_little = loader.machine.1 == 1;
+        self.settings(interpreter, &real);
         self.loaded.insert(name, loader);
         self.started.loader = Some(real);
-        self.needs(Asker { path: path.to_owned(), file: Rc::clone(program), rpath: Vec::new() }, is_musl)
+        self.needs(Asker { path: path.to_owned(), file: Rc::clone(program), rpath: Vec::new() })
     }
 
     /// The needs of a file and of what it needs, step by step: the files of one step are looked into together.
-    fn needs(&mut self, program: Asker, is_musl: bool) -> Result<(), Error> {
+    fn needs(&mut self, program: Asker) -> Result<(), Error> {
         let mut asked = vec![program];
         let mut all = Vec::new();
         let mut missing = BTreeSet::new();
         for _ in 0..ROUNDS {
             let mut wanted: BTreeMap<String, (usize, Vec<Candidate>)> = BTreeMap::new();
             for (number, asker) in asked.iter_mut().enumerate() {
-                let own = self.expanded(&asker.file.rpath, &asker.path);
                 let counts = asker.file.runpath.is_empty();
+                let own = if self.is_musl && !counts { &asker.file.runpath } else { &asker.file.rpath };
+                let own = self.expanded(own, &asker.path);
                 self.started.has_fixed_rpath |= counts && asker.file.rpath.iter().any(|path| !path.starts_with('$'));
                 asker.rpath.splice(0..0, own);
                 asker.rpath = bounded(std::mem::take(&mut asker.rpath));
                 for name in &asker.file.needed {
-                    let is_own = is_musl && (name == "libc.so" || name.starts_with("libc.musl-"));
+                    let is_own = self.is_musl && is_musls_own(name);
                     if !is_own && !self.loaded.contains_key(name) && !missing.contains(name) && !wanted.contains_key(name) {
                         if wanted.len() + self.loaded.len() + missing.len() > LIBRARIES {
                             return Err(Root::too_much());
@@ -99,6 +113,12 @@ impl<'a, 'b> Walk<'a, 'b> {
                         wanted.insert(name.clone(), (number, self.candidates(name, asker)));
                     }
                 }
+            }
+            // A library may have any name.
+            let absent = wanted.iter().filter(|(_, (_, candidates))| candidates.is_empty());
+            self.root.learn(absent.map(|(name, _)| name_of(name).to_owned()).collect::<Vec<_>>())?;
+            for (name, (number, candidates)) in wanted.iter_mut().filter(|(_, (_, candidates))| candidates.is_empty()) {
+                *candidates = self.candidates(name, &asked[*number]);
             }
             let places = wanted.values().flat_map(|(_, candidates)| candidates.iter().map(|(_, _, place)| place.clone()));
             self.root.look(places.collect::<Vec<_>>())?;
@@ -111,7 +131,7 @@ impl<'a, 'b> Walk<'a, 'b> {
                 });
                 let Some((path, real, file)) = found else {
                     let told = shown(name.as_bytes());
-                    let whereabouts = self.root.whereabouts(name.rsplit('/').next().unwrap_or_default());
+                    let whereabouts = self.root.whereabouts(name_of(&name));
                     let message = format!(
                         "it has no library {told}, which /{} needs: {whereabouts}",
                         shown(asker.path.trim_start_matches('/').as_bytes())
@@ -130,7 +150,7 @@ impl<'a, 'b> Walk<'a, 'b> {
             }
             asked = next;
         }
-        if !is_musl {
+        if !self.is_musl {
             self.versions(&all);
         }
         Ok(())
@@ -172,13 +192,19 @@ impl<'a, 'b> Walk<'a, 'b> {
         if name.contains('/') {
             return found(name.to_owned()).into_iter().collect();
         }
+        let in_folders = |folders: &[String]| folders.iter().map(|folder| format!("{folder}/{name}")).collect::<Vec<_>>();
+        if self.is_musl {
+            // It takes the first that is there, whatever that is.
+            let folders = [self.environment.as_slice(), &asker.rpath, &self.system];
+            return folders.into_iter().flat_map(in_folders).find_map(found).into_iter().collect();
+        }
         let runpath = self.expanded(&asker.file.runpath, &asker.path);
         let rpath = if runpath.is_empty() { asker.rpath.as_slice() } else { &[] };
-        let first = rpath.iter().chain(&self.environment).chain(&runpath).map(|folder| format!("{folder}/{name}"));
-        let cached = self.cache.iter().filter(|path| path.rsplit('/').next() == Some(name)).cloned();
-        let system = self.system.iter().map(|folder| format!("{folder}/{name}"));
+        let first = [rpath, &self.environment, &runpath].into_iter().flat_map(in_folders);
+        let cached = self.cache.as_ref().map(|cache| cache::paths(cache, self.is_little, name)).unwrap_or_default();
         let mut seen = BTreeSet::new();
-        first.chain(cached).chain(system).filter_map(found).filter(|(_, _, place)| seen.insert(place.clone())).take(4).collect()
+        let all = first.chain(cached).chain(in_folders(&self.system));
+        all.filter_map(found).filter(|(_, _, place)| seen.insert(place.clone())).take(4).collect()
     }
 
     /// Directories with what the loader puts for its words.
@@ -205,50 +231,31 @@ impl<'a, 'b> Walk<'a, 'b> {
     }
 
     /// Reads what the image tells its loader, and knows what that has built in.
-    fn settings(&mut self, loader: &str, real: &str, is_musl: bool) {
-        let own = real.rsplit_once('/').map_or("/", |(folder, _)| folder).to_owned();
-        if is_musl {
-            let machine = loader.trim_start_matches("ld-musl-").split('.').next().unwrap_or_default();
-            let usual = "/lib:/usr/local/lib:/usr/lib";
-            let list = self.root.text(&format!("/etc/ld-musl-{machine}.path")).unwrap_or(usual);
+    fn settings(&mut self, interpreter: &str, real: &str) {
+        if self.is_musl {
+            // Beside the loader's directory, by the name that the program has for it.
+            let machine = name_of(interpreter).trim_start_matches("ld-musl-").split('.').next().unwrap_or_default();
+            let prefix = interpreter.rsplitn(3, '/').nth(2).unwrap_or_default();
+            let content = self.root.content(&format!("{prefix}/etc/ld-musl-{machine}.path"));
+            let list = content.as_ref().map_or("/lib:/usr/local/lib:/usr/lib".into(), |content| String::from_utf8_lossy(content));
             self.system =
                 list.split([':', '\n']).filter(|path| path.starts_with('/')).take(DIRECTORIES).map(str::to_owned).collect();
             return;
         }
-        let cache = self.root.text("/etc/ld.so.cache").unwrap_or_default();
-        self.cache = cache.split('\0').filter(|path| path.starts_with('/') && path.len() < 4096).map(str::to_owned).collect();
-        let mut directories = Vec::new();
-        self.configured("/etc/ld.so.conf", 0, &mut directories);
-        directories.extend(
-            multiarch(self.architecture).into_iter().flat_map(|name| [format!("/lib/{name}"), format!("/usr/lib/{name}")]),
-        );
+        self.cache = self.root.content("/etc/ld.so.cache");
+        let own = real.rsplit_once('/').map_or("/", |(folder, _)| folder).to_owned();
+        let of_machine =
+            multiarch(self.architecture).into_iter().flat_map(|name| [format!("/lib/{name}"), format!("/usr/lib/{name}")]);
         let usual = ["/lib64", "/usr/lib64", "/lib", "/usr/lib", "/lib32", "/usr/lib32", "/libx32", "/usr/libx32"];
-        directories.extend(usual.map(str::to_owned));
-        directories.push(own);
-        self.system = directories;
+        self.system = of_machine.chain(usual.map(str::to_owned)).chain([own]).collect();
     }
+}
 
-    /// Reads one `ld.so.conf` and what it includes.
-    fn configured(&self, file: &str, depth: usize, directories: &mut Vec<String>) {
-        let text = self.root.text(file).unwrap_or_default();
-        for line in text.lines().map(|line| line.split('#').next().unwrap_or_default().trim()) {
-            if directories.len() >= DIRECTORIES {
-                return;
-            }
-            match line.strip_prefix("include").map(str::trim) {
-                Some(pattern) if depth < 4 => {
-                    let pattern = if pattern.starts_with('/') { pattern.to_owned() } else { format!("/etc/{pattern}") };
-                    let (folder, name) = pattern.rsplit_once('/').unwrap_or_default();
-                    let Ok(glob) = globset::Glob::new(name).map(|glob| glob.compile_matcher()) else { continue };
-                    for name in self.root.names_in(folder).into_iter().filter(|name| glob.is_match(name)).take(DIRECTORIES) {
-                        self.configured(&format!("{folder}/{name}"), depth + 1, directories);
-                    }
-                }
-                _ if line.starts_with('/') => directories.push(line.split('=').next().unwrap_or_default().trim_end().to_owned()),
-                _ => {}
-            }
-        }
-    }
+/// Libraries that musl's loader is itself, by the names that others have for them.
+fn is_musls_own(name: &str) -> bool {
+    let own = ["c", "pthread", "rt", "m", "dl", "util", "xnet"];
+    let part = name.strip_prefix("lib").and_then(|name| name.split_once('.'));
+    part.is_some_and(|(part, _)| own.contains(&part))
 }
 
 /// As many directories as are looked into.

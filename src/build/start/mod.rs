@@ -6,13 +6,17 @@
 //! - the program, as a runtime finds it: by path, in the working directory, or in `PATH`;
 //! - a script's interpreter (with `env`, the program behind it), as far as it goes;
 //! - the loader (`PT_INTERP`);
+//! - that each of these may be executed;
 //! - every library, transitively: `DT_RPATH` of the file and of those that led to it, `LD_LIBRARY_PATH` of the image,
-//!   `DT_RUNPATH`, `/etc/ld.so.cache` and `/etc/ld.so.conf` or `/etc/ld-musl-*.path`, the usual directories and the loader's own;
-//!   a file for another machine is passed over;
+//!   `DT_RUNPATH`, `/etc/ld.so.cache`, the usual directories and the loader's own; a file for another machine is passed over.
+//!   `/etc/ld.so.conf` is not the loader's: what it names counts where `ldconfig` has put it into the cache;
+//! - with musl instead: `LD_LIBRARY_PATH`, then `DT_RUNPATH` or `DT_RPATH` of the file and of those that led to it, then
+//!   `/etc/ld-musl-*.path`, or `/lib`, `/usr/local/lib` and `/usr/lib`; the first file of that name is taken;
 //! - every symbol version that a file asks of a library, so also the glibc version.
 //!
 //! What a program opens by itself while it runs (`dlopen`) cannot be seen. What is neither ELF nor a script is for the kernel.
 
+mod cache;
 mod libraries;
 pub mod root;
 
@@ -119,7 +123,14 @@ pub fn start(root: &mut Root<'_>, command: &Command, architecture: &str) -> Resu
     let mut wanted = command.line.first().cloned().unwrap_or_default();
     let mut asked = None::<String>;
     for _ in 0..SCRIPTS {
-        let Some((real, place)) = command.candidates(&wanted).iter().find_map(|path| root.find(path)) else {
+        let candidates = command.candidates(&wanted);
+        if candidates.iter().all(|path| root.find(path).is_none()) {
+            root.learn([root::name_of(&wanted).to_owned()])?;
+        }
+        let all: Vec<_> = candidates.iter().filter_map(|path| root.find(path)).collect();
+        // In `PATH`, what nobody may execute is passed over.
+        let found = all.iter().find(|(real, _)| root.not_executable(real).is_none()).or(all.first()).cloned();
+        let Some((real, place)) = found else {
             started.is_absent = asked.is_none();
             started.program = None;
             let name = wanted.rsplit('/').next().unwrap_or_default();
@@ -133,6 +144,16 @@ pub fn start(root: &mut Root<'_>, command: &Command, architecture: &str) -> Resu
             });
             return Ok(started);
         };
+        if let Some(mode) = root.not_executable(&real) {
+            let why = format!("cannot be executed: its mode is {mode:04o}");
+            let told = plugin_oci::layers::tar::shown(real.as_bytes());
+            started.lacks.push(match &asked {
+                None => Lack { rule: "start-program", message: format!("its program /{told} {why}") },
+                Some(script) => {
+                    Lack { rule: "start-interpreter", message: format!("its /{told}, which the script {script} needs, {why}") }
+                }
+            });
+        }
         root.look([place.clone()])?;
         started.program = Some(real.clone());
         match root.seen(&place).clone() {

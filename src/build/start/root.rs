@@ -1,7 +1,8 @@
 //! The root that an image's layers make, as far as it matters to what starts there, without unpacking any.
 //!
 //! One pass over the layers keeps links, programs, libraries and the loader's settings by path, whiteouts and replacements
-//! applied. Then each look at files is one more pass over the layers that hold them: only what was asked for is set aside, in
+//! applied. A library or program may also lie under a name that tells nothing, behind a link or because it is asked for so:
+//! where that comes up, one more pass keeps what has that name ([`Root::learn`]). Then each look at files is one more pass over the layers that hold them: only what was asked for is set aside, in
 //! a file that has no name, and only what the loader sees of it is kept. Memory is bounded by `KEPT`, whatever the layers
 //! hold.
 
@@ -24,10 +25,13 @@ use plugin_oci::values::digest::Digest;
 const KEPT: usize = 16 << 20;
 const EACH: usize = 128;
 /// Bytes of a text that the loader reads, and of a program or library.
-const TEXT: u64 = 256 << 10;
+const TEXT: u64 = 1 << 20;
 const BINARY: u64 = 2 << 30;
 /// Links on the way to a file.
 const LINKS: usize = 40;
+/// Names that tell nothing, and passes that look for files of such names.
+const NAMES: usize = 1024;
+const PASSES: usize = 8;
 /// Files that are looked into.
 const LOOKS: usize = 1024;
 /// Bytes of a path that is looked for.
@@ -61,8 +65,8 @@ pub enum Planned {
 #[derive(Clone, Debug)]
 enum Node {
     Link(String),
-    /// A file, and its text where the loader would read it.
-    File(Place, Option<String>),
+    /// A file: its permission bits, and its content where the loader would read it.
+    File(Place, u32, Option<Rc<[u8]>>),
 }
 
 /// Where a file's bytes are.
@@ -92,36 +96,100 @@ pub struct Root<'a> {
     gone: BTreeMap<String, (usize, usize)>,
     looks: BTreeMap<Place, Look>,
     kept: usize,
+    /// Names that matter although they tell nothing.
+    names: BTreeSet<String>,
+    /// Hard links to what was not kept: the link's name, and that of what it links to.
+    unmet: Vec<(String, String)>,
+    passes: usize,
 }
 
 impl<'a> Root<'a> {
     /// Reads the layers, lowest first.
     pub fn of(layers: Vec<Layer<'a>>) -> Result<Self, Error> {
-        let mut root =
-            Self { layers: Vec::new(), nodes: BTreeMap::new(), gone: BTreeMap::new(), looks: BTreeMap::new(), kept: 0 };
+        let (nodes, gone, looks) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let (names, unmet) = (BTreeSet::new(), Vec::new());
+        let mut root = Self { layers, nodes, gone, looks, kept: 0, names, unmet, passes: 0 };
+        root.pass()?;
+        root.learn([])?;
+        Ok(root)
+    }
+
+    /// One pass over the layers.
+    fn pass(&mut self) -> Result<(), Error> {
+        self.nodes.clear();
+        self.gone.clear();
+        self.unmet.clear();
+        self.kept = self.names.iter().map(|name| name.len() + EACH).sum();
+        self.passes += 1;
+        let layers = std::mem::take(&mut self.layers);
         for (number, layer) in layers.iter().enumerate() {
             match layer {
-                Layer::Planned(files) => {
-                    for (path, mode, file) in files {
-                        let node = match file {
-                            Planned::Link(target) => Some(Node::Link(target.clone())),
-                            Planned::Disk(disk) if matters(path, *mode) => {
-                                Some(Node::File(Place { layer: number, path: disk.to_string_lossy().into_owned() }, None))
-                            }
-                            Planned::Disk(_) => None,
-                        };
-                        // Its layer says of each directory above it that it is one.
-                        for (end, _) in path.match_indices('/') {
-                            root.remove(&path[..end], number, false, usize::MAX).map_err(|error| too_much(&error))?;
-                        }
-                        root.put(path, number, node).map_err(|error| too_much(&error))?;
-                    }
-                }
-                stored @ Layer::Stored { .. } => stored.entries(&mut |entry, body| root.entry(number, entry, body))?,
+                Layer::Planned(files) => self.plan(number, files)?,
+                stored @ Layer::Stored { .. } => stored.entries(&mut |entry, body| self.entry(number, entry, body))?,
             }
         }
-        root.layers = layers;
-        Ok(root)
+        self.layers = layers;
+        Ok(())
+    }
+
+    fn plan(&mut self, layer: usize, files: &[(String, u32, Planned)]) -> Result<(), Error> {
+        for (path, mode, file) in files {
+            let node = match file {
+                Planned::Link(target) => Some(Node::Link(target.clone())),
+                Planned::Disk(disk) => {
+                    let mut content = None;
+                    if is_setting(path) {
+                        let mut bytes = Vec::new();
+                        let file = File::open(disk).map_err(FileError::at("read", disk))?;
+                        file.take(TEXT + 1).read_to_end(&mut bytes).map_err(FileError::at("read", disk))?;
+                        self.count(bytes.len()).map_err(|error| too_much(&error))?;
+                        content = (bytes.len() as u64 <= TEXT).then(|| Rc::from(bytes));
+                    }
+                    let place = Place { layer, path: disk.to_string_lossy().into_owned() };
+                    let kept = content.is_some() || self.matters(path, *mode);
+                    kept.then_some(Node::File(place, *mode, content))
+                }
+            };
+            // Its layer says of each directory above it that it is one.
+            for (end, _) in path.match_indices('/') {
+                self.remove(&path[..end], layer, false, usize::MAX).map_err(|error| too_much(&error))?;
+            }
+            self.put(path, layer, node).map_err(|error| too_much(&error))?;
+        }
+        Ok(())
+    }
+
+    /// Keeps files of these names too, whatever they are, and of those that links of kept names lead to.
+    pub fn learn(&mut self, names: impl IntoIterator<Item = String>) -> Result<(), Error> {
+        let mut new: Vec<String> = names.into_iter().filter(|name| !is_library(name)).collect();
+        new.retain(|name| !name.is_empty() && self.names.insert(name.clone()));
+        let links = self.nodes.iter().filter_map(|(path, (_, node))| match node {
+            Node::Link(target) => Some((name_of(path), name_of(target))),
+            Node::File(..) => None,
+        });
+        let mut targets: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for (link, target) in links.chain(self.unmet.iter().map(|(link, target)| (link.as_str(), target.as_str()))) {
+            targets.entry(link).or_default().insert(target);
+        }
+        let libraries = targets.keys().filter(|link| is_library(link)).map(|link| (*link).to_owned());
+        let mut next: Vec<String> = libraries.chain(new.iter().cloned()).collect();
+        while let Some(link) = next.pop() {
+            for target in targets.get(link.as_str()).into_iter().flatten() {
+                if !is_library(target) && !matches!(*target, "" | "." | "..") && self.names.insert((*target).to_owned()) {
+                    new.push((*target).to_owned());
+                    next.push((*target).to_owned());
+                }
+            }
+        }
+        if self.names.len() > NAMES || self.passes > PASSES {
+            return Err(Self::too_much());
+        }
+        if new.is_empty() { Ok(()) } else { self.pass() }
+    }
+
+    /// What a loader or a shell could ask for.
+    fn matters(&self, path: &str, mode: u32) -> bool {
+        mode & 0o111 != 0 || is_library(name_of(path)) || self.names.contains(name_of(path))
     }
 
     fn entry(&mut self, layer: usize, entry: &Entry, body: &mut dyn Read) -> io::Result<()> {
@@ -137,20 +205,25 @@ impl<'a> Root<'a> {
             Kind::HardLink { target } => {
                 let target = self.placed(target);
                 let node = self.nodes.get(&target).map(|(_, node)| node.clone());
+                if node.is_none() {
+                    let (link, target) = (name_of(&path).to_owned(), name_of(&target).to_owned());
+                    self.count(link.len() + target.len() + EACH)?;
+                    self.unmet.push((link, target));
+                }
                 self.put(&path, layer, node)
             }
             Kind::Other(_) => self.put(&path, layer, None),
             Kind::File => {
                 let place = Place { layer, path: entry.path.clone() };
-                let mut text = None;
+                let mut content = None;
                 if is_setting(&path) && entry.size <= TEXT {
                     let mut bytes = Vec::new();
                     body.read_to_end(&mut bytes)?;
                     self.count(bytes.len())?;
-                    text = Some(String::from_utf8_lossy(&bytes).into_owned());
+                    content = Some(Rc::from(bytes));
                 }
-                let kept = text.is_some() || matters(&path, entry.mode);
-                self.put(&path, layer, kept.then_some(Node::File(place, text)))
+                let kept = content.is_some() || self.matters(&path, entry.mode);
+                self.put(&path, layer, kept.then_some(Node::File(place, entry.mode, content)))
             }
         }
     }
@@ -171,7 +244,7 @@ impl<'a> Root<'a> {
         self.remove(path, layer, true, layer)?;
         let Some(node) = node else { return Ok(()) };
         let more = match &node {
-            Node::Link(text) | Node::File(Place { path: text, .. }, _) => text.len(),
+            Node::Link(text) | Node::File(Place { path: text, .. }, ..) => text.len(),
         };
         self.count(path.len() + more + EACH)?;
         self.nodes.insert(path.to_owned(), (layer, node));
@@ -235,30 +308,31 @@ impl<'a> Root<'a> {
     pub fn find(&self, path: &str) -> Option<(String, Place)> {
         let real = self.walk(path).filter(|_| path.len() <= PATH)?;
         match self.nodes.get(&real) {
-            Some((_, Node::File(place, _))) => Some((real, place.clone())),
+            Some((_, Node::File(place, ..))) => Some((real, place.clone())),
             _ => None,
         }
     }
 
-    /// What lies under a setting's path.
-    pub fn text(&self, path: &str) -> Option<&str> {
+    /// The permission bits of a file at its real path, where nobody may execute it.
+    pub fn not_executable(&self, real: &str) -> Option<u32> {
+        match self.nodes.get(real) {
+            Some((_, Node::File(_, mode, _))) if mode & 0o111 == 0 => Some(mode & 0o7777),
+            _ => None,
+        }
+    }
+
+    /// The content of a setting.
+    pub fn content(&self, path: &str) -> Option<Rc<[u8]>> {
         let real = self.walk(path)?;
         match self.nodes.get(&real) {
-            Some((_, Node::File(_, text))) => text.as_deref(),
+            Some((_, Node::File(_, _, content))) => content.clone(),
             _ => None,
         }
-    }
-
-    /// Settings directly below a directory, by name.
-    pub fn names_in(&self, directory: &str) -> Vec<String> {
-        let Some(start) = self.walk(directory).map(|real| format!("{real}/")) else { return Vec::new() };
-        let names = self.nodes.range(start.clone()..).map_while(|(path, _)| path.strip_prefix(&start));
-        names.filter(|name| !name.contains('/')).map(str::to_owned).collect()
     }
 
     /// Which layers have, or had, a file of that name, for people.
     pub fn whereabouts(&self, name: &str) -> String {
-        let is_named = |path: &str| path.rsplit('/').next() == Some(name);
+        let is_named = |path: &str| name_of(path) == name;
         if let Some((path, (layer, _))) = self.nodes.iter().find(|(path, _)| is_named(path)) {
             return format!("layer {} has /{path}, where nothing looks for it", layer + 1);
         }
@@ -346,14 +420,20 @@ impl Layer<'_> {
     }
 }
 
-/// What a loader or a shell could ask for.
-fn matters(path: &str, mode: u32) -> bool {
-    mode & 0o111 != 0 || path.rsplit('/').next().is_some_and(|name| name.contains(".so"))
+/// Whether a name is one that libraries have.
+fn is_library(name: &str) -> bool {
+    name.contains(".so")
 }
 
+/// What stands behind the last `/` of a path.
+pub fn name_of(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or_default()
+}
+
+/// What tells loaders where libraries lie; directories above may be links.
 fn is_setting(path: &str) -> bool {
-    let is_conf = || Path::new(path).extension().is_some_and(|extension| extension == "conf");
-    path.starts_with("etc/ld.so.") || path.starts_with("etc/ld-musl-") || path.starts_with("etc/") && is_conf()
+    let name = name_of(path);
+    name == "ld.so.cache" || name.starts_with("ld-musl-") && Path::new(name).extension().is_some_and(|end| end == "path")
 }
 
 /// Keeps what the loader sees of an entry. Content that is neither ELF nor a script is passed over.

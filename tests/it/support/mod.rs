@@ -2,6 +2,7 @@
 
 pub mod container;
 pub mod docker_registry;
+pub mod elf;
 pub mod ferro_registry;
 #[path = "../../../fuzz/bodies.rs"]
 pub mod fuzz_bodies;

@@ -21,6 +21,8 @@ pub struct Packed {
     pub settings: Settings,
     /// Paths, modes and contents.
     pub files: Vec<(String, u32, Vec<u8>)>,
+    /// Links behind them: path, whether it is a symbolic one, and target.
+    pub links: Vec<(String, bool, String)>,
     /// The attached contract.
     pub contract: Option<Contract>,
 }
@@ -30,7 +32,7 @@ impl Packed {
     pub fn new(kind: &'static str, entrypoint: &str) -> Self {
         let entrypoint = vec![entrypoint.to_owned()];
         let settings = Settings { platform: Platform::host(), entrypoint, ..defaults() };
-        Self { kind: Some(kind), settings, files: Vec::new(), contract: None }
+        Self { kind: Some(kind), settings, files: Vec::new(), links: Vec::new(), contract: None }
     }
 
     /// Adds a file; its directories come with it.
@@ -68,6 +70,13 @@ impl Packed {
             header.set_mode(*mode);
             header.set_size(content.len() as u64);
             tar.append_data(&mut header, path, content.as_slice()).unwrap();
+        }
+        for (path, is_symbolic, target) in &self.links {
+            let mut header = tar::Header::new_ustar();
+            header.set_entry_type(if *is_symbolic { tar::EntryType::Symlink } else { tar::EntryType::Link });
+            header.set_mode(0o777);
+            header.set_size(0);
+            tar.append_link(&mut header, path, target).unwrap();
         }
         tar.into_inner().unwrap()
     }
