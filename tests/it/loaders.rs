@@ -44,7 +44,7 @@ impl Scene {
         let image = self.0.write(dir.path());
         let verified = ran(plugin_build(dir.path()).args(["verify", &image]));
         assert!([0, 3].contains(&verified.code), "{}{}", verified.stdout, verified.stderr);
-        verified.stdout.lines().filter(|line| line.contains("[start-")).map(|line| format!("{line}\n")).collect()
+        verified.stdout.lines().filter(|line| line.contains("[start-")).collect::<Vec<_>>().join("\n")
     }
 
     #[track_caller]
@@ -80,6 +80,13 @@ fn glibcs_loader_reads_the_cache_and_not_what_that_is_made_from() {
     cached(cache(&[("libdeep.so.1", "/opt/gone/libdeep.so.1")])).lacks("start-library", why);
     cached(b"\0/opt/deep/libdeep.so.1\0".to_vec()).lacks("start-library", why);
     cached(cache(&[entry])[..60].to_vec()).lacks("start-library", why);
+    // The first file counts, whatever it is, unless it is for another machine.
+    let first = |bytes: &[u8]| {
+        let scene = Scene::of(GLIBC, &["libdeep.so.1"]).file("lib64/libdeep.so.1", 0o644, bytes);
+        scene.library("usr/lib/libdeep.so.1")
+    };
+    first(b"text").lacks("start-library", "which /app needs: /lib64/libdeep.so.1 is none for this machine");
+    first(&[b"\x7fELF\x01\x01\x01".as_slice(), &[0; 200]].concat()).starts();
     let gone = cache(&[("libdeep.so.1", "/opt/gone/libdeep.so.1")]);
     Scene::of(GLIBC, &["libdeep.so.1"]).library("usr/lib/libdeep.so.1").file("etc/ld.so.cache", 0o644, gone).starts();
 }

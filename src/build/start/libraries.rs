@@ -125,13 +125,21 @@ impl<'a, 'b> Walk<'a, 'b> {
             let mut next = Vec::new();
             for (name, (number, candidates)) in wanted {
                 let asker = &asked[number];
-                let found = candidates.into_iter().find_map(|(path, real, place)| match self.root.seen(&place) {
+                // Only what is for another machine is passed over.
+                let is_passed =
+                    |place: &Place| matches!(self.root.seen(place), Look::Elf(other) if other.machine != asker.file.machine);
+                let first = candidates.first().map(|(path, ..)| shown(path.as_bytes()));
+                let found = candidates.into_iter().find(|(_, _, place)| self.is_musl || !is_passed(place));
+                let found = found.and_then(|(path, real, place)| match self.root.seen(&place) {
                     Look::Elf(library) if library.machine == asker.file.machine => Some((path, real, Rc::clone(library))),
                     _ => None,
                 });
                 let Some((path, real, file)) = found else {
                     let told = shown(name.as_bytes());
-                    let whereabouts = self.root.whereabouts(name_of(&name));
+                    let whereabouts = match first {
+                        Some(path) => format!("{path} is none for this machine"),
+                        None => self.root.whereabouts(name_of(&name)),
+                    };
                     let message = format!(
                         "it has no library {told}, which /{} needs: {whereabouts}",
                         shown(asker.path.trim_start_matches('/').as_bytes())

@@ -46,7 +46,7 @@ pub fn elf(interpreter: Option<&str>, needed: &[&str], directories: &[(u64, &str
 pub fn cache(libraries: &[(&str, &str)]) -> Vec<u8> {
     let mut file = b"glibc-ld.so.cache1.1".to_vec();
     let count = u32::try_from(libraries.len()).unwrap();
-    let texts: String = libraries.iter().map(|(name, path)| format!("{name}\0{path}\0")).collect();
+    let texts: String = libraries.iter().flat_map(|(name, path)| [name, "\0", path, "\0"]).collect();
     file.extend([count, u32::try_from(texts.len()).unwrap(), 2, 0, 0, 0, 0].map(u32::to_le_bytes).concat());
     let mut at = 48 + 24 * count;
     for (name, path) in libraries {
