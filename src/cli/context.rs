@@ -12,7 +12,7 @@ use plugin_oci::environment::Environment;
 use plugin_oci::failure::{Complaint, Error};
 use plugin_oci::progress::Progress;
 use plugin_oci::stores::open::Stores;
-use plugin_oci::values::text::field;
+use plugin_oci::values::text::{self, field};
 
 /// Version of the JSON objects on stdout.
 const SCHEMA: u64 = 1;
@@ -104,5 +104,5 @@ pub fn json_line(reason: &str, object: &impl Serialize) -> String {
         map.insert("reason".to_owned(), reason.into());
         map.insert("schema".to_owned(), SCHEMA.into());
     }
-    value.to_string()
+    text::json(value.to_string())
 }

@@ -98,7 +98,7 @@ fn layout_of_text(dir: &Path, tag: &str, text: &str) {
 fn no_text_of_an_image_fills_the_terminal_or_commands_it() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
-    let forged = "\u{1b}[2J\nerror: forged\u{202e}\r\u{200b}";
+    let forged = "\u{1b}[2J\nerror: forged\u{202e}\r\u{200b}\u{9b}\u{7f}\u{2028}";
     let (long, lines) = ("t".repeat(100_000), forged.repeat(9_000));
     layout_of_text(&dir.join("a"), &long, &"a".repeat(450_000));
     layout_of_text(&dir.join("b"), &lines, &lines);
@@ -127,17 +127,25 @@ fn no_text_of_an_image_fills_the_terminal_or_commands_it() {
         for text in [&told.stdout, &told.stderr] {
             assert!(text.len() < 40_000, "{words:?}: {} bytes", text.len());
             assert!(text.lines().all(|line| line.chars().count() < 5_000), "{words:?}");
-            assert!(!text.contains(['\u{1b}', '\u{202e}', '\r', '\u{200b}']), "{words:?}: {text}");
+            assert!(
+                !text.contains(['\u{1b}', '\u{202e}', '\r', '\u{200b}', '\u{9b}', '\u{7f}', '\u{2028}']),
+                "{words:?}: {text}"
+            );
             assert!(text.lines().all(|line| !line.starts_with("error: forged")), "{words:?}: {text}");
         }
-        // For programs it is data, and whole.
+        // For programs it is data, and whole; a terminal obeys none of it.
         let json = ran(plugin_build(dir).args(words).args(["--message-format", "json"]));
         assert!((0..=3).contains(&json.code), "{words:?}: {}", json.code);
         for line in json.stdout.lines() {
             serde_json::from_str::<Value>(line).unwrap();
+            assert!(!line.contains(['\u{1b}', '\u{202e}', '\r', '\u{200b}', '\u{9b}', '\u{7f}', '\u{2028}']), "{words:?}");
         }
         if words == ["ls", "oci:a"] {
             assert!(json.stdout.contains(&long));
+        }
+        if words == ["inspect", "--no-files", "oci:b"] {
+            let value: Value = serde_json::from_str(&json.stdout).unwrap();
+            assert_eq!(value["platforms"][0]["annotations"][&lines], lines);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Text of strangers on its way to a terminal: what an image, an archive or a server says is escaped and bounded here, and
-//! nowhere else. JSON for programs does not come this way: it is data, and whole.
+//! nowhere else. JSON for programs is data, and whole; what the terminal would obey in it is written as JSON's own escapes,
+//! which every reader takes for the same text.
 //!
 //! What passes as it is: printable characters, as Rust's own `Debug` knows them. All others (control characters, those that
 //! change the direction of writing, that have no width, or that no standard assigns) become escapes.
@@ -12,6 +13,36 @@ const FIELD: usize = 1000;
 /// Characters that are shown of one line, and lines of one message.
 const LINE: usize = 4096;
 const LINES: usize = 200;
+
+/// Characters of one name that is repeated in many places.
+const NAME: usize = 200;
+
+/// A name that many findings are to begin with: cut, so that what a stranger makes long is not long a thousand times.
+pub fn name(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(NAME) {
+        None => Cow::Borrowed(text),
+        Some((end, _)) => Cow::Owned(format!("{}... ({} more bytes)", &text[..end], text.len() - end)),
+    }
+}
+
+/// JSON whose strings hold no character that a terminal obeys or hides.
+pub fn json(document: String) -> String {
+    if document.bytes().all(|byte| byte.is_ascii() && byte != 0x7f) {
+        return document;
+    }
+    let mut shown = String::with_capacity(document.len());
+    for character in document.chars() {
+        // Between strings everything is plain ASCII.
+        if character == '\u{7f}' || !character.is_ascii() && character.escape_debug().len() > 1 {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                let _ = write!(shown, "\\u{unit:04x}");
+            }
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
+}
 
 /// One value in a line of several: on one line itself, and cut where it is longer than anybody reads.
 pub fn field(text: &str) -> Cow<'_, str> {
@@ -66,6 +97,24 @@ mod tests {
         for hidden in ['\u{202e}', '\u{2066}', '\u{200b}', '\u{61c}', '\u{feff}', '\u{e0041}', '\u{2028}'] {
             assert_eq!(field(&hidden.to_string()), hidden.escape_unicode().to_string());
         }
+    }
+
+    #[test]
+    fn json_says_the_same_and_commands_nothing() {
+        for text in ["é 日本 \u{1f600}", "\u{7f}\u{9b}2J\u{202e}\u{2028}\u{200b}\u{e0041}\u{1b}"] {
+            let told = json(serde_json::to_string(text).unwrap());
+            assert_eq!(serde_json::from_str::<String>(&told).unwrap(), text);
+            assert!(
+                told.chars().all(|character| character.is_ascii_graphic() || "é 日本\u{1f600}".contains(character)),
+                "{told}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_name_is_cut_between_characters() {
+        assert_eq!(name(&"é".repeat(NAME)), "é".repeat(NAME));
+        assert_eq!(name(&"é".repeat(NAME + 2)), format!("{}... (4 more bytes)", "é".repeat(NAME)));
     }
 
     #[test]
