@@ -84,7 +84,10 @@ fn render_layer(layer: &InspectedLayer, lines: &mut Vec<String>) {
     for file in layer.files.iter().flatten() {
         lines.push(render_file(file));
     }
-    lines.extend(layer.problem.iter().map(|problem| format!("    problem     {problem}")));
+    if layer.more_files > 0 {
+        lines.push(format!("    ... {} more entries", layer.more_files));
+    }
+    lines.extend(layer.problem.iter().map(|problem| format!("    problem     {}", field(problem))));
 }
 
 fn render_file(file: &File) -> String {

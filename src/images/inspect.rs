@@ -1,11 +1,15 @@
 //! `inspect`: what an image is made of, down to the files of its layers.
+//!
+//! Threat: *memory and time*; a layer of a million long names, and an image that names it a thousand times. The lists of all
+//! layers together have [`LIST`] bytes of memory: what does not fit is counted, and layers after that are not read. The limits
+//! of unpacking hold for the layers of each platform, and [`READ_TOGETHER`] for all that is read.
 
 use serde::Serialize;
 
 use super::list::artifact_type;
 use plugin_oci::documents::{Descriptor, media_type};
 use plugin_oci::failure::Error;
-use plugin_oci::layers::unpack::{Entry, ExtractError, ExtractOptions, Kind, LayerInput, list_entries};
+use plugin_oci::layers::unpack::{Entry, ExtractError, ExtractOptions, Kind, LayerInput, READ_TOGETHER, Spent, list_entries};
 use plugin_oci::stores::{
     PlatformImage, Selector, Source, Verified, platform_images, platform_of, read_config, read_document, read_wasm_config,
 };
@@ -69,6 +73,9 @@ pub struct InspectedLayer {
     pub diff_id: Option<Digest>,
     /// Its entries, where they were read.
     pub files: Option<Vec<File>>,
+    /// How many entries more it has than `files` had room for.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub more_files: u64,
     /// Why it was not read to its end, or is not what the configuration says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
@@ -103,15 +110,40 @@ pub struct Attachment {
     pub size: u64,
 }
 
+/// Bytes of memory for the lists of all files.
+const LIST: usize = 12 << 20;
+/// Bytes of memory for a file beside its texts and itself: allocations.
+const OVERHEAD: usize = 64;
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// What the lists of files have cost so far.
+#[derive(Default)]
+struct Listing {
+    held: usize,
+    read: u64,
+}
+
+/// What was seen of a layer's files.
+#[derive(Default)]
+struct Listed {
+    files: Option<Vec<File>>,
+    more: u64,
+    problem: Option<String>,
+}
+
 /// Looks at an image.
 pub fn inspect(source: &dyn Source, options: &Options) -> Result<Inspected, Error> {
     let root = source.resolve(&options.selector)?;
     let annotations = read_document(source, &root)?.0.annotations().clone();
-    let mut platforms = Vec::new();
+    let (mut platforms, mut listing) = (Vec::new(), Listing::default());
     for image in platform_images(source, &root)? {
         let wanted = options.platform.as_ref().zip(image.descriptor.platform.as_ref());
         if wanted.is_none_or(|(wanted, found)| found.serves(wanted)) {
-            platforms.push(platform(source, image, options.files)?);
+            platforms.push(platform(source, image, options.files.then_some(&mut listing))?);
         }
     }
     let mut attachments = Vec::new();
@@ -122,17 +154,21 @@ pub fn inspect(source: &dyn Source, options: &Options) -> Result<Inspected, Erro
     Ok(Inspected { digest: root.digest, media_type: root.media_type, annotations, platforms, attachments })
 }
 
-fn platform(source: &dyn Source, image: PlatformImage, files: bool) -> Result<InspectedPlatform, Error> {
+fn platform(source: &dyn Source, image: PlatformImage, mut listing: Option<&mut Listing>) -> Result<InspectedPlatform, Error> {
     let platform = platform_of(source, &image)?;
     let manifest = image.manifest;
     let config =
         if media_type::is_config(&manifest.config.media_type) { Some(read_config(source, &manifest.config)?) } else { None };
-    let mut layers = Vec::new();
+    let (mut layers, mut spent) = (Vec::new(), Spent::default());
     for (position, layer) in manifest.layers.iter().enumerate() {
         let diff_id = config.as_ref().and_then(|config| config.diff_ids().get(position).cloned());
-        let (files, problem) = if files { list_files(source, layer, diff_id.clone())? } else { (None, None) };
+        let Listed { files, more, problem } = match &mut listing {
+            Some(listing) => listing.layer(source, layer, diff_id.clone(), &mut spent)?,
+            None => Listed::default(),
+        };
         layers.push(InspectedLayer {
             files,
+            more_files: more,
             problem,
             digest: layer.digest.clone(),
             media_type: layer.media_type.clone(),
@@ -152,28 +188,55 @@ fn platform(source: &dyn Source, image: PlatformImage, files: bool) -> Result<In
     })
 }
 
-/// The entries of a layer that is a tar, as far as they go, and what is wrong with it; nothing for one that is something else.
-fn list_files(
-    source: &dyn Source,
-    layer: &Descriptor,
-    diff_id: Option<Digest>,
-) -> Result<(Option<Vec<File>>, Option<String>), Error> {
-    let Some(compression) = Compression::of_media_type(&layer.media_type) else { return Ok((None, None)) };
-    let reader = Box::new(Verified::new(source.open(layer)?, layer));
-    let mut files = Vec::new();
-    let listed = list_entries(LayerInput { reader, compression, diff_id }, &ExtractOptions::default(), &mut |entry, problem| {
-        files.push(file(&entry, problem));
-    });
-    let problem = match listed {
-        Ok(_) => None,
-        Err(error) if error.rule().is_some() => Some(one_line(error)),
-        Err(error) => return Err(error.into()),
-    };
-    Ok((Some(files), problem))
+impl Listing {
+    /// The entries of a layer that is a tar, as far as they go, and what is wrong with it; nothing for one that is something
+    /// else.
+    fn layer(
+        &mut self,
+        source: &dyn Source,
+        layer: &Descriptor,
+        diff_id: Option<Digest>,
+        spent: &mut Spent,
+    ) -> Result<Listed, Error> {
+        let Some(compression) = Compression::of_media_type(&layer.media_type) else { return Ok(Listed::default()) };
+        if self.held >= LIST || self.read >= READ_TOGETHER {
+            let problem = Some("it was not read: the layers before it have more files than are listed".to_owned());
+            return Ok(Listed { problem, ..Listed::default() });
+        }
+        let reader = Box::new(Verified::new(source.open(layer)?, layer));
+        let (mut files, mut more, before) = (Vec::new(), 0, spent.unpacked);
+        let mut visit = |entry: Entry, problem| {
+            if self.held >= LIST {
+                more += 1;
+                return;
+            }
+            let file = file(entry, problem);
+            self.held += file.memory();
+            files.push(file);
+        };
+        let input = LayerInput { reader, compression, diff_id };
+        let listed = list_entries(input, &ExtractOptions::default(), spent, &mut visit);
+        self.read += spent.unpacked - before;
+        let problem = match listed {
+            Ok(_) => None,
+            Err(error) if error.rule().is_some() => Some(one_line(error)),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Listed { files: Some(files), more, problem })
+    }
 }
 
-fn file(entry: &Entry, problem: Option<ExtractError>) -> File {
-    let (kind, target) = match &entry.kind {
+impl File {
+    /// Bytes of memory that it takes.
+    fn memory(&self) -> usize {
+        let texts = [Some(&self.path), self.target.as_ref(), self.problem.as_ref()];
+        size_of::<Self>() + OVERHEAD + texts.into_iter().flatten().map(String::len).sum::<usize>()
+    }
+}
+
+fn file(entry: Entry, problem: Option<ExtractError>) -> File {
+    let what = entry.kind;
+    let (kind, target) = match &what {
         Kind::File => ("file", None),
         Kind::Directory => ("directory", None),
         Kind::Symlink { target } => ("symlink", Some(target.clone())),
@@ -182,12 +245,12 @@ fn file(entry: &Entry, problem: Option<ExtractError>) -> File {
         Kind::Opaque => ("opaque", None),
         Kind::Other(_) => ("other", None),
     };
-    let problem = match (problem, &entry.kind) {
+    let problem = match (problem, &what) {
         (Some(error), _) => Some(one_line(error)),
-        (None, Kind::Other(what)) => Some(format!("it is {what}")),
+        (None, Kind::Other(other)) => Some(format!("it is {other}")),
         (None, _) => None,
     };
-    File { path: entry.path.clone(), kind, mode: format!("{:04o}", entry.mode), size: entry.size, target, problem }
+    File { path: entry.path, kind, mode: format!("{:04o}", entry.mode), size: entry.size, target, problem }
 }
 
 fn one_line(error: ExtractError) -> String {

@@ -5,6 +5,7 @@ mod architecture;
 mod archives;
 mod attachment;
 mod base;
+mod bounds;
 mod build;
 mod checkouts;
 mod compile;

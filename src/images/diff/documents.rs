@@ -30,7 +30,7 @@ impl Comparison<'_> {
         if at[0].digest == at[1].digest {
             return Ok(());
         }
-        let before = self.differences.len();
+        let before = self.count();
         let first = self.read(0, at[0])?;
         let second = self.read(1, at[1])?;
         match (&first.document, &second.document) {
@@ -49,7 +49,7 @@ impl Comparison<'_> {
                 self.images([images(0)?, images(1)?], chain)?;
             }
         }
-        if self.differences.len() == before && self.platforms.is_empty() {
+        if self.count() == before && self.platforms.is_empty() {
             let text = format!("all values agree, the bytes do not: {} -> {}", short(&at[0].digest), short(&at[1].digest));
             self.description(Difference::told(or(chain, "root"), "document-bytes", text));
         }

@@ -4,6 +4,7 @@
 //! included. Only for the paths whose hashes have no partner does a second pass keep the facts themselves, and only for the
 //! first few files whose content differs does a third set the content aside.
 
+use std::cell::Cell;
 use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -38,6 +39,8 @@ struct Stored<'a> {
     diff_id: Option<&'a Digest>,
     /// A copy, where the store is far away.
     copy: Option<File>,
+    /// Bytes of tar that were read so far, in all passes.
+    read: Cell<u64>,
 }
 
 /// The keys of this run's hashes: no archive can collide with another on purpose.
@@ -73,6 +76,9 @@ impl Comparison<'_> {
             let blobs = layers.map(|layer| layer.descriptor);
             return self.blobs(blobs, types, chain);
         };
+        if self.is_enough(chain) {
+            return Ok(());
+        }
         let open = |side: usize, compression| Stored::new(self.sources[side], layers[side], compression, chain);
         let key = chain.to_owned();
         let bytes = layers.map(|layer| layer.descriptor.size).iter().sum();
@@ -96,10 +102,8 @@ impl Comparison<'_> {
             self.content(Difference::told(chain, "more", text));
         }
         let looked_into: BTreeSet<String> = changed.into_iter().take(MOST_FILES).collect();
-        if looked_into.is_empty() {
-            return Ok(());
-        }
         let mut contents = [stored[0].contents(&looked_into, chain)?, stored[1].contents(&looked_into, chain)?];
+        self.read = stored.iter().fold(self.read, |read, layer| read.saturating_add(layer.read.get()));
         for path in &looked_into {
             let [first, second] = &mut contents;
             if let (Some(first), Some(second)) = (first.get_mut(path), second.get_mut(path)) {
@@ -120,6 +124,10 @@ impl Comparison<'_> {
             self.content(Difference::changed(chain, "media-type", "", types));
             return Ok(());
         }
+        if self.is_enough(chain) {
+            return Ok(());
+        }
+        self.read = blobs.iter().fold(self.read, |read, blob| read.saturating_add(blob.size));
         let set_aside = |side: usize| -> Result<SpooledTempFile, Error> {
             let reader = self.sources[side].open(blobs[side])?;
             let mut file = SpooledTempFile::new(IN_MEMORY);
@@ -248,7 +256,8 @@ fn different(stored: &[Stored<'_>; 2], keys: Keys) -> Result<(BTreeSet<u128>, bo
 
 impl<'a> Stored<'a> {
     fn new(source: &'a dyn Source, layer: Layer<'a>, compression: Compression, chain: &str) -> Result<Self, Error> {
-        let mut stored = Self { source, descriptor: layer.descriptor, compression, diff_id: layer.diff_id, copy: None };
+        let mut stored =
+            Self { source, descriptor: layer.descriptor, compression, diff_id: layer.diff_id, copy: None, read: Cell::new(0) };
         if source.repository().is_some() {
             let aside = |source| DiffError::SetAside { object: chain.to_owned(), source };
             let mut file = tempfile::tempfile().map_err(aside)?;
@@ -277,7 +286,8 @@ impl<'a> Stored<'a> {
     /// One pass over the entries.
     fn read(&self, visit: &mut Visit<'_>) -> Result<(), Error> {
         let input = LayerInput { reader: self.reader()?, compression: self.compression, diff_id: self.diff_id.cloned() };
-        read_entries(input, &ExtractOptions::default(), &mut |entry, body| visit(entry, body))?;
+        let facts = read_entries(input, &ExtractOptions::default(), &mut |entry, body| visit(entry, body))?;
+        self.read.set(self.read.get().saturating_add(facts.tar_size));
         Ok(())
     }
 
@@ -308,6 +318,9 @@ impl<'a> Stored<'a> {
     /// The contents of some files, set aside.
     fn contents(&self, paths: &BTreeSet<String>, chain: &str) -> Result<BTreeMap<String, SpooledTempFile>, Error> {
         let mut contents = BTreeMap::new();
+        if paths.is_empty() {
+            return Ok(contents);
+        }
         let mut failure = None;
         self.read(&mut |entry, body| {
             if failure.is_none() && entry.kind == Kind::File && paths.contains(&entry.path) {

@@ -108,7 +108,7 @@ impl Comparison<'_> {
         let message = format!("same contents (diff id {}), other compression: {how}", short(layers[0].id()));
         self.verdict = self.verdict.max(super::Verdict::OtherCompression);
         let [first, second] = words.map(|word| Some(word.to_owned()));
-        self.differences.push(Difference { object: chain, rule: "compression", message, first, second });
+        self.push(Difference { object: chain, rule: "compression", message, first, second });
     }
 
     /// Layers between two that agree: looked into pair by pair; what has no partner is told.
@@ -116,10 +116,10 @@ impl Comparison<'_> {
         let [first, second] = gap;
         let both = first.len().min(second.len());
         for (a, b) in first.iter().zip(&second) {
-            let before = self.differences.len();
+            let before = self.count();
             let chain = below(chain, &format!("layer {}", b.number));
             self.entries([*a, *b], &chain)?;
-            if self.differences.len() == before {
+            if self.count() == before {
                 let texts = [short(a.id()), short(b.id())];
                 self.content(Difference::changed(chain, "tar-bytes", "the entries agree, the archives do not:", texts));
             }

@@ -15,6 +15,9 @@
 //!
 //! Layers are streamed, and more than once: first to hash each entry, then for the facts of those that differ, then for
 //! the content of the first few files that do. Content goes to temporary files, of which programs are read in pieces.
+//!
+//! Differences are told as long as [`TOLD`] bytes hold them, and counted after that. Layers are looked into until
+//! [`READ_TOGETHER`] bytes of tar were read.
 
 mod contents;
 mod documents;
@@ -33,6 +36,7 @@ use serde::Serialize;
 
 use plugin_oci::documents::Descriptor;
 use plugin_oci::failure::{Error, Explain};
+use plugin_oci::layers::unpack::READ_TOGETHER;
 use plugin_oci::progress::Progress;
 use plugin_oci::stores::{Selector, Source};
 use plugin_oci::values::digest::Digest;
@@ -132,8 +136,13 @@ pub fn compare(
     platforms: &[Platform],
     progress: &dyn Progress,
 ) -> Result<(Verdict, Vec<Difference>), Error> {
-    let mut comparison = Comparison { sources, platforms, progress, differences: Vec::new(), verdict: Verdict::Same };
+    let mut comparison =
+        Comparison { sources, platforms, progress, differences: Vec::new(), held: 0, more: 0, read: 0, verdict: Verdict::Same };
     comparison.roots(roots)?;
+    if comparison.more > 0 {
+        let text = format!("{} more differences", comparison.more);
+        comparison.differences.push(Difference::told("", "more", text));
+    }
     Ok((comparison.verdict, comparison.differences))
 }
 
@@ -143,20 +152,60 @@ struct Comparison<'a> {
     platforms: &'a [Platform],
     progress: &'a dyn Progress,
     differences: Vec<Difference>,
+    /// Bytes of their texts.
+    held: usize,
+    /// How many there was no room for.
+    more: usize,
+    /// Bytes of tar that were read.
+    read: u64,
     verdict: Verdict,
 }
+
+/// Bytes of memory for all differences.
+const TOLD: usize = 8 << 20;
+/// Bytes of memory for a difference beside its texts.
+const OVERHEAD: usize = 200;
 
 impl Comparison<'_> {
     /// Adds a difference in what the contents are.
     fn content(&mut self, difference: Difference) {
         self.verdict = Verdict::OtherContents;
-        self.differences.push(difference);
+        self.push(difference);
+    }
+
+    fn push(&mut self, difference: Difference) {
+        let texts = [Some(&difference.object), Some(&difference.message), difference.first.as_ref(), difference.second.as_ref()];
+        self.held += OVERHEAD + texts.into_iter().flatten().map(String::len).sum::<usize>();
+        if self.more == 0 && self.held <= TOLD {
+            self.differences.push(difference);
+        } else {
+            self.more += 1;
+        }
+    }
+
+    /// How many differences there are so far.
+    fn count(&self) -> usize {
+        self.differences.len() + self.more
+    }
+
+    /// Whether nothing more is looked into, as so much was read or there is no room to tell of it; what is not looked into is
+    /// told or counted.
+    fn is_enough(&mut self, chain: &str) -> bool {
+        let enough = self.read >= READ_TOGETHER || self.more > 0;
+        if enough {
+            self.content(Difference::told(
+                chain,
+                "more",
+                format!("not looked into: {READ_TOGETHER} bytes of other layers were read"),
+            ));
+        }
+        enough
     }
 
     /// Adds a difference in what is said about the contents.
     fn description(&mut self, difference: Difference) {
         self.verdict = self.verdict.max(Verdict::OtherDescription);
-        self.differences.push(difference);
+        self.push(difference);
     }
 }
 

@@ -11,11 +11,12 @@ use crate::build::start::{self, Command, Root};
 use plugin_oci::documents::{Config, Descriptor, Document, Index, Manifest, NESTING_LIMIT, media_type};
 use plugin_oci::failure::{Complaint, Error};
 use plugin_oci::finding::Finding;
-use plugin_oci::layers::unpack::{Entry, ExtractError, ExtractOptions, Kind, LayerInput, Rehearsal, read_entries};
+use plugin_oci::layers::unpack::{Entry, ExtractError, ExtractOptions, Kind, LayerInput, READ_TOGETHER, Rehearsal, read_entries};
 use plugin_oci::progress::{Event, Outcome, Progress};
 use plugin_oci::stores::{Source, StoreError, Verified, read_config, read_document};
 use plugin_oci::values::compression::Compression;
 use plugin_oci::values::digest::Digest;
+use plugin_oci::values::text;
 
 /// A walk over images of one source.
 pub struct Walk<'a> {
@@ -29,6 +30,10 @@ pub struct Walk<'a> {
     blobs: usize,
     bytes: u64,
     findings: BTreeSet<Finding>,
+    /// Bytes of their texts.
+    held: usize,
+    /// How many there was no room for.
+    more: usize,
     sound: bool,
     failure: Option<Error>,
 }
@@ -37,7 +42,20 @@ impl<'a> Walk<'a> {
     /// A walk that has seen nothing.
     pub fn new(source: &'a dyn Source, progress: &'a dyn Progress) -> Self {
         let (seen, checked, findings) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        Self { source, progress, seen, checked, again: 0, blobs: 0, bytes: 0, findings, sound: true, failure: None }
+        Self {
+            source,
+            progress,
+            seen,
+            checked,
+            again: 0,
+            blobs: 0,
+            bytes: 0,
+            findings,
+            held: 0,
+            more: 0,
+            sound: true,
+            failure: None,
+        }
     }
 
     /// Whether the blob was checked already.
@@ -60,7 +78,22 @@ impl<'a> Walk<'a> {
     /// Adds a finding about bytes that are not what they should be.
     pub fn add(&mut self, finding: Finding) {
         self.sound = false;
-        self.findings.insert(finding);
+        self.hold(finding);
+    }
+
+    /// Keeps a finding, as long as there is room.
+    fn hold(&mut self, finding: Finding) {
+        self.held += OVERHEAD + finding.object.len() + finding.message.len();
+        if self.held <= FOUND {
+            self.findings.insert(finding);
+        } else {
+            self.more += 1;
+        }
+    }
+
+    /// How many findings there are so far.
+    fn count_found(&self) -> usize {
+        self.findings.len() + self.more
     }
 
     /// Adds what an error says about the bytes; an error that says nothing about them is returned.
@@ -74,7 +107,7 @@ impl<'a> Walk<'a> {
 
     /// Checks everything below a root.
     pub fn root(&mut self, root: &Descriptor) {
-        let name = root.ref_name().map_or_else(|| short(&root.digest), str::to_owned);
+        let name = root.ref_name().map_or_else(|| short(&root.digest), |name| text::name(name).into_owned());
         if root.is_manifest_or_index() {
             self.document(root, &name, None, 0);
         } else {
@@ -83,7 +116,10 @@ impl<'a> Walk<'a> {
     }
 
     /// What was found.
-    pub fn finish(self, images: Vec<Digest>) -> Result<Report, Error> {
+    pub fn finish(mut self, images: Vec<Digest>) -> Result<Report, Error> {
+        if self.more > 0 {
+            self.findings.insert(Finding::new(self.source.name(), "more", format!("{} more findings", self.more)));
+        }
         match self.failure {
             Some(failure) => Err(failure),
             None => Ok(Report {
@@ -116,7 +152,8 @@ impl<'a> Walk<'a> {
                 format::index(&index, &bytes, &mut problems);
                 self.add_all(chain, problems);
                 for child in &index.manifests {
-                    let platform = child.platform.as_ref().map_or_else(|| short(&child.digest), ToString::to_string);
+                    let platform = child.platform.as_ref().map(ToString::to_string);
+                    let platform = platform.map_or_else(|| short(&child.digest), |platform| text::name(&platform).into_owned());
                     let chain = format!("{chain} > {platform}");
                     if child.is_manifest_or_index() {
                         self.document(child, &chain, Some(&index), depth + 1);
@@ -139,7 +176,7 @@ impl<'a> Walk<'a> {
             None
         };
         self.add_all(chain, problems);
-        let before = self.findings.len();
+        let before = self.count_found();
         let ours_from = config.as_ref().map(|config| manifest.layers.len().saturating_sub(format::own_layers(config)));
         let ours = format::is_ours(&manifest.annotations);
         let mut stack = Stack::default();
@@ -158,7 +195,7 @@ impl<'a> Walk<'a> {
             }
         }
         if let Some(config) = &config
-            && self.findings.len() == before
+            && self.count_found() == before
             && self.failure.is_none()
         {
             self.starts(manifest, config, chain);
@@ -241,7 +278,7 @@ impl<'a> Walk<'a> {
             }
             devices += u64::from(matches!(entry.kind, Kind::Other(_)));
         };
-        let read = stack.read(self.source, stored, &mut self.again, &mut visit);
+        let read = stack.read(self.source, stored, (&mut self.again, is_new), &mut visit);
         self.progress.event(Event::BlobFinished { blob: key, outcome: Outcome::Present, bytes: at.size });
         if devices > 0 && ours.is_none() {
             let text = format!("{chain}: {devices} device nodes, which `unpack` leaves out");
@@ -251,9 +288,9 @@ impl<'a> Walk<'a> {
             Ok(()) => self.add_all(chain, tar.map(format::TarLaw::finish).unwrap_or_default()),
             Err(error) => {
                 // The bytes themselves first: if they are not those of the digest, what is in them means nothing.
-                let findings = self.findings.len();
+                let findings = self.count_found();
                 self.blob(at, chain);
-                if self.findings.len() == findings && self.failure.is_none() {
+                if self.count_found() == findings && self.failure.is_none() {
                     match error.rule() {
                         Some(rule) => self.add(Finding::new(chain, rule, Error::from(error).to_string())),
                         None => drop(self.failure.insert(error.into())),
@@ -286,13 +323,16 @@ impl<'a> Walk<'a> {
 
     /// Adds rules that an image breaks whose bytes are those that its digests name.
     fn add_all(&mut self, chain: &str, problems: Vec<(&'static str, String)>) {
-        self.findings.extend(problems.into_iter().map(|(rule, message)| Finding::new(chain, rule, message)));
+        for (rule, message) in problems {
+            self.hold(Finding::new(chain, rule, message));
+        }
     }
 }
 
-/// Bytes of tar that are read again, all images together, because a layer above them is another: many small images over
-/// one large layer must not cost as much as they say. Each of them can still be verified by itself.
-const AGAIN: u64 = 64 << 30;
+/// Bytes of memory for all findings.
+const FOUND: usize = 8 << 20;
+/// Bytes of memory for a finding beside its texts.
+const OVERHEAD: usize = 100;
 
 /// The archives of an image, lowest first.
 #[derive(Default)]
@@ -335,7 +375,7 @@ impl<'m> Stack<'m> {
         &mut self,
         source: &dyn Source,
         stored: Box<dyn io::Read + Send + '_>,
-        again: &mut u64,
+        (again, is_new): (&mut u64, bool),
         visit: &mut dyn FnMut(&Entry),
     ) -> Result<(), ExtractError> {
         let Some((top, below)) = self.layers.split_last() else { return Ok(()) };
@@ -349,14 +389,27 @@ impl<'m> Stack<'m> {
             let applied = source.open(lower.at).map(|stored| rehearsal.apply(lower.input(stored), &mut |_| {}));
             let Ok(Ok(facts)) = applied else { return top.look(stored, visit) };
             *again = again.saturating_add(facts.tar_size);
-            if *again > AGAIN {
-                return Err(ExtractError::Limit { what: "bytes of shared layers, read again for each image", allowed: AGAIN });
-            }
+            is_within(*again)?;
         }
-        rehearsal.apply(top.input(stored), visit)?;
+        if !is_new {
+            is_within(*again)?;
+        }
+        let before = rehearsal.unpacked();
+        let applied = rehearsal.apply(top.input(stored), visit);
+        if !is_new {
+            // Whatever was wrong with it.
+            *again = again.saturating_add(rehearsal.unpacked() - before);
+        }
+        applied?;
         self.rehearsed = Rehearsed::Layers(rehearsal, self.layers.len());
         Ok(())
     }
+}
+
+/// Whether layers that several images share may still be read again for each of them.
+fn is_within(again: u64) -> Result<(), ExtractError> {
+    const WHAT: &str = "bytes of shared layers, read again for each image";
+    if again > READ_TOGETHER { Err(ExtractError::Limit { what: WHAT, allowed: READ_TOGETHER }) } else { Ok(()) }
 }
 
 impl Stacked<'_> {

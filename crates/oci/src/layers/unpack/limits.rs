@@ -27,6 +27,19 @@ pub struct Limits {
     pub zstd_window_log: u32,
 }
 
+/// Bytes of tar that one command reads at most to look at images, all of them together: a manifest can name one large layer
+/// twenty thousand times. Each image can still be looked at by itself.
+pub const READ_TOGETHER: u64 = 64 << 30;
+
+/// What the layers of one image have cost so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// Bytes of uncompressed tar.
+    pub unpacked: u64,
+    /// Entries.
+    pub entries: u64,
+}
+
 impl Limits {
     pub(super) const UNPACKED_BYTES: &str = "bytes unpacked";
     pub(super) const RATIO: &str = "bytes unpacked per compressed byte";

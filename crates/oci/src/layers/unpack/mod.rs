@@ -37,7 +37,7 @@ use std::path::Path;
 use serde::Serialize;
 
 pub use error::ExtractError;
-pub use limits::{ExtractOptions, Limits, Rules};
+pub use limits::{ExtractOptions, Limits, READ_TOGETHER, Rules, Spent};
 pub use read::{Entry, Kind, list_entries, read_entries};
 pub use root::remove_tree;
 pub use stream::LayerInput;
@@ -98,6 +98,11 @@ pub struct Rehearsal {
 }
 
 impl Rehearsal {
+    /// Bytes of tar that were read so far.
+    pub const fn unpacked(&self) -> u64 {
+        self.unpacked
+    }
+
     /// Starts with an empty directory that is only thought of.
     pub fn begin(options: ExtractOptions) -> Result<Self, ExtractError> {
         let tree = Tree::new(Shadow::root(), options.clone()).map_err(|source| ExtractError::disk("open", ".", source))?;

@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use super::LayerFacts;
 use super::error::{ExtractError, shown};
-use super::limits::{ExtractOptions, Rules};
+use super::limits::{ExtractOptions, Rules, Spent};
 use super::names::{self, Meaning};
 use super::seen::{As, Seen};
 use super::stream::{self, LayerInput, Pieces};
@@ -126,19 +126,22 @@ pub fn read_entries(
 }
 
 /// Reads a layer to its end, or to where it is no tar any more, and calls `visit` with each entry and what is wrong with it: a
-/// list of what is there, of which nothing may be made. Names and targets are escaped.
+/// list of what is there, of which nothing may be made. Names and targets are escaped. The limits hold for all layers that
+/// share `spent`.
 pub fn list_entries(
     layer: LayerInput<'_>,
     options: &ExtractOptions,
+    spent: &mut Spent,
     visit: &mut dyn FnMut(Entry, Option<ExtractError>),
 ) -> Result<LayerFacts, ExtractError> {
-    let mut unpacked = 0;
+    let Spent { unpacked, entries: all } = spent;
     let read = |pieces: &mut Pieces| {
         let mut checks = Checks { seen: Seen::new(), options };
         let mut walker = Walker::vouched(pieces).with_everything();
         let mut entries = 0;
         while let Some(raw) = walker.next_entry()? {
-            options.limits.count_entry(&mut entries)?;
+            options.limits.count_entry(all)?;
+            entries += 1;
             match checks.entry(&raw) {
                 Ok(entry) => visit(entry, None),
                 Err(error) => visit(as_stated(&raw), Some(error)),
@@ -146,7 +149,7 @@ pub fn list_entries(
         }
         Ok(entries)
     };
-    let (entries, facts) = stream::run(layer, &options.limits, &mut unpacked, read)?;
+    let (entries, facts) = stream::run(layer, &options.limits, unpacked, read)?;
     Ok(LayerFacts { diff_id: facts.diff_id, tar_size: facts.tar_size, entries })
 }
 
