@@ -125,6 +125,15 @@ fn entries_that_lie_far_from_one_another_are_refused_at_a_limit() {
 }
 
 #[test]
+fn a_file_with_more_names_than_a_disk_makes_is_refused_by_both() {
+    let chain = |links: u32| {
+        let first = Archive::new().file("0", b"content");
+        (1..=links).fold(first, |archive, number| archive.hard_link(&number.to_string(), &(number - 1).to_string())).end()
+    };
+    assert_eq!(verdicts(&[chain(65_000)], &ExtractOptions::default()), [Some("entry-link"); 2]);
+}
+
+#[test]
 fn what_unpack_refuses_is_a_finding_of_verify() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();

@@ -12,7 +12,7 @@ use super::error::ExtractError;
 use super::limits::{ExtractOptions, Rules};
 use super::names::{self, Meaning};
 use super::root::{Directory, Found, Handle, Metadata, Obstacle, Steps, Walk, join, split};
-use super::seen::{As, Seen};
+use super::seen::{As, Linked, Seen};
 use super::writer::{self, Small, Writer};
 use crate::fs::EarlySync;
 use crate::layers::tar::{Flag, RawEntry, Stream, Walker};
@@ -25,6 +25,7 @@ pub(super) struct Tree<D> {
     link_walk: Walk<D>,
     steps: Steps,
     seen: Seen,
+    linked: Linked,
     directories: Directories,
     entries: u64,
     link_bytes: u64,
@@ -48,6 +49,7 @@ impl<D: Directory> Tree<D> {
             steps: Steps::of(&options.limits),
             root,
             seen: Seen::new(),
+            linked: Linked::new(),
             directories: Directories::new(),
             entries: 0,
             link_bytes: 0,
@@ -193,6 +195,9 @@ impl<D: Directory> Tree<D> {
         }
         if join(&parent, name) == place.path {
             return Err(refused("it points to itself"));
+        }
+        if !self.linked.add(place.path, &join(&parent, name)) {
+            return Err(refused("its file has more names than a file can have"));
         }
         self.vacate(place)?;
         // What was in the way may have held the target.

@@ -76,3 +76,45 @@ impl Seen {
         hasher.finish128().as_u128()
     }
 }
+/// Names of one file at most: ext4 makes no more (`EXT4_LINK_MAX`), and an image means the same on every disk.
+const NAMES: u32 = 65_000;
+
+/// How many names the files have that hard links name, by hashes of paths. A path that was replaced is still counted with the
+/// file that it was a name of: never too few, and the same on the disk and in a rehearsal.
+pub(super) struct Linked {
+    keys: RandomState,
+    files: BTreeMap<u64, u64>,
+    names: BTreeMap<u64, u32>,
+}
+
+impl Linked {
+    /// Knows of no link.
+    pub(super) fn new() -> Self {
+        Self { keys: RandomState::new(), files: BTreeMap::new(), names: BTreeMap::new() }
+    }
+
+    /// Notes one more name of the file at `target`; false where it has too many.
+    pub(super) fn add(&mut self, path: &str, target: &str) -> bool {
+        let (path, target) = (self.keys.hash_one(path), self.keys.hash_one(target));
+        let file = self.files.get(&target).copied().unwrap_or(target);
+        self.files.insert(path, file);
+        let names = self.names.entry(file).or_insert(1);
+        *names += 1;
+        *names <= NAMES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_of_a_file_is_counted_whichever_it_was_linked_by() {
+        let mut linked = Linked::new();
+        assert!((1..NAMES).all(|number| linked.add(&number.to_string(), &(number / 2).to_string())));
+        assert!(linked.add("other", "file"));
+        for target in ["0", "1", "64999"] {
+            assert!(!linked.add("one more", target), "{target}");
+        }
+    }
+}
