@@ -202,14 +202,15 @@ impl<D: Directory> Walk<D> {
     /// The same, making what is missing; each directory on the way is told once until [`Walk::reset`].
     pub(super) fn make(&mut self, path: &str, steps: &mut Steps, tell: &mut Tell<'_>) -> Result<String, Obstacle> {
         self.descend(path, steps, true)?;
-        let mut path = String::new();
-        for depth in 0..self.steps.len() {
-            path = join(&path, &self.steps[depth].name);
-            if !std::mem::replace(&mut self.steps[depth].told, true) {
-                let Step { name, made, .. } = &self.steps[depth];
-                depth.checked_sub(1).map_or(&self.root, |above| &self.steps[above].handle).name(name)?;
-                tell(&path, *made).map_err(Obstacle::Told)?;
-            }
+        // Told ones come first: whatever is stepped into is told with all above it.
+        let first = self.steps.iter().position(|step| !step.told).unwrap_or(self.steps.len());
+        let mut path = Self::path_of(&self.steps[..first]);
+        for depth in first..self.steps.len() {
+            self.steps[depth].told = true;
+            let Step { name, made, .. } = &self.steps[depth];
+            path = join(&path, name);
+            depth.checked_sub(1).map_or(&self.root, |above| &self.steps[above].handle).name(name)?;
+            tell(&path, *made).map_err(Obstacle::Told)?;
         }
         Ok(path)
     }
@@ -265,7 +266,11 @@ impl<D: Directory> Walk<D> {
     }
 
     fn path(&self) -> String {
-        self.steps.iter().map(|step| step.name.as_str()).collect::<Vec<_>>().join("/")
+        Self::path_of(&self.steps)
+    }
+
+    fn path_of(steps: &[Step<D>]) -> String {
+        steps.iter().map(|step| step.name.as_str()).collect::<Vec<_>>().join("/")
     }
 
     /// The directory entered last.
