@@ -419,6 +419,37 @@ fn a_link_in_the_place_of_a_file_of_the_store_is_not_followed() {
 }
 
 #[test]
+fn who_swaps_what_is_in_the_store_for_links_reaches_nothing_outside() {
+    let scene = Scene::new();
+    let outside = outside(&scene);
+    scene.install("1").unwrap();
+    let before = stamps(&outside);
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let own = scene.plugins().join(".store/greeter");
+            let aside = scene.plugins().join(".aside");
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                for name in sorted_listing(&own).unwrap_or_default() {
+                    let at = own.join(&name);
+                    if fs::rename(&at, &aside).is_ok() {
+                        let _ = std::os::unix::fs::symlink(&outside, &at);
+                        std::thread::yield_now();
+                        let _ = fs::remove_file(&at);
+                        let _ = fs::rename(&aside, &at);
+                    }
+                }
+            }
+        });
+        for _ in 0..60 {
+            let _ = every_step(&scene);
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    assert_eq!(stamps(&outside), before);
+}
+
+#[test]
 fn a_plugins_directory_may_be_a_link() {
     let scene = Scene::new();
     fs::create_dir(scene.dir.path().join("real")).unwrap();

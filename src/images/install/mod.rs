@@ -7,15 +7,6 @@
 mod place;
 pub mod survey;
 
-use std::io;
-use std::path::{Path, PathBuf};
-
-use serde::Serialize;
-
-use super::unpack::{ImageLayer, apply, layers_of, warn_of_dropped};
-use crate::build::kinds::Kind;
-use crate::build::plan::annotations::{KIND_KEY, NAME_KEY};
-use place::{Dirs, Place, Record, State, installed_names, link_target};
 use plugin_oci::documents::json::JsonError;
 use plugin_oci::failure::{Class, Error, Explain};
 use plugin_oci::finding::Finding;
@@ -25,7 +16,16 @@ use plugin_oci::progress::Progress;
 use plugin_oci::stores::{PlatformImage, Selector, Source, platform_images, platform_of, read_document, select_platform};
 use plugin_oci::values::digest::Digest;
 use plugin_oci::values::platform::Platform;
-use survey::{Item, Survey, compare, survey, survey_at};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::unpack::{ImageLayer, apply, layers_of, warn_of_dropped};
+use crate::build::kinds::Kind;
+use crate::build::plan::annotations::{KIND_KEY, NAME_KEY};
+use place::{Dirs, Place, Record, State, installed_names, link_target};
+use survey::{Item, Survey, compare, survey};
 
 /// What to install, and where.
 #[derive(Clone, Debug)]
@@ -371,7 +371,7 @@ fn unpack_into(
     let mut extraction = Extraction::begin(&target, extract)?;
     let mut applied: Vec<ImageLayer> = Vec::new();
     for (_, image) in &chosen.images {
-        let before = if applied.is_empty() { Survey::new() } else { survey_at(extraction.path())? };
+        let before = if applied.is_empty() { Survey::new() } else { place.survey_staged(&extraction)? };
         for layer in layers_of(source, image)? {
             // What platforms share is applied once.
             if !applied.contains(&layer) {
@@ -380,7 +380,7 @@ fn unpack_into(
             }
         }
         if !before.is_empty() {
-            agree(&before, &survey_at(extraction.path())?)?;
+            agree(&before, &place.survey_staged(&extraction)?)?;
         }
     }
     warn_of_dropped(&extraction.commit()?, progress);

@@ -29,7 +29,7 @@ use plugin_oci::fs::anchor::Anchor;
 use plugin_oci::fs::lock::Lock;
 use plugin_oci::fs::{FileError, create_dirs, sorted_listing, sync_dir, write_atomically};
 use plugin_oci::interrupt::{Registration, on_interrupt};
-use plugin_oci::layers::unpack::remove_tree;
+use plugin_oci::layers::unpack::{Extraction, remove_tree};
 use plugin_oci::progress::Progress;
 use plugin_oci::values::digest::Digest;
 
@@ -245,6 +245,13 @@ impl Place {
     pub fn survey(&self, id: &str) -> Result<Survey, FileError> {
         let place = self.dirs.own.below(id).map_err(FileError::at("open", &self.dirs.own.shown(id)))?;
         survey(&place)
+    }
+
+    /// Looks at an installation that is being put together.
+    pub fn survey_staged(&self, extraction: &Extraction) -> Result<Survey, FileError> {
+        let name = extraction.path().file_name().unwrap_or_default();
+        let staged = self.dirs.own.below(name).map_err(FileError::at("open", extraction.path()))?;
+        survey(&staged)
     }
 
     /// A name in the store that nothing has yet.

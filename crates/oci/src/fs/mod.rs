@@ -104,6 +104,20 @@ pub fn set_mode(path: &Path, mode: u32) -> Result<(), FileError> {
     }
 }
 
+/// The same for what is open, wherever its name leads by now.
+pub fn set_mode_of(file: &File, mode: u32) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        file.set_permissions(fs::Permissions::from_mode(mode))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = (file, mode);
+        Ok(())
+    }
+}
+
 /// Makes a directory's names durable.
 pub fn sync_dir(dir: &Path) -> Result<(), FileError> {
     if cfg!(windows) {
@@ -187,7 +201,8 @@ impl TempFile {
     }
 
     fn settle(&mut self, mode: u32) -> Result<(), FileError> {
-        set_mode(self.path(), mode)?;
+        // By the handle: another writer may have put a link at the path.
+        set_mode_of(self.file.as_file(), mode).map_err(FileError::at("set the mode of", self.file.path()))?;
         self.early.end().and_then(|()| self.file.as_file().sync_all()).map_err(FileError::at("write", self.file.path()))
     }
 
@@ -274,7 +289,8 @@ pub fn is_at(file: &File, path: &Path) -> bool {
 pub fn sweep(dir: &Path) {
     for name in sorted_listing(dir).unwrap_or_default() {
         let path = dir.join(&name);
-        let ours = name.to_string_lossy().starts_with(TEMP_PREFIX) && path.is_file();
+        let ours =
+            name.to_string_lossy().starts_with(TEMP_PREFIX) && fs::symlink_metadata(&path).is_ok_and(|found| found.is_file());
         if let Some(file) = ours.then(|| File::open(&path).ok()).flatten()
             && file.try_lock().is_ok()
             && is_at(&file, &path)

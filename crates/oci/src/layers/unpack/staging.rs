@@ -140,18 +140,48 @@ fn hidden_directory(parent: &Path) -> Result<(PathBuf, Option<File>), ExtractErr
         let made = builder.tempdir_in(parent);
         let path = made.map_err(|error| disk("create a directory in", parent, error))?.keep();
         // Whatever the umask took.
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt as _;
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o700))
-                .map_err(|error| disk("set the mode of", &path, error))?;
-        }
+        admit_owner(&path).map_err(|error| disk("set the mode of", &path, error))?;
         match lock(&path) {
             Locked::Here(file) if path.exists() => return Ok((path, Some(file))),
             Locked::Impossible if path.exists() => return Ok((path, None)),
             Locked::Here(_) | Locked::Impossible | Locked::Elsewhere => {}
         }
     }
+}
+
+/// Gives its owner all rights to a directory, and to nothing that a link at its path leads to.
+#[cfg(target_os = "linux")]
+fn admit_owner(path: &Path) -> std::io::Result<()> {
+    use std::os::fd::AsRawFd as _;
+    use std::os::unix::fs::PermissionsExt as _;
+    let held = no_link(nix::fcntl::OFlag::O_PATH).open(path)?;
+    let held_path = Path::new(crate::fs::HANDLES).join(held.as_raw_fd().to_string());
+    fs::set_permissions(held_path, fs::Permissions::from_mode(0o700))
+}
+
+/// Elsewhere nobody else may write there.
+#[cfg(not(target_os = "linux"))]
+fn admit_owner(path: &Path) -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        Ok(())
+    }
+}
+
+/// Opens directories that are no links.
+#[cfg(unix)]
+fn no_link(more: nix::fcntl::OFlag) -> fs::OpenOptions {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut options = fs::OpenOptions::new();
+    let flags = nix::fcntl::OFlag::O_DIRECTORY | nix::fcntl::OFlag::O_NOFOLLOW | more;
+    options.read(true).custom_flags(flags.bits());
+    options
 }
 
 /// Removes what killed extractions left beside a target.
@@ -173,7 +203,11 @@ enum Locked {
 }
 
 fn lock(path: &Path) -> Locked {
-    let Ok(handle) = File::open(path) else { return Locked::Impossible };
+    #[cfg(unix)]
+    let opened = no_link(nix::fcntl::OFlag::empty()).open(path);
+    #[cfg(not(unix))]
+    let opened = File::open(path);
+    let Ok(handle) = opened else { return Locked::Impossible };
     match handle.try_lock() {
         Ok(()) => Locked::Here(handle),
         Err(fs::TryLockError::WouldBlock) => Locked::Elsewhere,

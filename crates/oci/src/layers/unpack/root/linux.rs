@@ -4,7 +4,7 @@
 use std::ffi::CStr;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::path::Path;
 
 use nix::dir::{Dir, Type};
@@ -57,7 +57,7 @@ impl Handle {
         }
         let fd = match openat(&self.0, name, DIRECTORY, Mode::empty()) {
             Err(Errno::EACCES) => {
-                fchmodat(&self.0, name, Mode::S_IRWXU, FchmodatFlags::FollowSymlink)?;
+                self.admit_owner(name)?;
                 openat(&self.0, name, DIRECTORY, Mode::empty())?
             }
             other => other?,
@@ -65,6 +65,13 @@ impl Handle {
         let below = Self(fd);
         below.clear()?;
         Ok(unlinkat(&self.0, name, UnlinkatFlags::RemoveDir)?)
+    }
+
+    /// Gives its owner all rights to the directory `name`, and to nothing that a link leads to.
+    fn admit_owner<N: nix::NixPath + ?Sized>(&self, name: &N) -> io::Result<()> {
+        let held = openat(&self.0, name, DIRECTORY.union(OFlag::O_PATH), Mode::empty())?;
+        let path = Path::new(crate::fs::HANDLES).join(held.as_raw_fd().to_string());
+        Ok(fchmodat(AT_FDCWD, &path, Mode::S_IRWXU, FchmodatFlags::FollowSymlink)?)
     }
 
     /// Removes everything in this directory, whatever the modes.
@@ -127,7 +134,7 @@ impl Directory for Handle {
         match openat(&self.0, name, DIRECTORY, Mode::empty()) {
             // The umask took the owner's own rights.
             Err(Errno::EACCES) => {
-                fchmodat(&self.0, name, Mode::S_IRWXU, FchmodatFlags::FollowSymlink)?;
+                self.admit_owner(name)?;
                 Ok(Self(openat(&self.0, name, DIRECTORY, Mode::empty())?))
             }
             other => Ok(Self(other?)),
