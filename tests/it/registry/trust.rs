@@ -118,6 +118,25 @@ fn a_token_that_trickles_is_given_up() {
 }
 
 #[test]
+fn a_body_whose_chunks_hold_next_to_nothing_is_given_up() {
+    for part in ["/blobs/", "/manifests/", "/token"] {
+        let registry = MemoryRegistry::scripted(Quirks::default(), move |request, _| {
+            let head = b"HTTP/1.1 200 OK\r\nContent-Type: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+            if request.is("GET", part) {
+                return Some(Answer::Padded(head.to_vec()));
+            }
+            let challenge = format!("Bearer realm=\"http://{}/token\"", request.header("host")?);
+            (part == "/token").then(|| Reply::new(401).header("WWW-Authenticate", challenge).into())
+        });
+        if part != "/token" {
+            push(&client(), &Sample::of_platform("padded", "linux/amd64", 700_000), &registry.repository("r")).unwrap();
+        }
+        let error = pull(&hasty(Duration::from_mins(1)), &registry.repository("r")).unwrap_err().to_string();
+        assert!(error.contains(&registry.server.host()) && error.contains("less than 1048576 a second"), "{part}: {error}");
+    }
+}
+
+#[test]
 fn a_head_that_trickles_is_given_up() {
     let registry = MemoryRegistry::scripted(Quirks::default(), |_, _| Some(Answer::Trickle(b"HTTP/1.1 200 OK\r\nX:".to_vec())));
     let error = pull(&hasty(Duration::from_millis(60)), &registry.repository("r")).unwrap_err().to_string();

@@ -39,6 +39,8 @@ pub enum Answer {
     Slow(Vec<u8>),
     /// These bytes, then a byte now and then, for ever.
     Trickle(Vec<u8>),
+    /// These bytes, then now and then many chunks of one byte, for ever.
+    Padded(Vec<u8>),
     /// These bytes, then nothing more, for ever.
     Stall(Vec<u8>),
     /// These bytes, then more and more.
@@ -183,6 +185,15 @@ fn serve(stream: TcpStream, handler: &dyn Handler, stopped: &AtomicBool) -> std:
                 writer.write_all(&bytes)?;
                 while !stopped.load(Ordering::Relaxed) {
                     writer.write_all(b" ")?;
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                return Ok(());
+            }
+            Answer::Padded(bytes) => {
+                writer.write_all(&bytes)?;
+                let chunk = "1\r\n \r\n".repeat(2 << 10);
+                while !stopped.load(Ordering::Relaxed) {
+                    writer.write_all(chunk.as_bytes())?;
                     std::thread::sleep(Duration::from_millis(5));
                 }
                 return Ok(());

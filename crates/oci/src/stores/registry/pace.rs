@@ -3,7 +3,7 @@
 //! Threat: *a peer that trickles*. Each byte ends the wait of [`Timeouts::stall`](super::Timeouts::stall), so that a blob
 //! at one byte a minute would hold a connection for ever. What counts is the time spent in waiting for the peer, not what
 //! the caller does between: a slow disk is no slow peer. Waiting for the head of an answer is bounded as a whole elsewhere:
-//! a registry may hash a large upload before it answers.
+//! a registry may hash a large upload before it answers. Of a body, content alone counts as well ([`PacedBody`]).
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -59,26 +59,25 @@ impl<In: Transport> Connector<In> for PaceConnector {
 
     fn connect(&self, details: &ConnectionDetails<'_>, chained: Option<In>) -> Result<Option<Paced<In>>, ureq::Error> {
         let host = details.uri.authority().map(ToString::to_string).unwrap_or_default();
-        Ok(chained.map(|inner| Paced { inner, host, floor: self.0, moved: 0, waited: Duration::ZERO }))
+        Ok(chained.map(|inner| Paced { inner, pace: Pace::new(host, self.0) }))
     }
 }
 
-/// A connection whose waits are counted.
+/// How fast a peer was, since the last time that it was fast enough.
 #[derive(Debug)]
-pub(super) struct Paced<T> {
-    inner: T,
+struct Pace {
     host: String,
     floor: Floor,
-    /// Since the last time that it was fast enough.
     moved: u64,
     waited: Duration,
 }
 
-impl<T> Paced<T> {
-    fn note(&mut self, moved: usize, since: Instant, timeout: NextTimeout) -> Result<(), ureq::Error> {
-        if timeout.reason == Timeout::RecvResponse {
-            return Ok(());
-        }
+impl Pace {
+    const fn new(host: String, floor: Floor) -> Self {
+        Self { host, floor, moved: 0, waited: Duration::ZERO }
+    }
+
+    fn note(&mut self, moved: usize, since: Instant) -> io::Result<()> {
         self.moved += moved as u64;
         self.waited += since.elapsed();
         if self.waited < self.floor.time {
@@ -89,7 +88,47 @@ impl<T> Paced<T> {
         if u128::from(moved) * 1000 >= u128::from(speed) * waited.as_millis() {
             return Ok(());
         }
-        Err(ureq::Error::Io(io::Error::other(TooSlow { host: self.host.clone(), moved, waited, speed })))
+        Err(io::Error::other(TooSlow { host: self.host.clone(), moved, waited, speed }))
+    }
+}
+
+/// The body of an answer, of which only content counts: what a peer wraps it in, the extensions of chunks above all, moves
+/// nothing.
+pub(super) struct PacedBody<R> {
+    inner: R,
+    pace: Pace,
+}
+
+impl<R: io::Read> PacedBody<R> {
+    pub(super) const fn new(inner: R, host: String, floor: Floor) -> Self {
+        Self { inner, pace: Pace::new(host, floor) }
+    }
+}
+
+impl<R: io::Read> io::Read for PacedBody<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let since = Instant::now();
+        let count = self.inner.read(buffer)?;
+        if count > 0 {
+            self.pace.note(count, since)?;
+        }
+        Ok(count)
+    }
+}
+
+/// A connection whose waits are counted.
+#[derive(Debug)]
+pub(super) struct Paced<T> {
+    inner: T,
+    pace: Pace,
+}
+
+impl<T> Paced<T> {
+    fn note(&mut self, moved: usize, since: Instant, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        if timeout.reason == Timeout::RecvResponse {
+            return Ok(());
+        }
+        self.pace.note(moved, since).map_err(ureq::Error::Io)
     }
 }
 

@@ -18,7 +18,7 @@ use ureq::unversioned::transport::{ConnectProxyConnector, Connector as _, Rustls
 use ureq::{Agent, Body, Proxy, ProxyProtocol, SendBody};
 
 use super::error::{RegistryError, TransportError};
-use super::pace::{Floor, PaceConnector};
+use super::pace::{Floor, PaceConnector, PacedBody};
 use super::url::{Origin, Scheme, Url};
 use crate::environment::Environment;
 
@@ -90,6 +90,7 @@ pub(super) struct Reply {
     pub(super) url: Url,
     headers: HeaderMap,
     body: Body,
+    floor: Floor,
     proxy: Option<&'static str>,
 }
 
@@ -121,11 +122,11 @@ impl Reply {
     /// The whole body, at most `limit` bytes.
     pub(super) fn read(self, limit: u64) -> Result<Vec<u8>, RegistryError> {
         let url = self.url.to_string();
-        let mut bytes = Vec::new();
-        self.body.into_reader().take(limit + 1).read_to_end(&mut bytes).map_err(|error| RegistryError::Unreachable {
+        let (mut bytes, proxy) = (Vec::new(), self.proxy);
+        self.stream().take(limit + 1).read_to_end(&mut bytes).map_err(|error| RegistryError::Unreachable {
             method: "read",
             url: url.clone(),
-            proxy: self.proxy,
+            proxy,
             source: TransportError::of_io(error),
         })?;
         if bytes.len() as u64 > limit { Err(RegistryError::TooLong { url, limit }) } else { Ok(bytes) }
@@ -133,12 +134,12 @@ impl Reply {
 
     /// Reads a short body away, so that the connection can be used again.
     pub(super) fn drain(self) {
-        let _ = io::copy(&mut self.body.into_reader().take(64 << 10), &mut io::sink());
+        let _ = io::copy(&mut self.stream().take(64 << 10), &mut io::sink());
     }
 
     /// The body as a stream.
     pub(super) fn stream(self) -> impl Read + Send + 'static {
-        self.body.into_reader()
+        PacedBody::new(self.body.into_reader(), self.url.authority(), self.floor)
     }
 }
 
@@ -208,7 +209,7 @@ impl Transport {
             }
         };
         let (head, body) = answer.map_err(failed)?.into_parts();
-        Ok(Reply { status: head.status.as_u16(), url, headers: head.headers, body, proxy })
+        Ok(Reply { status: head.status.as_u16(), url, headers: head.headers, body, floor: self.timeouts.floor, proxy })
     }
 
     fn way(&self, origin: &Origin) -> Result<Way, RegistryError> {
