@@ -59,7 +59,7 @@ fn differences_are_counted_when_there_are_too_many_to_tell() {
     repeated(&mut layout, "1", &long_names("a", 500), 12);
     repeated(&mut layout, "2", &long_names("b", 500), 12);
     let told = told(dir.path(), &["diff", "oci:image:1", "oci:image:2"], 3);
-    let counted = told.iter().filter(|line| line["rule"] == "more").next_back().unwrap();
+    let counted = told.iter().rfind(|line| line["rule"] == "more").unwrap();
     assert!(counted["message"].as_str().unwrap().ends_with(" more differences"), "{counted}");
 }
 
