@@ -59,18 +59,34 @@ pub(super) fn tell(workspace: &Workspace, flags: &BuildFlags, env: &Environment,
              it (ahash: `compile-time-rng`)",
         );
     }
-    if let Some(name) = asks_git(workspace) {
-        let absent = match (Repository::above(&workspace.root), find_program("git".as_ref(), env)) {
-            (None, _) => "these sources are no git checkout",
-            (_, None) => "there is no git on PATH",
-            _ => return,
-        };
-        tell(
-            "git-absent",
-            format!("the build script of {name} asks git, and {absent}: it says something else than where git answers"),
-            "build from a checkout, with git installed",
-        );
+    if let Some(name) = asks_git(workspace)
+        && let Some((absent, hint)) = absent_git(workspace, env)
+    {
+        let text = format!("the build script of {name} asks git, and {absent}: it says something else than where git answers");
+        tell("git-absent", text, &hint);
     }
+}
+
+/// Why git has no answer here, in a sandbox or in a copy of the sources, and the way out.
+fn absent_git(workspace: &Workspace, env: &Environment) -> Option<(String, String)> {
+    let elsewhere = "build from a checkout, with git installed".to_owned();
+    let marked = workspace.root.ancestors().find(|above| above.join(".git").symlink_metadata().is_ok());
+    if let Some(tree) = marked.filter(|tree| tree.join(".git").is_file() && Repository::at(tree).is_none()) {
+        let file = tree.join(".git");
+        let hint =
+            format!("where {} is yours: `git -C {} config core.worktree {}`", file.display(), tree.display(), tree.display());
+        return Some((format!("the repository that {} names does not name this working tree", file.display()), hint));
+    }
+    let Some(tree) = Repository::above(&workspace.root) else {
+        return Some(("these sources are no git checkout".to_owned(), elsewhere));
+    };
+    if find_program("git".as_ref(), env).is_none() {
+        return Some(("there is no git on PATH".to_owned(), elsewhere));
+    }
+    let lenders = Repository::at(&tree).filter(|_| workspace.ground.is_some()).map(|repository| repository.lenders());
+    let lender = lenders?.unproven.into_iter().next()?;
+    let absent = format!("its repository borrows objects of {}, which a sandbox does not show", lender.display());
+    Some((absent, format!("copy them: `git -C {0} repack -a -d`, and remove .git/objects/info/alternates", tree.display())))
 }
 
 /// A plugin's package whose build script has git's name in it.

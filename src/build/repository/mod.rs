@@ -2,12 +2,14 @@
 //!
 //! Build scripts ask git for a revision, so that a build without the repository gives other bytes. What is shown is named
 //! one by one (`SHOWN`): objects, references, the index and a configuration of harmless keys. Hooks, logs (which repeat
-//! the URL of a clone with its token), remotes, credentials and everything unknown stay away.
+//! the URL of a clone with its token), URLs, credentials and everything unknown stay away: `git remote get-url` fails, by
+//! design.
 //!
 //! A working tree's `.git` is the repository, or a file that names it: a linked worktree keeps its own state beside a
 //! common directory, a submodule lies in the `modules` of the repository above. Threat: sources bring a `.git` that names
-//! somebody else's repository. One that lies elsewhere counts only where it says itself that this is its working tree; where
-//! a repository borrows objects, nobody says so, and a sandbox shows none of them.
+//! somebody else's repository. One that lies elsewhere counts only where it says itself that this is its working tree
+//! (`core.worktree`, which `git init --separate-git-dir` does not set); one that lends objects only where this one knows what
+//! it holds ([`Lenders`]).
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -15,26 +17,19 @@ use std::path::{Path, PathBuf};
 
 use plugin_oci::fs::{FileError, create_dirs, sorted_listing};
 
+mod borrowed;
+mod configuration;
+mod index;
+
+pub use borrowed::Lenders;
+pub use configuration::configuration;
+pub use index::Entry;
+
 /// What is shown of a repository beside its configuration, by name.
 const SHOWN: [&str; 9] = ["HEAD", "index", "info", "objects", "packed-refs", "refs", "reftable", "shallow", "modules"];
 
 /// The parts of a linked worktree that are its own, not the common directory's.
 const OWN: [&str; 2] = ["HEAD", "index"];
-
-/// The keys of `[core]` that say how to read a repository.
-const KEYS: [&str; 11] = [
-    "autocrlf",
-    "bare",
-    "checkstat",
-    "eol",
-    "filemode",
-    "ignorecase",
-    "logallrefupdates",
-    "precomposeunicode",
-    "repositoryformatversion",
-    "symlinks",
-    "trustctime",
-];
 
 /// Lets git know files by size and time of modification, which a copy keeps.
 const CHECKS: &str = "[core]\n\tcheckStat = minimal\n\ttrustctime = false\n";
@@ -89,16 +84,6 @@ impl Repository {
         directory.ancestors().find(is_whole).map(Path::to_owned)
     }
 
-    /// Whether the index names a file of the working tree, as far as its form tells: a compressed or split one may.
-    pub fn tracks(&self, file: &Path) -> bool {
-        const COMPRESSED: &[u8] = b"DIRC\0\0\0\x04";
-        let tree = self.dot_git.parent().and_then(|tree| tree.canonicalize().ok());
-        let Some(name) = tree.and_then(|tree| file.strip_prefix(tree).ok().map(Path::to_owned)) else { return false };
-        let index = fs::read(self.state.join("index")).unwrap_or_default();
-        let is_split = || sorted_listing(&self.state).unwrap_or_default().iter().any(|name| is_shared_index(name));
-        memchr::memmem::find(&index, name.as_os_str().as_encoded_bytes()).is_some() || index.starts_with(COMPRESSED) || is_split()
-    }
-
     /// The directories that are the repository's: what is in them is hidden but for its [`parts`](Self::parts).
     pub fn directories(&self) -> Vec<&Path> {
         let mut directories = vec![self.state.as_path(), self.common.as_path()];
@@ -119,24 +104,30 @@ impl Repository {
             }
         }
         if self.state != self.common {
-            parts.extend(["commondir", "gitdir"].map(|name| Part { path: self.state.join(name), text: None }));
+            let own = ["commondir", "gitdir", "info"].map(|name| Part { path: self.state.join(name), text: None });
+            parts.extend(own.into_iter().filter(|part| is_own(&part.path)));
         }
         for directory in self.directories() {
             for file in ["config", "config.worktree"].map(|name| directory.join(name)) {
                 if let Some(text) = Some(&file).filter(|file| is_own(file)).and_then(|file| fs::read_to_string(file).ok()) {
-                    parts.push(Part { path: file, text: Some(configuration(&text)) });
+                    let text = configuration(&text) + &self.excludes(&text).unwrap_or_default();
+                    parts.push(Part { path: file, text: Some(text) });
                 }
             }
         }
         parts
     }
 
-    /// The directories of objects that this one borrows from, absolute.
-    fn alternates(&self) -> Vec<PathBuf> {
-        let objects = self.common.join("objects");
-        let text = fs::read_to_string(objects.join("info/alternates")).unwrap_or_default();
-        let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with(['#', '"']));
-        lines.map(|line| objects.join(line)).collect()
+    /// The configuration that names further patterns of ignored files, where they lie in the working tree: by any other path a
+    /// repository could have any file read.
+    fn excludes(&self, text: &str) -> Option<String> {
+        let mut keys = text.lines().filter_map(|line| line.split_once('='));
+        let (_, named) = keys.rfind(|(key, _)| key.trim().eq_ignore_ascii_case("excludesfile"))?;
+        let tree = self.dot_git.parent()?.canonicalize().ok()?;
+        let file = tree.join(named.trim().trim_matches('"')).canonicalize().ok().filter(|file| file.is_file())?;
+        let below = file.strip_prefix(&tree).ok().filter(|below| !below.starts_with(".git"))?.to_str()?;
+        let is_plain = below.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./ ".contains(&byte));
+        is_plain.then(|| format!("[core]\n\texcludesfile = \"{below}\"\n"))
     }
 
     /// The repositories of submodules, as [`parts`](Self::parts) has none of theirs.
@@ -203,30 +194,6 @@ fn is_shared_index(name: &OsStr) -> bool {
     name.to_string_lossy().starts_with("sharedindex.")
 }
 
-/// git's configuration without secrets and programs: the keys that say how to read the repository.
-pub fn configuration(text: &str) -> String {
-    let mut kept = String::new();
-    let mut section = "";
-    for line in text.lines().map(str::trim) {
-        if let Some(header) = line.strip_prefix('[') {
-            section = match header.split_once(']') {
-                Some(("core", "")) => "core",
-                Some(("extensions", "")) => "extensions",
-                _ => "",
-            };
-            kept.push_str(if section.is_empty() { "" } else { line });
-        } else if let Some((key, value)) = line.split_once('=') {
-            let key = key.trim().to_lowercase();
-            let plain = value.trim().bytes().all(|b| b.is_ascii_alphanumeric());
-            if plain && (section == "extensions" || section == "core" && KEYS.contains(&key.as_str())) {
-                kept.push_str(line);
-            }
-        }
-        kept.push('\n');
-    }
-    kept
-}
-
 /// The repositories of the working trees at and below a directory: one may have been cloned into another. Not below
 /// `without`.
 pub fn repositories(directory: &Path, without: &[&Path]) -> Vec<Repository> {
@@ -264,20 +231,4 @@ fn copy_plain(from: &Path, to: &Path, links: bool) -> Result<(), FileError> {
         copy.set_modified(time).map_err(FileError::at("set the time of", to))?;
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tokens_of_git_stay_outside() {
-        let text = "[core]\n\trepositoryformatversion = 1\n\tsshCommand = ssh -i s3cret\n[extensions]\n\tobjectformat = sha256\n\
-                    [remote \"origin\"]\n\turl = https://u:s3cret@h.example/r\n[http \"https://h.example/\"]\n\textraheader = \
-                    AUTHORIZATION: basic s3cret\n[submodule \"a\"]\n\tactive = true\n\turl = https://u:s3cret@h.example/a\n\
-                    [Credential] helper = store --file s3cret\n[core] pager = s3cret=\n";
-        let kept = configuration(text);
-        assert!(!kept.contains("s3cret"), "{kept}");
-        assert!(kept.contains("repositoryformatversion = 1\n") && kept.contains("objectformat = sha256"), "{kept}");
-    }
 }
