@@ -21,9 +21,9 @@ const ASKING: &str = r#"fn main() {
 }
 "#;
 
-const TELLING: &str = "fn main() { println!(\"{}\", env!(\"REVISION\")); }\n";
+pub const TELLING: &str = "fn main() { println!(\"{}\", env!(\"REVISION\")); }\n";
 
-fn built(dir: &Path, args: &[&str]) -> String {
+pub fn built(dir: &Path, args: &[&str]) -> String {
     let built = ran(plugin_build(dir).args(["build", "-q", "--message-format", "json"]).args(args));
     assert_eq!(built.code, 0, "{}", built.stderr);
     let image = built.stdout.lines().find(|line| line.contains("\"plugin-image\"")).unwrap_or_default();
@@ -31,7 +31,7 @@ fn built(dir: &Path, args: &[&str]) -> String {
     image["digest"].as_str().unwrap().to_owned()
 }
 
-fn verified(dir: &Path, args: &[&str]) -> Ran {
+pub fn verified(dir: &Path, args: &[&str]) -> Ran {
     ran(plugin_build(dir).args(["verify", "--rebuild"]).args(args))
 }
 
@@ -41,7 +41,7 @@ fn ways() -> &'static [&'static [&'static str]] {
 }
 
 /// Builds in `here` and verifies in `there`, the same sources.
-fn is_the_same(here: &Path, there: &Path) -> Vec<String> {
+pub fn is_the_same(here: &Path, there: &Path) -> Vec<String> {
     let mut digests = Vec::new();
     for way in ways() {
         let image = tempfile::tempdir().unwrap();
@@ -104,8 +104,7 @@ fn worktrees_submodules_and_clones_that_borrow_are_checkouts_too() {
     git(&project.root, &["worktree", "add", "-q", beside("tree").to_str().unwrap(), "-b", "other"]);
     is_the_same(&beside("tree"), &project.root);
     git(project.root.parent().unwrap(), &["clone", "-q", "--shared", "project", "borrowing"]);
-    // A sandbox shows no borrowed objects: nobody says that they may be.
-    is_the_same(&beside("borrowing"), &beside("borrowing"));
+    is_the_same(&beside("borrowing"), &project.root);
     let above = Project::new(&[("README", "above\n")]);
     commit(&above.root, "Above");
     git(&above.root, &["submodule", "add", "-q", project.root.to_str().unwrap(), "plugins/p"]);
@@ -440,7 +439,7 @@ fn sources_show_no_repository_of_others_by_naming_it() {
     let theirs = others.root.join(".git");
     let spy = "fn main() {\n    let told = std::process::Command::new(\"git\").args([\"log\", \"--all\", \"--format=%s\"]).output();\n    \
                let told = told.map(|output| String::from_utf8(output.stdout).unwrap()).unwrap_or_default();\n    \
-               let seen = std::path::Path::new(\"THEIRS\").join(\"HEAD\").exists();\n    \
+               let seen = [\"HEAD\", \"objects\"].iter().any(|part| std::path::Path::new(\"THEIRS\").join(part).exists());\n    \
                println!(\"cargo::rustc-env=REVISION={seen} {}\", told.trim());\n}\n";
     for way in ["file", "link", "alternates", "commondir"] {
         let project = asking();

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::CompileError;
 use crate::build::hermetic::Sandbox;
-use crate::build::hermetic::view::{Content, Role};
+use crate::build::hermetic::view::{Content, ItemKind, Place, Role};
 use crate::build::plan::Plan;
 use plugin_oci::fs::lock::Lock;
 use plugin_oci::fs::stamps::Fingerprint;
@@ -60,16 +60,26 @@ pub(super) fn fingerprint(plan: &Plan, sandbox: &Sandbox) -> Fingerprint {
     fingerprint.text(&serde_json::to_string(&decided).unwrap_or_default());
     fingerprint.file(&real(&sandbox.cargo));
     fingerprint.file(&real(&plan.rustc.program));
-    let hidden: Vec<&Path> = sandbox.view.paths(&Content::Empty).chain(sandbox.view.paths(&Content::Writable)).collect();
+    let hidden: Vec<&Path> = sandbox.view.covers().chain(sandbox.view.paths(&Content::Writable)).collect();
     for place in sandbox.view.places() {
         let is_of_sources = matches!(place.role, Role::Workspace | Role::PathDependency | Role::Vendor | Role::Linker);
-        if is_of_sources && place.content == Content::ReadOnly {
+        if let Content::Stand(items) = &place.content {
+            for item in items.iter().filter(|item| matches!(item.kind, ItemKind::Real | ItemKind::Copy)) {
+                add(&mut fingerprint, &place.path.join(&item.name), &hidden);
+            }
+        } else if (is_of_sources || is_revision(place)) && place.content == Content::ReadOnly {
             add(&mut fingerprint, &place.path, &hidden);
         } else if place.role == Role::Toolchain && place.path.join("lib").is_dir() {
             add(&mut fingerprint, &place.path.join("lib"), &hidden);
         }
     }
     fingerprint
+}
+
+/// What says which commit is checked out, and how it is called.
+fn is_revision(place: &Place) -> bool {
+    const NAMES: [&str; 5] = ["HEAD", "packed-refs", "refs", "reftable", "shallow"];
+    place.role == Role::Cover && NAMES.iter().any(|name| place.path.ends_with(name))
 }
 
 fn real(program: &Path) -> PathBuf {
@@ -123,6 +133,9 @@ fn digest(path: &Path) -> Option<Digest> {
 /// Empties the directories that hermetic builds write to. No process of an earlier one is left to put something back. What is
 /// no build's is left alone: the sources may choose the directory above.
 pub(super) fn empty(sandbox: &Sandbox) -> Result<(), CompileError> {
+    if let Some(stand) = sandbox.view.stand.as_deref().filter(|stand| stand.symlink_metadata().is_ok()) {
+        fs::remove_dir_all(stand).map_err(FileError::at("remove", stand))?;
+    }
     for directory in sandbox.view.paths(&Content::Writable) {
         create_dirs(directory)?;
         let names = sorted_listing(directory)?;

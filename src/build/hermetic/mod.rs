@@ -13,9 +13,10 @@
 //! | say which of the caller's toolchains builds | by a name that rustup has installed or linked, never by a directory |
 //! | say where packages come from | `cargo fetch`, which runs nothing of theirs; with tokens for no registry but those whose index the caller names |
 //! | have any program run, as wrapper, compiler, linker or build script | in a sandbox without network, whatever asks for it: the build, `cargo metadata`, a question to the compiler or linker |
-//! | read themselves | [`Sources`]: the workspace, its packages and vendored sources, within one repository |
+//! | read themselves | [`Sources`]: the workspace, its packages and vendored sources, within one repository, and what git tracks of that (`checkout`) |
 //! | read the toolchain, the system's programs and libraries, what was fetched, cargo's and git's configuration without secrets | read-only |
 //! | read the linkers and C compilers of the caller | those that a variable, `CARGO_HOME` or `PATH` names; no directory becomes readable because sources name a program in it |
+//! | ask git | as outside, but for URLs, which may hold tokens: `git remote get-url` fails |
 //! | write | `target/hermetic`, which each build finds empty, and a `/tmp` that is gone afterwards |
 //! | put words into stdout and stderr of cargo | by pipes |
 //! | use the processor, memory and disk | until the limit of `--timeout` |
@@ -64,6 +65,7 @@ use serde::Serialize;
 use crate::build::toolchain::ToolchainError;
 use plugin_oci::failure::{Class, Explain};
 
+mod checkout;
 mod sandbox;
 mod secrets;
 mod sources;

@@ -12,10 +12,11 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::unistd::{chdir, pivot_root};
 
 use super::protocol::{Failure, Step};
-use super::view::{Content, Place, View};
+use super::view::{Content, Item, ItemKind, Place, View};
 use plugin_oci::fs::set_mode;
 
 /// Where the new root is put together: a directory that every system has, and that nothing is read from meanwhile.
@@ -44,23 +45,26 @@ pub fn put_up(view: &View) -> Result<(), Failure> {
     chdir("/").map_err(Failure::of(Step::Mount))?;
 
     let places = view.places();
+    let table = table()?;
     for (number, place) in places.iter().enumerate() {
-        put(place, number)?;
+        put(place, number, view.stand.as_deref(), &table)?;
     }
-    devices()?;
-    proc()?;
+    devices(&table)?;
+    proc(&table)?;
 
     umount2(OLD, MntFlags::MNT_DETACH).map_err(Failure::at(Step::Mount, Path::new(OLD)))?;
     fs::remove_dir(OLD).map_err(Failure::at(Step::Mount, Path::new(OLD)))?;
-    for place in places.iter().rev().filter(|place| place.content == Content::Empty) {
-        remount(&place.path, MsFlags::MS_RDONLY | MsFlags::MS_NODEV)?;
+    for place in places.iter().rev().filter(|place| matches!(place.content, Content::Empty | Content::Stand(_))) {
+        remount(&place.path, own_flags(&place.path)? | MsFlags::MS_RDONLY | MsFlags::MS_NODEV)?;
     }
     remount(Path::new("/"), MsFlags::MS_RDONLY | MsFlags::MS_NODEV)
 }
 
-fn put(place: &Place, number: usize) -> Result<(), Failure> {
+/// `table` tells the mounts outside.
+fn put(place: &Place, number: usize, stand: Option<&Path>, table: &[u8]) -> Result<(), Failure> {
     let path = place.path.as_path();
     let failed = |error| Failure::at(Step::Mount, path)(error);
+    let bind = |from: &Path, to: &Path, flags| bind(from, to, flags, table);
     match &place.content {
         Content::ReadOnly if outside(path).symlink_metadata().is_err() => Ok(()),
         Content::ReadOnly => bind(&outside(path), path, MsFlags::MS_RDONLY | MsFlags::MS_NODEV),
@@ -68,6 +72,14 @@ fn put(place: &Place, number: usize) -> Result<(), Failure> {
         Content::Empty => {
             make_directory(path)?;
             memory(path, "mode=0755")
+        }
+        Content::Stand(items) => {
+            make_directory(path)?;
+            match stand {
+                Some(stand) => bind(&free(&outside(stand))?, path, MsFlags::MS_NODEV)?,
+                None => memory(path, "mode=0755")?,
+            }
+            items.iter().try_for_each(|item| put_item(path, item, table))
         }
         Content::Scratch => {
             make_directory(path)?;
@@ -91,6 +103,42 @@ fn put(place: &Place, number: usize) -> Result<(), Failure> {
     }
 }
 
+fn put_item(stand: &Path, item: &Item, table: &[u8]) -> Result<(), Failure> {
+    let path = &stand.join(&item.name);
+    let failed = |error| Failure::at(Step::Mount, path)(error);
+    match &item.kind {
+        // It may have gone since.
+        ItemKind::Real | ItemKind::Copy if outside(path).symlink_metadata().is_err() => return Ok(()),
+        ItemKind::Real => return bind(&outside(path), path, MsFlags::MS_RDONLY | MsFlags::MS_NODEV, table),
+        ItemKind::Empty => return make_directory(path),
+        ItemKind::Copy | ItemKind::Link(_) => make_directory(path.parent().unwrap_or(path))?,
+    }
+    match &item.kind {
+        ItemKind::Link(target) => symlink(target, path).map_err(failed),
+        _ => {
+            fs::copy(outside(path), path).map_err(failed)?;
+            let time = outside(path).metadata().and_then(|found| found.modified()).map_err(failed)?;
+            fs::File::options().write(true).open(path).and_then(|copy| copy.set_modified(time)).map_err(failed)
+        }
+    }
+}
+
+/// Makes a directory under a name that is not taken.
+fn free(stand: &Path) -> Result<PathBuf, Failure> {
+    for number in 0_u32.. {
+        let path = stand.join(number.to_string());
+        match fs::create_dir(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            made => {
+                made.map_err(Failure::at(Step::Mount, &path))?;
+                set_mode(&path, 0o755).map_err(|error| Failure::at(Step::Mount, &path)(error.source))?;
+                return Ok(path);
+            }
+        }
+    }
+    Err(Failure::at(Step::Mount, stand)(std::io::Error::from(std::io::ErrorKind::AlreadyExists)))
+}
+
 /// A place as it is outside.
 fn outside(path: &Path) -> PathBuf {
     Path::new(OLD).join(path.strip_prefix("/").unwrap_or(path))
@@ -102,8 +150,9 @@ fn memory(path: &Path, options: &str) -> Result<(), Failure> {
     mount(Some("tmpfs"), path, Some("tmpfs"), flags, Some(options)).map_err(Failure::at(Step::Mount, path))
 }
 
-/// Binds a file or directory with all that is mounted below it, and sets flags on each of these mounts.
-fn bind(from: &Path, to: &Path, flags: MsFlags) -> Result<(), Failure> {
+/// Binds a file or directory with all that is mounted below it, and sets flags on each of these mounts. `outside` tells what
+/// is mounted anywhere: where that is nothing below, the table is not asked again for each of many.
+fn bind(from: &Path, to: &Path, flags: MsFlags, outside: &[u8]) -> Result<(), Failure> {
     let nothing: Option<&str> = None;
     if from.is_dir() {
         make_directory(to)?;
@@ -112,12 +161,31 @@ fn bind(from: &Path, to: &Path, flags: MsFlags) -> Result<(), Failure> {
         fs::write(to, "").map_err(Failure::at(Step::Mount, to))?;
     }
     mount(Some(from), to, nothing, MsFlags::MS_BIND | MsFlags::MS_REC, nothing).map_err(Failure::at(Step::Mount, to))?;
-    let table = Path::new(OLD).join("proc/self/mountinfo");
-    let table = fs::read(&table).map_err(Failure::at(Step::Mount, &table))?;
-    for (at, own) in mounts_below(&table, to) {
+    if mounts_below(outside, from).keys().all(|at| at == from) {
+        return remount(to, own_flags(to)? | flags);
+    }
+    for (at, own) in mounts_below(&table()?, to) {
         remount(&at, own | flags)?;
     }
     Ok(())
+}
+
+/// The table of mounts as it is now.
+fn table() -> Result<Vec<u8>, Failure> {
+    let table = Path::new(OLD).join("proc/self/mountinfo");
+    fs::read(&table).map_err(Failure::at(Step::Mount, &table))
+}
+
+/// The flags of a mount that must stay: the kernel lets nobody loosen those of a mount from outside.
+fn own_flags(path: &Path) -> Result<MsFlags, Failure> {
+    let found = statvfs(path).map_err(Failure::at(Step::Mount, path))?.flags();
+    let pairs = [
+        (FsFlags::ST_RDONLY, MsFlags::MS_RDONLY),
+        (FsFlags::ST_NOSUID, MsFlags::MS_NOSUID),
+        (FsFlags::ST_NODEV, MsFlags::MS_NODEV),
+        (FsFlags::ST_NOEXEC, MsFlags::MS_NOEXEC),
+    ];
+    Ok(pairs.iter().filter(|(flag, _)| found.contains(*flag)).fold(MsFlags::empty(), |all, (_, flag)| all | *flag))
 }
 
 /// Sets flags on a mount.
@@ -127,8 +195,7 @@ fn remount(path: &Path, flags: MsFlags) -> Result<(), Failure> {
     mount(nothing, path, nothing, flags, nothing).map_err(Failure::at(Step::Mount, path))
 }
 
-/// The mounts at and below a path, with the flags that must stay: the kernel lets nobody loosen those of a mount from
-/// outside (proc(5), "mountinfo": the fifth field is the mount point, the sixth its options).
+/// The mounts at and below a path, with the flags that must stay (proc(5), "mountinfo": the fifth field is the mount point, the sixth its options).
 fn mounts_below(table: &[u8], path: &Path) -> BTreeMap<PathBuf, MsFlags> {
     let mut found = BTreeMap::new();
     for line in table.split(|byte| *byte == b'\n') {
@@ -168,10 +235,10 @@ fn unescape(text: &[u8]) -> Vec<u8> {
 }
 
 /// A few devices, and the usual names of the standard streams.
-fn devices() -> Result<(), Failure> {
+fn devices(table: &[u8]) -> Result<(), Failure> {
     for name in DEVICES {
         let device = Path::new("/dev").join(name);
-        bind(&outside(&device), &device, MsFlags::MS_RDONLY)?;
+        bind(&outside(&device), &device, MsFlags::MS_RDONLY, table)?;
     }
     for (name, target) in [("fd", "fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")] {
         let path = Path::new("/dev").join(name);
@@ -181,7 +248,7 @@ fn devices() -> Result<(), Failure> {
 }
 
 /// The processes of the sandbox. The kernel allows it only while the outside's is still there, uncovered.
-fn proc() -> Result<(), Failure> {
+fn proc(table: &[u8]) -> Result<(), Failure> {
     let path = Path::new("/proc");
     make_directory(path)?;
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC | MsFlags::MS_RDONLY;
@@ -190,7 +257,7 @@ fn proc() -> Result<(), Failure> {
     for name in SECRETS {
         let file = path.join(name);
         if file.exists() {
-            bind(&outside(Path::new("/dev/null")), &file, MsFlags::MS_RDONLY)?;
+            bind(&outside(Path::new("/dev/null")), &file, MsFlags::MS_RDONLY, table)?;
         }
     }
     Ok(())

@@ -6,7 +6,7 @@ use std::process::Child;
 
 use super::protocol::{Failure, Program, Step};
 use super::refusal::Facts;
-use super::view::{Content, Role, View};
+use super::view::{Content, Place, Role, View};
 use super::{Allowed, HermeticError, Inside, Phase, Report, Sandbox, stages};
 use plugin_oci::fs::{FileError, create_dirs};
 
@@ -28,7 +28,7 @@ impl Sandbox {
     /// Starts a program in the sandbox; its stdout and stderr are pipes. A signal for the child reaches it.
     pub fn spawn(&self, command: &Inside<'_>) -> Result<Child, HermeticError> {
         let broken = |error: FileError| HermeticError::Broken(format!("{error}: {}", error.source));
-        for directory in &self.directories {
+        for directory in self.directories.iter().chain(&self.view.stand) {
             create_dirs(directory).map_err(broken)?;
         }
         for file in self.view.paths(&Content::WritableFile) {
@@ -56,7 +56,11 @@ impl Sandbox {
         let fetch = self.fetches.then(|| phase("fetch", true));
         let allowed = |contents: &[Content]| -> Vec<Allowed> {
             let places = self.view.places();
-            let places = places.iter().filter(|place| contents.contains(&place.content));
+            let shows = |place: &Place| match &place.content {
+                Content::Stand(items) => !items.is_empty() && contents.contains(&Content::ReadOnly),
+                content => contents.contains(content),
+            };
+            let places = places.iter().filter(|place| shows(place));
             places.map(|place| Allowed { role: place.role, path: place.path.clone() }).collect()
         };
         Report {

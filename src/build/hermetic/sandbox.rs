@@ -15,8 +15,7 @@ use serde::Serialize;
 use super::sources::Sources;
 use super::variables::{Fixed, HOME, TMP, TRUST, names_a_tool, quiet, to_fetch, variables};
 use super::view::{Content, Role, View, trace};
-use super::{HermeticError, TARGET, secrets};
-use crate::build::repository::{Repository, repositories};
+use super::{HermeticError, TARGET, checkout, secrets};
 use crate::build::toolchain::ask::{Ask, Question};
 use crate::build::toolchain::config::CargoConfig;
 use crate::build::toolchain::find::{Toolchain, find};
@@ -236,10 +235,16 @@ impl Ground {
         }
         let cargo_home = decider.cargo_home();
         decider.rest(&[output.target, output.build], linkers)?;
+        decider.repository();
+        decider.view.stand = checkout::stand(trace(output.target).real.join(stamps::DIRECTORY).join("git"), &self.sources.root);
         decider.configuration(false)?;
         decider.cover();
         let build_directory = (build != target).then(|| build.clone());
-        let sandbox = decider.done(cargo_home.clone(), build_directory);
+        let mut sandbox = decider.done(cargo_home.clone(), build_directory);
+        if sandbox.view.stand.is_none() {
+            // Git's own way over the border of file systems; libraries have none.
+            sandbox.env.insert("GIT_DISCOVERY_ACROSS_FILESYSTEM".to_owned(), "1".to_owned());
+        }
         let mut directories = vec![target, build];
         directories.dedup();
         Ok(Sandbox { directories, fetches: online && !self.is_vendored(), ..sandbox })
@@ -361,15 +366,7 @@ impl<'a> Decider<'a> {
             if real == Path::new("/") || self.secrets().contains(&real) {
                 return Err(HermeticError::Exposed { what, path: path.to_owned() });
             }
-            for repository in repositories(&real, without) {
-                show(&repository, &mut self.view);
-            }
-            if let Some(repository) = Repository::above(&real).and_then(|above| Repository::at(&above)) {
-                if repository.dot_git.is_file() {
-                    self.view.add(&repository.dot_git, Role::Cover, Content::ReadOnly);
-                }
-                show(&repository, &mut self.view);
-            }
+            checkout::show_all(&real, without, &mut self.view);
             self.view.add(path, role, Content::ReadOnly);
             Ok(())
         };
@@ -396,6 +393,16 @@ impl<'a> Decider<'a> {
             }
         }
         Ok(())
+    }
+
+    /// What git tracks around the workspace.
+    fn repository(&mut self) {
+        let sources = &self.ground.sources;
+        let real = |path: &PathBuf| trace(path).real;
+        let Some(tree) = sources.repository().map(|tree| trace(tree).real) else { return };
+        let own = [&sources.root].into_iter().chain(&sources.outside).map(real);
+        let without: Vec<PathBuf> = own.chain(self.secrets()).collect();
+        checkout::show_tree(&real(&sources.root), &tree, &without, &mut self.view);
     }
 
     /// Directories that hold secrets: followed, as the view's paths are.
@@ -484,16 +491,5 @@ impl<'a> Decider<'a> {
                 self.view.add(&secret, Role::Cover, Content::Empty);
             }
         }
-    }
-}
-
-/// Shows git what it needs of a repository, and hides the rest.
-fn show(repository: &Repository, view: &mut View) {
-    for directory in repository.directories() {
-        view.add(directory, Role::Cover, Content::Empty);
-    }
-    for part in repository.parts() {
-        let content = part.text.map_or(Content::ReadOnly, Content::Text);
-        view.add(&part.path, Role::Cover, content);
     }
 }

@@ -96,6 +96,11 @@ impl Sources {
         trace(directory).real.starts_with(trace(all).real)
     }
 
+    /// The working tree that they lie in.
+    pub fn repository(&self) -> Option<&Path> {
+        Some(self.within.as_path()).filter(|_| self.is_repository)
+    }
+
     /// Whether a path, not followed, is one of the sources'.
     pub fn names(&self, path: &Path) -> bool {
         let all = if self.is_repository { &self.within } else { &self.root };

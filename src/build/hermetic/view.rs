@@ -25,6 +25,8 @@ pub enum Role {
     Workspace,
     /// A path dependency outside the workspace.
     PathDependency,
+    /// What git tracks beside the workspace, in the same repository.
+    Repository,
     /// Vendored sources.
     Vendor,
     /// What `cargo fetch` writes, below `CARGO_HOME`.
@@ -53,12 +55,38 @@ pub enum Content {
     WritableFile,
     /// A directory that holds nothing but deeper places.
     Empty,
+    /// A directory that holds these and deeper places, on the disk of the view's [`stand`](View::stand) where there is one:
+    /// whoever looks for a repository stops where another file system begins.
+    Stand(Vec<Item>),
     /// An empty directory in memory, writable.
     Scratch,
     /// A file of this text.
     Text(String),
     /// A symlink to this.
     Link(PathBuf),
+}
+
+/// Something in a [`Content::Stand`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Item {
+    /// The path from there.
+    pub name: PathBuf,
+    /// What it is.
+    pub kind: ItemKind,
+}
+
+/// What is in a [`Content::Stand`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ItemKind {
+    /// The file or directory that is there outside, read-only.
+    Real,
+    /// A copy of the file that is there outside: mounts are few.
+    Copy,
+    /// A symlink to this.
+    Link(PathBuf),
+    /// An empty directory.
+    Empty,
 }
 
 /// Something that the build can see.
@@ -76,6 +104,10 @@ pub struct Place {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct View {
     places: Vec<Place>,
+    /// A directory outside, on the file system of the workspace, in which stands are made; they are in memory where there
+    /// is none.
+    #[serde(default)]
+    pub stand: Option<PathBuf>,
 }
 
 impl View {
@@ -101,6 +133,12 @@ impl View {
         places
     }
 
+    /// The directories that show nothing of what is there outside, but for deeper places and what is named.
+    pub fn covers(&self) -> impl Iterator<Item = &Path> {
+        let covers = self.places.iter().filter(|place| matches!(place.content, Content::Empty | Content::Stand(_)));
+        covers.map(|place| place.path.as_path())
+    }
+
     /// The paths of one content.
     pub fn paths<'a>(&'a self, content: &'a Content) -> impl Iterator<Item = &'a Path> {
         self.places.iter().filter(move |place| place.content == *content).map(|place| place.path.as_path())
@@ -111,7 +149,14 @@ impl View {
         let above =
             self.places.iter().filter(|place| path.starts_with(&place.path) && !matches!(place.content, Content::Link(_)));
         let deepest = above.max_by_key(|place| place.path.components().count());
-        deepest.is_some_and(|place| matches!(place.content, Content::ReadOnly | Content::Writable))
+        deepest.is_some_and(|place| match &place.content {
+            Content::ReadOnly | Content::Writable => true,
+            Content::Stand(items) => {
+                let is_real = |item: &&Item| matches!(item.kind, ItemKind::Real | ItemKind::Copy);
+                items.iter().filter(is_real).any(|item| path.starts_with(place.path.join(&item.name)))
+            }
+            _ => false,
+        })
     }
 }
 

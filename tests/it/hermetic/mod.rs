@@ -15,6 +15,7 @@ mod lifetime;
 mod links;
 mod rebuild;
 mod refusals;
+mod repository;
 mod scene;
 mod spy;
 mod timeout;
