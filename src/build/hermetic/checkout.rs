@@ -5,6 +5,8 @@
 //!   directory in which everything is tracked is shown whole, any other file by file, so that what lies beside them
 //!   untracked (`.env`, keys, other builds) is not there. All that git tracks it holds as an object, too, which is
 //!   shown anyway. Within the workspace and its packages everything is shown, tracked or not.
+//! - Of what lies beside them untracked and not ignored, the name alone, as a link that leads to nothing: git lists it, and
+//!   nobody can read it. Of an untracked directory the name of one file in it, by which git knows that there is something.
 //! - Of submodules the same, where they are checked out.
 //!
 //! A tracked link stays one, and leads to nothing where it leads out.
@@ -72,6 +74,12 @@ pub fn show_tree(workspace: &Path, tree: &Path, without: &[PathBuf], view: &mut 
     view.add(tree, Role::Repository, Content::Stand(items));
 }
 
+/// Where the name of an untracked file leads: the kernel has no file of that name.
+const NOWHERE: &str = "/proc/self/nothing";
+
+/// The most files that are looked at for one that is not ignored.
+const MOST_SEARCHED: usize = 10_000;
+
 struct Walk<'a> {
     without: &'a [PathBuf],
     modules: Vec<Repository>,
@@ -116,7 +124,20 @@ impl Walk<'_> {
                 found.is_whole = false;
             }
         }
-        found.is_whole &= sorted_listing(&tree.join(front)).is_ok_and(|names| names.iter().all(|name| tracked.contains(name)));
+        let at = tree.join(front);
+        let names = sorted_listing(&at).unwrap_or_default();
+        found.is_whole &= names.iter().all(|name| tracked.contains(name));
+        if !found.is_whole {
+            let untracked = names_of(&at, Some(1)).into_iter().filter(|path| {
+                let is_own = self.without.iter().any(|without| without.starts_with(path));
+                !is_own && !path.file_name().is_some_and(|name| tracked.contains(name))
+            });
+            let first =
+                |path: PathBuf| if path.is_dir() && !path.is_symlink() { names_of(&path, None).pop() } else { Some(path) };
+            let names = untracked.filter_map(first).filter_map(|path| path.strip_prefix(tree).map(Path::to_owned).ok());
+            let names = names.filter(|name| name.to_str().is_some());
+            found.items.extend(names.map(|name| Item { name, kind: ItemKind::Link(NOWHERE.into()) }));
+        }
         found
     }
 
@@ -130,6 +151,19 @@ impl Walk<'_> {
         }
         items
     }
+}
+
+/// What lies in a directory and is not ignored, as far as patterns in the working tree tell; or the first file anywhere below it.
+fn names_of(directory: &Path, depth: Option<usize>) -> Vec<PathBuf> {
+    let mut walk = ignore::WalkBuilder::new(directory);
+    walk.standard_filters(false).git_ignore(true).git_exclude(true).parents(true).require_git(false).follow_links(false);
+    walk.max_depth(depth).filter_entry(|entry| entry.file_name() != ".git");
+    let found = walk.build().flatten().filter(|entry| entry.depth() > 0).take(MOST_SEARCHED);
+    if depth.is_some() {
+        return found.map(ignore::DirEntry::into_path).collect();
+    }
+    let mut files = found.filter(|entry| entry.file_type().is_some_and(|kind| !kind.is_dir()));
+    files.next().map(ignore::DirEntry::into_path).into_iter().collect()
 }
 
 struct Directory {

@@ -113,14 +113,12 @@ fn put_item(stand: &Path, item: &Item, table: &[u8]) -> Result<(), Failure> {
         ItemKind::Empty => return make_directory(path),
         ItemKind::Copy | ItemKind::Link(_) => make_directory(path.parent().unwrap_or(path))?,
     }
-    match &item.kind {
-        ItemKind::Link(target) => symlink(target, path).map_err(failed),
-        _ => {
-            fs::copy(outside(path), path).map_err(failed)?;
-            let time = outside(path).metadata().and_then(|found| found.modified()).map_err(failed)?;
-            fs::File::options().write(true).open(path).and_then(|copy| copy.set_modified(time)).map_err(failed)
-        }
+    if let ItemKind::Link(target) = &item.kind {
+        return symlink(target, path).map_err(failed);
     }
+    fs::copy(outside(path), path).map_err(failed)?;
+    let time = outside(path).metadata().and_then(|found| found.modified()).map_err(failed)?;
+    fs::File::options().write(true).open(path).and_then(|copy| copy.set_modified(time)).map_err(failed)
 }
 
 /// Makes a directory under a name that is not taken.

@@ -241,6 +241,7 @@ impl Ground {
         decider.cover();
         let build_directory = (build != target).then(|| build.clone());
         let mut sandbox = decider.done(cargo_home.clone(), build_directory);
+        sandbox.view.settle();
         if sandbox.view.stand.is_none() {
             // Git's own way over the border of file systems; libraries have none.
             sandbox.env.insert("GIT_DISCOVERY_ACROSS_FILESYSTEM".to_owned(), "1".to_owned());

@@ -126,6 +126,17 @@ impl View {
         }
     }
 
+    /// Takes links out of stands where a place of its own comes.
+    pub fn settle(&mut self) {
+        let paths: Vec<PathBuf> = self.places.iter().map(|place| place.path.clone()).collect();
+        for place in &mut self.places {
+            if let Content::Stand(items) = &mut place.content {
+                let is_taken = |item: &Item| paths.iter().any(|path| path.starts_with(place.path.join(&item.name)));
+                items.retain(|item| !matches!(item.kind, ItemKind::Link(_)) || !is_taken(item));
+            }
+        }
+    }
+
     /// The places, each after those that it lies in.
     pub fn places(&self) -> Vec<&Place> {
         let mut places: Vec<&Place> = self.places.iter().collect();

@@ -89,7 +89,7 @@ pub fn configuration(text: &str) -> String {
             keys = KEPT.iter().find(|(name, _)| *name == section && is_plain).map_or(&[], |(_, keys)| *keys);
             is_remote = section == "remote";
             if !keys.is_empty() {
-                kept += &if of.is_empty() { format!("[{section}]\n") } else { format!("[{section} {of}]\n") };
+                kept.extend(if of.is_empty() { ["[", &section, "", "", "]\n"] } else { ["[", &section, " ", of, "]\n"] });
             }
             rest = after.trim();
         }
@@ -100,7 +100,7 @@ pub fn configuration(text: &str) -> String {
         let value = quoted(value).unwrap_or(value);
         let is_plain = if is_remote { is_refspec(value) } else { is_value(value) };
         if is_plain && keys.contains(&key.as_str()) {
-            kept += &format!("\t{key} = {value}\n");
+            kept.extend(["\t", &key, " = ", value, "\n"]);
         }
     }
     kept

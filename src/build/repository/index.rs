@@ -113,7 +113,7 @@ impl Index {
             let length = rest.number()? as usize;
             let mut body = Reader(rest.take(length)?);
             if name == b"link" {
-                let shared = body.take(hash)?.iter().map(|byte| format!("{byte:02x}")).collect();
+                let shared = body.take(hash)?.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
                 link = Some((shared, if body.0.is_empty() { Vec::new() } else { body.bitmap()? }));
             }
         }

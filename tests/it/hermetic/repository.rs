@@ -92,11 +92,24 @@ fn a_workspace_deep_in_a_repository_asks_git_and_includes_what_lies_beside_it() 
     // What has changed beside it makes it dirty, inside as outside.
     project.write("mixed/tracked.txt", "4\n");
     project.write("plugins/p/new.txt", "5\n");
+    for untracked in ["mixed/note.txt", "beside/a/b.txt", "beside/.env", "top.txt", ".env"] {
+        project.write(untracked, "s3cret\n");
+    }
     fs::remove_file(project.root.join("README.md")).unwrap();
     let dirty = said_alike(&at);
-    for told in ["-dirty|", " M mixed/tracked.txt", " D README.md", "?? plugins/p/new.txt"] {
+    for told in [
+        "-dirty|",
+        " M mixed/tracked.txt",
+        " D README.md",
+        "?? plugins/p/new.txt",
+        "?? beside/,",
+        "?? mixed/note.txt",
+        "?? top.txt",
+    ] {
         assert!(dirty.contains(told), "{told}: {dirty}");
     }
+    // A place of its own is where an untracked name would be.
+    project.write(".cargo/config.toml", "[env]\nA = 'a'\n");
     is_the_same(&at, &at);
 }
 
