@@ -4,18 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use serde::Serialize;
-use serde_json::Value;
 
-use super::args::{GlobalArgs, MessageFormat};
+use super::global::{GlobalArgs, MessageFormat};
+use super::output::{found_line, json_line};
 use super::terminal::Terminal;
 use plugin_oci::environment::Environment;
 use plugin_oci::failure::{Complaint, Error};
 use plugin_oci::progress::Progress;
 use plugin_oci::stores::open::Stores;
-use plugin_oci::values::text::{self, field};
-
-/// Version of the JSON objects on stdout.
-const SCHEMA: u64 = 1;
 
 /// The environment, the terminal and the output format.
 pub struct Context<'t> {
@@ -90,19 +86,4 @@ impl<'t> Context<'t> {
     pub fn finish(&self) {
         self.terminal.finish();
     }
-}
-
-/// An object, what is said of it, and the rule.
-pub fn found_line((object, message, rule): (&str, &str, &str)) -> String {
-    format!("{}: {} [{rule}]", field(object), field(message))
-}
-
-/// One JSON object on one line, with `reason` and `schema`.
-pub fn json_line(reason: &str, object: &impl Serialize) -> String {
-    let mut value = serde_json::to_value(object).unwrap_or(Value::Null);
-    if let Value::Object(map) = &mut value {
-        map.insert("reason".to_owned(), reason.into());
-        map.insert("schema".to_owned(), SCHEMA.into());
-    }
-    text::json(value.to_string())
 }

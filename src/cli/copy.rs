@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::build::parse_platform;
+use super::build_flags::parse_platform;
 use super::context::Context;
 use super::terminal::human_size;
 use crate::images::copy::{self, Options, Report, Target};

@@ -2,9 +2,8 @@
 
 use std::process::ExitCode;
 
-use clap::{Args, Command, CommandFactory as _};
+use clap::{Args, Command};
 
-use super::args::Cli;
 use super::context::Context;
 use plugin_oci::failure::{Complaint, Error};
 
@@ -18,16 +17,16 @@ pub struct CompletionsArgs {
 }
 
 /// Prints completions.
-pub fn completions(args: &CompletionsArgs, context: &Context) -> ExitCode {
+pub fn completions(args: &CompletionsArgs, all: &Command, context: &Context) -> ExitCode {
     let mut text = Vec::new();
-    clap_complete::generate(args.shell, &mut visible().bin_name(NAME), NAME, &mut text);
+    clap_complete::generate(args.shell, &mut visible(all).bin_name(NAME), NAME, &mut text);
     context.print_bytes(&text);
     ExitCode::SUCCESS
 }
 
 /// Prints the manual page of the program, and after it that of every verb.
-pub fn manual(context: &Context) -> Result<ExitCode, Error> {
-    let mut command = visible().disable_help_subcommand(true);
+pub fn manual(all: &Command, context: &Context) -> Result<ExitCode, Error> {
+    let mut command = visible(all).disable_help_subcommand(true);
     command.build();
     let mut text = Vec::new();
     for page in std::iter::once(&command).chain(command.get_subcommands()) {
@@ -39,8 +38,7 @@ pub fn manual(context: &Context) -> Result<ExitCode, Error> {
 }
 
 /// The command line without the verbs that only this program itself uses, which clap would tell too.
-fn visible() -> Command {
-    let all = Cli::command();
+fn visible(all: &Command) -> Command {
     let verbs: Vec<Command> = all.get_subcommands().filter(|verb| !verb.is_hide_set()).cloned().collect();
     let shown = Command::new(NAME).version(env!("CARGO_PKG_VERSION")).about(all.get_about().cloned().unwrap_or_default());
     shown

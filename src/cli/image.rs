@@ -2,8 +2,10 @@
 
 use clap::Args;
 
-use super::build::{self, BuildArgs};
+use super::build_flags::BuildArgs;
 use super::context::Context;
+use crate::build::plan::Plan;
+use crate::build::{self, Built};
 use plugin_oci::failure::{Complaint, Error};
 use plugin_oci::progress::Silent;
 use plugin_oci::stores::{Selector, Source};
@@ -69,14 +71,33 @@ impl ImageArgs {
         }
         let by_digest = |path, digest| Reference::Layout(LocalReference { path, name: None, digest: Some(digest) });
         if !self.no_build {
-            let built = build::build_one(&self.build, context)?;
+            let built = build_one(&self.build, context)?;
             return Ok(by_digest(built.layout, built.digest));
         }
-        let plan = crate::build::plan(&self.build.flags(&context.global), &context.env, &Silent)?;
-        let [only] = plan.images.as_slice() else { return Err(build::not_one(&plan).into()) };
+        let plan = build::plan(&self.build.flags(&context.global), &context.env, &Silent)?;
+        let [only] = plan.images.as_slice() else { return Err(not_one(&plan).into()) };
         let tag = only.tags.first().cloned();
         let source = context.stores().source(&Reference::layout(&only.output, tag.clone()))?;
         let root = source.resolve(&Selector::of(tag.as_deref(), None))?;
         Ok(by_digest(only.output.clone(), root.digest))
     }
+}
+
+/// Builds the one selected plugin for a verb that goes on with it.
+fn build_one(args: &BuildArgs, context: &Context) -> Result<Built, Error> {
+    let flags = args.flags(&context.global);
+    let plan = build::plan(&flags, &context.env, context.progress())?;
+    if plan.images.len() != 1 {
+        return Err(not_one(&plan).into());
+    }
+    build::build(&plan, &context.global.registries.settings(), &context.env, context.progress())?
+        .pop()
+        .ok_or_else(|| Complaint::failed("nothing was built").into())
+}
+
+/// Says that a verb takes one plugin.
+fn not_one(plan: &Plan) -> Complaint {
+    let names: Vec<&str> = plan.images.iter().map(|image| image.package.as_str()).collect();
+    let message = format!("this verb takes one plugin, and {} are selected: {}", names.len(), names.join(", "));
+    Complaint::usage(message).with_hint("choose one with `-p`")
 }

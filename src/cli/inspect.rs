@@ -18,7 +18,7 @@ pub struct InspectArgs {
     /// The image [default: the layout that build writes]
     image: Option<String>,
     /// Only this platform
-    #[arg(long, value_name = "PLATFORM", value_parser = super::build::parse_platform)]
+    #[arg(long, value_name = "PLATFORM", value_parser = super::build_flags::parse_platform)]
     platform: Option<Platform>,
     /// Do not read the layers: no list of files
     #[arg(long)]

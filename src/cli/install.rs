@@ -5,10 +5,11 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::build::BuildArgs;
-use super::context::{Context, found_line};
+use super::build_flags::BuildArgs;
+use super::context::Context;
 use super::image::ImageArgs;
 use super::limits::LimitArgs;
+use super::output::found_line;
 use crate::images::install::{self, CheckOptions, InstallOptions, Installed};
 use plugin_oci::failure::{Class, Complaint, Error};
 use plugin_oci::values::digest::Digest;

@@ -6,12 +6,14 @@
 
 mod args;
 mod build;
+mod build_flags;
 mod context;
 mod copy;
 mod default_layout;
 mod diff;
 mod docs;
 mod failure;
+mod global;
 mod hermetic;
 mod image;
 mod inspect;
@@ -20,6 +22,7 @@ mod limits;
 mod list;
 mod login;
 mod new;
+mod output;
 mod plugin_process;
 mod pull;
 mod push;
@@ -156,8 +159,8 @@ fn run(cli: Cli, context: &Context) -> Result<ExitCode, Error> {
         // They never get here: their processes have one thread and nothing open.
         Some(Verb::HermeticStage(args)) => Ok(hermetic::play(&args)),
         Some(Verb::PluginProcess(args)) => Ok(plugin_process::play(&args)),
-        Some(Verb::Completions(args)) => Ok(docs::completions(&args, context)),
-        Some(Verb::Man) => docs::manual(context),
+        Some(Verb::Completions(args)) => Ok(docs::completions(&args, &Cli::command(), context)),
+        Some(Verb::Man) => docs::manual(&Cli::command(), context),
     }
 }
 

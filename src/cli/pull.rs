@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::build::parse_platform;
+use super::build_flags::parse_platform;
 use super::context::Context;
 use super::copy::{CarryArgs, tell};
 use super::push::bare;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::build::BuildArgs;
+use super::build_flags::BuildArgs;
 use super::context::Context;
 use super::copy::{CarryArgs, tell};
 use super::image::ImageArgs;

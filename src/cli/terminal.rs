@@ -17,8 +17,8 @@ use anstream::{AutoStream, ColorChoice as StreamChoice};
 use anstyle::{AnsiColor, Style};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::args::{ColorChoice, GlobalArgs, MessageFormat};
-use super::context::json_line;
+use super::global::{ColorChoice, GlobalArgs, MessageFormat};
+use super::output::json_line;
 use plugin_oci::progress::{Event, LogLevel, Outcome, Progress};
 use plugin_oci::values::text::{self, message};
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::build::parse_platform;
+use super::build_flags::parse_platform;
 use super::context::Context;
 use super::limits::LimitArgs;
 use crate::images::unpack::{self, UnpackOptions};

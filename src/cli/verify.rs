@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::args::{ColorChoice, GlobalArgs};
 use super::context::Context;
 use super::default_layout::DefaultLayoutArgs;
+use super::global::{ColorChoice, GlobalArgs};
 use super::terminal::human_size;
 use crate::build::manifest::{BuildFlags, Builder};
 use crate::images::diff::{Tools, Verdict};
@@ -78,11 +78,11 @@ struct RebuildArgs {
     #[arg(long, value_name = "TRIPLE", requires = "rebuild")]
     target: Vec<String>,
     /// Platform, as given to build (repeatable)
-    #[arg(long, value_name = "PLATFORM", requires = "rebuild", value_parser = super::build::parse_platform)]
+    #[arg(long, value_name = "PLATFORM", requires = "rebuild", value_parser = super::build_flags::parse_platform)]
     platform: Vec<Platform>,
     /// What drives the compiler, as given to build
-    #[arg(long, value_name = "BUILDER", requires = "rebuild", value_parser = ["cargo", "zigbuild"])]
-    builder: Option<String>,
+    #[arg(long, value_name = "BUILDER", requires = "rebuild", value_parser = super::build_flags::builder())]
+    builder: Option<Builder>,
     /// Arguments for cargo itself, as given to build
     #[arg(last = true, value_name = "CARGO ARGS", requires = "rebuild")]
     cargo_args: Vec<String>,
@@ -106,7 +106,7 @@ impl RebuildArgs {
             bin: self.bin.clone(),
             targets: self.target.clone(),
             platforms: self.platform.clone(),
-            builder: if self.builder.as_deref() == Some("zigbuild") { Builder::Zigbuild } else { Builder::Cargo },
+            builder: self.builder.unwrap_or_default(),
             base: self.base.clone(),
             ..BuildFlags::default()
         }

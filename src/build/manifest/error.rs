@@ -4,9 +4,9 @@ use std::io;
 use std::path::PathBuf;
 
 use super::files::FilesError;
+use super::place::Place;
 use crate::build::hermetic::HermeticError;
 use crate::build::kinds::KindError;
-use crate::build::manifest::tables::Place;
 use crate::build::nearest::nearest;
 use crate::build::toolchain::ToolchainError;
 use plugin_oci::failure::{Class, Explain};

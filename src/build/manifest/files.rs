@@ -18,7 +18,7 @@ use globset::{GlobBuilder, GlobMatcher};
 use serde::Serialize;
 
 use super::config::FileRule;
-use crate::build::manifest::tables::Place;
+use super::place::Place;
 use plugin_oci::failure::{Class, Explain};
 
 /// A file to pack.

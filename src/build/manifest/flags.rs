@@ -20,6 +20,9 @@ pub enum Builder {
 }
 
 impl Builder {
+    /// Every builder, in the order of the help text.
+    pub const ALL: [Self; 2] = [Self::Cargo, Self::Zigbuild];
+
     /// The word on the command line, and cargo's subcommand behind it.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -32,6 +32,7 @@ pub mod config;
 pub mod error;
 pub mod files;
 pub mod flags;
+pub mod place;
 mod select;
 pub mod tables;
 
@@ -42,7 +43,8 @@ pub use select::names_package;
 use asking::Asked;
 use config::{Config, FileRule};
 use files::{PackedFile, Roots};
-use tables::{Located, Place};
+use place::Place;
+use tables::Located;
 
 /// One plugin: what its package and the flags say, decided.
 #[derive(Clone, Debug)]

@@ -1,7 +1,6 @@
 //! Reads a table out of a `Cargo.toml` and remembers where each key stands, so that every complaint names file and line.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -11,22 +10,8 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::config::Config;
 use super::error::PluginError;
+use super::place::Place;
 use crate::build::nearest::nearest;
-
-/// A line of a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// The file.
-    pub path: PathBuf,
-    /// The line, from 1.
-    pub line: usize,
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.path.display(), self.line)
-    }
-}
 
 /// A table with the places of its keys.
 #[derive(Clone, Debug, Default)]

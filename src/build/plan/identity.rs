@@ -21,7 +21,7 @@ use std::process::{Command, ExitCode};
 
 use serde::{Deserialize, Serialize};
 
-use super::out_dirs;
+use super::out_dirs::{self, KEPT, replaced};
 use super::remap::Remap;
 use plugin_oci::values::digest::Digest;
 
@@ -105,14 +105,6 @@ impl Identity {
         Some(renamed)
     }
 }
-
-/// A text with the paths in it under their names, the most special of which come last.
-pub(super) fn replaced(remaps: &[(PathBuf, String)], text: &str) -> String {
-    remaps.iter().rev().fold(text.to_owned(), |text, (from, to)| text.replace(&*from.to_string_lossy(), to))
-}
-
-/// The extension of the files that keep new hashes.
-pub(super) const KEPT: &str = "identity";
 
 /// Words that say where something goes and how it is told, and make no difference to the crate.
 fn is_of_place(word: &str) -> bool {

@@ -14,8 +14,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::identity::{KEPT, replaced};
 use plugin_oci::values::digest::Digest;
+
+/// The extension of the files that keep new hashes.
+pub(super) const KEPT: &str = "identity";
 
 /// What cargo calls a build script's directory, below the one that has the hash.
 const OUT: &str = "/out";
@@ -77,6 +79,11 @@ fn mentioned<'a>(remaps: &'a [(PathBuf, String)], text: &'a str) -> impl Iterato
         let starts = remaps.iter().filter_map(move |(from, _)| text[..end].rfind(from.to_str()?));
         starts.map(move |start| Path::new(&text[start..end]))
     })
+}
+
+/// A text with the paths in it under their names, the most special of which come last.
+pub(super) fn replaced(remaps: &[(PathBuf, String)], text: &str) -> String {
+    remaps.iter().rev().fold(text.to_owned(), |text, (from, to)| text.replace(&*from.to_string_lossy(), to))
 }
 
 #[cfg(test)]

@@ -1,9 +1,8 @@
 //! Cargo's configuration, read the way cargo reads it, as far as it decides about bytes.
 //!
 //! Cargo looks for `.cargo/config.toml` (or `.cargo/config`) in the working directory and each of its parents, then in
-//! `CARGO_HOME`; nearer files win. A file's `include` is merged below the file itself. `--config` wins over every file.
-//! Tables merge by key, lists are joined with the stronger last, other values are replaced
-//! (<https://doc.rust-lang.org/cargo/reference/config.html>).
+//! `CARGO_HOME`; nearer files win. A file's `include` is merged below the file itself. `--config` wins over every file. Tables
+//! merge by key, lists are joined with the stronger last, others replaced (<https://doc.rust-lang.org/cargo/reference/config.html>).
 
 use std::path::{Path, PathBuf};
 

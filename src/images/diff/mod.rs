@@ -25,6 +25,7 @@ mod entries;
 mod json;
 mod layers;
 mod paths;
+mod ranges;
 mod sections;
 mod strings;
 mod symbols;

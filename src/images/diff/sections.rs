@@ -11,11 +11,9 @@ use std::io::{self, Read, Seek, SeekFrom};
 use object::{Object as _, ObjectSection as _, ReadCache};
 use tempfile::SpooledTempFile;
 
+use super::ranges::{Budget, Range, hash};
 use super::{Difference, below, strings, symbols};
-use plugin_oci::values::digest::{Digest, Hasher};
 
-/// The most bytes of headers, or of symbols, of one file.
-const BUDGET: u64 = 24 << 20;
 /// The most bytes of `.comment` that are told.
 const COMMENT_LIMIT: u64 = 4096;
 
@@ -25,13 +23,6 @@ pub(super) struct Parts {
     pub(super) what: String,
     /// More about them.
     pub(super) differences: Vec<Difference>,
-}
-
-/// A stretch of a file.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Range {
-    pub(super) offset: u64,
-    pub(super) size: u64,
 }
 
 /// The sections of a file in some order.
@@ -182,14 +173,6 @@ fn size(range: Option<Range>) -> String {
     range.map_or_else(|| "nothing in the file".to_owned(), |range| format!("{} bytes", range.size))
 }
 
-pub(super) fn hash(file: &mut SpooledTempFile, range: Option<Range>) -> io::Result<Option<Digest>> {
-    let Some(range) = range else { return Ok(None) };
-    file.seek(SeekFrom::Start(range.offset))?;
-    let mut hasher = Hasher::new();
-    io::copy(&mut file.by_ref().take(range.size), &mut hasher)?;
-    Ok(Some(hasher.finish()))
-}
-
 /// The texts of a `.comment`: the compilers that had a part in the program.
 fn comment(file: &mut SpooledTempFile, range: Option<Range>) -> io::Result<String> {
     let Some(range) = range else { return Ok(String::new()) };
@@ -198,33 +181,4 @@ fn comment(file: &mut SpooledTempFile, range: Option<Range>) -> io::Result<Strin
     file.by_ref().take(range.size.min(COMMENT_LIMIT)).read_to_end(&mut bytes)?;
     let texts = bytes.split(|byte| *byte == 0).filter(|text| !text.is_empty());
     Ok(texts.map(String::from_utf8_lossy).collect::<Vec<_>>().join(", "))
-}
-
-/// A reader that gives up after so many bytes.
-pub(super) struct Budget<'a> {
-    file: &'a mut SpooledTempFile,
-    left: u64,
-}
-
-impl<'a> Budget<'a> {
-    pub(super) fn new(file: &'a mut SpooledTempFile) -> Self {
-        Self { file, left: BUDGET }
-    }
-}
-
-impl Read for Budget<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if buffer.len() as u64 > self.left {
-            return Err(io::Error::other("more is to be read than a header may hold"));
-        }
-        let count = self.file.read(buffer)?;
-        self.left -= count as u64;
-        Ok(count)
-    }
-}
-
-impl Seek for Budget<'_> {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        self.file.seek(to)
-    }
 }

@@ -9,7 +9,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom};
 use tempfile::SpooledTempFile;
 
 use super::Difference;
-use super::sections::Range;
+use super::ranges::Range;
 
 /// The most bytes of one section that are looked at.
 const LIMIT: u64 = 16 << 20;

@@ -10,7 +10,7 @@ use std::io;
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _, ReadCache};
 use tempfile::SpooledTempFile;
 
-use super::sections::{Budget, Range, hash};
+use super::ranges::{Budget, Range, hash};
 use super::{Difference, below};
 
 /// The most symbols of one file.

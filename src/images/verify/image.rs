@@ -5,13 +5,15 @@
 use std::collections::BTreeSet;
 use std::io;
 
-use super::layout::{finding_of, text_of};
+use super::rules::{finding_of, text_of};
 use super::{Report, format};
 use crate::build::start::{self, Command, Root};
 use plugin_oci::documents::{Config, Descriptor, Document, Index, Manifest, NESTING_LIMIT, media_type};
 use plugin_oci::failure::{Complaint, Error};
 use plugin_oci::finding::Finding;
-use plugin_oci::layers::unpack::{Entry, ExtractError, ExtractOptions, Kind, LayerInput, READ_TOGETHER, Rehearsal, read_entries};
+use plugin_oci::layers::unpack::{
+    Bound, Entry, Exceeded, ExtractError, ExtractOptions, Kind, LayerInput, READ_TOGETHER, Rehearsal, read_entries,
+};
 use plugin_oci::progress::{Event, Outcome, Progress};
 use plugin_oci::stores::{Source, StoreError, Verified, read_config, read_document};
 use plugin_oci::values::compression::Compression;
@@ -408,8 +410,8 @@ impl<'m> Stack<'m> {
 
 /// Whether layers that several images share may still be read again for each of them.
 fn is_within(again: u64) -> Result<(), ExtractError> {
-    const WHAT: &str = "bytes of shared layers, read again for each image";
-    if again > READ_TOGETHER { Err(ExtractError::Limit { what: WHAT, allowed: READ_TOGETHER }) } else { Ok(()) }
+    let exceeded = Exceeded { what: Bound::ReadTogether, allowed: READ_TOGETHER };
+    if again > READ_TOGETHER { Err(exceeded.into()) } else { Ok(()) }
 }
 
 impl Stacked<'_> {

@@ -14,6 +14,7 @@
 mod format;
 mod image;
 mod layout;
+mod rules;
 
 use serde::Serialize;
 
@@ -46,7 +47,7 @@ pub struct Report {
 pub fn image(source: &dyn Source, selector: &Selector, progress: &dyn Progress) -> Result<Report, Error> {
     let root = match source.resolve(selector) {
         Ok(root) => root,
-        Err(error) => match layout::finding_of(&source.name(), &error) {
+        Err(error) => match rules::finding_of(&source.name(), &error) {
             Some(finding) => return Ok(Report { findings: vec![finding], ..Report::default() }),
             None => return Err(error.into()),
         },
@@ -88,8 +89,8 @@ pub fn layout(dir: &std::path::Path, progress: &dyn Progress) -> Result<Report, 
 
 /// The finding that an error is, or the error itself where it is no fault of the bytes.
 fn finding(object: &str, error: &StoreError) -> Result<Finding, Error> {
-    match layout::finding_of(object, error) {
+    match rules::finding_of(object, error) {
         Some(finding) => Ok(finding),
-        None => Err(plugin_oci::failure::Complaint::failed(format!("cannot check {object}: {}", layout::text_of(error))).into()),
+        None => Err(plugin_oci::failure::Complaint::failed(format!("cannot check {object}: {}", rules::text_of(error))).into()),
     }
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::verified::Mismatch;
 use crate::documents::{Descriptor, DocumentError};
 use crate::failure::{Class, Explain};
 use crate::fs::FileError;
@@ -81,6 +82,14 @@ pub enum StoreError {
         /// The blob.
         digest: String,
         /// Size or digest that was found.
+        source: Mismatch,
+    },
+    /// A blob must be a regular file.
+    #[error("cannot read `{}`", path.display())]
+    NotAFile {
+        /// Where something else lies.
+        path: PathBuf,
+        /// Says so.
         source: io::Error,
     },
     /// Content could not be read to its end.
@@ -159,10 +168,9 @@ impl StoreError {
     /// Sorts a failed read of checked content: a mismatch is corruption, anything else is a failed read.
     pub fn reading(store: &str, descriptor: &Descriptor, error: io::Error) -> Self {
         let (store, digest) = (store.to_owned(), descriptor.digest.to_string());
-        if error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<super::verified::Mismatch>) {
-            Self::Corrupt { store, digest, source: error }
-        } else {
-            Self::Reading { store, digest, source: error }
+        match Mismatch::of(&error).cloned() {
+            Some(source) => Self::Corrupt { store, digest, source },
+            None => Self::Reading { store, digest, source: error },
         }
     }
 }

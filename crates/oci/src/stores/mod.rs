@@ -18,7 +18,7 @@ mod verified;
 use std::io::Read;
 
 pub use error::{RemoteError, StoreError};
-pub use verified::Verified;
+pub use verified::{Mismatch, Verified};
 
 use crate::documents::{Descriptor, Document};
 use crate::fs::TempFile;

@@ -31,7 +31,7 @@ impl<R: Read> Read for Verified<R> {
         let count = self.inner.read(buffer)?;
         self.seen += count as u64;
         if self.seen > self.size {
-            return Err(mismatch(format!("it is longer than the {} bytes that its descriptor says", self.size)));
+            return Err(mismatch(Mismatch::Longer { size: self.size }));
         }
         if count > 0 {
             if let Some(hasher) = &mut self.hasher {
@@ -40,25 +40,52 @@ impl<R: Read> Read for Verified<R> {
             return Ok(count);
         }
         if self.seen < self.size {
-            return Err(mismatch(format!("it ends after {} of {} bytes", self.seen, self.size)));
+            return Err(mismatch(Mismatch::Shorter { seen: self.seen, size: self.size }));
         }
         if let Some(hasher) = self.hasher.take() {
             let found = hasher.finish();
             if found != self.expected {
-                return Err(mismatch(format!("its content has digest {found}")));
+                return Err(mismatch(Mismatch::Digest { found }));
             }
         }
         Ok(0)
     }
 }
 
-/// Marks an I/O error as "the bytes are not those of the descriptor".
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct Mismatch(String);
+/// Why bytes are not those of their descriptor.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Mismatch {
+    /// There are more.
+    #[error("it is longer than the {size} bytes that its descriptor says")]
+    Longer {
+        /// What the descriptor says, in bytes.
+        size: u64,
+    },
+    /// There are fewer.
+    #[error("it ends after {seen} of {size} bytes")]
+    Shorter {
+        /// How many there are.
+        seen: u64,
+        /// What the descriptor says.
+        size: u64,
+    },
+    /// They are others.
+    #[error("its content has digest {found}")]
+    Digest {
+        /// What they hash to.
+        found: Digest,
+    },
+}
 
-fn mismatch(text: String) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, Mismatch(text))
+impl Mismatch {
+    /// The mismatch that an error of a [`Verified`] reader stands for.
+    pub fn of(error: &io::Error) -> Option<&Self> {
+        error.get_ref()?.downcast_ref()
+    }
+}
+
+fn mismatch(why: Mismatch) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
 }
 
 #[cfg(test)]

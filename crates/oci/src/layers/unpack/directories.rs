@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::error::ExtractError;
-use super::limits::Limits;
+use super::limits::{Bound, Exceeded, Limits};
 use super::root::{Directory, Metadata, Obstacle, Steps, Walk};
 
 /// What [`Directories::set`] still has to do.
@@ -33,7 +33,7 @@ impl Directories {
             self.bytes += path.len() + OVERHEAD;
         }
         if self.bytes > limits.directory_bytes {
-            return Err(ExtractError::Limit { what: Limits::DIRECTORY_BYTES, allowed: limits.directory_bytes as u64 });
+            return Err(ExtractError::Limit(Exceeded { what: Bound::DirectoryBytes, allowed: limits.directory_bytes as u64 }));
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::limits::Limits;
+use super::limits::{Bound, Exceeded};
 use crate::failure::{Class, Explain};
 use crate::layers::tar::TarError;
 pub(super) use crate::layers::tar::shown;
@@ -93,13 +93,8 @@ pub enum ExtractError {
         why: &'static str,
     },
     /// A limit was reached.
-    #[error("more than {allowed} {what}")]
-    Limit {
-        /// What is limited, with its unit.
-        what: &'static str,
-        /// The limit.
-        allowed: u64,
-    },
+    #[error(transparent)]
+    Limit(#[from] Exceeded),
     /// The uncompressed tar is not the one that the image configuration names.
     #[error("its diff id is {actual}, but the configuration says {stated}")]
     DiffId {
@@ -152,7 +147,7 @@ impl ExtractError {
             Self::Kind { .. } => Some("entry-kind"),
             Self::Link { .. } => Some("entry-link"),
             Self::Parent { .. } => Some("entry-parent"),
-            Self::Limit { .. } => Some("limit"),
+            Self::Limit(_) => Some("limit"),
             Self::DiffId { .. } => Some("diff-id-mismatch"),
             Self::Destination { .. } | Self::Disk { .. } | Self::Place(_) | Self::Stored { .. } | Self::Visit { .. } => None,
         }
@@ -203,7 +198,7 @@ impl Explain for ExtractError {
         match self {
             Self::Layer { source, .. } => source.hint(),
             Self::Place(error) => error.hint(),
-            Self::Limit { what, .. } => Some(match flag(what) {
+            Self::Limit(exceeded) => Some(match flag(exceeded.what) {
                 Some(flag) => format!("if the image is trusted, raise the limit with `{flag}`"),
                 None => "no honest image needs more".to_owned(),
             }),
@@ -222,23 +217,23 @@ impl From<TarError> for ExtractError {
             TarError::Malformed { offset, what } => Self::Malformed { offset, what },
             TarError::Truncated { offset } => Self::Truncated { offset },
             TarError::Kind { path, kind } => Self::Kind { path, kind },
-            TarError::Limit { what, allowed } => Self::Limit { what, allowed },
+            TarError::Limit { what, allowed } => Self::Limit(Exceeded { what: Bound::Header(what), allowed }),
         }
     }
 }
 
 /// The flag that raises a limit, where there is one.
-fn flag(what: &str) -> Option<&'static str> {
+fn flag(what: Bound) -> Option<&'static str> {
     Some(match what {
-        Limits::UNPACKED_BYTES => "--max-bytes",
-        Limits::RATIO => "--max-ratio",
-        Limits::ENTRIES => "--max-entries",
-        Limits::PATH_BYTES => "--max-path",
-        Limits::DEPTH => "--max-depth",
-        Limits::LINK_BYTES => "--max-link-bytes",
-        Limits::STEPS => "--max-steps",
-        Limits::DIRECTORY_BYTES => "--max-directory-bytes",
-        _ => return None,
+        Bound::UnpackedBytes => "--max-bytes",
+        Bound::Ratio => "--max-ratio",
+        Bound::Entries => "--max-entries",
+        Bound::PathBytes => "--max-path",
+        Bound::Depth => "--max-depth",
+        Bound::LinkBytes => "--max-link-bytes",
+        Bound::Steps => "--max-steps",
+        Bound::DirectoryBytes => "--max-directory-bytes",
+        Bound::ReadTogether | Bound::Header(_) => return None,
     })
 }
 

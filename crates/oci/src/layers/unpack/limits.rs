@@ -1,6 +1,58 @@
 //! How much a layer may cost, and which names it may use.
 
-use super::error::ExtractError;
+use std::fmt;
+
+/// What is bounded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// [`Limits::unpacked_bytes`].
+    UnpackedBytes,
+    /// [`Limits::ratio`].
+    Ratio,
+    /// [`Limits::entries`].
+    Entries,
+    /// [`Limits::path_bytes`].
+    PathBytes,
+    /// [`Limits::depth`].
+    Depth,
+    /// [`Limits::steps`].
+    Steps,
+    /// [`Limits::directory_bytes`].
+    DirectoryBytes,
+    /// [`Limits::link_bytes`].
+    LinkBytes,
+    /// [`READ_TOGETHER`], which nobody can raise.
+    ReadTogether,
+    /// Something of a header of an archive, which nobody can raise.
+    Header(&'static str),
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::UnpackedBytes => "bytes unpacked",
+            Self::Ratio => "bytes unpacked per compressed byte",
+            Self::Entries => "entries",
+            Self::PathBytes => "bytes of path",
+            Self::Depth => "directories above one another",
+            Self::LinkBytes => "bytes of link targets",
+            Self::Steps => "steps from directory to directory",
+            Self::DirectoryBytes => "bytes of directory paths",
+            Self::Header(what) => what,
+            Self::ReadTogether => "bytes of shared layers, read again for each image",
+        })
+    }
+}
+
+/// More than a bound allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("more than {allowed} {what}")]
+pub struct Exceeded {
+    /// What is bounded.
+    pub what: Bound,
+    /// By how much.
+    pub allowed: u64,
+}
 
 /// Upper bounds of one extraction or one reading, each overridable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,29 +93,20 @@ pub struct Spent {
 }
 
 impl Limits {
-    pub(super) const UNPACKED_BYTES: &str = "bytes unpacked";
-    pub(super) const RATIO: &str = "bytes unpacked per compressed byte";
-    pub(super) const ENTRIES: &str = "entries";
-    pub(super) const PATH_BYTES: &str = "bytes of path";
-    pub(super) const DEPTH: &str = "directories above one another";
-    pub(super) const LINK_BYTES: &str = "bytes of link targets";
-    pub(super) const STEPS: &str = "steps from directory to directory";
-    pub(super) const DIRECTORY_BYTES: &str = "bytes of directory paths";
-
     /// Counts one more symbolic link.
-    pub(super) const fn count_link(&self, bytes: &mut u64, target: &str) -> Result<(), ExtractError> {
+    pub(super) const fn count_link(&self, bytes: &mut u64, target: &str) -> Result<(), Exceeded> {
         *bytes += target.len() as u64 + 32;
         if *bytes > self.link_bytes {
-            return Err(ExtractError::Limit { what: Self::LINK_BYTES, allowed: self.link_bytes });
+            return Err(Exceeded { what: Bound::LinkBytes, allowed: self.link_bytes });
         }
         Ok(())
     }
 
     /// Counts one more entry.
-    pub(super) const fn count_entry(&self, entries: &mut u64) -> Result<(), ExtractError> {
+    pub(super) const fn count_entry(&self, entries: &mut u64) -> Result<(), Exceeded> {
         *entries += 1;
         if *entries > self.entries {
-            return Err(ExtractError::Limit { what: Self::ENTRIES, allowed: self.entries });
+            return Err(Exceeded { what: Bound::Entries, allowed: self.entries });
         }
         Ok(())
     }

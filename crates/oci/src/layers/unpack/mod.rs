@@ -37,7 +37,7 @@ use std::path::Path;
 use serde::Serialize;
 
 pub use error::ExtractError;
-pub use limits::{ExtractOptions, Limits, READ_TOGETHER, Rules, Spent};
+pub use limits::{Bound, Exceeded, ExtractOptions, Limits, READ_TOGETHER, Rules, Spent};
 pub use read::{Entry, Kind, list_entries, read_entries};
 pub use root::remove_tree;
 pub use stream::LayerInput;

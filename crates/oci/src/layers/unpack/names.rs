@@ -5,7 +5,7 @@
 //! other tools write, and these only under [`Rules::Foreign`].
 
 use super::error::ExtractError;
-use super::limits::{ExtractOptions, Limits, Rules};
+use super::limits::{Bound, Exceeded, ExtractOptions, Rules};
 
 /// What a name in a layer stands for (image-spec, `layer.md`, "Whiteouts").
 #[derive(Debug, PartialEq, Eq)]
@@ -90,7 +90,7 @@ fn path(name: &[u8], directory: bool, options: &ExtractOptions) -> Result<String
         return Err(bad("it is empty"));
     }
     if name.len() > options.limits.path_bytes {
-        return Err(ExtractError::Limit { what: Limits::PATH_BYTES, allowed: options.limits.path_bytes as u64 });
+        return Err(ExtractError::Limit(Exceeded { what: Bound::PathBytes, allowed: options.limits.path_bytes as u64 }));
     }
     let text = std::str::from_utf8(name).map_err(|_| bad("it is not UTF-8"))?;
     if text.contains('\0') {
@@ -129,7 +129,7 @@ fn path(name: &[u8], directory: bool, options: &ExtractOptions) -> Result<String
         }
     }
     if depth > options.limits.depth {
-        return Err(ExtractError::Limit { what: Limits::DEPTH, allowed: options.limits.depth as u64 });
+        return Err(ExtractError::Limit(Exceeded { what: Bound::Depth, allowed: options.limits.depth as u64 }));
     }
     Ok(path.to_owned())
 }

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use super::error::ExtractError;
-use super::limits::Limits;
+use super::limits::{Bound, Exceeded, Limits};
 use crate::layers::tar::Stream;
 use crate::values::compression::Compression;
 use crate::values::digest::{Algorithm, Digest, Hasher};
@@ -194,10 +194,10 @@ impl Pump<'_> {
     fn check(&self, more: u64, compressed: u64) -> Result<(), ExtractError> {
         let total = self.total.fetch_add(more, Ordering::Relaxed) + more;
         if total > self.budget {
-            return Err(ExtractError::Limit { what: Limits::UNPACKED_BYTES, allowed: self.limits.unpacked_bytes });
+            return Err(ExtractError::Limit(Exceeded { what: Bound::UnpackedBytes, allowed: self.limits.unpacked_bytes }));
         }
         if total > self.limits.ratio_from && total / self.limits.ratio.max(1) > compressed {
-            return Err(ExtractError::Limit { what: Limits::RATIO, allowed: self.limits.ratio });
+            return Err(ExtractError::Limit(Exceeded { what: Bound::Ratio, allowed: self.limits.ratio }));
         }
         Ok(())
     }

@@ -187,12 +187,10 @@ impl Source for Layout {
         let path = self.blob_path(&descriptor.digest);
         match fs::symlink_metadata(&path) {
             Ok(found) if found.is_file() => Ok(Box::new(File::open(&path).map_err(FileError::at("read", &path))?)),
-            Ok(_) => Err(FileError {
-                what: "read",
-                path,
-                source: io::Error::other("it is not a regular file, and a blob must be one"),
+            Ok(_) => {
+                let source = io::Error::other("it is not a regular file, and a blob must be one");
+                Err(StoreError::NotAFile { path, source })
             }
-            .into()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Err(StoreError::MissingBlob { store: self.name(), digest: descriptor.digest.to_string() })
             }

@@ -20,7 +20,6 @@ use serde::Deserialize;
 use ureq::http::Method;
 
 use super::challenge::{self, Challenge};
-use super::client::Client;
 use super::credentials::Credential;
 use super::error::RegistryError;
 use super::transport::{Call, Payload, Reply};
@@ -55,6 +54,21 @@ pub(super) struct Renewed {
     pub(super) fresh: bool,
 }
 
+/// What asking for a token needs of the client.
+pub(super) trait Caller {
+    /// What there is to prove who we are.
+    fn credential(&self, host: &str, repository: &str) -> Result<Option<Credential>, RegistryError>;
+
+    /// Whether the user named a realm.
+    fn trusts_realm(&self, origin: &Origin) -> bool;
+
+    /// Sends without credentials, again where the peer is busy.
+    fn exchange_patiently(&self, call: &Call<'_>) -> Result<Reply, RegistryError>;
+
+    /// What an answer that is no success says.
+    fn refused(&self, reply: Reply, leave: &Leave) -> RegistryError;
+}
+
 /// Remembers what was granted. One request at a time asks for more.
 #[derive(Default)]
 pub(super) struct Authority {
@@ -80,7 +94,7 @@ impl Authority {
     /// thread obtained meanwhile may be stale itself: only a fresh one has to be good.
     pub(super) fn renew(
         &self,
-        client: &Client<'_>,
+        caller: &dyn Caller,
         refusal: &Reply,
         leave: &Leave,
         refused: Option<&str>,
@@ -93,10 +107,10 @@ impl Authority {
         }
         let challenges: Vec<Challenge> =
             refusal.headers("WWW-Authenticate").iter().flat_map(|text| challenge::parse(text)).collect();
-        let credential = client.credential(&leave.host, &leave.repository)?;
+        let credential = caller.credential(&leave.host, &leave.repository)?;
         let bearer = challenges.iter().find(|challenge| challenge.scheme == "bearer");
         let new = match (bearer, credential) {
-            (Some(bearer), credential) => Some(fetch_token(client, bearer, leave, origin, credential.as_ref())?),
+            (Some(bearer), credential) => Some(fetch_token(caller, bearer, leave, origin, credential.as_ref())?),
             (None, Some(Credential::Basic { user, password })) if challenges.iter().any(|c| c.scheme == "basic") => {
                 Some(Granted { header: Credential::basic_header(&user, &password), until: None })
             }
@@ -115,7 +129,7 @@ impl Authority {
 }
 
 fn fetch_token(
-    client: &Client<'_>,
+    caller: &dyn Caller,
     challenge: &Challenge,
     leave: &Leave,
     origin: &Origin,
@@ -124,19 +138,19 @@ fn fetch_token(
     let broken = |reason: &str| RegistryError::Protocol { url: leave.host.clone(), reason: reason.to_owned() };
     let realm = challenge.parameter("realm").and_then(Url::parse);
     let realm = realm.ok_or_else(|| broken("its authentication challenge has no usable realm"))?;
-    check_realm(client, &realm, origin, leave, credential.is_some())?;
+    check_realm(caller, &realm, origin, leave, credential.is_some())?;
     let service = challenge.parameter("service");
     let scopes = &leave.scopes;
     let reply = match credential {
-        Some(Credential::Identity(token)) => refresh(client, realm, service, scopes, token)?,
+        Some(Credential::Identity(token)) => refresh(caller, realm, service, scopes, token)?,
         Some(Credential::Basic { user, password }) => {
             let header = Credential::basic_header(user, password);
-            ask(client, realm, service, scopes, Some(header))?
+            ask(caller, realm, service, scopes, Some(header))?
         }
-        None => ask(client, realm, service, scopes, None)?,
+        None => ask(caller, realm, service, scopes, None)?,
     };
     if !reply.is_success() {
-        return Err(client.refused(reply, leave));
+        return Err(caller.refused(reply, leave));
     }
     let url = reply.url.to_string();
     let bytes = reply.read(TOKEN_LIMIT)?;
@@ -151,7 +165,7 @@ fn fetch_token(
 
 /// `GET` with the password or without anything (token specification).
 fn ask(
-    client: &Client<'_>,
+    caller: &dyn Caller,
     realm: Url,
     service: Option<&str>,
     scopes: &BTreeSet<String>,
@@ -168,12 +182,12 @@ fn ask(
     if let Some(header) = authorization {
         call = call.header("Authorization", header);
     }
-    client.exchange_patiently(&call)
+    caller.exchange_patiently(&call)
 }
 
 /// `POST` with a refresh token (oauth specification).
 fn refresh(
-    client: &Client<'_>,
+    caller: &dyn Caller,
     realm: Url,
     service: Option<&str>,
     scopes: &BTreeSet<String>,
@@ -190,11 +204,11 @@ fn refresh(
     let form = form.map(|(name, value)| format!("{name}={}", encode(value))).join("&");
     let mut call = Call::new(Method::POST, realm).header("Content-Type", "application/x-www-form-urlencoded");
     call.payload = Payload::Bytes(form.as_bytes());
-    client.exchange_patiently(&call)
+    caller.exchange_patiently(&call)
 }
 
 fn check_realm(
-    client: &Client<'_>,
+    caller: &dyn Caller,
     realm: &Url,
     registry: &Origin,
     leave: &Leave,
@@ -209,7 +223,7 @@ fn check_realm(
     }
     let same_door = (realm.scheme(), realm.origin().port) == (registry.scheme, registry.port);
     let same_house = own_host || same_site(&realm.origin().host, &registry.host);
-    if has_credential && !(same_door && same_house) && !client.trusts_realm(realm.origin()) {
+    if has_credential && !(same_door && same_house) && !caller.trusts_realm(realm.origin()) {
         return Err(RegistryError::ForeignRealm { host: leave.host.clone(), realm: realm.authority() });
     }
     Ok(())

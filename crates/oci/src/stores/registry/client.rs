@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use ureq::http::Method;
 
-use super::auth::{Authority, Leave, Renewed};
+use super::auth::{Authority, Caller, Leave, Renewed};
 use super::credentials::{AuthFiles, Credential, is_hub};
 use super::error::{RegistryError, clean, is_passing_status};
 use super::transport::{Call, Payload, Reply, Timeouts, Transport};
@@ -129,26 +129,8 @@ impl<'a> Client<'a> {
         self.settings.plain_http.iter().any(|named| origin.is_named(named))
     }
 
-    pub(super) fn trusts_realm(&self, origin: &Origin) -> bool {
-        self.settings.trust_realms.iter().any(|named| origin.is_named(named))
-    }
-
     pub(super) fn timeouts(&self) -> &Timeouts {
         self.transport.timeouts()
-    }
-
-    pub(super) fn credential(&self, host: &str, repository: &str) -> Result<Option<Credential>, RegistryError> {
-        if let Some((_, credential)) = self.offered.as_ref().filter(|(offered, _)| offered == host) {
-            return Ok(Some(credential.clone()));
-        }
-        let mut known = held(&self.credentials);
-        let key = (host.to_owned(), repository.to_owned());
-        if let Some(found) = known.get(&key) {
-            return Ok(found.clone());
-        }
-        let found = self.files.find(host, repository)?;
-        known.insert(key, found.clone());
-        Ok(found)
     }
 
     /// Resolves what an answer points to, and refuses a way that encryption does not go.
@@ -174,11 +156,6 @@ impl<'a> Client<'a> {
     /// where the answer says "later" or the connection breaks. Any other answer is the caller's to judge.
     pub(super) fn send(&self, call: &Call<'_>, leave: &Leave) -> Result<Reply, RegistryError> {
         self.patiently(|| self.follow(call, leave))
-    }
-
-    /// The same without credentials and redirects, for token servers.
-    pub(super) fn exchange_patiently(&self, call: &Call<'_>) -> Result<Reply, RegistryError> {
-        self.patiently(|| self.exchange(call.again()))
     }
 
     fn patiently(&self, send: impl Fn() -> Result<Reply, RegistryError>) -> Result<Reply, RegistryError> {
@@ -296,7 +273,7 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// Turns an answer that is an error into one of ours.
+    /// What an answer that is no success says.
     pub(super) fn refused(&self, reply: Reply, leave: &Leave) -> RegistryError {
         let (status, url) = (reply.status, reply.url.to_string());
         let body = reply.read(ERROR_LIMIT).unwrap_or_default();
@@ -314,6 +291,34 @@ impl<'a> Client<'a> {
             return RegistryError::Denied { what, host: leave.host.clone(), known, status, message };
         }
         RegistryError::Status { url, status, message }
+    }
+}
+
+impl Caller for Client<'_> {
+    fn credential(&self, host: &str, repository: &str) -> Result<Option<Credential>, RegistryError> {
+        if let Some((_, credential)) = self.offered.as_ref().filter(|(offered, _)| offered == host) {
+            return Ok(Some(credential.clone()));
+        }
+        let mut known = held(&self.credentials);
+        let key = (host.to_owned(), repository.to_owned());
+        if let Some(found) = known.get(&key) {
+            return Ok(found.clone());
+        }
+        let found = self.files.find(host, repository)?;
+        known.insert(key, found.clone());
+        Ok(found)
+    }
+
+    fn trusts_realm(&self, origin: &Origin) -> bool {
+        self.settings.trust_realms.iter().any(|named| origin.is_named(named))
+    }
+
+    fn exchange_patiently(&self, call: &Call<'_>) -> Result<Reply, RegistryError> {
+        self.patiently(|| self.exchange(call.again()))
+    }
+
+    fn refused(&self, reply: Reply, leave: &Leave) -> RegistryError {
+        Client::refused(self, reply, leave)
     }
 }
 

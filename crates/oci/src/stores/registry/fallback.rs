@@ -6,7 +6,8 @@
 use serde_json::{Value, json};
 
 use super::error::RegistryError;
-use super::repository::{Repository, parse_index};
+use super::reading::parse_index;
+use super::repository::Repository;
 use crate::documents::{Descriptor, Index, json as strict, media_type};
 use crate::values::digest::Digest;
 

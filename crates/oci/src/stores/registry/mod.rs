@@ -49,7 +49,9 @@ mod error;
 mod fallback;
 mod pace;
 mod probe;
+mod reading;
 mod repository;
+mod session;
 mod sink;
 mod transport;
 mod upload;
@@ -90,7 +92,7 @@ pub mod fuzzing {
 
     /// `Link`, and what a server says to the user.
     pub fn text(text: &str) {
-        let _ = super::repository::next_link(text);
+        let _ = super::reading::next_link(text);
         assert!(!super::error::clean(text).chars().any(char::is_control));
     }
 }

@@ -1,35 +1,21 @@
-//! A repository, read: manifests, tags, referrers.
+//! A repository: where it is, what leave its requests need, and what is known of it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
-use serde::Deserialize;
-use serde_json::Value;
-use ureq::http::Method;
-
 use super::auth::Leave;
-use super::blob::BlobReader;
-use super::client::{Client, held};
-use super::error::{RegistryError, clean};
-use super::transport::{Call, Reply};
-use super::upload::Session;
+use super::client::Client;
+use super::error::RegistryError;
+use super::session::Session;
+use super::transport::Reply;
 use super::url::Url;
-use crate::documents::{self, Descriptor, Document, Index, json, media_type};
-use crate::stores::{Selector, Source, StoreError, Tagged};
+use crate::documents::Descriptor;
 use crate::values::digest::{Digest, Hasher};
-use crate::values::reference::{self, RegistryReference};
+use crate::values::reference::RegistryReference;
 
-/// Every media type of a manifest or index.
-pub(super) const ACCEPT: [&str; 4] =
-    [media_type::INDEX, media_type::MANIFEST, media_type::DOCKER_LIST, media_type::DOCKER_MANIFEST];
 /// Bytes of manifests that are kept at most: two of the largest.
 const DOCUMENTS_HELD: usize = 8 << 20;
-/// How many pages of a listing are read.
-const PAGES: usize = 1000;
-/// How many bytes the pages of a listing may have together.
-const LISTING_LIMIT: u64 = 16 << 20;
 
 /// A repository of a registry, to read from and to write to.
 pub struct Repository<'a> {
@@ -44,12 +30,6 @@ pub struct Repository<'a> {
     pub(super) part_limit: AtomicU64,
     /// Whether leave to write is asked for.
     writing: bool,
-}
-
-#[derive(Deserialize)]
-struct TagList {
-    #[serde(default)]
-    tags: Option<Vec<String>>,
 }
 
 impl<'a> Repository<'a> {
@@ -67,31 +47,6 @@ impl<'a> Repository<'a> {
         self
     }
 
-    /// The names of all tags, sorted (distribution-spec, "Listing Tags").
-    pub fn tag_names(&self) -> Result<Vec<String>, RegistryError> {
-        let mut names = BTreeSet::new();
-        let mut next = Some(self.url("tags/list?n=1000")?);
-        let mut left = LISTING_LIMIT;
-        for _ in 0..PAGES {
-            let Some(url) = next.take() else { break };
-            let reply = self.get(&url, "application/json")?;
-            next = self.next_page(&reply)?;
-            let at = reply.url.clone();
-            let found: TagList = serde_json::from_slice(&read_page(reply, &mut left)?)
-                .map_err(|_| RegistryError::protocol(&at, "its list of tags is no JSON"))?;
-            for tag in found.tags.unwrap_or_default() {
-                if reference::check_tag(&tag).is_err() {
-                    return Err(RegistryError::protocol(&at, format!("it lists `{}` as a tag", clean(&tag))));
-                }
-                names.insert(tag);
-            }
-        }
-        match next {
-            None => Ok(names.into_iter().collect()),
-            Some(url) => Err(RegistryError::protocol(&url, "its list of tags has no end")),
-        }
-    }
-
     pub(super) fn url(&self, rest: &str) -> Result<Url, RegistryError> {
         self.client.url(&self.host, &format!("/v2/{}/{rest}", self.name))
     }
@@ -100,187 +55,6 @@ impl<'a> Repository<'a> {
         let actions = if self.writing { "pull,push" } else { "pull" };
         let scopes = BTreeSet::from([format!("repository:{}:{actions}", self.name)]);
         Leave { host: self.host.clone(), repository: self.name.clone(), scopes }
-    }
-
-    /// A `GET` that must succeed.
-    fn get(&self, url: &Url, accept: &str) -> Result<Reply, RegistryError> {
-        let leave = self.leave();
-        let reply = self.client.send(&Call::new(Method::GET, url.clone()).header("Accept", accept), &leave)?;
-        if reply.status == 200 { Ok(reply) } else { Err(self.client.refused(reply, &leave)) }
-    }
-
-    fn next_page(&self, reply: &Reply) -> Result<Option<Url>, RegistryError> {
-        let Some(link) = reply.header("Link").as_deref().and_then(next_link).map(str::to_owned) else { return Ok(None) };
-        let url = self.client.admit(&reply.url, &link)?;
-        if url == reply.url {
-            return Err(RegistryError::protocol(&reply.url, "its next page is itself"));
-        }
-        // A page may not lead to another host: nothing honest does.
-        if url.origin() == reply.url.origin() {
-            Ok(Some(url))
-        } else {
-            Err(RegistryError::protocol(&reply.url, "its next page is elsewhere"))
-        }
-    }
-
-    /// What is behind a tag or digest: fetched, hashed, compared with what the registry says; `None` where it is not there.
-    pub(super) fn fetch_manifest(&self, wanted: &str, digest: Option<&Digest>) -> Result<Option<Fetched>, RegistryError> {
-        let url = self.url(&format!("manifests/{wanted}"))?;
-        let leave = self.leave();
-        let call = Call::new(Method::GET, url).header("Accept", ACCEPT.join(", "));
-        let reply = self.client.send(&call, &leave)?;
-        if reply.status == 404 {
-            reply.drain();
-            return Ok(None);
-        }
-        if reply.status != 200 {
-            return Err(self.client.refused(reply, &leave));
-        }
-        let at = reply.url.clone();
-        let said = stated_digest(&reply)?;
-        let content_type = reply.header("Content-Type").unwrap_or_default();
-        let bytes = reply.read(documents::MANIFEST_LIMIT)?;
-        let digest = match digest.or(said.as_ref()) {
-            Some(expected) => {
-                let found = hash(expected, &bytes);
-                check_digest(&at, expected, Some(&found))?;
-                check_digest(&at, expected, said.as_ref().filter(|said| said.algorithm() == expected.algorithm()))?;
-                found
-            }
-            None => Digest::of(&bytes),
-        };
-        let media_type = media_type_of(&content_type, &bytes);
-        let descriptor = Descriptor::new(media_type, digest.clone(), bytes.len() as u64);
-        let bytes = Arc::new(bytes);
-        held(&self.manifests).insert(digest, bytes.clone());
-        Ok(Some(Fetched { descriptor, bytes }))
-    }
-
-    /// What a tag names, by `HEAD` where that says enough.
-    pub(super) fn look_up(&self, tag: &str) -> Result<Option<Descriptor>, RegistryError> {
-        let url = self.url(&format!("manifests/{tag}"))?;
-        let leave = self.leave();
-        let reply = self.client.send(&Call::new(Method::HEAD, url).header("Accept", ACCEPT.join(", ")), &leave)?;
-        if reply.status == 404 {
-            return Ok(None);
-        }
-        if reply.status != 200 {
-            return Err(self.client.refused(reply, &leave));
-        }
-        let media_type = reply.header("Content-Type").map(|text| bare_type(&text).to_owned());
-        let known = |media_type: &String| media_type::is_index(media_type) || media_type::is_manifest(media_type);
-        match (stated_digest(&reply)?, reply.number("Content-Length"), media_type.filter(known)) {
-            (Some(digest), Some(size), Some(media_type)) => Ok(Some(Descriptor::new(media_type, digest, size))),
-            _ => Ok(self.fetch_manifest(tag, None)?.map(|found| found.descriptor)),
-        }
-    }
-
-    /// The referrers API's answer; `None` where the registry lacks it.
-    pub(super) fn listed_referrers(&self, subject: &Digest) -> Result<Option<Vec<Descriptor>>, RegistryError> {
-        let leave = self.leave();
-        let mut found = Vec::new();
-        let mut next = Some(self.url(&format!("referrers/{subject}"))?);
-        let mut left = LISTING_LIMIT;
-        for page in 0..PAGES {
-            let Some(url) = next.take() else { break };
-            let call = Call::new(Method::GET, url).header("Accept", media_type::INDEX);
-            let reply = self.client.send(&call, &leave)?;
-            let json = reply.header("Content-Type").is_none_or(|text| bare_type(&text) == media_type::INDEX);
-            if page == 0 && (matches!(reply.status, 400 | 404 | 405 | 501) || (reply.status == 200 && !json)) {
-                reply.drain();
-                return Ok(None);
-            }
-            if reply.status != 200 {
-                return Err(self.client.refused(reply, &leave));
-            }
-            next = self.next_page(&reply)?;
-            let at = reply.url.clone();
-            let index = Index::parse(&read_page(reply, &mut left)?, None)
-                .map_err(|error| RegistryError::protocol(&at, format!("its list of referrers is malformed: {error}")))?;
-            found.extend(index.manifests);
-        }
-        match next {
-            None => Ok(Some(found)),
-            Some(url) => Err(RegistryError::protocol(&url, "its list of referrers has no end")),
-        }
-    }
-
-    fn fetch_blob(&self, descriptor: &Descriptor) -> Result<Option<BlobReader<'_>>, StoreError> {
-        BlobReader::open(self, descriptor)
-    }
-
-    fn missing(&self, digest: &Digest) -> StoreError {
-        StoreError::MissingBlob { store: self.name(), digest: digest.to_string() }
-    }
-}
-
-impl Source for Repository<'_> {
-    fn name(&self) -> String {
-        format!("docker://{}/{}", self.host, self.name)
-    }
-
-    fn tags(&self) -> Result<Vec<Tagged>, StoreError> {
-        let mut tags = Vec::new();
-        for tag in self.tag_names()? {
-            // One that vanished between the list and the look is none.
-            if let Some(root) = self.look_up(&tag)? {
-                tags.push(Tagged { tag, root });
-            }
-        }
-        Ok(tags)
-    }
-
-    fn resolve(&self, selector: &Selector) -> Result<Descriptor, StoreError> {
-        let found = match selector {
-            Selector::Only => self.fetch_manifest("latest", None)?,
-            Selector::Tag(tag) => self.fetch_manifest(tag, None)?,
-            Selector::Digest(digest) => self.fetch_manifest(&digest.to_string(), Some(digest))?,
-        };
-        found.map(|found| found.descriptor).ok_or_else(|| StoreError::NotFound {
-            store: self.name(),
-            wanted: match selector {
-                Selector::Only => "latest".to_owned(),
-                Selector::Tag(tag) => tag.clone(),
-                Selector::Digest(digest) => digest.to_string(),
-            },
-            // Only to help: where the list cannot be had, the message is enough.
-            available: self.tag_names().unwrap_or_default().into_iter().take(20).collect(),
-        })
-    }
-
-    fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, StoreError> {
-        let documents_first = descriptor.is_manifest_or_index();
-        if !documents_first && let Some(blob) = self.fetch_blob(descriptor)? {
-            return Ok(Box::new(blob));
-        }
-        let known = held(&self.manifests).get(&descriptor.digest).cloned();
-        let document = match known {
-            Some(bytes) => Some(bytes),
-            None => self.fetch_manifest(&descriptor.digest.to_string(), Some(&descriptor.digest))?.map(|found| found.bytes),
-        };
-        if let Some(bytes) = document {
-            return Ok(Box::new(std::io::Cursor::new(Shared(bytes))));
-        }
-        // A manifest's layer may claim any media type, and still is a blob.
-        match documents_first.then(|| self.fetch_blob(descriptor)).transpose()?.flatten() {
-            Some(blob) => Ok(Box::new(blob)),
-            None => Err(self.missing(&descriptor.digest)),
-        }
-    }
-
-    fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, StoreError> {
-        let mut found = match self.listed_referrers(subject)? {
-            Some(found) => found,
-            None => self.tagged_referrers(subject)?.map(|index| index.manifests).unwrap_or_default(),
-        };
-        found.retain(Descriptor::is_manifest_or_index);
-        found.sort_by(|a, b| a.digest.cmp(&b.digest));
-        found.dedup_by(|a, b| a.digest == b.digest);
-        Ok(found)
-    }
-
-    fn repository(&self) -> Option<String> {
-        Some(format!("{}/{}", self.host, self.name))
     }
 }
 
@@ -311,14 +85,6 @@ impl Documents {
     }
 }
 
-struct Shared(Arc<Vec<u8>>);
-
-impl AsRef<[u8]> for Shared {
-    fn as_ref(&self) -> &[u8] {
-        &self.0
-    }
-}
-
 pub(super) fn hash(like: &Digest, bytes: &[u8]) -> Digest {
     let mut hasher = Hasher::with(like.algorithm());
     hasher.update(bytes);
@@ -342,45 +108,5 @@ pub(super) fn check_digest(url: &Url, wanted: &Digest, found: Option<&Digest>) -
             Err(RegistryError::WrongDigest { url: url.to_string(), wanted: wanted.to_string(), found: found.to_string() })
         }
         _ => Ok(()),
-    }
-}
-
-/// One page of a listing, where all of them may have `left` more bytes.
-fn read_page(reply: Reply, left: &mut u64) -> Result<Vec<u8>, RegistryError> {
-    let url = reply.url.to_string();
-    let bytes = reply.read(documents::MANIFEST_LIMIT)?;
-    *left = left.checked_sub(bytes.len() as u64).ok_or(RegistryError::TooLong { url, limit: LISTING_LIMIT })?;
-    Ok(bytes)
-}
-
-fn bare_type(content_type: &str) -> &str {
-    content_type.split(';').next().unwrap_or_default().trim()
-}
-
-/// The media type: the header's, or the document's own where the header says nothing that is known.
-fn media_type_of(content_type: &str, bytes: &[u8]) -> String {
-    let stated = bare_type(content_type);
-    if media_type::is_index(stated) || media_type::is_manifest(stated) {
-        return stated.to_owned();
-    }
-    let tree = json::parse(bytes).unwrap_or_default();
-    match tree.get("mediaType").and_then(Value::as_str) {
-        Some(own) => clean(own),
-        None if tree.get("manifests").is_some() => media_type::INDEX.to_owned(),
-        None => media_type::MANIFEST.to_owned(),
-    }
-}
-
-/// The target of `Link: <...>; rel="next"` (RFC 8288).
-pub(super) fn next_link(header: &str) -> Option<&str> {
-    let (target, parameters) = header.trim().strip_prefix('<')?.split_once('>')?;
-    parameters.replace(['"', ' '], "").split(';').any(|parameter| parameter == "rel=next").then_some(target)
-}
-
-/// Parses a document that a registry serves as an index.
-pub(super) fn parse_index(bytes: &[u8]) -> Option<Index> {
-    match Document::parse(bytes, media_type::INDEX) {
-        Ok(Document::Index(index)) => Some(index),
-        _ => None,
     }
 }

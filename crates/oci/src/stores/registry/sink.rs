@@ -8,9 +8,10 @@ use ureq::http::Method;
 
 use super::client::held;
 use super::error::RegistryError;
-use super::repository::{ACCEPT, Repository, check_digest, hash, stated_digest};
+use super::reading::ACCEPT;
+use super::repository::{Repository, check_digest, hash, stated_digest};
+use super::session::Session;
 use super::transport::{Call, Payload};
-use super::upload::Session;
 use crate::documents::Descriptor;
 use crate::fs::TempFile;
 use crate::progress::Outcome;
@@ -137,7 +138,7 @@ impl Sink for Repository<'_> {
                 Ok(true)
             }
             202 => {
-                let session = Session::of(self, &reply)?;
+                let session = Session::of(self.client, &reply)?;
                 reply.drain();
                 held(&self.sessions).insert(descriptor.digest.clone(), session);
                 Ok(false)

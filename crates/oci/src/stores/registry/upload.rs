@@ -17,8 +17,8 @@ use super::blob::PROGRESS;
 use super::client::{REDIRECTS, held};
 use super::error::{RegistryError, is_passing_status};
 use super::repository::{Repository, check_digest, stated_digest};
+use super::session::Session;
 use super::transport::{Call, Payload, Reply};
-use super::url::Url;
 use crate::documents::Descriptor;
 use crate::stores::error::UNKNOWN;
 use crate::stores::{Reopen, StoreError};
@@ -27,36 +27,6 @@ use crate::stores::{Reopen, StoreError};
 const FIRST_PART: u64 = 16 << 20;
 /// No limit that is worth the name is below this.
 const LEAST_PART: u64 = 64 << 10;
-/// Chunks that the registry asks for are not smaller than this, unless it or a proxy refuses them.
-const CHUNK: u64 = 1 << 20;
-
-/// An upload that the registry has opened.
-#[derive(Clone)]
-pub(super) struct Session {
-    pub(super) url: Url,
-    /// Bytes that have arrived.
-    pub(super) offset: u64,
-    /// The least size of a chunk, where the registry asks for chunks.
-    pub(super) chunk: Option<u64>,
-}
-
-impl Session {
-    /// What a 202 opens.
-    pub(super) fn of(repository: &Repository<'_>, reply: &Reply) -> Result<Self, RegistryError> {
-        let location = reply
-            .header("Location")
-            .ok_or_else(|| RegistryError::protocol(&reply.url, "it accepts an upload without a Location"))?;
-        let url = repository.client.admit(&reply.url, &location)?;
-        Ok(Self { url, offset: 0, chunk: reply.number("OCI-Chunk-Min-Length").filter(|size| *size > 0) })
-    }
-
-    /// How many of the next `rest` bytes go in one request, where none may carry more than `limit`.
-    fn part(&self, rest: u64, limit: u64) -> u64 {
-        let wanted = self.chunk.map_or(rest, |least| least.max(CHUNK)).min(limit);
-        wanted.max(self.chunk.unwrap_or(1)).min(rest)
-    }
-}
-
 /// Why sending stopped.
 enum Setback {
     /// For good.
@@ -148,7 +118,7 @@ impl Repository<'_> {
         if reply.status != 202 {
             return Err(self.client.refused(reply, &leave));
         }
-        let session = Session::of(self, &reply);
+        let session = Session::of(self.client, &reply);
         reply.drain();
         session
     }

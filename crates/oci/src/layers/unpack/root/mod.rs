@@ -30,7 +30,7 @@ use std::fs::File;
 use std::io;
 
 use super::error::{ExtractError, shown};
-use super::limits::Limits;
+use super::limits::{Bound, Exceeded, Limits};
 
 /// What a name in a directory is.
 pub(super) enum Found<T> {
@@ -111,7 +111,7 @@ impl Steps {
     fn take(&mut self) -> Result<(), Obstacle> {
         self.taken += 1;
         if self.taken > self.allowed {
-            return Err(Obstacle::Told(ExtractError::Limit { what: Limits::STEPS, allowed: self.allowed }));
+            return Err(Obstacle::Told(ExtractError::Limit(Exceeded { what: Bound::Steps, allowed: self.allowed })));
         }
         Ok(())
     }
@@ -119,7 +119,7 @@ impl Steps {
     /// Links can lead deeper than the names of entries.
     fn reach(&self, depth: usize) -> Result<(), Obstacle> {
         if depth >= self.depth {
-            return Err(Obstacle::Told(ExtractError::Limit { what: Limits::DEPTH, allowed: self.depth as u64 }));
+            return Err(Obstacle::Told(ExtractError::Limit(Exceeded { what: Bound::Depth, allowed: self.depth as u64 })));
         }
         Ok(())
     }

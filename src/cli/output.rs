@@ -1,0 +1,24 @@
+//! Results as lines of text and of JSON.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use plugin_oci::values::text::{self, field};
+
+/// Version of the JSON objects on stdout.
+const SCHEMA: u64 = 1;
+
+/// An object, what is said of it, and the rule.
+pub fn found_line((object, message, rule): (&str, &str, &str)) -> String {
+    format!("{}: {} [{rule}]", field(object), field(message))
+}
+
+/// One JSON object on one line, with `reason` and `schema`.
+pub fn json_line(reason: &str, object: &impl Serialize) -> String {
+    let mut value = serde_json::to_value(object).unwrap_or(Value::Null);
+    if let Value::Object(map) = &mut value {
+        map.insert("reason".to_owned(), reason.into());
+        map.insert("schema".to_owned(), SCHEMA.into());
+    }
+    text::json(value.to_string())
+}
