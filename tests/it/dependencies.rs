@@ -1,71 +1,88 @@
-//! The audit of dependencies that needs no network: licences, sources, and crates that must not come in.
+//! `deny.toml`: what may become part of the tool, and that it refuses what may not.
 
-use cargo_metadata::MetadataCommand;
+use std::path::Path;
+use std::process::Command;
 
-/// What may be linked into the tool.
-const LICENSES: [&str; 15] = [
-    "MIT-0",
-    "MIT",
-    "Apache-2.0",
-    "Apache-2.0 WITH LLVM-exception",
-    "BSD-2-Clause",
-    "BSD-3-Clause",
-    "BSL-1.0",
-    "CC0-1.0",
-    "ISC",
-    "MPL-2.0",
-    "LGPL-3.0-or-later",
-    "Unicode-3.0",
-    "Unlicense",
-    "Zlib",
-    "CDLA-Permissive-2.0",
-];
+use crate::support::program::{Ran, ran};
+use crate::support::project::Project;
+use crate::support::tools::{require, skip, stdout};
 
-/// Each would need OpenSSL, or a build tool beyond a C compiler.
-const UNWANTED: [&str; 4] = ["openssl-sys", "native-tls", "cmake", "aws-lc-sys"];
+const DATABASE: &str = "https://github.com/RustSec/advisory-db";
 
-fn metadata() -> cargo_metadata::Metadata {
-    MetadataCommand::new()
-        .manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
-        .other_options(vec!["--locked".to_owned()])
-        .exec()
-        .unwrap()
+/// cargo-deny on the package in a directory, by our rules; `None` where there is none.
+#[expect(clippy::disallowed_methods, reason = "tests run in the developer's environment")]
+fn deny(package: &Path, arguments: &[&str]) -> Option<Ran> {
+    let mut command = Command::new(require("cargo-deny")?);
+    command.current_dir(package).env("CARGO", std::env::var_os("CARGO").unwrap());
+    command.args(["--config", concat!(env!("CARGO_MANIFEST_DIR"), "/deny.toml"), "--color", "never"]);
+    Some(ran(command.args(arguments)))
+}
+
+/// A package with another of this name, licence and place among its dependencies.
+fn depending_on(name: &str, licence: &str, place: &str) -> Project {
+    let manifest = |name: &str, licence: &str| {
+        format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\nlicense = \"{licence}\"\n")
+    };
+    let project = Project::new(&[("src/main.rs", "fn main() {}\n"), ("other/src/lib.rs", "")]);
+    project.write("other/Cargo.toml", &manifest(name, licence));
+    let depends = format!("[workspace]\n[dependencies.{name}]\nversion = \"0.1\"\n{place}\n");
+    project.write("Cargo.toml", &(manifest("p", "MIT") + &depends));
+    project
 }
 
 #[test]
-fn every_dependency_has_a_licence_that_lets_us_ship_it() {
-    let mut broken = Vec::new();
-    for package in metadata().packages {
-        let text = package.license.clone().unwrap_or_default();
-        let text = text.replace(['(', ')'], "").replace('/', " OR ");
-        let fits = text.split(" OR ").any(|choice| choice.split(" AND ").all(|one| LICENSES.contains(&one.trim())));
-        if !fits {
-            broken.push(format!("{} {}: `{text}`", package.name, package.version));
-        }
-    }
-    assert!(broken.is_empty(), "{}", broken.join("\n"));
+#[ignore = "needs cargo-deny"]
+fn every_dependency_has_a_licence_and_a_source_that_let_us_ship_it() {
+    let arguments = ["--locked", "check", "licenses", "bans", "sources"];
+    let Some(told) = deny(Path::new(env!("CARGO_MANIFEST_DIR")), &arguments) else { return };
+    assert_eq!(told.code, 0, "{}{}", told.stdout, told.stderr);
 }
 
 #[test]
-fn every_dependency_comes_from_the_registry() {
-    for package in metadata().packages {
-        let from_registry = package.source.as_ref().is_none_or(|source| source.repr.starts_with("registry+"));
-        assert!(from_registry, "{} comes from {:?}", package.name, package.source);
+#[ignore = "needs cargo-deny"]
+fn what_needs_openssl_or_another_build_system_is_refused() {
+    for name in ["openssl-sys", "native-tls", "aws-lc-sys", "cmake", "pkg-config"] {
+        let Some(told) = deny(&depending_on(name, "MIT", "path = \"other\"").root, &["check", "bans"]) else { return };
+        assert!(told.code != 0 && told.stderr.contains("error[banned]"), "{name}: {}", told.stderr);
     }
 }
 
 #[test]
-fn nothing_needs_openssl_or_another_build_system() {
-    let target = "x86_64-unknown-linux-gnu";
-    let output = std::process::Command::new(env!("CARGO"))
-        .args(["tree", "--locked", "--edges", "normal,build", "--prefix", "none", "--format", "{p}", "--target", target])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output()
-        .unwrap();
-    assert!(output.status.success());
-    let tree = String::from_utf8(output.stdout).unwrap();
-    for unwanted in UNWANTED {
-        let found = tree.lines().find(|line| line.split_whitespace().next() == Some(unwanted));
-        assert_eq!(found, None, "{unwanted} came in");
+#[ignore = "needs cargo-deny"]
+fn a_licence_that_nobody_looked_at_is_refused() {
+    let Some(told) = deny(&depending_on("other", "GPL-3.0-only", "path = \"other\"").root, &["check", "licenses"]) else {
+        return;
+    };
+    assert!(told.code != 0 && told.stderr.contains("error[rejected]"), "{}", told.stderr);
+}
+
+#[test]
+#[ignore = "needs cargo-deny"]
+fn a_dependency_from_a_repository_is_refused() {
+    let project = depending_on("other", "MIT", "");
+    let other = project.root.join("other");
+    for words in [
+        &["init", "--quiet"][..],
+        &["add", "."],
+        &["-c", "user.name=n", "-c", "user.email=n@example.org", "commit", "--quiet", "--message", "all"],
+    ] {
+        stdout(Command::new("git").args(words).current_dir(&other));
     }
+    let manifest = std::fs::read_to_string(project.root.join("Cargo.toml")).unwrap();
+    project.write("Cargo.toml", &format!("{manifest}git = \"file://{}\"\n", other.display()));
+    let Some(told) = deny(&project.root, &["check", "sources"]) else { return };
+    assert!(told.code != 0 && told.stderr.contains("error[source-not-allowed]"), "{}", told.stderr);
+}
+
+/// The database is a repository, which not every machine reaches.
+#[test]
+#[ignore = "needs cargo-deny"]
+fn no_dependency_has_a_known_fault() {
+    let mut reached = Command::new("timeout");
+    reached.args(["20", "git", "ls-remote", "--quiet", DATABASE, "HEAD"]).env("GIT_TERMINAL_PROMPT", "0");
+    if !reached.output().is_ok_and(|output| output.status.success()) {
+        return skip("the database of advisories is out of reach");
+    }
+    let Some(told) = deny(Path::new(env!("CARGO_MANIFEST_DIR")), &["--locked", "check", "advisories"]) else { return };
+    assert_eq!(told.code, 0, "{}{}", told.stdout, told.stderr);
 }
