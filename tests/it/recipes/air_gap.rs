@@ -2,14 +2,16 @@
 
 use std::fs;
 
-use super::readme::blocks;
+use super::pages::blocks;
 use super::runner::Runner;
 use crate::support::namespaces;
 
 #[test]
 #[ignore = "needs namespaces"]
 fn what_was_vendored_here_is_built_there_to_the_digest_of_the_registry() {
-    let [here, there] = &blocks("### Air gap: without any network", "sh")[..] else { panic!("two blocks") };
+    let [here, there] = &blocks("docs/src/recipes/air-gap.md", "# Air gap: without any network", "sh")[..] else {
+        panic!("two blocks")
+    };
     if !namespaces::are_there() {
         return;
     }
@@ -31,7 +33,7 @@ fn what_was_vendored_here_is_built_there_to_the_digest_of_the_registry() {
 #[test]
 #[ignore = "needs namespaces"]
 fn a_hermetic_build_is_one_command() {
-    let [block] = &blocks("### Hermetic builds", "sh")[..] else { panic!("one block") };
+    let [block] = &blocks("docs/src/recipes/hermetic.md", "# Hermetic builds", "sh")[..] else { panic!("one block") };
     if !namespaces::are_there() {
         return;
     }
@@ -43,7 +45,9 @@ fn a_hermetic_build_is_one_command() {
 
 #[test]
 fn a_request_that_the_sources_do_not_have_is_given_again_or_taken() {
-    let [block] = &blocks("### Whose image is it: `verify --rebuild`", "sh")[..] else { panic!("one block") };
+    let [block] = &blocks("docs/src/recipes/rebuild.md", "# Whose image is it: `verify --rebuild`", "sh")[..] else {
+        panic!("one block")
+    };
     let runner = Runner::new();
     let manifest = fs::read_to_string(runner.sources().join("Cargo.toml")).unwrap();
     runner.change("Cargo.toml", &format!("{manifest}\n[features]\nmetrics = []\n"));

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::readme::{blocks, text, yaml};
+use super::pages::{blocks, text, yaml};
 use super::runner::{Job, Runner};
 use crate::support::namespaces;
 use crate::support::project::copy;
@@ -46,7 +46,7 @@ fn succeeded(done: &[(String, i32, String)]) {
 #[test]
 #[ignore = "needs python3"]
 fn github_actions_builds_in_one_job_and_rebuilds_in_another() {
-    let [block] = &blocks("#### GitHub Actions: build in one job, rebuild in another", "yaml")[..] else { panic!("one block") };
+    let [block] = &blocks("docs/src/recipes/ci.md", "## GitHub Actions", "yaml")[..] else { panic!("one block") };
     let Some(workflow) = yaml(block) else { return };
     if !namespaces::are_there() {
         return;
@@ -63,7 +63,7 @@ fn github_actions_builds_in_one_job_and_rebuilds_in_another() {
 #[test]
 #[ignore = "needs python3"]
 fn a_second_job_with_other_sources_fails_and_tells_what_differs() {
-    let [block] = &blocks("#### GitHub Actions: build in one job, rebuild in another", "yaml")[..] else { panic!("one block") };
+    let [block] = &blocks("docs/src/recipes/ci.md", "## GitHub Actions", "yaml")[..] else { panic!("one block") };
     let Some(workflow) = yaml(block) else { return };
     if !namespaces::are_there() {
         return;
@@ -80,7 +80,7 @@ fn a_second_job_with_other_sources_fails_and_tells_what_differs() {
 #[test]
 #[ignore = "needs namespaces"]
 fn gitlab_ci_does_the_same() {
-    let [block] = &blocks("#### GitLab CI", "yaml")[..] else { panic!("one block") };
+    let [block] = &blocks("docs/src/recipes/ci.md", "## GitLab CI", "yaml")[..] else { panic!("one block") };
     let Some(pipeline) = yaml(block) else { return };
     if !namespaces::are_there() {
         return;
@@ -103,5 +103,7 @@ fn gitlab_ci_does_the_same() {
     for job in ["build", "rebuild"] {
         assert_eq!(pipeline[job]["image"], format!("rust:{least}"), "the oldest compiler that we support");
     }
-    assert!(text().contains(&format!("Rust {least} or later")));
+    for page in ["README.md", "docs/src/start.md", "docs/src/stability.md"] {
+        assert!(text(page).contains(&format!("Rust {least} or later")), "{page}");
+    }
 }

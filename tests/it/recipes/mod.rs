@@ -1,8 +1,12 @@
-//! The recipes of the README, run as they stand there: what a reader copies is what was tried.
+//! The README and the pages of the book: their commands are run as they stand there, and what they list is what there is.
 
 #![cfg(target_os = "linux")]
 
 mod air_gap;
+mod book;
 mod ci;
-mod readme;
+mod first;
+mod moving;
+mod pages;
+mod reference;
 mod runner;

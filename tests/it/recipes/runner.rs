@@ -28,6 +28,11 @@ impl Runner {
         Self { sources }
     }
 
+    /// Of these sources.
+    pub fn of(sources: Project) -> Self {
+        Self { sources }
+    }
+
     /// With a base among the sources: `--platform` then means the gnu target, whose standard library every toolchain has.
     pub fn with_base() -> Self {
         let runner = Self::new();
@@ -60,7 +65,9 @@ impl Runner {
         let program = env!("CARGO_BIN_EXE_cargo-plugin-build");
         let install = format!("ln -s {program} {}", job.tools().join("cargo-plugin-build").display());
         let cargo = toolchain().join("bin/cargo");
-        job.tool("cargo", &[("install --locked cargo-plugin-build", &install)], &format!("exec {} \"$@\"", cargo.display()));
+        let installs =
+            ["install --locked cargo-plugin-build", "install --path . --locked"].map(|words| (words, install.as_str()));
+        job.tool("cargo", &installs, &format!("exec {} \"$@\"", cargo.display()));
         job.tool("rustup", &[("target add x86_64-unknown-linux-musl", ":")], "exit 9");
         job.tool("sudo", &[("sysctl -w kernel.apparmor_restrict_unprivileged_userns=0", ":")], "exit 9");
         job
@@ -96,11 +103,16 @@ impl Job {
 
     /// Runs a script as jobs are run: it ends with the first command that fails.
     pub fn run(&self, script: &str) -> Ran {
+        ran(&mut self.shell(script))
+    }
+
+    /// What runs a script.
+    pub fn shell(&self, script: &str) -> Command {
         let mut shell = Command::new("bash");
         shell.args(["--noprofile", "--norc", "-eo", "pipefail", "-c", script]).current_dir(&self.dir).env_clear();
         let path = format!("{}:{}:/usr/sbin:/usr/bin:/sbin:/bin", self.tools().display(), toolchain().join("bin").display());
         shell.env("PATH", path).env("HOME", &self.home).env("CARGO_NET_OFFLINE", "true");
-        ran(&mut shell)
+        shell
     }
 
     /// Runs a script that must succeed.
