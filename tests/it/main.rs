@@ -32,6 +32,7 @@ mod login;
 mod mutated;
 mod new;
 mod output;
+mod package;
 mod plan;
 mod platforms;
 mod plugin;
