@@ -70,13 +70,18 @@ fn no_folder_of_sources_is_hidden_by_its_name() {
 #[ignore = "slow: compiles the tool"]
 fn what_is_packed_builds_by_itself() {
     let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("package");
-    stdout(cargo(root()).args(["package", "--allow-dirty", "--locked", "--no-verify", "--target-dir"]).arg(&home));
-    let name = concat!(env!("CARGO_PKG_NAME"), "-", env!("CARGO_PKG_VERSION"));
+    stdout(cargo(root()).args(["package", "--workspace", "--allow-dirty", "--locked", "--no-verify", "--target-dir"]).arg(&home));
     let elsewhere = tempfile::tempdir().unwrap();
-    let archive = home.join("package").join(name).with_added_extension("crate");
-    stdout(Command::new("tar").arg("-xzf").arg(archive).arg("-C").arg(elsewhere.path()));
-    let package = elsewhere.path().join(name);
-    stdout(cargo(&package).args(["build", "--locked", "--offline", "--target-dir"]).arg(&home));
+    let unpacked = |name: &str| {
+        let name = format!("{name}-{}", env!("CARGO_PKG_VERSION"));
+        let archive = home.join("package").join(&name).with_added_extension("crate");
+        stdout(Command::new("tar").arg("-xzf").arg(archive).arg("-C").arg(elsewhere.path()));
+        elsewhere.path().join(name)
+    };
+    let (package, library) = (unpacked(env!("CARGO_PKG_NAME")), unpacked("plugin-oci"));
+    // As from a registry that has both.
+    let patch = format!("patch.crates-io.plugin-oci.path = '{}'", library.display());
+    stdout(cargo(&package).args(["build", "--offline", "--config", &patch, "--target-dir"]).arg(&home));
     let version = stdout(Command::new(home.join("debug/cargo-plugin-build")).arg("--version"));
     assert_eq!(version.trim(), concat!("cargo plugin-build ", env!("CARGO_PKG_VERSION")));
 }
