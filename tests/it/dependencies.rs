@@ -31,6 +31,18 @@ fn depending_on(name: &str, licence: &str, place: &str) -> Project {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "tests run in the developer's environment")]
+fn the_library_of_images_needs_no_command_line_no_host_and_no_build_tool() {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap());
+    command.current_dir(env!("CARGO_MANIFEST_DIR")).args(["tree", "-p", "plugin-oci", "--edges", "normal", "--prefix", "none"]);
+    let tree = stdout(command.args(["--locked", "--offline", "--target", "all", "--format", "{lib}"]));
+    for unwanted in ["clap", "tonic", "tokio", "landlock", "wasmparser", "cargo_metadata", "toml", "indicatif"] {
+        assert!(tree.lines().all(|name| name.trim() != unwanted), "{unwanted}: {tree}");
+    }
+    assert!(tree.lines().any(|name| name.trim() == "oci_spec"), "{tree}");
+}
+
+#[test]
 #[ignore = "needs cargo-deny"]
 fn every_dependency_has_a_licence_and_a_source_that_let_us_ship_it() {
     let arguments = ["--locked", "check", "licenses", "bans", "sources"];

@@ -6,6 +6,15 @@
 //! (or the lone manifest), never one platform's manifest: what is said here holds for all platforms.
 //!
 //! Nothing in an attachment depends on when or where it was made.
+//!
+//! ```
+//! use plugin_oci::attachments::Attachment;
+//! use plugin_oci::documents::{Descriptor, media_type};
+//!
+//! let image = Descriptor::of(media_type::INDEX, b"the bytes of an index");
+//! let notes = Attachment::builder("application/vnd.example.notes", &image).file("NOTES", "text/plain", b"hello".to_vec()).finish();
+//! assert_eq!(notes.subject, image.digest);
+//! ```
 
 use std::collections::BTreeMap;
 

@@ -8,6 +8,18 @@
 //! Rules for every document that is written: UTF-8, keys sorted, no white space, no time but the epoch's.
 //!
 //! Shapes: image-spec `manifest.md`, `image-index.md`, `config.md`, `descriptor.md`.
+//!
+//! ```
+//! use plugin_oci::documents::{Document, media_type};
+//!
+//! let bytes = br#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
+//! let Document::Index(index) = Document::parse(bytes, media_type::INDEX)? else { panic!("an index") };
+//! assert!(index.manifests.is_empty());
+//! // Two members of one name: which one would be signed?
+//! let twice = br#"{"schemaVersion":2,"schemaVersion":2,"manifests":[]}"#;
+//! assert!(Document::parse(twice, media_type::INDEX).is_err());
+//! # Ok::<(), plugin_oci::documents::DocumentError>(())
+//! ```
 
 mod config;
 mod descriptor;

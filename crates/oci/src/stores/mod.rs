@@ -5,6 +5,28 @@
 //!
 //! What a source yields is never trusted: [`Verified`] checks size and digest of every byte stream, and
 //! [`read_document`] checks both before anything is parsed.
+//!
+//! ```
+//! use plugin_oci::progress::Silent;
+//! use plugin_oci::stores::archive::{Archive, ArchiveWriter};
+//! use plugin_oci::stores::copy::{Options, copy};
+//! use plugin_oci::stores::layout::{Layout, LayoutWriter, Obsolete};
+//! use plugin_oci::stores::staged::Bundle;
+//! use plugin_oci::stores::{Selector, Source as _};
+//!
+//! // An index over nothing, from memory to a layout, and from there to an archive.
+//! let scratch = tempfile::tempdir()?;
+//! let (layout, archive) = (scratch.path().join("layout"), scratch.path().join("image.tar"));
+//! let bundle = Bundle::of_index(&plugin_oci::documents::image::index_over(&[], Default::default()), &[]);
+//! let options = Options { tags: vec!["1.0".to_owned()], ..Options::default() };
+//! copy(&bundle, &LayoutWriter::new(&layout, Obsolete::Keep, &Silent)?, bundle.root(), &options, &Silent)?;
+//!
+//! let source = Layout::open(&layout)?;
+//! let root = source.resolve(&Selector::Tag("1.0".to_owned()))?;
+//! copy(&source, &ArchiveWriter::new(&archive, &Silent)?, &root, &options, &Silent)?;
+//! assert_eq!(Archive::open(&archive)?.resolve(&Selector::Only)?.digest, root.digest);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod archive;
 pub mod copy;

@@ -3,6 +3,15 @@
 //! A [`Digest`] can only hold what the OCI image specification's digest grammar allows for the two algorithms it
 //! registers, so that a digest read from hostile bytes can be turned into a path without another check.
 //! Every blob that this tool writes is named by SHA-256; SHA-512 is only read and verified.
+//!
+//! ```
+//! use plugin_oci::values::digest::Digest;
+//!
+//! let digest = Digest::of(b"hello");
+//! assert_eq!(digest, digest.to_string().parse()?);
+//! assert!("sha256:../../etc/passwd".parse::<Digest>().is_err());
+//! # Ok::<(), plugin_oci::values::digest::DigestError>(())
+//! ```
 
 use std::fmt;
 use std::io::{self, Read, Write};
