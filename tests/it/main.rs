@@ -18,6 +18,7 @@ mod engines;
 mod executable;
 mod extract;
 mod frozen;
+mod generate;
 mod go_host;
 mod hermetic;
 mod host;

@@ -1,0 +1,74 @@
+//! The number that a field of a message has in the proto.
+//!
+//! The router's own generator keeps two accounts: the lock, by the names that the schema has, and what it has written, by
+//! the names that the proto has. A field is first looked up in the second, which starts as the lock was. Where the names
+//! differ by more than their spelling (`URL`, `url`), and the lock was read from a file, a field is a new one for it, and
+//! gets a number above those of all fields that the lock named. That number may be reserved; protobuf refuses that, so the
+//! lock's own number is taken here in its place.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::lock::{Entry, Lock};
+use super::names::camel;
+
+/// Both accounts.
+#[derive(Debug)]
+pub struct Numbers {
+    /// The lock as it will be written.
+    pub lock: Lock,
+    /// The lock as it was read.
+    before: Option<Lock>,
+    written: HashMap<Arc<str>, Written>,
+}
+
+#[derive(Debug, Default)]
+struct Written {
+    numbers: HashMap<Arc<str>, u32>,
+    highest: u32,
+    /// Numbers of fields that stand in the message now.
+    used: HashSet<u32>,
+}
+
+impl Written {
+    fn note(&mut self, name: &str, number: u32) {
+        self.numbers.insert(Arc::from(name), number);
+        self.highest = self.highest.max(number);
+    }
+}
+
+impl Numbers {
+    /// Starts from an earlier lock, if there is one.
+    pub fn new(before: Option<Lock>) -> Self {
+        Self { lock: before.clone().unwrap_or_default(), before, written: HashMap::new() }
+    }
+
+    /// The number of a field. `name` is what the lock calls it, `field` what the proto does.
+    pub fn number(&mut self, message: &str, name: &str, field: &str) -> u32 {
+        let settled = self.lock.messages.get(message);
+        if !self.written.contains_key(message) {
+            let before = self.before.as_ref().and_then(|lock| lock.messages.get(message));
+            let mut written = Written::default();
+            for (name, number) in before.iter().flat_map(|entry| entry.fields.iter()) {
+                written.note(name, *number);
+            }
+            self.written.insert(Arc::from(message), written);
+        }
+        let Some(written) = self.written.get_mut(message) else { return 0 };
+        let locked = |name: &str| settled.and_then(|entry: &Entry| entry.fields.get(name)).copied();
+        let known = written.numbers.get(field).or_else(|| written.numbers.get(camel(field).as_str())).copied();
+        let mut number = known.or_else(|| locked(field)).unwrap_or(written.highest + 1);
+        let is_taken = written.used.contains(&number) || settled.is_some_and(|entry| entry.reserved.contains(&number));
+        if is_taken && let Some(own) = locked(name) {
+            number = own;
+        }
+        written.note(field, number);
+        written.used.insert(number);
+        number
+    }
+
+    /// The number that a name had in the lock as it was read.
+    pub fn before(&self, message: &str, name: &str) -> Option<u32> {
+        self.before.as_ref()?.messages.get(message)?.fields.get(name).copied()
+    }
+}

@@ -1,0 +1,119 @@
+//! Comparison with the router's own generator.
+
+use std::fmt::Write as _;
+
+use plugin_build::hosts::cosmo::generate::{Error, Position, Warning, WarningKind, generate};
+
+use super::cases;
+use super::oracle::{Oracle, Outcome, Step};
+
+/// How one schema fared.
+#[derive(Debug, PartialEq)]
+pub enum Verdict {
+    /// The same bytes.
+    Same,
+    /// Both refuse it.
+    BothRefuse,
+    /// What the other writes does not compile, or it fails; here it is made.
+    Mended(String),
+    /// What the other takes is refused.
+    Stricter(String),
+    /// Other bytes.
+    Differs(String),
+}
+
+/// Compares what both make of one schema as it changes. The lock that is carried over is the other's, as long as it gives one.
+pub fn verdicts(steps: &[Step], theirs: &[Outcome]) -> Vec<Verdict> {
+    let mut lock: Option<String> = None;
+    let mut verdicts = Vec::new();
+    for (step, outcome) in steps.iter().zip(theirs) {
+        let mut options = super::options();
+        options.service.clone_from(&step.service);
+        options.go_package.clone_from(&step.go_package);
+        let ours = generate(&step.schema, &options, lock.as_deref());
+        verdicts.push(match (ours, outcome.sound_proto()) {
+            (Err(error), Err(_)) => both_refuse(&error, outcome),
+            (Err(error), Ok(_)) => Verdict::Stricter(error.to_string()),
+            (Ok(_), Err(reason)) => Verdict::Mended(reason),
+            (Ok(ours), Ok(proto)) => {
+                let texts = [
+                    ("service.proto", ours.proto.as_str(), proto),
+                    ("mapping.json", &ours.mapping, outcome.mapping.as_deref().unwrap()),
+                    ("service.proto.lock.json", &ours.lock, outcome.lock.as_deref().unwrap()),
+                ];
+                let different = texts.iter().find(|(_, ours, theirs)| ours != theirs);
+                match different {
+                    Some((file, ours, theirs)) => Verdict::Differs(format!("{file}\n{}", first_difference(ours, theirs))),
+                    None if warned(&ours.warnings) != outcome.warned() => {
+                        Verdict::Differs(format!("warnings {:?}\n{:?}", ours.warnings, outcome.warnings))
+                    }
+                    None => Verdict::Same,
+                }
+            }
+        });
+        lock = outcome.lock.clone().or(lock);
+    }
+    verdicts
+}
+
+/// Where rules are broken that both have, both must say so at the same places.
+fn both_refuse(error: &Error, outcome: &Outcome) -> Verdict {
+    let Error::Schema(problems) = error else { return Verdict::BothRefuse };
+    let mut places: Vec<Position> = problems.iter().map(|problem| problem.at).collect();
+    places.sort();
+    let missed: Vec<_> = outcome.refused().into_iter().filter(|place| !places.contains(place)).collect();
+    if missed.is_empty() {
+        Verdict::BothRefuse
+    } else {
+        Verdict::Differs(format!("refused at {places:?}, the other:\n{}", outcome.refused.join("\n")))
+    }
+}
+
+/// Places of warnings that the other has too.
+fn warned(warnings: &[Warning]) -> Vec<Position> {
+    let shared = |warning: &&Warning| {
+        matches!(warning.kind, WarningKind::NullableItem | WarningKind::KeyWithoutFields | WarningKind::ImpliedContext)
+    };
+    let mut places: Vec<Position> = warnings.iter().filter(shared).filter_map(|warning| warning.at).collect();
+    places.sort();
+    places
+}
+
+fn first_difference(ours: &str, theirs: &str) -> String {
+    let (ours, theirs): (Vec<&str>, Vec<&str>) = (ours.split('\n').collect(), theirs.split('\n').collect());
+    let at = ours.iter().zip(&theirs).take_while(|(ours, theirs)| ours == theirs).count();
+    let mut text = format!("line {}\n", at + 1);
+    for (mark, lines) in [("ours  ", &ours), ("theirs", &theirs)] {
+        for line in lines.iter().skip(at.saturating_sub(3)).take(8) {
+            writeln!(text, "  {mark} | {line}").unwrap();
+        }
+    }
+    text
+}
+
+pub fn step(schema: &str) -> Step {
+    Step { schema: schema.to_owned(), service: super::options().service, go_package: None }
+}
+
+#[test]
+#[ignore = "needs npm"]
+fn schemas_made_by_hand_give_the_bytes_of_the_routers_own_generator() {
+    let Some(oracle) = Oracle::open() else { return };
+    let cases = cases::all();
+    let steps: Vec<Vec<Step>> = cases.iter().map(|case| case.steps.iter().map(|schema| step(schema)).collect()).collect();
+    let mut broken = String::new();
+    for (case, (steps, theirs)) in cases.iter().zip(steps.iter().zip(oracle.run(&steps))) {
+        for (number, verdict) in verdicts(steps, &theirs).into_iter().enumerate() {
+            let fits = match case.name.split_once('/').unwrap().0 {
+                "refused" => verdict == Verdict::BothRefuse,
+                "mended" => matches!(verdict, Verdict::Mended(_)) || (verdict == Verdict::Same && number + 1 < steps.len()),
+                "stricter" => matches!(verdict, Verdict::Stricter(_)),
+                _ => verdict == Verdict::Same,
+            };
+            if !fits {
+                writeln!(broken, "{} ({}): {verdict:?}", case.name, number + 1).unwrap();
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.replace("\\n", "\n"));
+}

@@ -1,0 +1,12 @@
+//! The contract of a Cosmo Router plugin from its schema: byte for byte what the router's own generator writes.
+
+mod cases;
+mod compare;
+mod oracle;
+
+use plugin_build::hosts::cosmo::generate::Options;
+
+/// The options of every case.
+fn options() -> Options {
+    Options::of_plugin("my-plugin")
+}
