@@ -2,6 +2,7 @@
 
 mod cases;
 mod compare;
+mod invent;
 mod oracle;
 
 use plugin_build::hosts::cosmo::generate::Options;

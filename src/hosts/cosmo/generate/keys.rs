@@ -40,10 +40,23 @@ fn is_key(directive: &Directive) -> bool {
     &*directive.name == "key"
 }
 
-/// All keys of a type. Those without fields are told of elsewhere.
+/// All keys of a type. One without any arguments, or that is not resolvable and has no fields, is none.
 pub fn keys(ty: &TypeDef) -> Result<Vec<Key>, Problem> {
     let given = ty.directives.iter().filter(|directive| is_key(directive));
-    given.map(|directive| key(ty, directive)).collect()
+    given.filter(|directive| !is_nothing(directive)).map(|directive| key(ty, directive)).collect()
+}
+
+/// Whether a type has a key that is none.
+pub fn has_nothing(ty: &TypeDef) -> bool {
+    ty.directives.iter().any(|directive| is_key(directive) && is_nothing(directive))
+}
+
+fn is_nothing(directive: &Directive) -> bool {
+    let resolvable = directive.argument("resolvable").map(|argument| &argument.value);
+    match directive.argument("fields") {
+        None => resolvable.is_none_or(|value| *value == Value::Boolean(false)),
+        Some(fields) => fields.string().is_none() && resolvable == Some(&Value::Boolean(false)),
+    }
 }
 
 fn key(ty: &TypeDef, directive: &Directive) -> Result<Key, Problem> {

@@ -3,13 +3,13 @@
 //! The router's own generator keeps two accounts: the lock, by the names that the schema has, and what it has written, by
 //! the names that the proto has. A field is first looked up in the second, which starts as the lock was. Where the names
 //! differ by more than their spelling (`URL`, `url`), and the lock was read from a file, a field is a new one for it, and
-//! gets a number above those of all fields that the lock named. That number may be reserved; protobuf refuses that, so the
-//! lock's own number is taken here in its place.
+//! gets a number above those of all fields that the lock named. That number may be reserved, or another field's; protobuf
+//! refuses that, so the whole message has the lock's own numbers then.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::lock::{Entry, Lock};
+use super::lock::Lock;
 use super::names::camel;
 
 /// Both accounts.
@@ -26,8 +26,6 @@ pub struct Numbers {
 struct Written {
     numbers: HashMap<Arc<str>, u32>,
     highest: u32,
-    /// Numbers of fields that stand in the message now.
-    used: HashSet<u32>,
 }
 
 impl Written {
@@ -43,8 +41,20 @@ impl Numbers {
         Self { lock: before.clone().unwrap_or_default(), before, written: HashMap::new() }
     }
 
-    /// The number of a field. `name` is what the lock calls it, `field` what the proto does.
-    pub fn number(&mut self, message: &str, name: &str, field: &str) -> u32 {
+    /// The numbers of the fields of a message that is settled in the lock, by the names that the lock and the proto have.
+    pub fn all(&mut self, message: &str, fields: &[(Arc<str>, String)]) -> Vec<u32> {
+        let numbers: Vec<u32> = fields.iter().map(|(_, field)| self.number(message, field)).collect();
+        let Some(entry) = self.lock.messages.get(message) else { return numbers };
+        let mut taken: HashSet<u32> = entry.reserved.iter().copied().collect();
+        if numbers.iter().all(|number| taken.insert(*number)) {
+            return numbers;
+        }
+        let own = fields.iter().zip(numbers).map(|((name, _), number)| entry.fields.get(name).copied().unwrap_or(number));
+        own.collect()
+    }
+
+    /// The number of a field by its name in the proto.
+    pub fn number(&mut self, message: &str, field: &str) -> u32 {
         let settled = self.lock.messages.get(message);
         if !self.written.contains_key(message) {
             let before = self.before.as_ref().and_then(|lock| lock.messages.get(message));
@@ -55,15 +65,10 @@ impl Numbers {
             self.written.insert(Arc::from(message), written);
         }
         let Some(written) = self.written.get_mut(message) else { return 0 };
-        let locked = |name: &str| settled.and_then(|entry: &Entry| entry.fields.get(name)).copied();
         let known = written.numbers.get(field).or_else(|| written.numbers.get(camel(field).as_str())).copied();
-        let mut number = known.or_else(|| locked(field)).unwrap_or(written.highest + 1);
-        let is_taken = written.used.contains(&number) || settled.is_some_and(|entry| entry.reserved.contains(&number));
-        if is_taken && let Some(own) = locked(name) {
-            number = own;
-        }
+        let locked = || settled.and_then(|entry| entry.fields.get(field)).copied();
+        let number = known.or_else(locked).unwrap_or(written.highest + 1);
         written.note(field, number);
-        written.used.insert(number);
         number
     }
 

@@ -80,7 +80,7 @@ impl Maker<'_> {
         self.numbers.lock.messages.retire(message, &names);
         let mut fields = Vec::new();
         for name in &names {
-            let number = self.numbers.number(message, name, name);
+            let number = self.numbers.number(message, name);
             let comment = format!("Key field for {ty} entity lookup.");
             fields.push(Field::new(&**name, "string", number, key.at).comment(comment));
         }
@@ -93,7 +93,7 @@ impl Maker<'_> {
     fn list_message(&mut self, message: &str, comment: String, mut field: Field) -> Message {
         let only = [Arc::from(field.name.as_str())];
         let reserved = self.numbers.lock.messages.retire(message, &only);
-        field.number = self.numbers.number(message, &field.name, &field.name);
+        field.number = self.numbers.number(message, &field.name);
         self.numbers.lock.messages.settle(message, &only);
         let origin = field.origin;
         let comment = Some(Arc::from(comment));

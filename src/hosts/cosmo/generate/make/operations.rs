@@ -49,7 +49,7 @@ impl Maker<'_> {
                 let Some(argument) = by_name.get(&*name) else { continue };
                 let (ty, repeated) = self.type_of(&argument.ty)?;
                 let proto_name = field_name(&argument.name)?;
-                let number = self.numbers.number(message, &proto_name, &proto_name);
+                let number = self.numbers.number(message, &proto_name);
                 let before = self.numbers.before(message, &proto_name);
                 self.watch(message, &argument.name, before, number);
                 let mut made = model::Field::new(proto_name, ty, number, argument.name.at).repeated(repeated);
@@ -70,7 +70,7 @@ impl Maker<'_> {
         let only = [Arc::from(name.as_str())];
         let reserved = self.numbers.lock.messages.retire(message, &only);
         let (ty, repeated) = self.type_of(&field.ty)?;
-        let number = self.numbers.number(message, &name, &name);
+        let number = self.numbers.number(message, &name);
         self.numbers.lock.messages.settle(message, &only);
         let mut made = model::Field::new(name, ty, number, field.name.at).repeated(repeated);
         made.comments.extend(field.description.clone());

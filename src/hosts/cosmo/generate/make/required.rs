@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::{Maker, Parts, entities, field_name, resolvers};
 use crate::hosts::cosmo::generate::error::{Error, Position, Problem};
 use crate::hosts::cosmo::generate::field_set::{self, Selection};
-use crate::hosts::cosmo::generate::keys::{Key, is_entity, is_stable, keys};
+use crate::hosts::cosmo::generate::keys::{Key, has_nothing, is_entity, is_stable, keys};
 use crate::hosts::cosmo::generate::model::{self, Message};
 use crate::hosts::cosmo::generate::names::{collate, pascal};
 use crate::hosts::cosmo::generate::schema::TypeDef;
@@ -32,6 +32,10 @@ pub fn distinct_keys(ty: &TypeDef) -> Result<Vec<Key>, Problem> {
                 distinct.push(key);
             }
         }
+    }
+    if has_nothing(ty) {
+        let message = format!("a field of `{}` has `@requires`, and a key of it has no fields", ty.name.text);
+        return Err(Problem::new(ty.name.at, message, "write `@key(fields: \"id\")`"));
     }
     for key in &distinct {
         if !key.resolvable {

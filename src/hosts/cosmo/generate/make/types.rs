@@ -63,12 +63,17 @@ impl Maker<'_> {
         let name = &ty.name.text;
         let names: Vec<Arc<str>> = given.iter().map(|field| field.name.text.clone()).collect();
         let reserved = self.numbers.lock.messages.retire(name, &names);
-        let mut fields = Vec::new();
+        let mut named = Vec::new();
         for field_of in self.numbers.lock.messages.settle(name, &names) {
+            if let Some(field) = ty.field(&field_of) {
+                named.push((field_of, field_name(&field.name)?));
+            }
+        }
+        let numbers = self.numbers.all(name, &named);
+        let mut fields = Vec::new();
+        for ((field_of, proto_name), number) in named.into_iter().zip(numbers) {
             let Some(field) = ty.field(&field_of) else { continue };
             let (of, repeated) = self.type_of(&field.ty)?;
-            let proto_name = field_name(&field.name)?;
-            let number = self.numbers.number(name, &field_of, &proto_name);
             let before = self.numbers.before(name, &field_of);
             self.watch(name, &field.name, before, number);
             let mut made = model::Field::new(proto_name, of, number, field.name.at).repeated(repeated);
