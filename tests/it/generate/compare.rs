@@ -125,7 +125,7 @@ fn schemas_made_by_hand_give_the_bytes_of_the_routers_own_generator() {
 }
 
 /// Reasons for which what the other writes is no proto, each told of in the documentation of the module.
-const KNOWN: [&str; 4] = ["ListOf", "google.protobuf.", "is already used", "is reserved"];
+const KNOWN: [&str; 4] = ["ListOf", "google.protobuf.", "is already used", "conflicts with reserved range"];
 
 #[test]
 #[ignore = "needs npm"]
@@ -133,17 +133,19 @@ fn schemas_made_by_chance_give_the_bytes_of_the_routers_own_generator() {
     let Some(oracle) = Oracle::open() else { return };
     let mut runner = TestRunner::deterministic();
     let numbers = proptest::collection::vec(any::<u16>(), 97..400);
-    let invented: Vec<Vec<Step>> = (0..200).map(|_| {
-        let numbers = numbers.new_tree(&mut runner).unwrap().current();
-        let mut dice = Dice::new(&numbers);
-        let mut schema = Invented::new(&mut dice);
-        let mut steps = vec![step(&schema.text())];
-        for _ in 0..2 {
-            schema = schema.changed(&mut dice);
-            steps.push(step(&schema.text()));
-        }
-        steps
-    }).collect();
+    let invented: Vec<Vec<Step>> = (0..200)
+        .map(|_| {
+            let numbers = numbers.new_tree(&mut runner).unwrap().current();
+            let mut dice = Dice::new(&numbers);
+            let mut schema = Invented::new(&mut dice);
+            let mut steps = vec![step(&schema.text())];
+            for _ in 0..2 {
+                schema = schema.changed(&mut dice);
+                steps.push(step(&schema.text()));
+            }
+            steps
+        })
+        .collect();
     let (mut same, mut broken) = (0, Vec::new());
     for (steps, theirs) in invented.iter().zip(oracle.run(&invented)) {
         for (verdict, step) in verdicts(steps, &theirs).into_iter().zip(steps) {
@@ -156,5 +158,5 @@ fn schemas_made_by_chance_give_the_bytes_of_the_routers_own_generator() {
         }
     }
     assert!(broken.is_empty(), "{} broken, {same} the same; the first: {}", broken.len(), broken[0]);
-    assert!(same >= 300, "only {same} of 600 schemas are compared");
+    assert!(same >= 450, "only {same} of 600 schemas are compared");
 }

@@ -33,9 +33,61 @@ impl<'n> Dice<'n> {
 }
 
 const FIELDS: [&str; 34] = [
-    "id", "name", "firstName", "last_name", "userID", "URL", "html5Parser", "x1", "aB", "item1st", "Total", "isActive",
-    "created_at", "HTTPStatus", "a", "b", "kind", "tags", "owner", "parent", "children", "ABTest", "v2Beta", "eTag", "_hidden",
-    "price", "sizeInCM", "myOwnURL", "w3cValid", "the4thOne", "count", "meta_data", "Z", "option",
+    "id",
+    "name",
+    "firstName",
+    "last_name",
+    "userID",
+    "URL",
+    "html5Parser",
+    "x1",
+    "aB",
+    "item1st",
+    "Total",
+    "isActive",
+    "created_at",
+    "HTTPStatus",
+    "a",
+    "b",
+    "kind",
+    "tags",
+    "owner",
+    "parent",
+    "children",
+    "ABTest",
+    "v2Beta",
+    "eTag",
+    "_hidden",
+    "price",
+    "sizeInCM",
+    "myOwnURL",
+    "w3cValid",
+    "the4thOne",
+    "count",
+    "meta_data",
+    "Z",
+    "option",
+];
+/// Names that camel case gives back: for others, numbers clash when such schemas change, and nothing is left to compare.
+const TAME: [&str; 18] = [
+    "id",
+    "name",
+    "firstName",
+    "userId",
+    "x",
+    "total",
+    "isActive",
+    "kind",
+    "tags",
+    "owner",
+    "parent",
+    "children",
+    "price",
+    "sizeInCm",
+    "myOwnUrl",
+    "count",
+    "option",
+    "createdAt",
 ];
 const TYPES: [&str; 12] =
     ["User", "Post", "HTTPServer", "Order2", "line_item", "Media", "aType", "Box", "X", "ProductInfo", "Tag3D", "Node"];
@@ -85,6 +137,7 @@ struct Field {
 #[derive(Clone)]
 pub struct Invented {
     types: Vec<Type>,
+    pool: &'static [&'static str],
 }
 
 fn description(dice: &mut Dice<'_>) -> &'static str {
@@ -107,23 +160,57 @@ fn wrapped(dice: &mut Dice<'_>, name: &str) -> String {
 impl Invented {
     /// A schema by dice.
     pub fn new(dice: &mut Dice<'_>) -> Self {
+        let pool: &[&'static str] = if dice.chance(70) { &TAME } else { &FIELDS };
         let count = 2 + dice.below(6);
         let objects = names(dice, &TYPES, count);
-        let inputs = { let count = dice.below(3); names(dice, &INPUTS, count) };
-        let enums = { let count = 1 + dice.below(3); names(dice, &ENUMS, count) };
+        let inputs = {
+            let count = dice.below(3);
+            names(dice, &INPUTS, count)
+        };
+        let enums = {
+            let count = 1 + dice.below(3);
+            names(dice, &ENUMS, count)
+        };
         let interface = dice.chance(60).then_some("Shared");
         let mut types = Vec::new();
         for name in &enums {
-            let fields = { let count = 1 + dice.below(5); names(dice, &VALUES, count) };
+            let fields = {
+                let count = 1 + dice.below(5);
+                names(dice, &VALUES, count)
+            };
             let fields = fields.into_iter().map(|name| plain(dice, name, String::new())).collect();
-            types.push(Type { kind: Kind::Enum, name, description: description(dice), head: String::new(), members: Vec::new(), fields });
+            types.push(Type {
+                kind: Kind::Enum,
+                name,
+                description: description(dice),
+                head: String::new(),
+                members: Vec::new(),
+                fields,
+            });
         }
         let leaves: Vec<&str> = SCALARS.iter().copied().chain(enums.iter().copied()).collect();
         for name in &inputs {
             let named: Vec<&str> = leaves.iter().copied().chain(inputs.iter().copied()).collect();
-            let fields = { let count = 1 + dice.below(5); names(dice, &FIELDS, count) };
-            let fields = fields.into_iter().map(|field| { let ty = dice.pick(&named); let ty = wrapped(dice, ty); plain(dice, field, ty) }).collect();
-            types.push(Type { kind: Kind::Input, name, description: description(dice), head: String::new(), members: Vec::new(), fields });
+            let fields = {
+                let count = 1 + dice.below(5);
+                names(dice, pool, count)
+            };
+            let fields = fields
+                .into_iter()
+                .map(|field| {
+                    let ty = dice.pick(&named);
+                    let ty = wrapped(dice, ty);
+                    plain(dice, field, ty)
+                })
+                .collect();
+            types.push(Type {
+                kind: Kind::Input,
+                name,
+                description: description(dice),
+                head: String::new(),
+                members: Vec::new(),
+                fields,
+            });
         }
         let of_input: Vec<&str> = leaves.iter().copied().chain(inputs.iter().copied()).collect();
         let mut of_output: Vec<&str> = leaves.iter().copied().chain(objects.iter().copied()).collect();
@@ -131,47 +218,86 @@ impl Invented {
         if objects.len() > 1 && dice.chance(50) {
             of_output.push("Either");
             let members: Vec<String> = objects.iter().take(1 + dice.below(3)).map(|name| (*name).to_owned()).collect();
-            types.push(Type { kind: Kind::Union, name: "Either", description: description(dice), head: String::new(), members, fields: Vec::new() });
+            types.push(Type {
+                kind: Kind::Union,
+                name: "Either",
+                description: description(dice),
+                head: String::new(),
+                members,
+                fields: Vec::new(),
+            });
         }
         if let Some(name) = interface {
             let fields = vec![plain(dice, "sharedOne", "Int!".to_owned()), plain(dice, "shared_two", "String".to_owned())];
-            types.push(Type { kind: Kind::Interface, name, description: description(dice), head: String::new(), members: Vec::new(), fields });
+            types.push(Type {
+                kind: Kind::Interface,
+                name,
+                description: description(dice),
+                head: String::new(),
+                members: Vec::new(),
+                fields,
+            });
         }
         for name in &objects {
-            let ty = object(dice, name, interface, &of_output, &of_input);
+            let ty = object(dice, name, interface, &of_output, &of_input, pool);
             types.push(ty);
         }
         for name in ["Query", "Mutation", "Subscription"] {
             if name == "Query" || dice.chance(40) {
-                let fields = { let count = 1 + dice.below(5); names(dice, &FIELDS, count) };
-                let fields = fields.into_iter().map(|field| operation(dice, field, &of_output, &of_input)).collect();
-                types.push(Type { kind: Kind::Object, name, description: description(dice), head: String::new(), members: Vec::new(), fields });
+                let fields = {
+                    let count = 1 + dice.below(5);
+                    names(dice, pool, count)
+                };
+                let fields = fields.into_iter().map(|field| operation(dice, field, &of_output, &of_input, pool)).collect();
+                types.push(Type {
+                    kind: Kind::Object,
+                    name,
+                    description: description(dice),
+                    head: String::new(),
+                    members: Vec::new(),
+                    fields,
+                });
             }
         }
         let turn = dice.below(types.len());
         types.rotate_left(turn);
-        Self { types }
+        Self { types, pool }
     }
 
     /// The schema after somebody worked on it: parts gone, parts new, others moved.
     pub fn changed(&self, dice: &mut Dice<'_>) -> Self {
         let mut next = self.clone();
         for ty in &mut next.types {
-            let keep: Vec<bool> = ty.fields.iter().map(|field| {
-                ["id", "sharedOne", "shared_two", "weight", "inner", "media"].contains(&field.name) || !dice.chance(20)
-            }).collect();
+            let keep: Vec<bool> = ty
+                .fields
+                .iter()
+                .map(|field| {
+                    let needed = ["id", "sharedOne", "shared_two", "weight", "inner", "media"].contains(&field.name);
+                    needed || ty.head.contains(&format!("\"{},", field.name)) || !dice.chance(20)
+                })
+                .collect();
             let mut keep = keep.into_iter();
             let first = ty.fields.first().cloned();
             ty.fields.retain(|_| keep.next().unwrap_or(true));
             if ty.fields.is_empty() {
                 ty.fields.extend(first);
             }
-            let pool: &[&'static str] = if ty.kind == Kind::Enum { &VALUES } else { &FIELDS };
-            let more = if ty.kind == Kind::Union { Vec::new() } else { let count = dice.below(3); names(dice, pool, count) };
+            let pool: &[&'static str] = if ty.kind == Kind::Enum { &VALUES } else { next.pool };
+            let more = if ty.kind == Kind::Union {
+                Vec::new()
+            } else {
+                let count = dice.below(3);
+                names(dice, pool, count)
+            };
             let plain_name = |name: &str| name.replace('_', "").to_lowercase();
             for name in more {
                 if ty.fields.iter().all(|field| plain_name(field.name) != plain_name(name)) {
-                    let made = if ty.kind == Kind::Enum { String::new() } else { let leaf = dice.pick(&SCALARS[..4]); wrapped(dice, leaf) };
+                    let made = if ty.kind == Kind::Enum {
+                        String::new()
+                    } else {
+                        let leaf = dice.pick(&SCALARS[..4]);
+                        wrapped(dice, leaf)
+                    };
                     let at = dice.below(ty.fields.len() + 1);
                     let field = plain(dice, name, made);
                     ty.fields.insert(at, field);
@@ -238,27 +364,40 @@ fn plain(dice: &mut Dice<'_>, name: &'static str, ty: String) -> Field {
     Field { name, description: description(dice), arguments: Vec::new(), ty, directives: directives.to_owned() }
 }
 
-fn arguments(dice: &mut Dice<'_>, of_input: &[&str]) -> Vec<(&'static str, String)> {
+fn arguments(dice: &mut Dice<'_>, of_input: &[&str], pool: &[&'static str]) -> Vec<(&'static str, String)> {
     let count = dice.below(4);
-    let named = names(dice, &FIELDS, count);
-    named.into_iter().map(|name| { let ty = dice.pick(of_input); (name, wrapped(dice, ty)) }).collect()
+    let named = names(dice, pool, count);
+    named
+        .into_iter()
+        .map(|name| {
+            let ty = dice.pick(of_input);
+            (name, wrapped(dice, ty))
+        })
+        .collect()
 }
 
-fn operation(dice: &mut Dice<'_>, name: &'static str, of_output: &[&str], of_input: &[&str]) -> Field {
+fn operation(dice: &mut Dice<'_>, name: &'static str, of_output: &[&str], of_input: &[&str], pool: &[&'static str]) -> Field {
     let ty = dice.pick(of_output);
     let ty = wrapped(dice, ty);
-    Field { arguments: arguments(dice, of_input), ..plain(dice, name, ty) }
+    Field { arguments: arguments(dice, of_input, pool), ..plain(dice, name, ty) }
 }
 
-fn object(dice: &mut Dice<'_>, name: &'static str, interface: Option<&str>, of_output: &[&str], of_input: &[&str]) -> Type {
+fn object(
+    dice: &mut Dice<'_>,
+    name: &'static str,
+    interface: Option<&str>,
+    of_output: &[&str],
+    of_input: &[&str],
+    pool: &[&'static str],
+) -> Type {
     let mut fields = vec![Field { directives: String::new(), ..plain(dice, "id", "ID!".to_owned()) }];
     let count = 1 + dice.below(6);
-    for field in names(dice, &FIELDS, count).into_iter().filter(|field| *field != "id") {
+    for field in names(dice, pool, count).into_iter().filter(|field| *field != "id") {
         let ty = dice.pick(of_output);
         let ty = if ty == "ID" { "Int".to_owned() } else { wrapped(dice, ty) };
         let mut made = plain(dice, field, ty);
         match dice.below(12) {
-            0 => made.arguments = arguments(dice, of_input),
+            0 => made.arguments = arguments(dice, of_input, pool),
             1 => made.directives.push_str(" @connect__fieldResolver(context: \"id\")"),
             2 => made.directives.push_str(" @external"),
             3 => made.directives.push_str(" @shareable"),
@@ -278,7 +417,13 @@ fn object(dice: &mut Dice<'_>, name: &'static str, interface: Option<&str>, of_o
             write!(head, " @key(fields: \"{}, id\")", second.name).unwrap();
         }
         if dice.chance(40) {
-            let external = |name, ty: &str| Field { name, description: "", arguments: Vec::new(), ty: ty.to_owned(), directives: " @external".to_owned() };
+            let external = |name, ty: &str| Field {
+                name,
+                description: "",
+                arguments: Vec::new(),
+                ty: ty.to_owned(),
+                directives: " @external".to_owned(),
+            };
             fields.push(external("weight", "Int!"));
             fields.push(external("inner", name));
             let mut needs = vec!["weight", "inner { id weight }"];
@@ -287,7 +432,12 @@ fn object(dice: &mut Dice<'_>, name: &'static str, interface: Option<&str>, of_o
                 needs.push("media { __typename sharedOne }");
                 needs.push("weight media { __typename shared_two }");
             }
-            let mut computed = operation(dice, "computed", of_output, of_input);
+            let mut computed = operation(dice, "computed", of_output, of_input, pool);
+            if dice.chance(80) {
+                // Lists around it, and around its arguments, are forgotten by the other where nothing else needs them.
+                computed.ty = "[Int!]!".to_owned();
+                computed.arguments.iter_mut().for_each(|(_, ty)| *ty = "Boolean!".to_owned());
+            }
             computed.directives = format!(" @requires(fields: \"{}\")", dice.pick(&needs));
             fields.push(computed);
         }

@@ -2,6 +2,8 @@
 
 mod cases;
 mod compare;
+mod golden;
+mod hostile;
 mod invent;
 mod oracle;
 

@@ -116,7 +116,13 @@ impl Error {
     }
 }
 
+/// How many problems are told at once.
+const TOLD: usize = 20;
+
 fn list(problems: &[Problem]) -> String {
-    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    let mut lines: Vec<String> = problems.iter().take(TOLD).map(ToString::to_string).collect();
+    if problems.len() > TOLD {
+        lines.push(format!("and {} more", problems.len() - TOLD));
+    }
     lines.join("\n")
 }

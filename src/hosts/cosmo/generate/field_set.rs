@@ -45,7 +45,8 @@ pub fn names_type(selections: &[Selection]) -> bool {
 /// Reads a set of fields; its problems are told at the directive's argument.
 pub fn parse(text: &str, at: Position) -> Result<Vec<Selection>, Problem> {
     let help = "write names of fields, as in \"id organization { id }\"";
-    let problem = |what: &str| Problem::new(at, format!("`{text}` is no set of fields: {what}"), help);
+    let shown: String = text.chars().take(60).collect();
+    let problem = |what: &str| Problem::new(at, format!("`{shown}` is no set of fields: {what}"), help);
     let tree = Parser::new(&format!("{{ {text} }}")).recursion_limit(MAX_DEPTH).parse();
     if let Some(error) = tree.errors().next() {
         return Err(problem(error.message()));
