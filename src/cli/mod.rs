@@ -13,6 +13,7 @@ mod default_layout;
 mod diff;
 mod docs;
 mod failure;
+mod generate;
 mod global;
 mod hermetic;
 mod image;
@@ -142,6 +143,7 @@ fn run(cli: Cli, context: &Context) -> Result<ExitCode, Error> {
         Some(Verb::Build(args)) => build::build(&args, context),
         Some(Verb::New(args)) => new::new(args, context),
         Some(Verb::Init(args)) => new::init(args, context),
+        Some(Verb::Generate(args)) => generate::generate(args, context),
         Some(Verb::Run(args)) => run::run(*args, context),
         Some(Verb::Ls(args)) => list::list(&args, context),
         Some(Verb::Inspect(args)) => inspect::inspect(&args, context),

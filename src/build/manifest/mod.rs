@@ -128,6 +128,14 @@ pub struct ContractFiles {
 }
 
 impl ContractFiles {
+    /// Where the lock lies in a package that does not say.
+    pub const LOCK: &str = "generated/service.proto.lock.json";
+
+    /// The files of a package that does not say where they lie.
+    pub fn below(directory: &Path) -> Self {
+        contract(None, directory)
+    }
+
     fn paths(&self) -> impl Iterator<Item = &PathBuf> {
         [&self.schema, &self.proto, &self.mapping].into_iter().chain(&self.lock)
     }
@@ -412,7 +420,7 @@ fn check_texts(config: &Config, place: &impl Fn(&str) -> Place) -> Result<(), Pl
 
 fn traits(package: &Package, config: &Config, flags: &BuildFlags, directory: &Path) -> Traits {
     let of_kind = |kind: TargetKind| package.targets.iter().filter(move |target| target.is_kind(kind.clone()));
-    let files = contract(None, directory);
+    let files = ContractFiles::below(directory);
     Traits {
         package: package.name.to_string(),
         bins: of_kind(TargetKind::Bin).map(|target| target.name.clone()).collect(),
@@ -429,7 +437,7 @@ fn contract(contract: Option<&config::Contract>, directory: &Path) -> ContractFi
     let contract = contract.cloned().unwrap_or_default();
     let file = |configured: Option<String>, default: &str| directory.join(configured.as_deref().unwrap_or(default));
     let lock_is_configured = contract.lock.is_some();
-    let lock = file(contract.lock, "generated/service.proto.lock.json");
+    let lock = file(contract.lock, ContractFiles::LOCK);
     ContractFiles {
         schema: file(contract.schema, "src/schema.graphql"),
         proto: file(contract.proto, "generated/service.proto"),

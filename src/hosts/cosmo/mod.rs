@@ -3,11 +3,13 @@
 //! - [`rules`]: what its kind of plugin must be.
 //! - [`contract`]: schema, proto and mapping, which whoever composes a graph wants.
 //! - [`generate`]: proto, mapping and lock made of the schema.
+//! - [`generated`]: their files in a package, written and compared.
 //! - [`process`]: a plugin's process as the router starts it and speaks with it.
 //! - [`run`]: an image's plugin started that way.
 
 pub mod contract;
 pub mod generate;
+pub mod generated;
 pub mod process;
 pub mod rules;
 pub mod run;

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::generate;
 use plugin_oci::failure::{Class, Explain};
 use plugin_oci::values::platform::Platform;
 
@@ -75,10 +76,19 @@ pub fn preflight(subject: &Preflight<'_>) -> Result<(), CosmoError> {
     if let Some(rpc) = methods.difference(&mapping.rpcs).next() {
         return Err(CosmoError::Unmapped { rpc: rpc.clone(), proto: subject.proto.into(), mapping: subject.mapping.into() });
     }
-    if let Some(rpc) = mapping.rpcs.difference(&methods).next() {
+    let unserved: Vec<&String> = mapping.rpcs.difference(&methods).collect();
+    let harmless = if unserved.is_empty() { BTreeSet::new() } else { never_called(subject.schema) };
+    if let Some(rpc) = unserved.into_iter().find(|rpc| !harmless.contains(*rpc)) {
         return Err(CosmoError::Unserved { rpc: rpc.clone(), proto: subject.proto.into(), mapping: subject.mapping.into() });
     }
     Ok(())
+}
+
+/// Calls that a schema maps and the router never makes, which therefore need not be served.
+fn never_called(schema: &Path) -> BTreeSet<String> {
+    let text = std::fs::read_to_string(schema).unwrap_or_default();
+    let made = generate::generate(&text, &generate::Options::of_plugin(""), None);
+    made.map_or_else(|_| BTreeSet::new(), |made| made.contract.never_called().into_iter().map(str::to_owned).collect())
 }
 
 /// What the mapping says about the service.
@@ -98,7 +108,11 @@ impl Mapping {
         let name = |entry: &Value, key: &str| entry.get(key).and_then(Value::as_str).map(str::to_owned);
         let mut rpcs = BTreeSet::new();
         rpcs.extend(entries("operationMappings").iter().filter_map(|entry| name(entry, "mapped")));
-        rpcs.extend(entries("entityMappings").iter().filter_map(|entry| name(entry, "rpc")));
+        for entity in entries("entityMappings") {
+            rpcs.extend(name(&entity, "rpc"));
+            let required = entity.get("requiredFieldMappings").and_then(Value::as_array);
+            rpcs.extend(required.into_iter().flatten().filter_map(|entry| name(entry, "rpc")));
+        }
         let resolvers = entries("resolveMappings");
         rpcs.extend(resolvers.iter().filter_map(|entry| name(entry, "rpc").or_else(|| name(entry.get("lookupMapping")?, "rpc"))));
         Ok(Self { service: service.to_owned(), rpcs })
@@ -202,10 +216,10 @@ impl Explain for CosmoError {
             Self::Link(_) => "pack the file itself".to_owned(),
             Self::Entrypoint(_) => "drop `entrypoint`; it is set to the program".to_owned(),
             Self::Missing { .. } => {
-                "generate it, or say where it lies with `contract` in [package.metadata.plugin-build]".to_owned()
+                "generate it with `cargo plugin-build generate`, or say where it lies with `contract` in [package.metadata.plugin-build]".to_owned()
             }
             Self::Unmapped { .. } | Self::Unserved { .. } | Self::NoService { .. } => {
-                "generate proto and mapping again from the schema".to_owned()
+                "generate proto and mapping again from the schema, with `cargo plugin-build generate`".to_owned()
             }
             Self::Unreadable { .. } | Self::Streaming { .. } => return None,
         })
@@ -221,13 +235,17 @@ mod tests {
         r#"{"service":"AService","operationMappings":[{"mapped":"QueryB"}],"entityMappings":[{"rpc":"LookupC"}]}"#;
 
     fn check(proto: &str, mapping: &str) -> Result<(), CosmoError> {
+        check_all("", proto, mapping)
+    }
+
+    fn check_all(schema: &str, proto: &str, mapping: &str) -> Result<(), CosmoError> {
         let directory = tempfile::tempdir().unwrap();
         let file = |name: &str, text: &str| {
             let path = directory.path().join(name);
             std::fs::write(&path, text).unwrap();
             path
         };
-        let (schema, proto, mapping) = (file("s", ""), file("p.proto", proto), file("m", mapping));
+        let (schema, proto, mapping) = (file("s", schema), file("p.proto", proto), file("m", mapping));
         let subject =
             Preflight { schema: &schema, proto: &proto, mapping: &mapping, entrypoint: None, brings_system: false, link: None };
         preflight(&subject)
@@ -246,6 +264,24 @@ mod tests {
         assert!(matches!(check(&streams, MAPPING), Err(CosmoError::Streaming { .. })));
         assert!(matches!(check("syntax", MAPPING), Err(CosmoError::Unreadable { .. })));
         assert!(matches!(check(PROTO, "{"), Err(CosmoError::Unreadable { .. })));
+    }
+
+    #[test]
+    fn every_contract_that_is_generated_agrees() {
+        let schema = "type Query { a: A }
+            type Subscription { tick: Int! }
+            type A @key(fields: \"id\") { id: ID! x: Int! @external y: Int! @requires(fields: \"x\") z(of: Int): Int }
+            type Far @key(fields: \"id\", resolvable: false) { id: ID! }";
+        let made = generate::generate(schema, &generate::Options::of_plugin("a"), None).unwrap();
+        check_all(schema, &made.proto, &made.mapping).unwrap();
+        for call in ["QueryA", "RequireAYById", "ResolveAZ", "LookupAById"] {
+            let is_other = |line: &&str| !line.contains(&format!("rpc {call}("));
+            let without = made.proto.lines().filter(is_other).collect::<Vec<_>>().join("\n");
+            assert!(matches!(check_all(schema, &without, &made.mapping), Err(CosmoError::Unserved { rpc, .. }) if rpc == call));
+            let other = made.mapping.replace(&format!("\"{call}\""), "\"QueryA\"");
+            let unmapped = check_all(schema, &made.proto, &other);
+            assert!(call == "QueryA" || matches!(unmapped, Err(CosmoError::Unmapped { rpc, .. }) if rpc == call));
+        }
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Schemas that nobody wrote: made from numbers that proptest draws, and changed as people change schemas.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::ops::Range;
 
 /// Numbers to decide by.
 pub struct Dice<'n> {
@@ -133,6 +134,12 @@ struct Field {
     directives: String,
 }
 
+impl Type {
+    fn new(dice: &mut Dice<'_>, kind: Kind, name: &'static str, fields: Vec<Field>) -> Self {
+        Self { kind, name, description: description(dice), head: String::new(), members: Vec::new(), fields }
+    }
+}
+
 /// A schema that can be changed.
 #[derive(Clone)]
 pub struct Invented {
@@ -146,10 +153,16 @@ fn description(dice: &mut Dice<'_>) -> &'static str {
 
 /// Different names, also when case and `_` do not count.
 fn names(dice: &mut Dice<'_>, from: &[&'static str], count: usize) -> Vec<&'static str> {
-    let mut seen = HashSet::new();
+    let mut seen = BTreeSet::new();
     let plain = |name: &str| name.replace('_', "").to_lowercase();
     let rolled: Vec<&'static str> = (0..count).map(|_| dice.pick(from)).collect();
     rolled.into_iter().filter(|name| seen.insert(plain(name))).collect()
+}
+
+/// So many names, or fewer.
+fn some(dice: &mut Dice<'_>, from: &[&'static str], count: Range<usize>) -> Vec<&'static str> {
+    let count = count.start + dice.below(count.len());
+    names(dice, from, count)
 }
 
 fn wrapped(dice: &mut Dice<'_>, name: &str) -> String {
@@ -161,102 +174,45 @@ impl Invented {
     /// A schema by dice.
     pub fn new(dice: &mut Dice<'_>) -> Self {
         let pool: &[&'static str] = if dice.chance(70) { &TAME } else { &FIELDS };
-        let count = 2 + dice.below(6);
-        let objects = names(dice, &TYPES, count);
-        let inputs = {
-            let count = dice.below(3);
-            names(dice, &INPUTS, count)
-        };
-        let enums = {
-            let count = 1 + dice.below(3);
-            names(dice, &ENUMS, count)
-        };
+        let (objects, inputs) = (some(dice, &TYPES, 2..8), some(dice, &INPUTS, 0..3));
+        let enums = some(dice, &ENUMS, 1..4);
         let interface = dice.chance(60).then_some("Shared");
         let mut types = Vec::new();
         for name in &enums {
-            let fields = {
-                let count = 1 + dice.below(5);
-                names(dice, &VALUES, count)
-            };
-            let fields = fields.into_iter().map(|name| plain(dice, name, String::new())).collect();
-            types.push(Type {
-                kind: Kind::Enum,
-                name,
-                description: description(dice),
-                head: String::new(),
-                members: Vec::new(),
-                fields,
-            });
+            let values = some(dice, &VALUES, 1..6).into_iter().map(|value| plain(dice, value, String::new())).collect();
+            types.push(Type::new(dice, Kind::Enum, name, values));
         }
-        let leaves: Vec<&str> = SCALARS.iter().copied().chain(enums.iter().copied()).collect();
+        let leaves: Vec<&str> = SCALARS.iter().chain(&enums).copied().collect();
+        let of_input: Vec<&str> = leaves.iter().chain(&inputs).copied().collect();
         for name in &inputs {
-            let named: Vec<&str> = leaves.iter().copied().chain(inputs.iter().copied()).collect();
-            let fields = {
-                let count = 1 + dice.below(5);
-                names(dice, pool, count)
-            };
-            let fields = fields
-                .into_iter()
-                .map(|field| {
-                    let ty = dice.pick(&named);
-                    let ty = wrapped(dice, ty);
-                    plain(dice, field, ty)
-                })
-                .collect();
-            types.push(Type {
-                kind: Kind::Input,
-                name,
-                description: description(dice),
-                head: String::new(),
-                members: Vec::new(),
-                fields,
+            let fields = some(dice, pool, 1..6).into_iter().map(|field| {
+                let ty = dice.pick(&of_input);
+                let ty = wrapped(dice, ty);
+                plain(dice, field, ty)
             });
+            let fields = fields.collect();
+            types.push(Type::new(dice, Kind::Input, name, fields));
         }
-        let of_input: Vec<&str> = leaves.iter().copied().chain(inputs.iter().copied()).collect();
-        let mut of_output: Vec<&str> = leaves.iter().copied().chain(objects.iter().copied()).collect();
+        let mut of_output: Vec<&str> = leaves.iter().chain(&objects).copied().collect();
         of_output.extend(interface);
         if objects.len() > 1 && dice.chance(50) {
             of_output.push("Either");
-            let members: Vec<String> = objects.iter().take(1 + dice.below(3)).map(|name| (*name).to_owned()).collect();
-            types.push(Type {
-                kind: Kind::Union,
-                name: "Either",
-                description: description(dice),
-                head: String::new(),
-                members,
-                fields: Vec::new(),
-            });
+            let members = objects.iter().take(1 + dice.below(3)).map(|name| (*name).to_owned()).collect();
+            types.push(Type { members, ..Type::new(dice, Kind::Union, "Either", Vec::new()) });
         }
         if let Some(name) = interface {
             let fields = vec![plain(dice, "sharedOne", "Int!".to_owned()), plain(dice, "shared_two", "String".to_owned())];
-            types.push(Type {
-                kind: Kind::Interface,
-                name,
-                description: description(dice),
-                head: String::new(),
-                members: Vec::new(),
-                fields,
-            });
+            types.push(Type::new(dice, Kind::Interface, name, fields));
         }
         for name in &objects {
-            let ty = object(dice, name, interface, &of_output, &of_input, pool);
-            types.push(ty);
+            types.push(object(dice, name, interface, (&of_output, &of_input), pool));
         }
         for name in ["Query", "Mutation", "Subscription"] {
             if name == "Query" || dice.chance(40) {
-                let fields = {
-                    let count = 1 + dice.below(5);
-                    names(dice, pool, count)
-                };
-                let fields = fields.into_iter().map(|field| operation(dice, field, &of_output, &of_input, pool)).collect();
-                types.push(Type {
-                    kind: Kind::Object,
-                    name,
-                    description: description(dice),
-                    head: String::new(),
-                    members: Vec::new(),
-                    fields,
-                });
+                let fields =
+                    some(dice, pool, 1..6).into_iter().map(|field| operation(dice, field, (&of_output, &of_input), pool));
+                let fields = fields.collect();
+                types.push(Type::new(dice, Kind::Object, name, fields));
             }
         }
         let turn = dice.below(types.len());
@@ -283,12 +239,7 @@ impl Invented {
                 ty.fields.extend(first);
             }
             let pool: &[&'static str] = if ty.kind == Kind::Enum { &VALUES } else { next.pool };
-            let more = if ty.kind == Kind::Union {
-                Vec::new()
-            } else {
-                let count = dice.below(3);
-                names(dice, pool, count)
-            };
+            let more = if ty.kind == Kind::Union { Vec::new() } else { some(dice, pool, 0..3) };
             let plain_name = |name: &str| name.replace('_', "").to_lowercase();
             for name in more {
                 if ty.fields.iter().all(|field| plain_name(field.name) != plain_name(name)) {
@@ -365,39 +316,31 @@ fn plain(dice: &mut Dice<'_>, name: &'static str, ty: String) -> Field {
 }
 
 fn arguments(dice: &mut Dice<'_>, of_input: &[&str], pool: &[&'static str]) -> Vec<(&'static str, String)> {
-    let count = dice.below(4);
-    let named = names(dice, pool, count);
-    named
-        .into_iter()
-        .map(|name| {
-            let ty = dice.pick(of_input);
-            (name, wrapped(dice, ty))
-        })
-        .collect()
+    let named = some(dice, pool, 0..4);
+    let argument = |name| {
+        let ty = dice.pick(of_input);
+        (name, wrapped(dice, ty))
+    };
+    named.into_iter().map(argument).collect()
 }
 
-fn operation(dice: &mut Dice<'_>, name: &'static str, of_output: &[&str], of_input: &[&str], pool: &[&'static str]) -> Field {
-    let ty = dice.pick(of_output);
+/// Names of types of output and of input.
+type Types<'t> = (&'t [&'t str], &'t [&'t str]);
+
+fn operation(dice: &mut Dice<'_>, name: &'static str, of: Types<'_>, pool: &[&'static str]) -> Field {
+    let ty = dice.pick(of.0);
     let ty = wrapped(dice, ty);
-    Field { arguments: arguments(dice, of_input, pool), ..plain(dice, name, ty) }
+    Field { arguments: arguments(dice, of.1, pool), ..plain(dice, name, ty) }
 }
 
-fn object(
-    dice: &mut Dice<'_>,
-    name: &'static str,
-    interface: Option<&str>,
-    of_output: &[&str],
-    of_input: &[&str],
-    pool: &[&'static str],
-) -> Type {
+fn object(dice: &mut Dice<'_>, name: &'static str, interface: Option<&str>, of: Types<'_>, pool: &[&'static str]) -> Type {
     let mut fields = vec![Field { directives: String::new(), ..plain(dice, "id", "ID!".to_owned()) }];
-    let count = 1 + dice.below(6);
-    for field in names(dice, pool, count).into_iter().filter(|field| *field != "id") {
-        let ty = dice.pick(of_output);
+    for field in some(dice, pool, 1..7).into_iter().filter(|field| *field != "id") {
+        let ty = dice.pick(of.0);
         let ty = if ty == "ID" { "Int".to_owned() } else { wrapped(dice, ty) };
         let mut made = plain(dice, field, ty);
         match dice.below(12) {
-            0 => made.arguments = arguments(dice, of_input, pool),
+            0 => made.arguments = arguments(dice, of.1, pool),
             1 => made.directives.push_str(" @connect__fieldResolver(context: \"id\")"),
             2 => made.directives.push_str(" @external"),
             3 => made.directives.push_str(" @shareable"),
@@ -432,15 +375,15 @@ fn object(
                 needs.push("media { __typename sharedOne }");
                 needs.push("weight media { __typename shared_two }");
             }
-            let mut computed = operation(dice, "computed", of_output, of_input, pool);
+            let mut computed = operation(dice, "computed", of, pool);
             if dice.chance(80) {
                 // Lists around it, and around its arguments, are forgotten by the other where nothing else needs them.
-                computed.ty = "[Int!]!".to_owned();
-                computed.arguments.iter_mut().for_each(|(_, ty)| *ty = "Boolean!".to_owned());
+                "[Int!]!".clone_into(&mut computed.ty);
+                computed.arguments.iter_mut().for_each(|(_, ty)| "Boolean!".clone_into(ty));
             }
             computed.directives = format!(" @requires(fields: \"{}\")", dice.pick(&needs));
             fields.push(computed);
         }
     }
-    Type { kind: Kind::Object, name, description: description(dice), head, members: Vec::new(), fields }
+    Type { head, ..Type::new(dice, Kind::Object, name, fields) }
 }

@@ -78,8 +78,8 @@ fn key(ty: &TypeDef, directive: &Directive) -> Result<Key, Problem> {
         names.push(name.clone());
     }
     names.sort();
-    if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(Problem::new(argument.at, format!("the key names `{}` twice", pair[0]), "name it once"));
+    if let Some([name, _]) = names.array_windows().find(|[one, next]| one == next) {
+        return Err(Problem::new(argument.at, format!("the key names `{name}` twice"), "name it once"));
     }
     let resolvable = directive.argument("resolvable").is_none_or(|argument| argument.value != Value::Boolean(false));
     let suffix = suffix(names.iter().map(|name| &**name).collect());

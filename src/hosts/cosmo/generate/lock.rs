@@ -4,7 +4,7 @@
 //! without `Request` (the order of its arguments), `<Interface>Implementations` and `<Union>Members`. What is no longer in
 //! the schema stays in it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -87,9 +87,9 @@ impl Ordered<Entry> {
     /// new names get numbers above all that were ever in use. Gives the names in the order of their numbers.
     pub fn settle(&mut self, of: &str, names: &[Arc<str>]) -> Vec<Arc<str>> {
         let entry = self.entry(of);
-        let now: HashSet<&Arc<str>> = names.iter().collect();
+        let now: BTreeSet<&Arc<str>> = names.iter().collect();
         reserve(entry, |name| now.contains(name));
-        let kept: HashSet<u32> = names.iter().filter_map(|name| entry.fields.get(name).copied()).collect();
+        let kept: BTreeSet<u32> = names.iter().filter_map(|name| entry.fields.get(name).copied()).collect();
         entry.reserved.retain(|number| !kept.contains(number));
         let mut highest = kept.iter().chain(&entry.reserved).copied().max().unwrap_or(0);
         let mut numbered = Ordered::default();
@@ -114,7 +114,7 @@ impl Ordered<Entry> {
     /// Reserves the numbers of names that are gone, where there is an entry. Gives all reserved numbers.
     pub fn retire(&mut self, of: &str, names: &[Arc<str>]) -> Vec<u32> {
         let Some(entry) = self.get_mut(of) else { return Vec::new() };
-        let now: HashSet<&Arc<str>> = names.iter().collect();
+        let now: BTreeSet<&Arc<str>> = names.iter().collect();
         reserve(entry, |name| now.contains(name));
         entry.reserved.clone()
     }
@@ -128,7 +128,7 @@ impl Ordered<Entry> {
 /// Adds the numbers of gone names to the reserved ones, each once.
 fn reserve(entry: &mut Entry, is_here: impl Fn(&Arc<str>) -> bool) {
     let gone = entry.fields.iter().filter(|(name, _)| !is_here(name)).map(|(_, number)| *number);
-    let mut seen = HashSet::new();
+    let mut seen = BTreeSet::new();
     entry.reserved = entry.reserved.iter().copied().chain(gone).filter(|number| seen.insert(*number)).collect();
 }
 
@@ -136,12 +136,12 @@ fn reserve(entry: &mut Entry, is_here: impl Fn(&Arc<str>) -> bool) {
 #[derive(Clone, Debug)]
 pub struct Ordered<T> {
     items: Vec<(Arc<str>, T)>,
-    places: HashMap<Arc<str>, usize>,
+    places: BTreeMap<Arc<str>, usize>,
 }
 
 impl<T> Default for Ordered<T> {
     fn default() -> Self {
-        Self { items: Vec::new(), places: HashMap::new() }
+        Self { items: Vec::new(), places: BTreeMap::new() }
     }
 }
 

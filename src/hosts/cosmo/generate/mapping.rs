@@ -2,7 +2,7 @@
 //!
 //! The document is `wg.cosmo.node.v1.GRPCMapping` as JSON, with every field written out, in the order of their numbers.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
@@ -205,7 +205,7 @@ pub fn mapping(schema: &Schema, service: &str) -> Result<Mapping, Error> {
 
 impl Mapping {
     fn entity(&mut self, ty: &TypeDef) -> Result<(), Error> {
-        let mut places = HashMap::new();
+        let mut places = BTreeMap::new();
         for key in keys(ty)? {
             let (rpc, request, response) = call(make::lookup_call(&ty.name.text, &key));
             places.entry(key.suffix.clone()).or_insert(self.entity_mappings.len());

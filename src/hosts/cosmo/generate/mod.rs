@@ -48,6 +48,8 @@ mod text;
 
 pub use error::{Error, Position, Problem, Warning, WarningKind};
 
+use std::collections::BTreeSet;
+
 use lock::Lock;
 use mapping::Mapping;
 use model::Proto;
@@ -100,6 +102,23 @@ pub struct Contract {
     pub proto: Proto,
     /// How the router calls it.
     pub mapping: Mapping,
+}
+
+impl Contract {
+    /// Calls that are mapped and that the service does not have: subscriptions, and lookups by keys that are not resolvable.
+    /// The router makes none of them.
+    pub fn never_called(&self) -> BTreeSet<&str> {
+        let Mapping { operation_mappings, entity_mappings, resolve_mappings, .. } = &self.mapping;
+        let operations = operation_mappings.iter().map(|operation| &operation.mapped);
+        let lookups = entity_mappings.iter().map(|entity| &entity.rpc);
+        let required = entity_mappings.iter().flat_map(|entity| &entity.required_field_mappings).map(|field| &field.rpc);
+        let resolvers = resolve_mappings.iter().map(|resolver| &resolver.rpc);
+        let mut mapped: BTreeSet<&str> = operations.chain(lookups).chain(required).chain(resolvers).map(String::as_str).collect();
+        for call in &self.proto.service.calls {
+            mapped.remove(call.name.as_str());
+        }
+        mapped
+    }
 }
 
 /// Generates the contract of a schema. `lock` is what the last generation left.

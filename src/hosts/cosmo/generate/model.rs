@@ -108,11 +108,13 @@ impl Field {
     }
 
     /// The same as a list, or not.
+    #[must_use]
     pub fn repeated(self, repeated: bool) -> Self {
         Self { repeated, ..self }
     }
 
     /// The same with a comment.
+    #[must_use]
     pub fn comment(mut self, comment: impl Into<Arc<str>>) -> Self {
         self.comments.push(comment.into());
         self

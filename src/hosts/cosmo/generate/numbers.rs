@@ -6,7 +6,7 @@
 //! gets a number above those of all fields that the lock named. That number may be reserved, or another field's; protobuf
 //! refuses that, so the whole message has the lock's own numbers then.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::lock::Lock;
@@ -19,12 +19,12 @@ pub struct Numbers {
     pub lock: Lock,
     /// The lock as it was read.
     before: Option<Lock>,
-    written: HashMap<Arc<str>, Written>,
+    written: BTreeMap<Arc<str>, Written>,
 }
 
 #[derive(Debug, Default)]
 struct Written {
-    numbers: HashMap<Arc<str>, u32>,
+    numbers: BTreeMap<Arc<str>, u32>,
     highest: u32,
 }
 
@@ -38,14 +38,14 @@ impl Written {
 impl Numbers {
     /// Starts from an earlier lock, if there is one.
     pub fn new(before: Option<Lock>) -> Self {
-        Self { lock: before.clone().unwrap_or_default(), before, written: HashMap::new() }
+        Self { lock: before.clone().unwrap_or_default(), before, written: BTreeMap::new() }
     }
 
     /// The numbers of the fields of a message that is settled in the lock, by the names that the lock and the proto have.
     pub fn all(&mut self, message: &str, fields: &[(Arc<str>, String)]) -> Vec<u32> {
         let numbers: Vec<u32> = fields.iter().map(|(_, field)| self.number(message, field)).collect();
         let Some(entry) = self.lock.messages.get(message) else { return numbers };
-        let mut taken: HashSet<u32> = entry.reserved.iter().copied().collect();
+        let mut taken: BTreeSet<u32> = entry.reserved.iter().copied().collect();
         if numbers.iter().all(|number| taken.insert(*number)) {
             return numbers;
         }

@@ -127,7 +127,9 @@ impl Page {
         self.line(0, &format!("enum {} {{", one.name));
         self.reserved(1, &one.reserved);
         for Value { name, number, comments, deprecated, .. } in &one.values {
-            comments.iter().for_each(|comment| self.comment(1, comment));
+            for comment in comments {
+                self.comment(1, comment);
+            }
             let deprecated = if *deprecated { " [deprecated = true]" } else { "" };
             self.line(1, &format!("{name} = {number}{deprecated};"));
         }

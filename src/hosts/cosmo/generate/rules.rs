@@ -1,6 +1,6 @@
 //! What a schema may not do in a plugin, though GraphQL allows it, and what it had better not do.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::error::{Problem, Warning, WarningKind};
@@ -72,7 +72,7 @@ fn check_keys(ty: &TypeDefinition, problems: &mut Vec<Problem>, warnings: &mut V
 /// The fields of a type that are calls of their own, and what of their parent each is given.
 struct Resolvers<'t> {
     ty: &'t TypeDefinition,
-    places: HashMap<&'t str, usize>,
+    places: BTreeMap<&'t str, usize>,
     contexts: Vec<Vec<&'t str>>,
 }
 
@@ -271,7 +271,7 @@ impl Typed<'_> {
     /// What is selected of a value of one of several types.
     fn several(&self, ty: &TypeDef, selections: &[Selection], told: bool, path: &str) -> Result<(), String> {
         let told = told || names_type(selections);
-        let mut named = HashSet::new();
+        let mut named = BTreeSet::new();
         for selection in selections {
             match selection {
                 Selection::Field { name, selections } => self.field(ty, name, selections)?,

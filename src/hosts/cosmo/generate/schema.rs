@@ -3,7 +3,7 @@
 //! The router's own generator takes what is wrong here as it comes; the composition of a graph refuses it later. Here it
 //! is refused at once, at its place.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::error::{Error, Problem, Warning, WarningKind};
@@ -28,7 +28,7 @@ pub struct TypeDef {
     /// Its fields.
     pub fields: Vec<Field>,
     /// Fields by name.
-    places: HashMap<Arc<str>, usize>,
+    places: BTreeMap<Arc<str>, usize>,
     /// Which of them are of type `ID`.
     ids: Vec<usize>,
     /// The members of a union.
@@ -80,11 +80,11 @@ impl Roots {
 pub struct Schema {
     /// The types.
     pub types: Vec<TypeDef>,
-    places: HashMap<Arc<str>, usize>,
+    places: BTreeMap<Arc<str>, usize>,
     /// The types that operations start from.
     pub roots: Roots,
     /// Object types by the interface that they implement, in the order of their definitions.
-    implementers: HashMap<Arc<str>, Vec<Arc<str>>>,
+    implementers: BTreeMap<Arc<str>, Vec<Arc<str>>>,
 }
 
 impl Schema {
@@ -102,7 +102,7 @@ impl Schema {
             joined.extend(extension, warnings);
         }
         let mut schema =
-            Self { types: joined.types, places: joined.places, roots: Roots::default(), implementers: HashMap::new() };
+            Self { types: joined.types, places: joined.places, roots: Roots::default(), implementers: BTreeMap::new() };
         let mut problems = joined.problems;
         for ty in &mut schema.types {
             index(ty, &mut problems);
@@ -213,7 +213,7 @@ impl Schema {
 #[derive(Default)]
 struct Joined {
     types: Vec<TypeDef>,
-    places: HashMap<Arc<str>, usize>,
+    places: BTreeMap<Arc<str>, usize>,
     problems: Vec<Problem>,
 }
 
@@ -250,7 +250,7 @@ impl Joined {
             self.problems.push(Problem::new(given.at, "`@specifiedBy` has no `url`", "give it the URL as a string"));
         }
         self.places.insert(name.text.clone(), self.types.len());
-        let (places, ids) = (HashMap::new(), Vec::new());
+        let (places, ids) = (BTreeMap::new(), Vec::new());
         self.types.push(TypeDef { kind, name, description, directives, interfaces, fields, places, ids, members, values });
     }
 
@@ -280,7 +280,7 @@ impl Joined {
 /// Makes the fields of a type known by name, and refuses what is there twice.
 fn index(ty: &mut TypeDef, problems: &mut Vec<Problem>) {
     let mut once = |what: &str, names: &mut dyn Iterator<Item = &Name>| {
-        let mut seen = HashSet::new();
+        let mut seen = BTreeSet::new();
         for name in names {
             if !seen.insert(name.text.clone()) {
                 let message = format!("{what} `{}` is there twice", name.text);

@@ -1,7 +1,7 @@
 //! Whether a proto will compile. The router's own generator writes some that do not: names that differ in a schema may be
 //! one in protobuf.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use protox::Compiler;
 use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
@@ -24,7 +24,9 @@ pub fn check(proto: &Proto, text: &str) -> Result<(), Error> {
             Item::Message(Message { name, origin, .. }) => top.add(name, *origin),
             Item::Enum(Enum { name, origin, values, .. }) => {
                 top.add(name, *origin);
-                values.iter().for_each(|value| top.add(&value.name, value.origin));
+                for value in values {
+                    top.add(&value.name, value.origin);
+                }
             }
         }
     }
@@ -45,13 +47,13 @@ pub fn check(proto: &Proto, text: &str) -> Result<(), Error> {
 
 struct Names<'p> {
     of: &'static str,
-    seen: HashMap<String, Position>,
+    seen: BTreeMap<String, Position>,
     problems: &'p mut Vec<Problem>,
 }
 
 impl<'p> Names<'p> {
     fn new(of: &'static str, problems: &'p mut Vec<Problem>) -> Self {
-        Self { of, seen: HashMap::new(), problems }
+        Self { of, seen: BTreeMap::new(), problems }
     }
 
     fn add(&mut self, name: &str, at: Position) {

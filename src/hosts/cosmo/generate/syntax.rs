@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use apollo_parser::cst::{self, CstNode};
-use apollo_parser::{Parser, SyntaxKind, SyntaxNode};
+use apollo_parser::{Parser, SyntaxElement, SyntaxKind, SyntaxNode};
 
 use super::error::{Error, Position, Problem};
 use super::source::{Source, string_value};
@@ -200,7 +200,7 @@ pub fn parse(text: &str) -> Result<Document, Error> {
     let reader = Reader { source: &source };
     let mut document = Document::default();
     for definition in tree.document().definitions() {
-        reader.definition(definition, &mut document)?;
+        reader.definition(&definition, &mut document)?;
     }
     Ok(document)
 }
@@ -230,9 +230,9 @@ macro_rules! type_definition {
 }
 
 impl Reader<'_> {
-    fn definition(&self, definition: cst::Definition, into: &mut Document) -> Result<(), Problem> {
+    fn definition(&self, definition: &cst::Definition, into: &mut Document) -> Result<(), Problem> {
         use cst::Definition as D;
-        let described = match &definition {
+        let described = match definition {
             D::ScalarTypeDefinition(node) => node.description(),
             D::ObjectTypeDefinition(node) => node.description(),
             D::InterfaceTypeDefinition(node) => node.description(),
@@ -241,7 +241,7 @@ impl Reader<'_> {
             D::InputObjectTypeDefinition(node) => node.description(),
             _ => None,
         };
-        let mut read = match &definition {
+        let mut read = match definition {
             D::OperationDefinition(node) => return Err(self.executable(node.syntax())),
             D::FragmentDefinition(node) => return Err(self.executable(node.syntax())),
             D::DirectiveDefinition(node) => {
@@ -450,7 +450,7 @@ impl Reader<'_> {
     }
 
     fn string(&self, node: &cst::StringValue) -> Result<Arc<str>, Problem> {
-        let token = node.syntax().children_with_tokens().filter_map(|element| element.into_token());
+        let token = node.syntax().children_with_tokens().filter_map(SyntaxElement::into_token);
         let literal = token.filter(|token| token.kind() == SyntaxKind::STRING).map(|token| token.text().to_owned()).next();
         let literal = present(literal, node.syntax(), self)?;
         Ok(Arc::from(string_value(&literal, self.place(node.syntax()))?))

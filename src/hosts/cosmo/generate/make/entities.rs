@@ -1,6 +1,6 @@
 //! Entities: one call for each key by which the router looks them up.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Maker, Parts, field_name};
@@ -34,7 +34,7 @@ impl Maker<'_> {
         let is_own = |ty: &&TypeDef| ty.kind == Kind::Object && is_entity(ty) && !schema.roots.contains(&ty.name.text);
         for ty in schema.types.iter().filter(is_own) {
             self.enqueue(&ty.name.text);
-            let mut seen = HashSet::new();
+            let mut seen = BTreeSet::new();
             for key in keys(ty)? {
                 if key.resolvable && seen.insert(key.identity()) {
                     self.lookup(ty, &key, &mut parts)?;

@@ -14,7 +14,7 @@ pub use operations::{FEDERATION, call_name as operation_call};
 pub use required::{call_name as required_call, distinct_keys, requiring};
 pub use resolvers::call_name as resolver_call;
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::error::{Error, Position, Problem, Warning, WarningKind};
@@ -39,7 +39,7 @@ pub fn proto(
     let mut maker = Maker {
         schema,
         numbers: Numbers::new(lock),
-        processed: HashSet::new(),
+        processed: BTreeSet::new(),
         queue: VecDeque::new(),
         lists: BTreeMap::new(),
         wraps: false,
@@ -86,7 +86,7 @@ struct Maker<'s> {
     schema: &'s Schema,
     numbers: Numbers,
     /// Names of messages that are made, and of types that need none.
-    processed: HashSet<Arc<str>>,
+    processed: BTreeSet<Arc<str>>,
     /// Types that are yet to be made.
     queue: VecDeque<Arc<str>>,
     lists: BTreeMap<String, Message>,

@@ -1,6 +1,6 @@
 //! Queries and mutations: one call for each field of the type that they start from.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Maker, Parts, field_name};
@@ -44,7 +44,7 @@ impl Maker<'_> {
         if !field.arguments.is_empty() {
             // The order of arguments is kept under the name of the call, by the names that the schema has.
             let arguments: Vec<Arc<str>> = field.arguments.iter().map(|argument| argument.name.text.clone()).collect();
-            let by_name: HashMap<&str, &Field> = arguments.iter().map(|name| &**name).zip(&field.arguments).collect();
+            let by_name: BTreeMap<&str, &Field> = arguments.iter().map(|name| &**name).zip(&field.arguments).collect();
             for name in self.numbers.lock.messages.settle(call, &arguments) {
                 let Some(argument) = by_name.get(&*name) else { continue };
                 let (ty, repeated) = self.type_of(&argument.ty)?;

@@ -3,7 +3,7 @@
 //! What is selected of a value that is of one of several types is made for each type that it may be of: fields beside
 //! fragments belong to all of them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Maker, Parts, entities, field_name, resolvers};
@@ -22,15 +22,14 @@ pub fn call_name(ty: &str, field: &str, key: &Key) -> String {
 
 /// The keys of an entity, each once, by which a field that requires others is asked for.
 pub fn distinct_keys(ty: &TypeDef) -> Result<Vec<Key>, Problem> {
-    let mut seen: HashMap<String, usize> = HashMap::new();
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     let mut distinct: Vec<Key> = Vec::new();
     for key in keys(ty)? {
-        match seen.get(&key.suffix) {
-            Some(place) => distinct[*place].resolvable |= key.resolvable,
-            None => {
-                seen.insert(key.suffix.clone(), distinct.len());
-                distinct.push(key);
-            }
+        if let Some(place) = seen.get(&key.suffix) {
+            distinct[*place].resolvable |= key.resolvable;
+        } else {
+            seen.insert(key.suffix.clone(), distinct.len());
+            distinct.push(key);
         }
     }
     if has_nothing(ty) {
@@ -119,7 +118,7 @@ impl Maker<'_> {
         let at = required_set(field)?.1;
         Walk { maker: self, at }.object(ty, selections, &mut scope)?;
         let mut selected = scope.into_message(at);
-        drop_repeated_choices(&mut selected, &mut HashSet::new());
+        drop_repeated_choices(&mut selected, &mut BTreeSet::new());
         selected.spaced = true;
         messages.push(selected);
         for message in messages {
@@ -135,10 +134,10 @@ impl Maker<'_> {
 struct Scope {
     name: Arc<str>,
     fields: Vec<model::Field>,
-    known: HashSet<String>,
+    known: BTreeSet<String>,
     choices: Vec<Message>,
     nested: Vec<Scope>,
-    places: HashMap<Arc<str>, usize>,
+    places: BTreeMap<Arc<str>, usize>,
 }
 
 impl Scope {
@@ -163,9 +162,9 @@ impl Scope {
 }
 
 /// A type that is one of several is said once among neighbours; those after the first mean the type of the schema.
-fn drop_repeated_choices(message: &mut Message, neighbours: &mut HashSet<String>) {
+fn drop_repeated_choices(message: &mut Message, neighbours: &mut BTreeSet<String>) {
     neighbours.insert(message.name.clone());
-    let mut inner = HashSet::new();
+    let mut inner = BTreeSet::new();
     for nested in &mut message.nested {
         drop_repeated_choices(nested, &mut inner);
     }
@@ -262,11 +261,11 @@ impl Walk<'_, '_> {
         &mut self,
         ty: &TypeDef,
         selections: &[&'a Selection],
-        allowed: &HashSet<Arc<str>>,
+        allowed: &BTreeSet<Arc<str>>,
     ) -> Result<Vec<Asked<'a>>, Error> {
         let schema = self.maker.schema;
         let fields: Vec<Given<'a>> = selections.iter().filter_map(|selection| Some((selection.field()?, *selection))).collect();
-        let named: HashSet<&Arc<str>> = selections
+        let named: BTreeSet<&Arc<str>> = selections
             .iter()
             .filter_map(|selection| match selection {
                 Selection::Fragment { on, .. } => Some(on),
@@ -287,7 +286,7 @@ impl Walk<'_, '_> {
             let Selection::Fragment { on, selections } = selection else { continue };
             let Some(of) = schema.get(on) else { return Err(self.refuse(format!("there is no type `{on}`"))) };
             self.maker.charge(16 + 8 * (fields.len() + selections.len()))?;
-            let own: HashSet<&Arc<str>> = selections.iter().filter_map(Selection::field).collect();
+            let own: BTreeSet<&Arc<str>> = selections.iter().filter_map(Selection::field).collect();
             let fits = |name: &Arc<str>| &**name == "__typename" || of.field(name).is_some();
             let given = fields.iter().copied().filter(|(name, _)| fits(name));
             let (again, more): (Vec<Given<'a>>, Vec<Given<'a>>) = given.partition(|(name, _)| own.contains(name));
@@ -297,7 +296,7 @@ impl Walk<'_, '_> {
             match of.kind {
                 Kind::Object if allowed.contains(on) => asked.push((on.clone(), all)),
                 Kind::Interface | Kind::Union => {
-                    let within: HashSet<Arc<str>> = self.possible(on).into_iter().filter(|one| allowed.contains(one)).collect();
+                    let within: BTreeSet<Arc<str>> = self.possible(on).into_iter().filter(|one| allowed.contains(one)).collect();
                     asked.extend(self.expand(of, &all, &within)?);
                 }
                 _ => return Err(self.refuse(format!("a `{}` is never a `{on}`", ty.name.text))),

@@ -1,6 +1,6 @@
 //! The types of the schema: a message or an enum for each.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Maker, field_name};
@@ -52,14 +52,14 @@ impl Maker<'_> {
         let is_plain = |field: &&Field| {
             field.arguments.is_empty() && ![RESOLVER, "external", "requires"].iter().any(|name| has(field, name))
         };
-        self.message(ty, ty.fields.iter().filter(is_plain).collect())
+        self.message(ty, &ty.fields.iter().filter(is_plain).collect::<Vec<_>>())
     }
 
     fn input(&mut self, ty: &TypeDef) -> Result<Message, Error> {
-        self.message(ty, ty.fields.iter().collect())
+        self.message(ty, &ty.fields.iter().collect::<Vec<_>>())
     }
 
-    fn message(&mut self, ty: &TypeDef, given: Vec<&Field>) -> Result<Message, Error> {
+    fn message(&mut self, ty: &TypeDef, given: &[&Field]) -> Result<Message, Error> {
         let name = &ty.name.text;
         let names: Vec<Arc<str>> = given.iter().map(|field| field.name.text.clone()).collect();
         let reserved = self.numbers.lock.messages.retire(name, &names);
@@ -80,7 +80,7 @@ impl Maker<'_> {
             made.comments.extend(field.description.clone());
             let interfaces = ty.interfaces.iter().filter_map(|interface| self.schema.get(&interface.text)?.field(&field_of));
             let all = std::iter::once(field).chain(interfaces).filter_map(|field| directive(&field.directives, "deprecated"));
-            made.deprecated = deprecate(all, &mut made.comments, |reason| reason.to_owned());
+            made.deprecated = deprecate(all, &mut made.comments, str::to_owned);
             fields.push(made);
             self.enqueue(&field.ty.name.text);
         }
@@ -119,7 +119,7 @@ impl Maker<'_> {
         let unspecified = enum_value(name, "UNSPECIFIED");
         let nothing = Value { name: unspecified, number: 0, comments: Vec::new(), deprecated: false, origin: ty.name.at };
         let mut values = vec![nothing];
-        let by_name: HashMap<&str, &syntax::EnumValue> = ty.values.iter().map(|value| (&*value.name.text, value)).collect();
+        let by_name: BTreeMap<&str, &syntax::EnumValue> = ty.values.iter().map(|value| (&*value.name.text, value)).collect();
         let named: Vec<Arc<str>> = all.into_iter().filter(|value| &**value != "UNSPECIFIED").collect();
         for value in self.numbers.lock.enums.settle(name, &named) {
             let Some(given) = by_name.get(&*value) else { continue };

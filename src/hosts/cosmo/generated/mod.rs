@@ -1,0 +1,189 @@
+//! `generate`: the contract of a Cosmo Router plugin, from its schema.
+//!
+//! The three files are written together, after all that can fail: a broken schema leaves them as they are. A file whose bytes
+//! are right, but for a line end at its end, is not touched. With `check` nothing is written, and what is stale is found.
+
+mod difference;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::build::manifest::{self, BuildFlags, ContractFiles, Plugin, Workspace};
+use crate::hosts::cosmo::generate as engine;
+use plugin_oci::environment::Environment;
+use plugin_oci::failure::{Class, Complaint, Error, Explain};
+use plugin_oci::finding::Finding;
+use plugin_oci::fs::{FileError, create_dirs, persist_all, staged};
+use plugin_oci::progress::Progress;
+
+/// How many warnings about one schema are told; all at `-v`.
+const TOLD: usize = 10;
+
+/// What came of one plugin.
+#[derive(Clone, Debug, Serialize)]
+pub struct Generated {
+    /// The package.
+    pub package: String,
+    /// The files, written or not.
+    pub files: Vec<GeneratedFile>,
+    /// What is stale; only with `check`.
+    pub findings: Vec<Finding>,
+}
+
+/// One file of a contract.
+#[derive(Clone, Debug, Serialize)]
+pub struct GeneratedFile {
+    /// The file, absolute.
+    pub path: PathBuf,
+    /// Whether its bytes were others.
+    pub changed: bool,
+}
+
+/// Generates the contracts of the selected plugins, or with `check` tells what is stale.
+pub fn generate(flags: &BuildFlags, check: bool, env: &Environment, progress: &dyn Progress) -> Result<Vec<Generated>, Error> {
+    let workspace = manifest::load(flags, env, progress)?;
+    let mut generated = Vec::new();
+    for plugin in &workspace.plugins {
+        match contract_of(plugin) {
+            Some(files) => generated.push(one(plugin, &files, check, &workspace, progress)?),
+            None => progress.detail(format!("passing over {}: it has no schema of its own", plugin.package.name)),
+        }
+    }
+    if generated.is_empty() {
+        let names: Vec<&str> = workspace.plugins.iter().map(|plugin| plugin.package.name.as_str()).collect();
+        let message = format!("no plugin of the Cosmo Router is selected, only {}", names.join(", "));
+        let hint = "write the schema to `src/schema.graphql`, or set `kind = \"cosmo-router\"`";
+        return Err(Complaint::usage(message).with_hint(hint).into());
+    }
+    Ok(generated)
+}
+
+/// The files of a plugin's contract. Before the first generation a plugin may not be known for one of the router's yet.
+fn contract_of(plugin: &Plugin) -> Option<ContractFiles> {
+    let default = ContractFiles::below(&plugin.package.directory);
+    plugin.contract.clone().or_else(|| default.schema.is_file().then_some(default))
+}
+
+fn one(
+    plugin: &Plugin,
+    files: &ContractFiles,
+    check: bool,
+    workspace: &Workspace,
+    progress: &dyn Progress,
+) -> Result<Generated, Error> {
+    let lock_path = files.lock.clone().unwrap_or_else(|| plugin.package.directory.join(ContractFiles::LOCK));
+    let schema = fs::read_to_string(&files.schema).map_err(FileError::at("read", &files.schema))?;
+    let lock = read(&lock_path)?;
+    let options = engine::Options::of_plugin(&plugin.name);
+    let made = engine::generate(&schema, &options, lock.as_deref()).map_err(|source| GenerateError {
+        path: if matches!(source, engine::Error::Lock { .. }) { lock_path.clone() } else { files.schema.clone() },
+        source,
+    })?;
+    warn(&made.warnings, &files.schema, workspace, progress);
+    let texts = [(&files.proto, made.proto), (&files.mapping, made.mapping), (&lock_path, made.lock)];
+    let mut report = Generated { package: plugin.package.name.clone(), files: Vec::new(), findings: Vec::new() };
+    let mut changed = Vec::new();
+    for (path, text) in texts {
+        let found = read(path)?;
+        let differs = found.as_deref().is_none_or(|found| !is_current(found, &text));
+        report.files.push(GeneratedFile { path: path.clone(), changed: differs });
+        if differs && check {
+            report.findings.push(stale(path, found.as_deref(), &text, &workspace.root));
+        } else if differs {
+            changed.push((path, text));
+        }
+    }
+    let mut temporary = Vec::new();
+    for (path, text) in changed {
+        make_parent(path, plugin, workspace)?;
+        temporary.push(staged(path.clone(), text.as_bytes())?);
+    }
+    persist_all([temporary])?;
+    Ok(report)
+}
+
+/// Whether a file is what would be written. Many editors and hooks end a text with a line end, which is as good.
+fn is_current(found: &str, text: &str) -> bool {
+    found == text || found.strip_suffix('\n').is_some_and(|found| found.strip_suffix('\r').unwrap_or(found) == text)
+}
+
+/// A file's text; `None` where there is no file.
+fn read(path: &Path) -> Result<Option<String>, FileError> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        // What is no text is replaced like any other; what cannot be read is not.
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => Ok(Some(String::new())),
+        Err(error) => Err(FileError::at("read", path)(error)),
+    }
+}
+
+/// Links among the sources must not lead what is written out of them.
+fn make_parent(path: &Path, plugin: &Plugin, workspace: &Workspace) -> Result<(), Error> {
+    let parent = path.parent().unwrap_or(Path::new("."));
+    create_dirs(parent)?;
+    let real = parent.canonicalize().map_err(FileError::at("find", parent))?;
+    let roots = [&workspace.root, &plugin.package.directory];
+    if roots.iter().any(|root| root.canonicalize().is_ok_and(|root| real.starts_with(root))) {
+        return Ok(());
+    }
+    let message = format!("`{}` leads out of the workspace, to `{}`", parent.display(), real.display());
+    Err(Complaint::usage(message).with_hint("write to a directory of the package").into())
+}
+
+fn stale(path: &Path, found: Option<&str>, text: &str, root: &Path) -> Finding {
+    let object = path.strip_prefix(root).unwrap_or(path).display().to_string();
+    match found {
+        None => Finding::new(object, "missing", "there is no such file"),
+        Some(found) => Finding::new(object, "stale", difference::first(found, text)),
+    }
+}
+
+fn warn(warnings: &[engine::Warning], schema: &Path, workspace: &Workspace, progress: &dyn Progress) {
+    let shown = schema.strip_prefix(&workspace.root).unwrap_or(schema).display();
+    for (number, warning) in warnings.iter().enumerate() {
+        let place = warning.at.map_or_else(String::new, |at| format!(":{at}"));
+        let text = format!("{shown}{place}: {}", warning.message);
+        if number < TOLD {
+            progress.warn(text, None);
+        } else {
+            progress.detail(text);
+        }
+    }
+    if warnings.len() > TOLD {
+        progress.warn(format!("{shown}: {} more of the kind", warnings.len() - TOLD), Some("`-v` shows them".to_owned()));
+    }
+}
+
+/// Why a schema gives no contract.
+#[derive(Debug)]
+pub struct GenerateError {
+    /// The schema, or the lock.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub source: engine::Error,
+}
+
+impl std::fmt::Display for GenerateError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "failed to generate from {}", self.path.display())
+    }
+}
+
+impl std::error::Error for GenerateError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+impl Explain for GenerateError {
+    fn class(&self) -> Class {
+        Class::Usage
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(self.source.help()).filter(|help| !help.is_empty())
+    }
+}
