@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{self, Cursor};
 use std::path::Path;
 
+use plugin_build::hosts::cosmo::generate::{Options, generate};
 use plugin_oci::documents::{Config, Document};
 use plugin_oci::layers::unpack::{ExtractError, ExtractOptions, Extraction, LayerInput, Limits, Rules, read_entries};
 use plugin_oci::stores::archive::Archive;
@@ -129,4 +130,14 @@ pub fn headers(data: &[u8]) {
     fuzzing::location(text);
     fuzzing::pause(text);
     fuzzing::text(text);
+}
+
+/// A schema, and behind a NUL the lock of the last generation. What comes of it can go on from its own lock.
+pub fn contracts(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let (schema, lock) = text.split_once('\0').map_or((&*text, None), |(schema, lock)| (schema, Some(lock)));
+    let options = Options::of_plugin("fuzz");
+    if let Ok(made) = generate(schema, &options, lock) {
+        assert!(generate(schema, &options, Some(&made.lock)).is_ok(), "{schema}\n{}", made.lock);
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-/// The plugin's own service, written by `wgc` from the schema, and the host's control service.
+/// The plugin's own service, written by `cargo plugin-build generate` from the schema, and the host's control service.
 const PROTOCOLS: [&str; 2] = ["generated/service.proto", "proto/controller.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {

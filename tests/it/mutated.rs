@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use plugin_oci::fs::sorted_listing;
 use plugin_oci::values::compression::Compression;
 
+use crate::generate;
 use crate::support::fuzz_bodies as bodies;
 use crate::support::hostile::archive::Archive as TarFile;
 use crate::support::hostile::bulk::Packing;
@@ -153,6 +154,15 @@ fn texts() {
     }
 }
 
+fn contracts() {
+    let mut random = Random(0x9a9);
+    let seeds: Vec<Vec<u8>> = generate::cases::all().into_iter().map(|case| case.steps.join("\n").into_bytes()).collect();
+    for _ in 0..1000 {
+        let (seed, other) = (random.pick(&seeds), random.pick(&seeds));
+        bodies::contracts(&mutate(&mut random, seed, other, false));
+    }
+}
+
 /// The variable that makes a test binary a child.
 const CHILD: &str = "PLUGIN_BUILD_MUTATED";
 
@@ -164,6 +174,7 @@ fn child_of_the_mutated_tests() {
         Ok("tars") => tars(),
         Ok("layouts") => layouts(),
         Ok("texts") => texts(),
+        Ok("contracts") => contracts(),
         _ => return,
     }
     let status = fs::read_to_string("/proc/self/status").unwrap();
@@ -173,7 +184,7 @@ fn child_of_the_mutated_tests() {
 #[test]
 #[ignore = "slow"]
 fn a_thousand_mutated_tars_and_layouts_do_no_harm() {
-    for job in ["tars", "layouts", "texts"] {
+    for job in ["tars", "layouts", "texts", "contracts"] {
         let start = Instant::now();
         let output = Command::new(env::current_exe().unwrap())
             .args(["--exact", "mutated::child_of_the_mutated_tests", "--nocapture"])

@@ -1,6 +1,6 @@
 //! The contract of a Cosmo Router plugin from its schema: byte for byte what the router's own generator writes.
 
-mod cases;
+pub mod cases;
 mod compare;
 mod golden;
 mod hostile;

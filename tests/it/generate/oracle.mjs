@@ -1,9 +1,11 @@
-// Runs the router's own generator over many schemas. stdin: [[{schema, service, goPackage}, ..], ..]; each inner list is one
+// Runs the router's own generator over many schemas. stdin: [[{schema, plugin, goPackage}, ..], ..]; each inner list is one
 // schema as it changes, with the lock carried over. stdout: the same shape, of what came of each.
 import { readFileSync } from 'node:fs';
+import { camelCase, upperFirst } from 'lodash-es';
 import { compileGraphQLToMapping, compileGraphQLToProto, validateGraphQLSDL } from '@wundergraph/protographic';
 
-function generate({ schema, service, goPackage }, lock) {
+function generate({ schema, plugin, goPackage }, lock) {
+  const service = upperFirst(camelCase(plugin)) + 'Service';
   const checked = validateGraphQLSDL(schema);
   if (checked.errors.length > 0) return { refused: checked.errors, warnings: checked.warnings };
   const mapping = JSON.stringify(compileGraphQLToMapping(schema, service), null, 2);

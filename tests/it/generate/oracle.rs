@@ -18,7 +18,7 @@ const PACKAGES: [&str; 2] = ["@wundergraph/protographic@0.20.1", "graphql@16.9.0
 #[serde(rename_all = "camelCase")]
 pub struct Step {
     pub schema: String,
-    pub service: String,
+    pub plugin: String,
     pub go_package: Option<String>,
 }
 

@@ -209,7 +209,7 @@ pub fn check_requires(schema: &Schema, document_types: &[RequiresField], problem
             Err(problem) => problems.push(problem),
             Ok(selections) => {
                 let typed = Typed { schema };
-                if let Err(message) = typed.object(ty, &selections) {
+                if let Err(message) = typed.object(ty, &selections, false, &field.name) {
                     problems.push(refuse(message, "select `__typename` beside the fragments, or in each of them"));
                 }
             }
@@ -252,17 +252,21 @@ struct Typed<'s> {
 }
 
 impl Typed<'_> {
-    fn object(&self, ty: &TypeDef, selections: &[Selection]) -> Result<(), String> {
+    /// `told` is whether the selection of the field around names the type.
+    fn object(&self, ty: &TypeDef, selections: &[Selection], told: bool, path: &str) -> Result<(), String> {
         selections.iter().try_for_each(|selection| match selection {
             Selection::Field { name, selections } => self.field(ty, name, selections),
-            Selection::Fragment { .. } => Ok(()),
+            Selection::Fragment { on, selections } => {
+                fragment_told(on, selections, told, path)?;
+                self.object(ty, selections, told, path)
+            }
         })
     }
 
     fn field(&self, ty: &TypeDef, name: &str, selections: &[Selection]) -> Result<(), String> {
         let Some(of) = ty.field(name).and_then(|field| self.schema.get(&field.ty.name.text)) else { return Ok(()) };
         match of.kind {
-            Kind::Object => self.object(of, selections),
+            Kind::Object => self.object(of, selections, names_type(selections), name),
             Kind::Interface | Kind::Union => self.several(of, selections, false, name),
             _ => Ok(()),
         }
@@ -279,10 +283,8 @@ impl Typed<'_> {
                     named.insert(on.clone());
                     match self.schema.get(on) {
                         Some(of) if of.kind == Kind::Object => {
-                            if !told && !names_type(selections) {
-                                return Err(format!("`... on {on}` in `{path}` does not select `__typename`"));
-                            }
-                            self.object(of, selections)?;
+                            fragment_told(on, selections, told, path)?;
+                            self.object(of, selections, told, path)?;
                         }
                         Some(of) => self.several(of, selections, told, path)?,
                         None => {}
@@ -297,4 +299,11 @@ impl Typed<'_> {
         }
         Ok(())
     }
+}
+
+fn fragment_told(on: &str, selections: &[Selection], told: bool, path: &str) -> Result<(), String> {
+    if told || names_type(selections) {
+        return Ok(());
+    }
+    Err(format!("`... on {on}` in `{path}` does not select `__typename`"))
 }

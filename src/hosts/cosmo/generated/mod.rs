@@ -76,7 +76,10 @@ fn one(
     let lock_path = files.lock.clone().unwrap_or_else(|| plugin.package.directory.join(ContractFiles::LOCK));
     let schema = fs::read_to_string(&files.schema).map_err(FileError::at("read", &files.schema))?;
     let lock = read(&lock_path)?;
-    let options = engine::Options::of_plugin(&plugin.name);
+    let mut options = engine::Options::of_plugin(&plugin.name);
+    if let Some(service) = read(&files.mapping)?.as_deref().and_then(service_of) {
+        options.service = service;
+    }
     let made = engine::generate(&schema, &options, lock.as_deref()).map_err(|source| GenerateError {
         path: if matches!(source, engine::Error::Lock { .. }) { lock_path.clone() } else { files.schema.clone() },
         source,
@@ -107,6 +110,14 @@ fn one(
 /// Whether a file is what would be written. Many editors and hooks end a text with a line end, which is as good.
 fn is_current(found: &str, text: &str) -> bool {
     found == text || found.strip_suffix('\n').is_some_and(|found| found.strip_suffix('\r').unwrap_or(found) == text)
+}
+
+/// The name that a mapping gives the service: code was written against it, so that it stays.
+fn service_of(mapping: &str) -> Option<String> {
+    let mapping: serde_json::Value = serde_json::from_str(mapping).ok()?;
+    let name = mapping.get("service")?.as_str()?;
+    let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    (plain && name.starts_with(|first: char| first.is_ascii_alphabetic())).then(|| name.to_owned())
 }
 
 /// A file's text; `None` where there is no file.
