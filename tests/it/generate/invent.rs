@@ -369,11 +369,17 @@ fn object(dice: &mut Dice<'_>, name: &'static str, interface: Option<&str>, of: 
             };
             fields.push(external("weight", "Int!"));
             fields.push(external("inner", name));
-            let mut needs = vec!["weight", "inner { id weight }"];
+            let own = format!("weight media {{ __typename ... on {name} {{ id inner {{ weight }} }} }}");
+            let told = format!("media {{ shared_two sharedOne ... on {name} {{ __typename weight }} }}");
+            let mut needs = vec!["weight", "inner { id weight }", "inner { inner { id inner { weight } } } weight id"];
             if interface.is_some() {
                 fields.push(external("media", "Shared"));
                 needs.push("media { __typename sharedOne }");
                 needs.push("weight media { __typename shared_two }");
+                if head.contains("implements") {
+                    needs.push(&own);
+                    needs.push(&told);
+                }
             }
             let mut computed = operation(dice, "computed", of, pool);
             if dice.chance(80) {

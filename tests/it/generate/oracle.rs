@@ -91,7 +91,10 @@ impl Oracle {
             fs::write(home.join("package.json"), "{\"private\": true}").unwrap();
             let mut install = Command::new(npm);
             install.args(["install", "--ignore-scripts", "--no-audit", "--no-fund"]).args(PACKAGES).current_dir(&home);
-            tools::stdout(&mut install);
+            if !install.output().unwrap().status.success() {
+                tools::missing("npm cannot install what is compared with");
+                return None;
+            }
             fs::write(done, "").unwrap();
         }
         fs::write(home.join("oracle.mjs"), include_str!("oracle.mjs")).unwrap();

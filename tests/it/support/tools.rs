@@ -41,7 +41,7 @@ fn of_second_tier(what: &str) {
 
 /// Without the installed packages a run of CI is worth nothing.
 #[expect(clippy::disallowed_methods, reason = "tests run in the developer's environment")]
-fn missing(reason: &str) {
+pub fn missing(reason: &str) {
     assert_ne!(env::var("CI").as_deref(), Ok("true"), "{reason}, and must be when CI=true");
     skip(reason);
 }

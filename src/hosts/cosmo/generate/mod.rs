@@ -10,8 +10,10 @@
 //! - In the messages of `@requires` it forgets the import of `wrappers.proto`, and messages around lists, that nothing else
 //!   needs; it drops what is selected after a second field that is an interface or union; and it nests a fragment on an
 //!   object in a message of the same name. Here they are complete, and such a fragment is its fields.
+//! - It gives fields such as `URL`, whose names camel case does not give back, other numbers when it goes on from a lock, even
+//!   if nothing else changes, and members of unions theirs by their order. Here it is the same, and a warning.
 //! - It takes schemas that the GraphQL specification forbids: names that are there twice, or begin with `__`, inputs as
-//!   output, members of unions that are no objects, keys of fields that are not there. Here they are errors.
+//!   output, members of unions that are no objects, keys of fields that are not there, operations. Here they are errors.
 //! - It fails on fields called `constructor`, `toString` and the like, and on an input with itself in its default.
 //!
 //! # The flow

@@ -287,7 +287,7 @@ impl Typed<'_> {
                             self.object(of, selections, told, path)?;
                         }
                         Some(of) => self.several(of, selections, told, path)?,
-                        None => {}
+                        None => fragment_told(on, selections, told, path)?,
                     }
                 }
             }
