@@ -219,9 +219,13 @@ impl Mapping {
                 required_field_mappings: Vec::new(),
             });
         }
+        if make::requiring(ty).next().is_none() {
+            return Ok(());
+        }
+        let distinct = make::distinct_keys(ty)?;
         for requiring in make::requiring(ty) {
-            for key in make::distinct_keys(ty)? {
-                let (rpc, request, response) = call(make::required_call(&ty.name.text, &requiring.name.text, &key));
+            for key in &distinct {
+                let (rpc, request, response) = call(make::required_call(&ty.name.text, &requiring.name.text, key));
                 let required = Required { field_mapping: field(requiring)?, rpc, request, response };
                 self.entity_mappings[places[&key.suffix]].required_field_mappings.push(required);
             }

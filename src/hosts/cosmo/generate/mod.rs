@@ -142,12 +142,13 @@ pub fn generate(schema: &str, options: &Options, lock: Option<&str>) -> Result<G
     if !problems.is_empty() {
         return Err(failed(problems));
     }
-    let mapping = mapping::mapping(&schema, &options.service)?;
     if let Some(root) = schema.roots.subscription.as_ref().and_then(|root| schema.get(root)) {
         let message = "subscriptions are mapped, but the service of a plugin has no calls for them".to_owned();
         warnings.push(Warning { kind: WarningKind::Subscription, at: Some(root.name.at), message });
     }
     let (proto, lock) = make::proto(&schema, options, lock, &mut warnings)?;
+    // After the proto, whose size is bounded: there is no more in it.
+    let mapping = mapping::mapping(&schema, &options.service)?;
     let text = render::proto(&proto);
     sound::check(&proto, &text)?;
     warnings.sort_by_key(|warning| warning.at);

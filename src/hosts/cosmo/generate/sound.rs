@@ -58,7 +58,8 @@ impl<'p> Names<'p> {
 
     fn add(&mut self, name: &str, at: Position) {
         let Some(first) = self.seen.insert(name.to_owned(), at) else { return };
-        let message = format!("two {} would be `{name}` (the other comes from {first})", self.of);
+        let other = if first == Position::default() { "is the service".to_owned() } else { format!("comes from {first}") };
+        let message = format!("two {} would be `{name}` (the other {other})", self.of);
         self.problems.push(Problem::new(at.max(first), message, "rename one so that more differs than case and `_`"));
     }
 }

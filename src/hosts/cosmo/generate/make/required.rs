@@ -71,11 +71,15 @@ impl Maker<'_> {
         let schema = self.schema;
         let is_own = |ty: &&TypeDef| ty.kind == Kind::Object && is_entity(ty) && !resolvers::is_operation(&ty.name.text);
         for ty in schema.types.iter().filter(is_own) {
+            if requiring(ty).next().is_none() {
+                continue;
+            }
+            let keys = distinct_keys(ty)?;
             for field in requiring(ty) {
                 let (text, at) = required_set(field)?;
                 let selections = field_set::parse(text, at)?;
-                for key in distinct_keys(ty)? {
-                    self.requirement(ty, field, &key, &selections, &mut parts)?;
+                for key in &keys {
+                    self.requirement(ty, field, key, &selections, &mut parts)?;
                 }
             }
         }
@@ -199,7 +203,7 @@ impl Walk<'_, '_> {
                 Selection::Field { name, selections } if &**name != "__typename" => self.field(ty, name, selections, into)?,
                 Selection::Field { .. } => {}
                 Selection::Fragment { on, selections } => {
-                    if *on == ty.name.text || self.possible(on).contains(&ty.name.text) {
+                    if *on == ty.name.text || self.possible(on)?.contains(&ty.name.text) {
                         self.object(ty, selections, into)?;
                     }
                 }
@@ -238,7 +242,7 @@ impl Walk<'_, '_> {
             return Ok(());
         }
         let all: Vec<&Selection> = selections.iter().collect();
-        let allowed = self.possible(&of.name.text).into_iter().collect();
+        let allowed = self.possible(&of.name.text)?.into_iter().collect();
         for (one, asked) in self.expand(of, &all, &allowed)? {
             let Some(ty) = schema.get(&one) else { continue };
             self.object(ty, asked, into.inner(&one))?;
@@ -247,13 +251,15 @@ impl Walk<'_, '_> {
     }
 
     /// The object types that a value of a type may be of.
-    fn possible(&self, name: &str) -> Vec<Arc<str>> {
+    fn possible(&mut self, name: &str) -> Result<Vec<Arc<str>>, Error> {
         let schema = self.maker.schema;
-        match schema.get(name) {
+        let possible: Vec<Arc<str>> = match schema.get(name) {
             Some(ty) if ty.kind == Kind::Interface => schema.implementers(name).to_vec(),
             Some(ty) if ty.kind == Kind::Union => ty.members.iter().map(|member| member.text.clone()).collect(),
             _ => Vec::new(),
-        }
+        };
+        self.maker.charge(8 * possible.len())?;
+        Ok(possible)
     }
 
     /// What is asked of each type that a value may be of, types that no fragment names first.
@@ -277,7 +283,7 @@ impl Walk<'_, '_> {
         }
         let mut asked: Vec<Asked<'a>> = Vec::new();
         if !fields.is_empty() && ty.kind == Kind::Interface {
-            for one in self.possible(&ty.name.text).into_iter().filter(|one| allowed.contains(one) && !named.contains(one)) {
+            for one in self.possible(&ty.name.text)?.into_iter().filter(|one| allowed.contains(one) && !named.contains(one)) {
                 self.maker.charge(16 + 8 * fields.len())?;
                 asked.push((one, fields.iter().map(|(_, selection)| *selection).collect()));
             }
@@ -296,7 +302,7 @@ impl Walk<'_, '_> {
             match of.kind {
                 Kind::Object if allowed.contains(on) => asked.push((on.clone(), all)),
                 Kind::Interface | Kind::Union => {
-                    let within: BTreeSet<Arc<str>> = self.possible(on).into_iter().filter(|one| allowed.contains(one)).collect();
+                    let within: BTreeSet<Arc<str>> = self.possible(on)?.into_iter().filter(|one| allowed.contains(one)).collect();
                     asked.extend(self.expand(of, &all, &within)?);
                 }
                 _ => return Err(self.refuse(format!("a `{}` is never a `{on}`", ty.name.text))),
@@ -307,7 +313,7 @@ impl Walk<'_, '_> {
 
     /// A message that is one of several others.
     fn choice(&mut self, of: &TypeDef) -> Result<Message, Error> {
-        let mut among = self.possible(&of.name.text);
+        let mut among = self.possible(&of.name.text)?;
         among.sort_by(|left, right| collate(left, right));
         let mut fields = Vec::new();
         for (one, number) in among.into_iter().zip(1..) {
