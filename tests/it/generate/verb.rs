@@ -148,6 +148,17 @@ fn the_template_has_the_contract_of_its_own_schema() {
 }
 
 #[test]
+fn a_proto_keeps_the_go_package_that_it_names() {
+    let project = project(SCHEMA);
+    generate(&project, &[]);
+    let proto = fs::read_to_string(project.root.join(FILES[0])).unwrap();
+    let named = proto.replace("package service;\n", "package service;\n\noption go_package = \"example.com/p\";\n");
+    project.write(FILES[0], &named);
+    let checked = generate(&project, &["--check"]);
+    assert_eq!((checked.code, checked.stdout.as_str()), (0, ""), "{}", checked.stderr);
+}
+
+#[test]
 fn a_service_keeps_the_name_that_its_mapping_gives_it() {
     let project = project(SCHEMA);
     project.write("generated/mapping.json", "{\"service\": \"OtherService\"}");

@@ -80,6 +80,7 @@ fn one(
     if let Some(service) = read(&files.mapping)?.as_deref().and_then(service_of) {
         options.service = service;
     }
+    options.go_package = read(&files.proto)?.as_deref().and_then(go_package_of);
     let made = engine::generate(&schema, &options, lock.as_deref()).map_err(|source| GenerateError {
         path: if matches!(source, engine::Error::Lock { .. }) { lock_path.clone() } else { files.schema.clone() },
         source,
@@ -118,6 +119,12 @@ fn service_of(mapping: &str) -> Option<String> {
     let name = mapping.get("service")?.as_str()?;
     let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     (plain && name.starts_with(|first: char| first.is_ascii_alphabetic())).then(|| name.to_owned())
+}
+
+/// The Go package that a proto names: somebody generates Go from it too, so that it stays.
+fn go_package_of(proto: &str) -> Option<String> {
+    let given = proto.lines().find_map(|line| line.strip_prefix("option go_package = \"")?.strip_suffix("\";"));
+    given.filter(|path| !path.contains(['"', '\\'])).map(str::to_owned)
 }
 
 /// A file's text; `None` where there is no file.
