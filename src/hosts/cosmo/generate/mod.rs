@@ -28,7 +28,7 @@
 //!
 //! # What must hold for any text
 //!
-//! Schemas come from anybody. Sizes and depths are bounded ([`syntax::MAX_SCHEMA`], [`syntax::MAX_DEPTH`], [`MAX_PROTO`]),
+//! Schemas come from anybody. Sizes and depths are bounded (4 MiB of schema, 64 levels, [`MAX_PROTO`]),
 //! nothing recurses without a bound, and the work is about linear in what is read and written.
 
 pub mod error;
