@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 
 use plugin_build::hosts::cosmo::contract::{Contract, ContractError};
 use plugin_oci::attachments::Attachment;
-use plugin_oci::documents::{Index, media_type};
+use plugin_oci::documents::{Descriptor, Index, media_type};
 use plugin_oci::progress::Silent;
 use plugin_oci::stores::copy::{Options, copy};
 use plugin_oci::stores::layout::{Layout, LayoutWriter, Obsolete};
 use plugin_oci::stores::staged::Bundle;
 use plugin_oci::stores::{Selector, Source as _};
-use plugin_oci::values::digest::Digest;
 
 fn index() -> Index {
     let (artifact_type, manifests, subject) = (None, Vec::new(), None);
@@ -21,7 +20,7 @@ fn contract() -> Contract {
     Contract { schema: b"type Query".to_vec(), proto: b"syntax".to_vec(), mapping: b"{}".to_vec(), lock: Some(b"{}".to_vec()) }
 }
 
-fn write(attach: impl FnOnce(&mut Bundle<'_>)) -> (tempfile::TempDir, Layout, Digest) {
+fn write(attach: impl FnOnce(&mut Bundle<'_>)) -> (tempfile::TempDir, Layout, Descriptor) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("layout");
     let mut bundle = Bundle::of_index(&index(), &[]);
@@ -30,7 +29,7 @@ fn write(attach: impl FnOnce(&mut Bundle<'_>)) -> (tempfile::TempDir, Layout, Di
     let sink = LayoutWriter::new(&path, Obsolete::Keep, &Silent).unwrap();
     let options = Options { tags: vec!["1.0".to_owned()], ..Options::default() };
     copy(&bundle, &sink, &root, &options, &Silent).unwrap();
-    (dir, Layout::open(&path).unwrap(), root.digest)
+    (dir, Layout::open(&path).unwrap(), root)
 }
 
 #[test]
@@ -39,9 +38,9 @@ fn a_contract_travels_with_its_image_and_reads_back_whole() {
         let contract = Contract { lock, ..contract() };
         let (_dir, layout, root) = write(|bundle| contract.clone().attach(&bundle.root().clone()).add_to(bundle));
         assert_eq!(Contract::of_image(&layout, &root).unwrap(), Some(contract));
-        let referrers = layout.referrers(&root).unwrap();
+        let referrers = layout.referrers(&root.digest).unwrap();
         assert_eq!(referrers[0].artifact_type.as_deref(), Some(Contract::ARTIFACT_TYPE));
-        assert_eq!(layout.resolve(&Selector::Only).unwrap().digest, root, "an attachment is no second image");
+        assert_eq!(layout.resolve(&Selector::Only).unwrap().digest, root.digest, "an attachment is no second image");
     }
 }
 

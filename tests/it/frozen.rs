@@ -165,3 +165,23 @@ fn the_same_module_gives_the_same_lone_manifest() {
     let [then, now] = [frozen.path().join("v1"), project.root.join("out")].map(|layout| documents(&layout, "filter", &[]));
     assert_eq!((then.len(), now), (2, then));
 }
+
+/// What a router's index holds beside what it held before there were contracts in it. Nothing else that is digested changed:
+/// the annotation is metadata, as those of `Cargo.toml` are, and byte format 1 is how bytes are laid out.
+#[test]
+fn of_a_router_image_only_the_annotations_of_the_index_tell_the_contract() {
+    let project = Project::router_plugin("");
+    let built = run(&project.root, &["build", "-q", "-o", "out", "--tag", "router"]);
+    assert_eq!(built.code, 0, "{}", built.stderr);
+    let documents = documents(&project.root.join("out"), "router", &[]);
+    let [index, manifest, config] = documents.as_slice() else { panic!("{documents:#?}") };
+    let mut index: Value = serde_json::from_str(index).unwrap();
+    let annotations = index["annotations"].as_object_mut().unwrap();
+    assert_eq!(annotations.remove("dev.cargo-plugin-build.cosmo-contract"), Some("program".into()));
+    let before = serde_json::json!({
+        "dev.cargo-plugin-build.format": "1", "dev.cargo-plugin-build.kind": "cosmo-router", "dev.cargo-plugin-build.name": "p",
+        "org.opencontainers.image.title": "p", "org.opencontainers.image.version": "0.1.0",
+    });
+    assert_eq!(index["annotations"], before);
+    assert!(!manifest.contains("contract") && !config.contains("contract"), "{manifest}{config}");
+}

@@ -9,6 +9,7 @@ mod bounds;
 mod build;
 mod checkouts;
 mod compile;
+mod contract;
 mod copy;
 mod dependencies;
 mod diff;

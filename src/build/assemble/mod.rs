@@ -19,7 +19,7 @@ use crate::build::inspect::bundle::NSSWITCH;
 use crate::build::kinds::Kind;
 use crate::build::plan::annotations::{FORMAT, REQUEST_KEY};
 use crate::build::plan::{ImagePlan, Plan, TargetPlan};
-use crate::hosts::cosmo::contract::Contract;
+use crate::hosts::cosmo::contract::{self, Contract};
 use plugin_oci::documents::Descriptor;
 use plugin_oci::documents::image::{BASE_DIGEST, BASE_NAME, Image, Layer, Settings, index_over};
 use plugin_oci::failure::{Complaint, Error};
@@ -65,8 +65,9 @@ impl Assembly<'_> {
         let mut documents = Vec::new();
         let images = self.images(&mut press, &mut documents)?;
         let staged = press.staged;
+        let contract = self.contract()?;
         let mut bundle = if self.image.kind.has_index() {
-            Bundle::of_index(&index_over(&images, self.index_annotations()), &images)
+            Bundle::of_index(&index_over(&images, self.index_annotations(contract.as_ref())), &images)
         } else {
             Bundle::of_manifest(&images[0])
         };
@@ -84,7 +85,7 @@ impl Assembly<'_> {
             bundle.add_behind(layout as &dyn Source);
         }
         let root = bundle.root().clone();
-        if let Some(contract) = self.contract()? {
+        if let Some(contract) = contract {
             contract.attach(&root).add_to(&mut bundle);
         }
         if let Some(provenance) = &self.provenance {
@@ -212,8 +213,9 @@ impl Assembly<'_> {
         }
     }
 
-    fn index_annotations(&self) -> BTreeMap<String, String> {
+    fn index_annotations(&self, contract: Option<&Contract>) -> BTreeMap<String, String> {
         let mut annotations = self.image.annotations.clone();
+        annotations.extend(contract.map(|contract| (contract::KEY.to_owned(), contract.digest().to_string())));
         if let Some(base) = self.base {
             annotations.insert(BASE_NAME.to_owned(), base.name.clone());
             annotations.insert(BASE_DIGEST.to_owned(), base.root.to_string());

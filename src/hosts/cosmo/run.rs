@@ -132,7 +132,7 @@ impl Router {
             }
             Some(path) => Api::of_file(path)?,
             None => {
-                let contract = Contract::of_image(source, &self.root.digest)?.ok_or(RouterError::NoProto)?;
+                let contract = Contract::of_image(source, &self.root)?.ok_or(RouterError::NoProto)?;
                 Api::of_source("service.proto", &contract.proto)?
             }
         };

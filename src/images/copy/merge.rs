@@ -2,24 +2,26 @@
 //!
 //! The index is the one that a single build of all platforms would have written, byte for byte, as long as the platform
 //! manifests are the same: annotations must agree, children stand in the order of their platforms, and what a child is stays as
-//! its own index described it. What refers to the old indexes does not refer to the new one and is left behind; what refers to
-//! the manifests comes along.
+//! its own index described it. What refers to the old indexes does not refer to the new one and is left behind, but for the
+//! contract that they all name, which is attached again; what refers to the manifests comes along.
 
 use std::collections::BTreeMap;
 
 use super::CopyError;
 use super::select::Item;
+use crate::hosts::cosmo::contract::{self, Contract, attached::Attached};
 use plugin_oci::documents::image::index_of;
 use plugin_oci::documents::{Descriptor, Document, media_type};
 use plugin_oci::progress::Progress;
+use plugin_oci::stores::staged::Bundle;
 use plugin_oci::stores::{Source, StoreError, read_config, read_document};
 use plugin_oci::values::platform::Platform;
 
 /// The merged image.
 pub(super) struct Merged {
     pub(super) item: Item,
-    /// The new index.
-    pub(super) bytes: Vec<u8>,
+    /// The new index, with what is attached to it.
+    pub(super) bundle: Bundle<'static>,
 }
 
 /// What one source says about the whole.
@@ -49,19 +51,31 @@ pub(super) fn merge(items: &[Item], sources: &[Box<dyn Source + '_>], progress: 
                 add(&mut children, platform.clone(), child.with_platform(platform))?;
             }
         }
-        let left = source.referrers(&item.root.digest)?.len();
+    }
+    let (annotations, artifact_type) = agree(&parts)?;
+    let names_contract = annotations.contains_key(contract::KEY);
+    let mut contract = None;
+    for (item, source) in items.iter().zip(sources) {
+        let attached = if names_contract { Some(Attached::of(source.as_ref(), &item.root)?) } else { None };
+        let own = attached.and_then(|attached| attached.own);
+        let left = source.referrers(&item.root.digest)?.len() - usize::from(own.is_some());
         if left > 0 && items.len() > 1 {
             progress.warn(format!("{left} attachments of the index {} are left behind", item.root.digest), None);
         }
+        if let (Some((_, manifest)), None) = (own, &contract) {
+            contract = Some(Contract::read(source.as_ref(), &manifest)?);
+        }
     }
-    let (annotations, artifact_type) = agree(&parts)?;
-    let bytes = index_of(children.into_values().collect(), artifact_type.clone(), annotations).to_bytes();
-    let mut root = Descriptor::of(media_type::INDEX, &bytes);
-    root.artifact_type = artifact_type;
+    let index = index_of(children.into_values().collect(), artifact_type, annotations);
+    let mut bundle = Bundle::of_index(&index, &[]);
+    let root = bundle.root().clone();
+    if let Some(contract) = contract {
+        contract.attach(&root).add_to(&mut bundle);
+    }
     let first = items.first().ok_or_else(|| StoreError::Ambiguous { store: "the sources".to_owned(), available: Vec::new() })?;
     // Tags that all sources have are tags of the whole.
     let tags = first.tags.iter().filter(|tag| items.iter().all(|item| item.tags.contains(tag))).cloned().collect();
-    Ok(Merged { item: Item { root, tags, name: first.name.clone() }, bytes })
+    Ok(Merged { item: Item { root, tags, name: first.name.clone() }, bundle })
 }
 
 fn add(children: &mut BTreeMap<Platform, Descriptor>, platform: Platform, child: Descriptor) -> Result<(), CopyError> {

@@ -18,7 +18,7 @@ mod select;
 mod target;
 mod union;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -28,11 +28,14 @@ pub use target::Target;
 use self::select::Item;
 use self::target::Delivery;
 use self::union::Union;
+use crate::hosts::cosmo::contract::{self, ContractError, attached::Attached};
+use plugin_oci::documents::media_type;
 use plugin_oci::failure::{Class, Error, Explain};
 use plugin_oci::progress::{Outcome, Progress};
 use plugin_oci::stores::copy::{self as movement, Movement};
 use plugin_oci::stores::open::Stores;
-use plugin_oci::stores::{Selector, Source, StoreError, Tagged};
+use plugin_oci::stores::staged::Bundle;
+use plugin_oci::stores::{Selector, Source, StoreError, Tagged, read_document};
 use plugin_oci::values::digest::Digest;
 use plugin_oci::values::platform::Platform;
 use plugin_oci::values::reference::{Reference, ReferenceError};
@@ -119,10 +122,11 @@ struct Operation<'a> {
     progress: &'a dyn Progress,
 }
 
-/// What goes where, and a document that was made for it.
+/// What goes where, an image that was made for it, and what of the attachments does not come along.
 struct Decided {
     deliveries: Vec<Delivery>,
-    document: Option<Vec<u8>>,
+    made: Option<Bundle<'static>>,
+    strangers: BTreeSet<Digest>,
 }
 
 impl Operation<'_> {
@@ -153,23 +157,49 @@ impl Operation<'_> {
             }
             select::join(&mut items, found);
         }
-        let mut document = None;
+        let mut made = None;
         if self.options.into_index {
             let merged = merge::merge(&items, sources, self.progress)?;
-            document = Some(merged.bytes);
+            made = Some(merged.bundle);
             items = vec![merged.item];
         }
         let deliveries = target::deliveries(&self.options.target, items, self.options.sources.len())?;
-        Ok(Decided { deliveries, document })
+        let strangers =
+            if self.options.referrers { self.strangers(sources, &deliveries, made.as_ref())? } else { BTreeSet::new() };
+        Ok(Decided { deliveries, made, strangers })
+    }
+
+    /// The contracts that are attached to the images and that these do not name.
+    fn strangers(
+        &self,
+        sources: &[Box<dyn Source + '_>],
+        deliveries: &[Delivery],
+        made: Option<&Bundle<'_>>,
+    ) -> Result<BTreeSet<Digest>, StoreError> {
+        let union = Union::new(sources, made);
+        let mut strangers = BTreeSet::new();
+        let roots = deliveries.iter().flat_map(|delivery| &delivery.items).map(|item| &item.root);
+        for root in roots.filter(|root| root.is_manifest_or_index()) {
+            let named = read_document(&union, root)?.0.annotations().get(contract::KEY).cloned();
+            if let Some(named) = named.filter(|_| media_type::is_index(&root.media_type)) {
+                let attached = Attached::to(&union, &root.digest, Some(named))?;
+                strangers.extend(attached.strangers());
+                if let Some(finding) = attached.own.is_none().then(|| attached.finding(&union, "")).flatten() {
+                    let hint = Some("copy from where it was built, or attach it again by building".to_owned());
+                    self.progress.warn(format!("the contract of {} is left behind: {}", root.digest, finding.message), hint);
+                }
+            }
+        }
+        Ok(strangers)
     }
 
     fn deliver(
         &self,
         decided: &Decided,
         sources: &[Box<dyn Source + '_>],
-        have: &std::collections::BTreeSet<Digest>,
+        have: &BTreeSet<Digest>,
     ) -> Result<Report, StoreError> {
-        let union = Union::new(sources, decided.document.as_deref());
+        let union = Union::new(sources, decided.made.as_ref());
         let mut report = Report::default();
         let mut earlier = self.options.earlier.clone();
         for delivery in &decided.deliveries {
@@ -179,6 +209,7 @@ impl Operation<'_> {
             let sink = self.stores.sink(&delivery.reference)?;
             let options = movement::Options {
                 referrers: self.options.referrers,
+                strangers: decided.strangers.clone(),
                 no_clobber: self.options.no_clobber,
                 have: have.clone(),
                 verb: self.options.verb,
@@ -301,6 +332,9 @@ pub enum CopyError {
     /// A reference that cannot be parsed.
     #[error(transparent)]
     Reference(#[from] ReferenceError),
+    /// A contract that cannot be attached again.
+    #[error(transparent)]
+    Contract(#[from] ContractError),
     /// A store said no.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -310,6 +344,7 @@ impl Explain for CopyError {
     fn class(&self) -> Class {
         match self {
             Self::File(_) | Self::Nothing(_) => Class::Failed,
+            Self::Contract(error) => error.class(),
             Self::Store(error) => error.class(),
             _ => Class::Usage,
         }
@@ -325,6 +360,7 @@ impl Explain for CopyError {
                 Some("`--have` takes `oci:DIR`, `oci-archive:FILE`, or a file with one digest a line".to_owned())
             }
             Self::File(error) => error.hint(),
+            Self::Contract(error) => error.hint(),
             Self::Store(error) => error.hint(),
             Self::Reference(error) => error.hint(),
             _ => None,

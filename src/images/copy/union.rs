@@ -4,21 +4,28 @@ use std::io::Read;
 
 use plugin_oci::documents::Descriptor;
 use plugin_oci::fs::TempFile;
+use plugin_oci::stores::staged::Bundle;
 use plugin_oci::stores::{Selector, Source, StoreError, Tagged};
 use plugin_oci::values::digest::Digest;
 
-/// Sources, and a document that none of them has.
+/// Sources, and an image that was made of theirs.
 #[derive(Clone, Copy)]
 pub(super) struct Union<'a> {
     sources: &'a [Box<dyn Source + 'a>],
-    document: Option<&'a [u8]>,
+    made: Option<&'a Bundle<'a>>,
     /// A repository that has everything already, because it was pushed to just now.
     earlier: Option<&'a str>,
 }
 
 impl<'a> Union<'a> {
-    pub(super) fn new(sources: &'a [Box<dyn Source + 'a>], document: Option<&'a [u8]>) -> Self {
-        Self { sources, document, earlier: None }
+    pub(super) fn new(sources: &'a [Box<dyn Source + 'a>], made: Option<&'a Bundle<'a>>) -> Self {
+        Self { sources, made, earlier: None }
+    }
+
+    /// What was made comes first: it is at hand.
+    fn all(&self) -> impl Iterator<Item = &'a dyn Source> {
+        let made = self.made.map(|made| made as &dyn Source);
+        made.into_iter().chain(self.sources.iter().map(|source| source.as_ref() as &dyn Source))
     }
 
     /// The same, where blobs may be mounted from a repository that has them.
@@ -41,10 +48,7 @@ impl Source for Union<'_> {
     }
 
     fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, StoreError> {
-        if let Some(bytes) = self.document.filter(|bytes| Digest::of(bytes) == descriptor.digest) {
-            return Ok(Box::new(bytes));
-        }
-        for source in self.sources {
+        for source in self.all() {
             match source.open(descriptor) {
                 Err(StoreError::MissingBlob { .. }) => {}
                 found => return found,
@@ -55,7 +59,7 @@ impl Source for Union<'_> {
 
     fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, StoreError> {
         let mut found = Vec::new();
-        for source in self.sources {
+        for source in self.all() {
             found.extend(source.referrers(subject)?);
         }
         found.sort_by(|a, b| a.digest.cmp(&b.digest));

@@ -8,6 +8,8 @@ use std::io;
 use super::rules::{finding_of, text_of};
 use super::{Report, format};
 use crate::build::start::{self, Command, Root};
+use crate::hosts::cosmo::contract;
+use crate::hosts::cosmo::contract::attached::{Attached, UNREACHABLE};
 use plugin_oci::documents::{Config, Descriptor, Document, Index, Manifest, NESTING_LIMIT, media_type};
 use plugin_oci::failure::{Complaint, Error};
 use plugin_oci::finding::Finding;
@@ -153,6 +155,7 @@ impl<'a> Walk<'a> {
                 let mut problems = Vec::new();
                 format::index(&index, &bytes, &mut problems);
                 self.add_all(chain, problems);
+                self.contract(at, &index, chain);
                 for child in &index.manifests {
                     let platform = child.platform.as_ref().map(ToString::to_string);
                     let platform = platform.map_or_else(|| short(&child.digest), |platform| text::name(&platform).into_owned());
@@ -165,6 +168,25 @@ impl<'a> Walk<'a> {
                 }
             }
             Document::Manifest(manifest) => self.manifest(at, &manifest, &bytes, (chain, parent)),
+        }
+    }
+
+    /// The contract that an index names: whether that one is attached, and can be read.
+    fn contract(&mut self, at: &Descriptor, index: &Index, chain: &str) {
+        let Some(named) = index.annotations.get(contract::KEY) else { return };
+        match Attached::to(self.source, &at.digest, Some(named.clone())) {
+            Ok(attached) => {
+                if attached.own.is_some() && !attached.others.is_empty() {
+                    let others = attached.others.len();
+                    let text = format!("{chain}: {others} more contracts are attached, which it does not name and nobody reads");
+                    self.progress.event(Event::Note { text });
+                }
+                attached.finding(self.source, chain).into_iter().for_each(|finding| self.hold(finding));
+            }
+            Err(error) => match finding_of(chain, &error) {
+                Some(finding) => self.hold(Finding { rule: UNREACHABLE, ..finding }),
+                None => self.take(chain, &error),
+            },
         }
     }
 

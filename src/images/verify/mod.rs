@@ -9,6 +9,9 @@
 //! For images that this tool made (annotation `dev.cargo-plugin-build.format`): the law of the byte format too, in
 //! [`format`].
 //!
+//! For an image that names a contract ([`crate::hosts::cosmo::contract`]): that this one is attached and can be read
+//! (`contract-missing`, `contract-other`, `contract-unreachable`).
+//!
 //! For a layout: its marker, its index, and every file below `blobs/`, reached or not.
 
 mod format;

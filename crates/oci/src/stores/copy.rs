@@ -18,6 +18,8 @@ use crate::values::digest::Digest;
 pub struct Options {
     /// Carry the manifests that refer to what is copied.
     pub referrers: bool,
+    /// Referrers that are not carried even so.
+    pub strangers: BTreeSet<Digest>,
     /// The tags that the root gets at the sink.
     pub tags: Vec<String>,
     /// Refuse to move a tag.
@@ -30,7 +32,8 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { referrers: true, tags: Vec::new(), no_clobber: false, have: BTreeSet::new(), verb: "Copying" }
+        let (strangers, tags, have) = (BTreeSet::new(), Vec::new(), BTreeSet::new());
+        Self { referrers: true, strangers, tags, no_clobber: false, have, verb: "Copying" }
     }
 }
 
@@ -82,6 +85,9 @@ impl<'a> Movement<'a> {
             let mut next = 0;
             while let Some(manifest) = walk.manifests.get(next).map(|(descriptor, _)| descriptor.digest.clone()) {
                 for found in self.source.referrers(&manifest)? {
+                    if self.options.strangers.contains(&found.digest) {
+                        continue;
+                    }
                     match walk.add(self.source, &found, 0) {
                         Ok(()) => {}
                         // Lists of referrers outlive what they list, above all those by tag.

@@ -8,13 +8,31 @@
 //! | `service.proto.lock.json` | `application/vnd.cargo-plugin-build.cosmo-lock.v1+json` | the field numbers to keep; may be absent |
 //!
 //! The names are fixed, wherever the package keeps these files, and the bytes are the files' own.
+//!
+//! # One digest, one contract
+//!
+//! A referrer names its image, and an image cannot name what names it. So the index names what is *in* the contract, in its
+//! annotation [`KEY`]: the SHA-256 of the canonical JSON object of file names and their digests, such as
+//! `{"mapping.json":"sha256:..","schema.graphql":"sha256:..","service.proto":"sha256:.."}`. Another schema is another image.
+//! Of what is attached, only a manifest whose titled layers give that digest is the image's contract: whoever may write to a
+//! registry may attach others, and they are neither read nor copied. An index without the annotation was made before there was
+//! one: there, of several, the contract with the lowest digest counts.
 
-use plugin_oci::documents::{Descriptor, Manifest};
+pub mod attached;
+
+use std::collections::BTreeMap;
+
+use plugin_oci::documents::{Descriptor, Manifest, json};
 use plugin_oci::failure::{Class, Explain};
 use plugin_oci::stores::{Source, StoreError, read_blob};
 use plugin_oci::values::digest::Digest;
+use plugin_oci::values::text;
 
+use self::attached::Attached;
 use plugin_oci::attachments::{Attachment, TITLE};
+
+/// Annotation of the index: the digest of what is in the contract.
+pub const KEY: &str = "dev.cargo-plugin-build.cosmo-contract";
 
 /// File names and media types, in order.
 const SCHEMA: (&str, &str) = ("schema.graphql", "application/graphql");
@@ -55,14 +73,28 @@ impl Contract {
         files.into_iter().fold(builder, add).finish()
     }
 
-    /// The contract attached to the image whose root is `subject`; `None` where there is none. Of several, the one with
-    /// the lowest digest: which one it is does not depend on the store.
-    pub fn of_image(source: &dyn Source, subject: &Digest) -> Result<Option<Self>, ContractError> {
-        let found = plugin_oci::attachments::find(source, subject, Self::ARTIFACT_TYPE)?;
-        found.first().map(|manifest| Self::read(source, manifest)).transpose()
+    /// The digest that the index of its image names.
+    pub fn digest(&self) -> Digest {
+        let files = [(SCHEMA.0, Some(&self.schema)), (PROTO.0, Some(&self.proto)), (MAPPING.0, Some(&self.mapping))];
+        let files = files.into_iter().chain([(LOCK.0, self.lock.as_ref())]);
+        digest_of(&files.filter_map(|(title, bytes)| Some((title, Digest::of(bytes?)))).collect())
     }
 
-    fn read(source: &dyn Source, manifest: &Manifest) -> Result<Self, ContractError> {
+    /// The contract of the image with this root; `None` where nothing is attached and the image names none.
+    pub fn of_image(source: &dyn Source, root: &Descriptor) -> Result<Option<Self>, ContractError> {
+        let attached = Attached::of(source, root)?;
+        match (&attached.own, attached.named) {
+            (Some((_, manifest)), _) => Self::read(source, manifest).map(Some),
+            (None, None) => Ok(None),
+            (None, Some(named)) => {
+                let (store, others) = (source.name(), attached.others.len());
+                Err(ContractError::Absent { store, named: text::name(&named).into_owned(), others })
+            }
+        }
+    }
+
+    /// Reads the files of an attached contract.
+    pub fn read(source: &dyn Source, manifest: &Manifest) -> Result<Self, ContractError> {
         let file = |(title, _): (&str, &str)| -> Result<Option<Vec<u8>>, ContractError> {
             let titled = |layer: &&Descriptor| layer.annotations.get(TITLE).is_some_and(|named| named == title);
             let layer = manifest.layers.iter().find(titled);
@@ -73,6 +105,21 @@ impl Contract {
         };
         Ok(Self { schema: needed(SCHEMA)?, proto: needed(PROTO)?, mapping: needed(MAPPING)?, lock: file(LOCK)? })
     }
+}
+
+/// The digest of what is in an attached contract; `None` where a layer has no name or two have the same.
+fn content(manifest: &Manifest) -> Option<Digest> {
+    let mut files = BTreeMap::new();
+    for layer in &manifest.layers {
+        if files.insert(layer.annotations.get(TITLE)?.as_str(), layer.digest.clone()).is_some() {
+            return None;
+        }
+    }
+    Some(digest_of(&files))
+}
+
+fn digest_of(files: &BTreeMap<&str, Digest>) -> Digest {
+    Digest::of(&json::to_canonical(files))
 }
 
 /// Why a contract could not be read back.
@@ -89,13 +136,23 @@ pub enum ContractError {
         /// The file.
         title: &'static str,
     },
+    /// The image names a contract, and that one is not attached.
+    #[error("the contract {named} of the image in {store} is not attached to it ({others} others are)")]
+    Absent {
+        /// The store.
+        store: String,
+        /// What the index names.
+        named: String,
+        /// How many that it does not name are attached.
+        others: usize,
+    },
 }
 
 impl Explain for ContractError {
     fn class(&self) -> Class {
         match self {
             Self::Store(error) => error.class(),
-            Self::Incomplete { .. } => Class::Failed,
+            Self::Incomplete { .. } | Self::Absent { .. } => Class::Failed,
         }
     }
 
@@ -103,6 +160,9 @@ impl Explain for ContractError {
         match self {
             Self::Store(error) => error.hint(),
             Self::Incomplete { .. } => Some("build the image again".to_owned()),
+            Self::Absent { .. } => {
+                Some("copy the image from where it was built with `cargo plugin-build copy`, which carries it".to_owned())
+            }
         }
     }
 }
