@@ -41,6 +41,8 @@ pub enum Verb {
     Unpack(super::unpack::UnpackArgs),
     /// Place a plugin where a host loads it from the file system
     Install(Box<super::install::InstallArgs>),
+    /// Tell a Cosmo Router which images its plugins come from
+    Router(super::router::RouterArgs),
     /// Copy images from any store to any store
     Copy(super::copy::CopyArgs),
     /// Push an image to registries; without one, the selected package is built first

@@ -28,6 +28,7 @@ mod plugin_process;
 mod pull;
 mod push;
 mod remove;
+mod router;
 mod run;
 mod signals;
 mod terminal;
@@ -151,6 +152,7 @@ fn run(cli: Cli, context: &Context) -> Result<ExitCode, Error> {
         Some(Verb::Verify(args)) => verify::verify(&args, context),
         Some(Verb::Unpack(args)) => unpack::unpack(&args, context),
         Some(Verb::Install(args)) => install::install(*args, context),
+        Some(Verb::Router(args)) => router::router(args, context),
         Some(Verb::Copy(args)) => copy::copy(args, context),
         Some(Verb::Push(args)) => push::push(*args, context),
         Some(Verb::Pull(args)) => pull::pull(&args, context),

@@ -44,6 +44,7 @@ mod registry;
 mod reproducible;
 mod reprotest;
 mod requests;
+mod router;
 mod run;
 mod sources;
 mod start;

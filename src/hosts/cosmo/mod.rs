@@ -4,10 +4,12 @@
 //! - [`contract`]: schema, proto and mapping, which whoever composes a graph wants.
 //! - [`generate`]: proto, mapping and lock made of the schema.
 //! - [`generated`]: their files in a package, written and compared.
+//! - [`execution`]: which images the router's configuration names.
 //! - [`process`]: a plugin's process as the router starts it and speaks with it.
 //! - [`run`]: an image's plugin started that way.
 
 pub mod contract;
+pub mod execution;
 pub mod generate;
 pub mod generated;
 pub mod process;

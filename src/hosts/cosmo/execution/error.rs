@@ -1,0 +1,125 @@
+//! Why an execution configuration is not read or changed.
+
+use std::path::PathBuf;
+
+use super::scan::ScanError;
+use plugin_oci::failure::{Class, Explain};
+use plugin_oci::fs::FileError;
+use plugin_oci::values::text;
+
+/// Why an execution configuration is not read or changed. Nothing was, whatever it is.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecutionError {
+    /// The file system said no.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The path ends in no name.
+    #[error("`{}` names no file", path.display())]
+    NoFile {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The name is a link, which a rename would replace.
+    #[error("`{}` is a link", path.display())]
+    Link {
+        /// The link.
+        path: PathBuf,
+    },
+    /// It is no JSON, or none of a router.
+    #[error("`{}` is no execution configuration", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: ScanError,
+    },
+    /// Another program wrote to it in the meantime.
+    #[error("`{}` was changed by another program meanwhile", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// No data source has this plugin.
+    #[error("`{}` has no plugin `{}`; it has {}", path.display(), text::name(name), shown(known))]
+    Unknown {
+        /// The file.
+        path: PathBuf,
+        /// The name.
+        name: String,
+        /// The plugins that it has.
+        known: Vec<String>,
+    },
+    /// Two images for one plugin.
+    #[error("two images are named for the plugin `{}`", text::name(.0))]
+    Twice(String),
+    /// The router reads from one registry.
+    #[error("a router has one registry, and the images are at {first} and {second}")]
+    Registries {
+        /// One host.
+        first: String,
+        /// Another.
+        second: String,
+    },
+    /// The image is of another kind.
+    #[error("{image} is a plugin of kind `{}`, not `cosmo-router`", text::name(kind))]
+    Kind {
+        /// The image.
+        image: String,
+        /// Its kind.
+        kind: String,
+    },
+    /// The image does not say how its plugin is called.
+    #[error("{image} does not name its plugin")]
+    NoName {
+        /// The image.
+        image: String,
+    },
+    /// Nothing tells what the image was built for.
+    #[error("no contract is attached to {image}, so that nothing tells what it was built for")]
+    NoContract {
+        /// The image.
+        image: String,
+    },
+    /// There is nothing to go back to.
+    #[error("there is nothing to bring back: `{}` does not exist", path.display())]
+    NoPrevious {
+        /// The file with what was there before.
+        path: PathBuf,
+    },
+    /// The file is not what the last change made of the one before.
+    #[error("`{}` was composed anew since it was set", path.display())]
+    Composed {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+fn shown(names: &[String]) -> String {
+    let names: Vec<String> = names.iter().map(|name| format!("`{}`", text::name(name))).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+impl Explain for ExecutionError {
+    fn class(&self) -> Class {
+        match self {
+            Self::NoFile { .. } | Self::Twice(_) | Self::Registries { .. } | Self::Kind { .. } | Self::NoName { .. } => {
+                Class::Usage
+            }
+            _ => Class::Failed,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::File(error) => return error.hint(),
+            Self::Link { .. } => "name the file that it leads to".to_owned(),
+            Self::Malformed { .. } => "`wgc router compose --out FILE` writes one".to_owned(),
+            Self::Changed { .. } => "try again when nothing writes to it".to_owned(),
+            Self::Unknown { .. } => "add it to the graph and compose again, or say which it is with NAME=IMAGE".to_owned(),
+            Self::NoName { .. } => "say which it is with NAME=IMAGE".to_owned(),
+            Self::NoContract { .. } => "push it with `cargo plugin-build push`, which carries the contract".to_owned(),
+            Self::Composed { .. } => "compose again with the plugins of before, and set their images".to_owned(),
+            _ => return None,
+        })
+    }
+}
