@@ -41,6 +41,8 @@ pub enum Verb {
     Unpack(super::unpack::UnpackArgs),
     /// Place a plugin where a host loads it from the file system
     Install(Box<super::install::InstallArgs>),
+    /// Write the contract of a Cosmo Router plugin as files, or compare two
+    Contract(super::contract::ContractArgs),
     /// Tell a Cosmo Router which images its plugins come from
     Router(super::router::RouterArgs),
     /// Copy images from any store to any store

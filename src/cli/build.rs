@@ -92,6 +92,7 @@ fn push_image(image: &Built, target: &Target, earlier: &mut Option<String>, cont
     let tags = if target.has_tag() { image.tags.get(..1).unwrap_or_default() } else { image.tags.as_slice() };
     for tag in tags {
         let reference = Reference::layout(&image.layout, Some(tag.clone()));
+        push::warn_of_breaks(&reference, target, false, context)?;
         push::push_to(&reference, target.clone(), &CarryArgs::default(), earlier, context)?;
     }
     Ok(())

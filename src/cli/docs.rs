@@ -29,12 +29,16 @@ pub fn manual(all: &Command, context: &Context) -> Result<ExitCode, Error> {
     let mut command = visible(all).disable_help_subcommand(true);
     command.build();
     let mut text = Vec::new();
-    for page in std::iter::once(&command).chain(command.get_subcommands()) {
-        let rendered = clap_mangen::Man::new(page.clone()).render(&mut text);
-        rendered.map_err(|error| Complaint::failed(format!("cannot make the manual page: {error}")))?;
-    }
+    let rendered = pages(&command, &mut text);
+    rendered.map_err(|error| Complaint::failed(format!("cannot make the manual page: {error}")))?;
     context.print_bytes(&text);
     Ok(ExitCode::SUCCESS)
+}
+
+/// The page of a command, and after it those of its verbs.
+fn pages(command: &Command, text: &mut Vec<u8>) -> std::io::Result<()> {
+    clap_mangen::Man::new(command.clone()).render(text)?;
+    command.get_subcommands().try_for_each(|verb| pages(verb, text))
 }
 
 /// The command line without the verbs that only this program itself uses, which clap would tell too.

@@ -8,6 +8,7 @@ mod args;
 mod build;
 mod build_flags;
 mod context;
+mod contract;
 mod copy;
 mod default_layout;
 mod diff;
@@ -152,6 +153,7 @@ fn run(cli: Cli, context: &Context) -> Result<ExitCode, Error> {
         Some(Verb::Verify(args)) => verify::verify(&args, context),
         Some(Verb::Unpack(args)) => unpack::unpack(&args, context),
         Some(Verb::Install(args)) => install::install(*args, context),
+        Some(Verb::Contract(args)) => contract::contract(&args, context),
         Some(Verb::Router(args)) => router::router(args, context),
         Some(Verb::Copy(args)) => copy::copy(args, context),
         Some(Verb::Push(args)) => push::push(*args, context),

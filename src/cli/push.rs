@@ -8,8 +8,10 @@ use super::build_flags::BuildArgs;
 use super::context::Context;
 use super::copy::{CarryArgs, tell};
 use super::image::ImageArgs;
-use crate::images::copy::{self, Options, Target};
-use plugin_oci::failure::{Complaint, Error};
+use super::output::found_line;
+use crate::images::copy::{self, Breaking, Options, Target};
+use plugin_oci::failure::{Class, Complaint, Error, Explain};
+use plugin_oci::progress::Event;
 use plugin_oci::values::reference::{Reference, has_transport};
 
 /// Flags of `push`.
@@ -20,6 +22,9 @@ pub struct PushArgs {
     /// without TAG, the image's own tags
     #[arg(required = true, num_args = 1.., value_name = "[IMAGE] REPO")]
     words: Vec<String>,
+    /// Push nothing where a tag would move to a router's plugin whose contract breaks that of the one it names
+    #[arg(long)]
+    deny_breaking: bool,
     /// Take what the last build left instead of building
     #[arg(long, help_heading = "Packages")]
     no_build: bool,
@@ -43,11 +48,56 @@ pub fn push(args: PushArgs, context: &Context) -> Result<ExitCode, Error> {
         Some(image) => image,
         None => ImageArgs::of(None, args.no_build, args.build).reference(context)?,
     };
+    for target in &targets {
+        warn_of_breaks(&image, target, args.deny_breaking, context)?;
+    }
     let mut earlier = None;
     for target in targets {
         push_to(&image, target, &args.carry, &mut earlier, context)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Tells what a push would break for those who follow the tags that it moves.
+pub fn warn_of_breaks(image: &Reference, target: &Target, deny: bool, context: &Context) -> Result<(), Error> {
+    let options = Options::new(vec![image.clone()], target.clone());
+    let breaking = match copy::breaking(&options, context.stores()) {
+        Ok(breaking) => breaking,
+        // Whoever wants to be sure must know; a push that cannot be done at all says so itself.
+        Err(error) if deny => return Err(error),
+        Err(error) => {
+            let text = format!("what this push breaks cannot be told: {error}");
+            context.progress().event(Event::Note { text });
+            return Ok(());
+        }
+    };
+    for Breaking { tag, findings } in breaking.iter().filter(|breaking| !breaking.findings.is_empty()) {
+        for found in findings {
+            context.progress().warn(format!("{tag} breaks: {}", found_line((&found.object, &found.message, found.rule))), None);
+        }
+        if deny {
+            return Err(BreakError { tag: tag.clone(), count: findings.len() }.into());
+        }
+    }
+    Ok(())
+}
+
+/// A push that was to be denied.
+#[derive(Debug, thiserror::Error)]
+#[error("moving {tag} breaks its contract in {count} places, and nothing was pushed")]
+struct BreakError {
+    tag: String,
+    count: usize,
+}
+
+impl Explain for BreakError {
+    fn class(&self) -> Class {
+        Class::Found
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some("keep what was there, push another tag, or push without `--deny-breaking`".to_owned())
+    }
 }
 
 /// Pushes one image to one place. `earlier` is the repository that was pushed to before: what it has, its registry need not be

@@ -14,6 +14,7 @@ use plugin_oci::values::text;
 
 /// Flags of `router`.
 #[derive(Debug, Args)]
+#[command(disable_help_subcommand = true)]
 pub struct RouterArgs {
     #[command(subcommand)]
     verb: RouterVerb,

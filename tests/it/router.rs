@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::support::memory_registry::MemoryRegistry;
 use crate::support::program::{Ran, plugin_build, ran};
 use crate::support::project::Project;
+use crate::support::wgc::template;
 
 const SAMPLE: &str = include_str!("../../fixtures/execution/wgc-0.112.7.json");
 
@@ -25,16 +26,7 @@ pub struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let project = Project::router_plugin("name = 'hello'");
-        let of_template = |path: &str| {
-            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("templates/cosmo-router").join(path);
-            fs::read_to_string(path).unwrap().replace("{{pascal}}", "Hello")
-        };
-        for path in
-            ["src/schema.graphql", "generated/service.proto", "generated/mapping.json", "generated/service.proto.lock.json"]
-        {
-            project.write(path, &of_template(path));
-        }
+        let project = template();
         let config = project.root.join("router/config.json");
         project.write("router/config.json", SAMPLE);
         Self { registry: MemoryRegistry::honest(), project, config }
@@ -89,6 +81,12 @@ fn named(text: &str, version: &str, image: &str) -> String {
     text.replace("\"version\": \"0.1.0\"", &format!("\"version\": \"{version}\",{gap}\"imageReference\": {reference}"))
 }
 
+/// The line with the result; the others tell of progress.
+fn result(ran: &Ran) -> Value {
+    let mut lines = ran.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    lines.find(|line| line["reason"] == "router-plugin").unwrap()
+}
+
 fn plugin_of(config: &Value) -> &Value {
     &config["engineConfig"]["datasourceConfigurations"][0]["customGraphql"]["grpc"]["plugin"]
 }
@@ -110,7 +108,7 @@ fn the_image_is_named_by_digest_and_nothing_else_changes() {
     let second = scene.push("0.2.0");
     let bare = format!("docker://{}:0.2.0", scene.repository());
     let ran = scene.set(&[&bare, "--message-format", "json"]);
-    let line: Value = serde_json::from_str(ran.stdout.lines().next().unwrap()).unwrap();
+    let line = result(&ran);
     assert_eq!((&line["reason"], &line["image"], &line["changed"]), (&json!("router-plugin"), &json!(second), &json!(true)));
     assert_eq!(scene.text(), named(SAMPLE, "0.2.0", &second));
     assert_eq!(scene.names(), ["config.json", "config.json.previous"]);
@@ -145,7 +143,7 @@ fn every_place_of_a_plugin_is_set_those_of_feature_flags_too() {
     let ran = scene.set(&[&image, "--message-format", "json"]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     assert_eq!(scene.text().matches("imageReference").count(), 4);
-    let line: Value = serde_json::from_str(ran.stdout.lines().next().unwrap()).unwrap();
+    let line = result(&ran);
     assert_eq!(
         line["places"][2],
         "featureFlagConfigs.configByFeatureFlagName[\"beta\"].engineConfig.datasourceConfigurations[0]"
@@ -160,8 +158,10 @@ fn a_plugin_that_the_configuration_does_not_have_is_named() {
     let ran = scene.set(&[&format!("hullo={image}")]);
     assert_eq!(ran.code, 1);
     assert!(ran.stderr.contains("no plugin `hullo`; it has `hello`"), "{}", ran.stderr);
-    let twice = scene.set(&[&image, &format!("hello={image}")]);
+    let other = scene.push("0.2.0");
+    let twice = scene.set(&[&image, &format!("hello={other}")]);
     assert_eq!(twice.code, 2);
+    assert_eq!(scene.set(&["--check", &image, &format!("hello={image}")]).code, 3, "the same twice is one");
     let elsewhere = scene.set(&[&image, "x=registry.invalid/x:1"]);
     assert!(elsewhere.code == 2 && elsewhere.stderr.contains("one registry"), "{}", elsewhere.stderr);
     assert_eq!(scene.set(&["oci:out:0.1.0"]).code, 2);

@@ -31,6 +31,7 @@ use crate::build::manifest::{BuildFlags, Builder, ContractFiles, Plugin, Workspa
 use crate::build::toolchain::config::CargoConfig;
 use crate::build::toolchain::linker::Linker;
 use crate::build::toolchain::{ToolchainError, find_program};
+use crate::hosts::cosmo::contract::directory;
 use crate::hosts::cosmo::rules;
 use plugin_oci::environment::Environment;
 use plugin_oci::fs::stamps;
@@ -431,6 +432,13 @@ fn preflight(plugin: &Plugin, progress: &dyn Progress) -> Result<(), PlanError> 
             link: link.map(|file| file.path.as_str()),
         };
         rules::preflight(&subject).map_err(KindError::from)?;
+        let files = [contract.schema.as_path(), &contract.proto, &contract.mapping];
+        if let Some(place) = directory::misplaced(&plugin.package.directory, files) {
+            let text =
+                format!("`wgc router compose` reads `{place}` whatever `contract` says, and it is not the file that is packed");
+            let hint = "compose with what `cargo plugin-build contract IMAGE DIR` writes, not with this package";
+            progress.warn(text, Some(hint.to_owned()));
+        }
     }
     Ok(())
 }

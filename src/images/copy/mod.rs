@@ -7,11 +7,13 @@
 //! | `target.rs` | where each goes, and under which tags |
 //! | `union.rs` | several sources as one |
 //! | `merge.rs` | `--into-index` |
+//! | `breaking.rs` | what moving a tag breaks |
 //! | `have.rs` | `--have`: what the other side has |
 //!
 //! Everything is decided before the first byte moves: what to copy, where to, under which tags. Then, per destination, all
 //! blobs and manifests are brought there and one commit sets the tags. A destination that fails leaves its tags as they were.
 
+mod breaking;
 mod have;
 mod merge;
 mod select;
@@ -22,6 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+pub use breaking::Breaking;
 pub use have::digests as have_digests;
 pub use target::Target;
 
@@ -31,7 +34,7 @@ use self::union::Union;
 use crate::hosts::cosmo::contract::{self, ContractError, attached::Attached};
 use plugin_oci::documents::media_type;
 use plugin_oci::failure::{Class, Error, Explain};
-use plugin_oci::progress::{Outcome, Progress};
+use plugin_oci::progress::{Outcome, Progress, Silent};
 use plugin_oci::stores::copy::{self as movement, Movement};
 use plugin_oci::stores::open::Stores;
 use plugin_oci::stores::staged::Bundle;
@@ -114,6 +117,15 @@ pub fn copy(options: &Options, stores: &Stores<'_>, progress: &dyn Progress) -> 
         }
         outcome => Ok(outcome?),
     }
+}
+
+/// What a copy to registries would break, by the tags that it would move. Nothing moves.
+pub fn breaking(options: &Options, stores: &Stores<'_>) -> Result<Vec<Breaking>, Error> {
+    let operation = Operation { options, stores, progress: &Silent };
+    operation.check()?;
+    let sources = options.sources.iter().map(|reference| stores.source(reference)).collect::<Result<Vec<_>, _>>()?;
+    let decided = operation.decide(&sources)?;
+    breaking::breaking(&decided.deliveries, &Union::new(&sources, decided.made.as_ref()), stores)
 }
 
 struct Operation<'a> {

@@ -6,6 +6,7 @@ mod air_gap;
 mod book;
 mod ci;
 mod first;
+mod graph;
 mod moving;
 mod pages;
 mod reference;

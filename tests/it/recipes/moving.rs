@@ -68,7 +68,7 @@ fn skopeo_pushes_what_we_build_with_every_platform_and_the_same_digest() {
 
 #[test]
 fn a_version_is_installed_checked_and_taken_back() {
-    let [block] = &blocks("docs/src/recipes/cosmo-router.md", "# Cosmo Router", "sh")[..] else { panic!("one block") };
+    let [block] = &blocks("docs/src/recipes/cosmo-router.md", "## Installed", "sh")[..] else { panic!("one block") };
     let runner = Runner::of(Project::fixture("greeter"));
     let job = runner.job("host").installed();
     job.succeed("cargo plugin-build -o greeter -t 1.0");

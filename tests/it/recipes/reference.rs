@@ -11,6 +11,7 @@ use super::pages::text;
 use crate::support::ferro_registry::FerroRegistry;
 use crate::support::program::{plugin_build, ran};
 use crate::support::project::Project;
+use crate::support::wgc::template;
 
 /// The rows of the table whose first column has this title: for each row, the words in backquotes in each cell.
 fn table(page: &str, title: &str) -> Vec<Vec<BTreeSet<String>>> {
@@ -66,6 +67,25 @@ fn run(dir: &Path, words: &[&str], code: i32, seen: &mut BTreeMap<String, BTreeS
     }
 }
 
+/// What only plugins of a router have.
+fn of_a_router(host: &str, seen: &mut BTreeMap<String, BTreeSet<String>>) {
+    let project = template();
+    let (dir, remote) = (project.root.as_path(), format!("{host}/plugins/hello"));
+    project.write("config.json", include_str!("../../../fixtures/execution/wgc-0.112.7.json"));
+    for (words, code) in [
+        (&["build", "--output", "image"][..], 0),
+        (&["push", "oci:image", &remote], 0),
+        (&["contract", "oci:image", "hello"], 0),
+        (&["router", "set", "config.json", &format!("{remote}:0.1.0")], 0),
+        (&["router", "set", "config.json", "--rollback"], 0),
+        (&["router", "set", "config.json", "--check", &format!("{remote}:0.1.0")], 3),
+    ] {
+        run(dir, words, code, seen);
+    }
+    project.write("src/schema.graphql", "type Query { other: Int }");
+    run(dir, &["contract", "diff", "oci:image", "."], 3, seen);
+}
+
 #[test]
 fn every_object_has_a_row_with_its_fields() {
     let mut listed: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -107,6 +127,7 @@ fn every_object_has_a_row_with_its_fields() {
         }
     }
     run(dir, &["verify", "oci:three"], 3, &mut seen);
+    of_a_router(&registry.host, &mut seen);
 
     let undocumented = |(reason, fields): (&String, &BTreeSet<String>)| {
         let known = listed.get(reason).cloned().unwrap_or_default();

@@ -24,3 +24,4 @@ pub mod sample;
 pub mod second_compiler;
 pub mod tools;
 pub mod trees;
+pub mod wgc;

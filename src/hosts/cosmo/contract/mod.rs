@@ -19,6 +19,8 @@
 //! one: there, of several, the contract with the lowest digest counts.
 
 pub mod attached;
+pub mod diff;
+pub mod directory;
 
 use std::collections::BTreeMap;
 

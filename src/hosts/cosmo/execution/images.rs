@@ -70,10 +70,12 @@ pub fn resolve(wanted: &[Wanted], stores: &Stores<'_>) -> Result<Vec<Image>, Err
     let mut images: Vec<Image> = Vec::new();
     for wanted in wanted {
         let image = look(wanted, stores)?;
-        if images.iter().any(|other| other.name == image.name) {
-            return Err(ExecutionError::Twice(image.name).into());
+        match images.iter().find(|other| other.name == image.name) {
+            None => images.push(image),
+            // A push under two tags prints its image twice.
+            Some(other) if other.text() == image.text() => {}
+            Some(_) => return Err(ExecutionError::Twice(image.name).into()),
         }
-        images.push(image);
     }
     Ok(images)
 }

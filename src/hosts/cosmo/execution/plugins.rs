@@ -63,7 +63,7 @@ pub fn places(input: impl Read) -> Result<Vec<Place>, ScanError> {
     scanner.object(&mut |scanner, member| match camel(&member.key).as_str() {
         "engineConfig" => engine(scanner, "engineConfig", &mut found),
         "featureFlagConfigs" => flags(scanner, &mut found),
-        _ => scanner.skip().map(drop),
+        _ => scanner.skip(),
     })?;
     scanner.end()?;
     Ok(found)
@@ -74,13 +74,13 @@ fn flags<R: Read>(scanner: &mut Scanner<R>, found: &mut Vec<Place>) -> Result<()
         let at = format!("featureFlagConfigs.configByFeatureFlagName[{:?}].engineConfig", flag.key);
         scanner.object(&mut |scanner, member| match camel(&member.key).as_str() {
             "engineConfig" => engine(scanner, &at, found),
-            _ => scanner.skip().map(drop),
+            _ => scanner.skip(),
         })?;
         Ok(())
     };
     scanner.object(&mut |scanner, member| match camel(&member.key).as_str() {
         "configByFeatureFlagName" => scanner.object(of_flag).map(drop),
-        _ => scanner.skip().map(drop),
+        _ => scanner.skip(),
     })?;
     Ok(())
 }
@@ -88,7 +88,7 @@ fn flags<R: Read>(scanner: &mut Scanner<R>, found: &mut Vec<Place>) -> Result<()
 fn engine<R: Read>(scanner: &mut Scanner<R>, at: &str, found: &mut Vec<Place>) -> Result<(), ScanError> {
     scanner.object(&mut |scanner, member| {
         if camel(&member.key) != "datasourceConfigurations" {
-            return scanner.skip().map(drop);
+            return scanner.skip();
         }
         let mut position = 0;
         scanner.array(&mut |scanner| {
@@ -96,7 +96,7 @@ fn engine<R: Read>(scanner: &mut Scanner<R>, at: &str, found: &mut Vec<Place>) -
             position += 1;
             scanner.object(&mut |scanner, member| match camel(&member.key).as_str() {
                 "customGraphql" => data_source(scanner, &at, found),
-                _ => scanner.skip().map(drop),
+                _ => scanner.skip(),
             })?;
             Ok(())
         })?;
@@ -111,7 +111,7 @@ fn data_source<R: Read>(scanner: &mut Scanner<R>, at: &str, found: &mut Vec<Plac
         "federation" => scanner
             .object(&mut |scanner, member| match camel(&member.key).as_str() {
                 "serviceSdl" => text(scanner, &mut composed.schema),
-                _ => scanner.skip().map(drop),
+                _ => scanner.skip(),
             })
             .map(drop),
         "grpc" => scanner
@@ -126,10 +126,10 @@ fn data_source<R: Read>(scanner: &mut Scanner<R>, at: &str, found: &mut Vec<Plac
                     is_plugin = true;
                     plugin(scanner, &mut place)
                 }
-                _ => scanner.skip().map(drop),
+                _ => scanner.skip(),
             })
             .map(drop),
-        _ => scanner.skip().map(drop),
+        _ => scanner.skip(),
     })?;
     if is_plugin {
         found.push(Place { at: at.to_owned(), composed, ..place });
@@ -152,13 +152,13 @@ fn plugin<R: Read>(scanner: &mut Scanner<R>, place: &mut Place) -> Result<(), Sc
                     match member.key.as_str() {
                         "repository" => reference.repository = scanner.text_or_skip(TEXT_LIMIT)?.1.unwrap_or_default(),
                         "reference" => reference.reference = scanner.text_or_skip(TEXT_LIMIT)?.1.unwrap_or_default(),
-                        _ => drop(scanner.skip()?),
+                        _ => scanner.skip()?,
                     }
                     Ok(())
                 })?;
                 place.reference = Some((span, reference));
             }
-            _ => drop(scanner.skip()?),
+            _ => scanner.skip()?,
         }
         last = Some((scanner.position(), member.gap.clone()));
         Ok(())

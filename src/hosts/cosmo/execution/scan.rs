@@ -16,6 +16,9 @@ const BUFFER: usize = 64 << 10;
 /// Where a value lies, in bytes from the start of the text.
 pub type Span = Range<u64>;
 
+/// Reads a member or an item; white space before it is given.
+type Item<'a, R> = dyn FnMut(&mut Scanner<R>, Vec<u8>) -> Result<(), ScanError> + 'a;
+
 /// Reads a text once, from its start to its end.
 pub struct Scanner<R> {
     input: R,
@@ -61,7 +64,7 @@ impl<R: Read> Scanner<R> {
     /// stands twice is an error.
     pub fn object(&mut self, member: &mut dyn FnMut(&mut Self, &Member) -> Result<(), ScanError>) -> Result<Span, ScanError> {
         if self.next_word()? != Some(b'{') {
-            return self.skip();
+            return self.pass();
         }
         let mut seen = BTreeSet::new();
         self.sequence(b'}', &mut |scanner, gap| {
@@ -78,20 +81,25 @@ impl<R: Read> Scanner<R> {
     /// Reads an array, calling `item` before each value, which it must read; any other value is passed over.
     pub fn array(&mut self, item: &mut dyn FnMut(&mut Self) -> Result<(), ScanError>) -> Result<Span, ScanError> {
         if self.next_word()? != Some(b'[') {
-            return self.skip();
+            return self.pass();
         }
         self.sequence(b']', &mut |scanner, _| item(scanner))
     }
 
     /// Passes over a value of any kind.
-    pub fn skip(&mut self) -> Result<Span, ScanError> {
+    pub fn skip(&mut self) -> Result<(), ScanError> {
+        self.pass()?;
+        Ok(())
+    }
+
+    fn pass(&mut self) -> Result<Span, ScanError> {
         match self.next_word()? {
             Some(b'{') => self.sequence(b'}', &mut |scanner, _| {
                 scanner.string()?;
                 scanner.expect(b':')?;
-                scanner.skip().map(drop)
+                scanner.skip()
             }),
-            Some(b'[') => self.sequence(b']', &mut |scanner, _| scanner.skip().map(drop)),
+            Some(b'[') => self.sequence(b']', &mut |scanner, _| scanner.skip()),
             Some(b'"') => self.string(),
             Some(b'-' | b'0'..=b'9' | b't' | b'f' | b'n') => self.word(),
             _ => self.wrong("a value is missing"),
@@ -102,7 +110,7 @@ impl<R: Read> Scanner<R> {
     pub fn raw(&mut self, limit: usize) -> Result<(Span, Vec<u8>), ScanError> {
         self.next_word()?;
         self.kept = Some(Kept { bytes: Vec::new(), limit });
-        let span = self.skip()?;
+        let span = self.pass()?;
         let kept = self.kept.take().map(|kept| kept.bytes).unwrap_or_default();
         Ok((span, kept))
     }
@@ -120,18 +128,14 @@ impl<R: Read> Scanner<R> {
     /// Reads a string where one stands; another value is passed over.
     pub fn text_or_skip(&mut self, limit: usize) -> Result<(Span, Option<String>), ScanError> {
         if self.next_word()? != Some(b'"') {
-            return Ok((self.skip()?, None));
+            return Ok((self.pass()?, None));
         }
         let start = self.position();
         let text = self.text(limit)?;
         Ok((start..self.position(), Some(text)))
     }
 
-    fn sequence(
-        &mut self,
-        close: u8,
-        item: &mut dyn FnMut(&mut Self, Vec<u8>) -> Result<(), ScanError>,
-    ) -> Result<Span, ScanError> {
+    fn sequence(&mut self, close: u8, item: &mut Item<'_, R>) -> Result<Span, ScanError> {
         let start = self.position();
         self.depth += 1;
         if self.depth > DEPTH_LIMIT {
@@ -325,7 +329,7 @@ mod tests {
 
     fn passes(text: &str) -> Result<Span, ScanError> {
         let mut scanner = Scanner::new(Dripping(text.as_bytes()));
-        let span = scanner.skip()?;
+        let span = scanner.pass()?;
         scanner.end().map(|()| span)
     }
 
@@ -362,7 +366,7 @@ mod tests {
 
     #[test]
     fn a_name_that_stands_twice_or_a_value_without_end_is_refused() {
-        let skip = &mut |scanner: &mut Scanner<_>, _: &Member| scanner.skip().map(drop);
+        let skip = &mut |scanner: &mut Scanner<_>, _: &Member| scanner.skip();
         let twice = Scanner::new(Dripping(br#"{"a":1,"\u0061":2}"#)).object(skip);
         assert!(matches!(twice, Err(ScanError::Wrong { .. })));
         let long = Scanner::new(Dripping(br#""0123456789""#)).text(8);

@@ -61,6 +61,11 @@ impl Api {
         Ok(Method(method))
     }
 
+    /// Everything that it describes.
+    pub fn pool(&self) -> &DescriptorPool {
+        &self.pool
+    }
+
     fn methods(&self) -> impl Iterator<Item = MethodDescriptor> + '_ {
         self.pool.services().flat_map(|service| service.methods().collect::<Vec<_>>())
     }
