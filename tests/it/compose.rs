@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::support::memory_registry::MemoryRegistry;
 use crate::support::program::{Ran, plugin_build, ran};
 use crate::support::project::Project;
-use crate::support::wgc::{template, wgc};
+use crate::support::wgc::{ALONE, template, wgc};
 
 struct Scene {
     registry: MemoryRegistry,
@@ -45,7 +45,8 @@ impl Scene {
         self.project.write("graph/graph.yaml", &format!("version: 1\nsubgraphs:\n{graph}"));
         let mut compose = Command::new(&self.wgc.0);
         compose.arg(&self.wgc.1).args(["router", "compose", "-i", "graph.yaml", "-o", "config.json"]);
-        let output = compose.current_dir(self.project.root.join("graph")).env("HOME", &self.project.root).output().unwrap();
+        let output =
+            compose.current_dir(self.project.root.join("graph")).env("HOME", &self.project.root).envs(ALONE).output().unwrap();
         let told = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
         fs::read_to_string(self.project.root.join("graph/config.json")).unwrap()

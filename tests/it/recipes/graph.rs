@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use super::pages::blocks;
 use super::runner::Runner;
 use crate::support::memory_registry::MemoryRegistry;
-use crate::support::wgc::{template, wgc};
+use crate::support::wgc::{ALONE, template, wgc};
 
 #[test]
 #[ignore = "needs npm"]
@@ -23,7 +23,8 @@ fn a_graph_is_composed_of_images_and_names_them() {
     let runner = Runner::of(sources);
     let job = runner.job("composer").installed();
     let wrapper = job.dir.with_file_name("bin").join("wgc");
-    fs::write(&wrapper, format!("#!/bin/sh\nexec {} {} \"$@\"\n", node.display(), script.display())).unwrap();
+    let alone = ALONE.map(|(name, value)| format!("{name}={value}")).join(" ");
+    fs::write(&wrapper, format!("#!/bin/sh\n{alone} exec {} {} \"$@\"\n", node.display(), script.display())).unwrap();
     fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).unwrap();
     let here = |block: &str| block.replace("HOST", &registry.server.host());
     job.succeed(&here("cargo plugin-build build --push HOST/plugins/hello"));

@@ -5,15 +5,21 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use super::project::Project;
 use super::tools::{require, skip};
 
 const VERSION: &str = "0.112.7";
 
+/// What keeps it from asking the network: composing needs none.
+pub const ALONE: [(&str, &str); 2] = [("DISABLE_UPDATE_CHECK", "true"), ("COSMO_TELEMETRY_DISABLED", "true")];
+
 /// The script of `wgc`, and what runs it.
 pub fn wgc() -> Option<(PathBuf, PathBuf)> {
+    static INSTALLING: Mutex<()> = Mutex::new(());
     let (npm, node) = (require("npm")?, require("node")?);
+    let _alone = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
     let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("wgc-{VERSION}"));
     let script = home.join("node_modules/wgc/dist/src/index.js");
     if !home.join("installed").exists() {

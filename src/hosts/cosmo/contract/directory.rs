@@ -15,6 +15,7 @@ use super::Contract;
 use plugin_oci::failure::{Class, Explain};
 use plugin_oci::fs::anchor::Anchor;
 use plugin_oci::fs::{FileError, TempFile, create_dirs, set_mode, sync_dir};
+use plugin_oci::interrupt::on_interrupt;
 
 /// The schema.
 pub const SCHEMA: &str = "src/schema.graphql";
@@ -65,6 +66,8 @@ fn write_new(files: &[(&str, Option<&Vec<u8>>)], dir: &Path) -> Result<(), Direc
     create_dirs(parent)?;
     let staged = tempfile::Builder::new().prefix(".plugin-build-").tempdir_in(parent);
     let staged = staged.map_err(FileError::at("create a directory in", parent))?;
+    let path = staged.path().to_owned();
+    let _cleanup = on_interrupt(move || drop(fs::remove_dir_all(&path)));
     write_into(files, staged.path(), false)?;
     set_mode(staged.path(), 0o755)?;
     fs::rename(staged.path(), dir).map_err(FileError::at("create", dir))?;

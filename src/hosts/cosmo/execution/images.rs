@@ -53,6 +53,12 @@ pub struct Image {
 }
 
 impl Image {
+    #[cfg(test)]
+    pub fn of_test(name: &str, reference: ImageReference, version: Option<String>, contract: Composed) -> Self {
+        let (digest, repository) = (Digest::of(b""), "host/a".to_owned());
+        Self { name: name.to_owned(), reference, version, digest, contract, repository }
+    }
+
     /// `HOST/REPO@DIGEST`.
     pub fn text(&self) -> String {
         format!("{}@{}", self.repository, self.digest)

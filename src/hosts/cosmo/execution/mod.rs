@@ -242,3 +242,71 @@ impl Write for Hash {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use plugins::{Composed, ImageReference};
+
+    const SAMPLE: &str = include_str!("../../../../fixtures/execution/wgc-0.112.7.json");
+
+    fn edited(text: &[u8], edits: &[Edit]) -> Vec<u8> {
+        let mut output = Vec::new();
+        file::apply(&mut &text[..], edits, &mut output).unwrap();
+        output
+    }
+
+    fn cut(text: &[u8], places: &[Place]) -> Vec<u8> {
+        let cut: Vec<Edit> = places.iter().map(|place| Edit { span: place.plugin.clone(), text: quoted(&place.name) }).collect();
+        edited(text, &cut)
+    }
+
+    /// Whatever a text is: it is refused, or what is set can be read back and all else is as it was.
+    #[test]
+    fn what_is_set_is_read_back_and_all_else_stays_in_any_text() {
+        let (mut state, mut taken) = (0x5eed_u64, 0);
+        let mut random = |end: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            usize::try_from(state % end as u64).unwrap()
+        };
+        let version = Some("1.0.0 \"\\\u{7}".to_owned());
+        let reference = ImageReference { repository: "a\"b@sha256".to_owned(), reference: "00".to_owned() };
+        let image = Image::of_test("hello", reference.clone(), version.clone(), Composed::default());
+        let starts = SAMPLE.find("\"grpc\"").unwrap();
+        for round in 0..4000 {
+            let mut text = SAMPLE.as_bytes().to_vec();
+            for _ in 0..round % 4 {
+                // Mostly where it matters.
+                let at = if random(2) == 0 { random(text.len()) } else { starts + random(text.len() - starts) };
+                match random(3) {
+                    0 => text[at] = b"\0{}[]\":,\\ a0\n_"[random(15)],
+                    1 => drop(text.drain(at..(at + random(60)).min(text.len()))),
+                    _ => {
+                        let piece = text[at..(at + random(200)).min(text.len())].to_vec();
+                        let to = random(text.len());
+                        drop(text.splice(to..to, piece));
+                    }
+                }
+                if text.len() <= starts + 1 {
+                    break;
+                }
+            }
+            let Ok(places) = plugins::places(text.as_slice()) else { continue };
+            let mine: Vec<&Place> = places.iter().filter(|place| place.name == image.name).collect();
+            let mut edits: Vec<Edit> = mine.iter().flat_map(|place| edits_of(place, &image)).collect();
+            edits.sort_by_key(|edit| edit.span.start);
+            let set = edited(&text, &edits);
+            let again = plugins::places(set.as_slice()).unwrap();
+            assert_eq!(cut(&text, &places), cut(&set, &again));
+            for place in again.iter().filter(|place| place.name == image.name) {
+                taken += 1;
+                assert_eq!(place.reference.as_ref().map(|(_, reference)| reference), Some(&reference));
+                assert_eq!(place.version.as_ref().map(|(_, stated)| stated), version.as_ref());
+                assert!(edits_of(place, &image).is_empty());
+            }
+        }
+        assert!(taken > 1000, "{taken}");
+    }
+}
