@@ -45,9 +45,13 @@ pub const TEMPLATES: [Template; 5] = [
         name: "cosmo-router",
         summary: "a gRPC plugin of the Cosmo Router (GraphQL federation)",
         files: files!("cosmo-router":
-            "Cargo.toml.in" "README.md" "assets/greeting.txt" "build.rs" "generated/mapping.json" "generated/service.proto"
-            "generated/service.proto.lock.json" "gitignore.in" "proto/controller.proto" "src/lib.rs" "src/main.rs"
-            "src/plugin.rs" "src/schema.graphql" "src/service.rs" "tests/router.rs"),
+            "Cargo.toml.in" "Makefile" "README.md" "assets/greeting.txt" "build.rs" "generated/mapping.json"
+            "generated/service.proto" "generated/service.proto.lock.json" "gitignore.in" "graph.yaml"
+            "proto/controller.proto" "router.yaml" "src/http_client.rs" "src/lib.rs" "src/main.rs" "src/plugin/calls.rs"
+            "src/plugin/log.rs" "src/plugin/mod.rs" "src/plugin/panics.rs" "src/plugin/socket.rs" "src/plugin/startup.rs"
+            "src/plugin/telemetry/anonymise.rs" "src/plugin/telemetry/export.rs" "src/plugin/telemetry/mod.rs"
+            "src/plugin/telemetry/propagate.rs" "src/plugin/testing.rs" "src/plugin/untraced.rs" "src/schema.graphql"
+            "src/service.rs" "tests/host/mod.rs" "tests/router.rs" "tests/telemetry.rs"),
     },
     Template {
         name: "wasm",

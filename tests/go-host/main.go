@@ -29,6 +29,7 @@ import (
 	"github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
 )
 
 const (
@@ -45,6 +46,7 @@ type options struct {
 	socketDir      string
 	method         string
 	request        string
+	failing        string
 	fill           int
 	minPort        uint
 	maxPort        uint
@@ -64,6 +66,7 @@ func main() {
 	flag.StringVar(&o.socketDir, "socket-dir", "", "the value of PLUGIN_UNIX_SOCKET_DIR; unset if empty")
 	flag.StringVar(&o.method, "method", "", "a unary method to call, such as /service.NameService/QueryHello")
 	flag.StringVar(&o.request, "request", "", "its request in hexadecimal")
+	flag.StringVar(&o.failing, "failing", "", "a request in hexadecimal to send before, which must fail")
 	flag.IntVar(&o.fill, "fill", 0, "sends field 1 as a string of that many `bytes` instead of -request")
 	flag.UintVar(&o.minPort, "min-port", 10000, "the lowest port it may listen on")
 	flag.UintVar(&o.maxPort, "max-port", 25000, "the highest port it may listen on")
@@ -190,6 +193,18 @@ func converse(client *plugin.Client, o options, request []byte) error {
 
 	if o.method == "" {
 		return nil
+	}
+	if o.failing != "" {
+		bad, err := hex.DecodeString(o.failing)
+		if err != nil {
+			return fmt.Errorf("-failing: %w", err)
+		}
+		var response []byte
+		err = connection.Invoke(ctx, o.method, bad, &response, grpc.ForceCodec(rawCodec{}))
+		if err == nil {
+			return errors.New("call: the failing one succeeded")
+		}
+		fmt.Printf("failed=%s\n", status.Code(err))
 	}
 	var response []byte
 	if err := connection.Invoke(ctx, o.method, request, &response, grpc.ForceCodec(rawCodec{})); err != nil {

@@ -96,6 +96,85 @@ fn both_hosts_start_call_and_stop_the_template() {
     assert!(has(&lines, &format!("response=0a{:02x}{greeting}", greeting.len() / 2)), "{lines:?}");
 }
 
+/// A message of one field that holds others, in hexadecimal; shorter than 128 bytes each.
+fn repeated(messages: &[String]) -> String {
+    messages.iter().fold(String::new(), |hex, message| hex + &format!("0a{:02x}{message}", message.len() / 2))
+}
+
+/// A string as another field than the first, in hexadecimal.
+fn field(number: u8, text: &str) -> String {
+    format!("{:02x}{}", number << 3 | 2, &request(text)[2..])
+}
+
+#[test]
+#[ignore = "needs go"]
+fn a_host_looks_entities_up_in_the_order_of_their_keys() {
+    let Some(host) = go_host() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let root = unpacked(greeter(), dir.path());
+    let keys = repeated(&[request("Bo"), request("Ana")]);
+    let call = ["-method", "/service.GreeterService/LookupGreetingById", "-request", &keys];
+    let (good, lines) = judged(host, &root, "bin/greeter", &call);
+    assert!(good, "{lines:?}");
+    let entity = |name: &str| request(name) + &field(2, &format!("Hello, {name}!"));
+    assert!(has(&lines, &format!("response={}", repeated(&[entity("Bo"), entity("Ana")]))), "{lines:?}");
+}
+
+#[test]
+#[ignore = "needs go"]
+fn a_host_passes_enums_and_gets_nullable_lists_and_null() {
+    let Some(host) = go_host() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let root = unpacked(greeter(), dir.path());
+    let ask = |tone: &str| {
+        let call = ["-method", "/service.GreeterService/QueryHello", "-request", &(request("Ana") + tone)];
+        let (good, lines) = judged(host, &root, "bin/greeter", &call);
+        assert!(good, "{lines:?}");
+        lines.iter().find_map(|line| line.strip_prefix("response=")).unwrap().to_owned()
+    };
+    // Field 2 of the request and 3 of the greeting are the enum; 4 is a message with a message with the list.
+    let list = repeated(&[repeated(&["Dear Ana", "Ana, my friend"].map(|text| request(text)[4..].to_owned()))]);
+    let also = format!("22{:02x}{list}", list.len() / 2);
+    let warm = request("Ana") + &field(2, "Hello, Ana!!!") + "1802" + &also;
+    assert_eq!(ask("1002"), repeated(&[warm]));
+    let plain = request("Ana") + &field(2, "Hello, Ana!");
+    assert_eq!(ask("1001"), repeated(&[plain.clone() + "1801"]), "the list is null");
+    assert_eq!(ask("1000"), repeated(&[plain]), "the enum is null too");
+}
+
+#[test]
+#[ignore = "needs go"]
+fn a_handler_that_panics_is_an_internal_error_with_its_stack_in_the_log_and_the_plugin_lives_on() {
+    let Some(host) = go_host() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let binary = fs::read(plugins::edited("cosmo-router", "panicking", panic_on_request)).unwrap();
+    let packed = Packed::new("cosmo-router", "./bin/panicking");
+    let packed = packed.file("bin/panicking", 0o755, binary).file("assets/greeting.txt", 0o644, "Hello\n");
+    let root = unpacked(packed, dir.path());
+    let mut command = Command::new(host);
+    command.arg("-logs").arg("-plugin").arg(root.join("bin/panicking")).args(["-failing", &request("panic")]);
+    let output = command.args(["-method", "/service.PanickingService/QueryHello", "-request", &request("Ana")]).output().unwrap();
+    let (lines, log) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert!(output.status.success(), "{lines}\n{log}");
+    for line in ["failed=Internal", "graceful=true", "exit_code=0"] {
+        assert!(lines.lines().any(|found| found == line), "{line}: {lines}");
+    }
+    assert!(lines.contains(&request("Hello, Ana!")[2..]), "{lines}");
+    let entry = log.lines().position(|line| line.contains("[ERROR]") && line.contains("panic")).expect(&log);
+    let entry = log.lines().skip(entry).collect::<Vec<_>>().join("\n");
+    for part in ["asked for it", "src/service.rs", "plugin_stack", "query_hello"] {
+        assert!(entry.contains(part), "{part}: {entry}");
+    }
+}
+
+/// Makes the template's handler panic when it is told to.
+fn panic_on_request(files: &mut std::collections::BTreeMap<String, String>) {
+    let service = files.get_mut("src/service.rs").unwrap();
+    let check = "        if name.is_empty() {\n";
+    assert_eq!(service.matches(check).count(), 1);
+    *service = service.replace(check, &format!("        assert_ne!(name, \"panic\", \"asked for it\");\n{check}"));
+}
+
 #[test]
 #[ignore = "needs go"]
 fn both_hosts_find_the_assets_of_a_plugin_whose_directory_is_read_only() {

@@ -23,7 +23,7 @@ fn a_new_package_has_the_name_of_its_directory() {
     assert!(made.stderr.contains("Created `my-greeter` from template `cosmo-router`"), "{}", made.stderr);
     assert!(fs::read_to_string(package.join("Cargo.toml")).unwrap().contains("name = \"my-greeter\""));
     assert!(fs::read_to_string(package.join("generated/service.proto")).unwrap().contains("service MyGreeterService {"));
-    assert_eq!(fs::read_to_string(package.join(".gitignore")).unwrap(), "/target\n");
+    assert_eq!(fs::read_to_string(package.join(".gitignore")).unwrap(), "/target\n/router\n");
     let beside: Vec<_> = snapshot(&home.path().join("deep")).into_keys().filter(|path| path.contains("plugin-build")).collect();
     assert!(beside.is_empty(), "{beside:?}");
 }

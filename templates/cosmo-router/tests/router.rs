@@ -1,16 +1,13 @@
 //! Starts the program as the router does, and talks to it over gRPC.
 
+mod host;
+
 use std::{
-    fs,
-    io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
-    sync::mpsc,
-    thread,
-    time::{Duration, Instant},
+    process::Command,
 };
 
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
@@ -20,9 +17,7 @@ use ::{{snake}}::{
     plugin::MAX_MESSAGE_SIZE,
     proto::{QueryHelloRequest, {{rpc}}_service_client::{{pascal}}ServiceClient},
 };
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_{{name}}");
-const PATIENCE: Duration = Duration::from_secs(30);
+use host::{PROGRAM, Plugin, TempDir, router_command};
 
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
@@ -39,7 +34,10 @@ async fn the_router_starts_calls_and_stops_the_plugin() {
 
     let mut service =
         {{pascal}}ServiceClient::new(channel.clone()).max_decoding_message_size(MAX_MESSAGE_SIZE);
-    let request = QueryHelloRequest { name: "Ana".into() };
+    let request = QueryHelloRequest {
+        name: "Ana".into(),
+        ..Default::default()
+    };
     let greeting = service
         .query_hello(request)
         .await
@@ -53,7 +51,10 @@ async fn the_router_starts_calls_and_stops_the_plugin() {
     );
 
     let name = "x".repeat(9 << 20);
-    let request = QueryHelloRequest { name: name.clone() };
+    let request = QueryHelloRequest {
+        name: name.clone(),
+        ..Default::default()
+    };
     let greeting = service
         .query_hello(request)
         .await
@@ -164,114 +165,4 @@ async fn health(channel: Channel) -> ServingStatus {
         .unwrap()
         .into_inner()
         .status()
-}
-
-fn router_command() -> Command {
-    let mut command = Command::new(PROGRAM);
-    command
-        .env("GRPC_DATASOURCE_PLUGIN", "GRPC_DATASOURCE_PLUGIN")
-        .env("PLUGIN_PROTOCOL_VERSIONS", "1")
-        .env("PLUGIN_MIN_PORT", "10000")
-        .env("PLUGIN_MAX_PORT", "25000")
-        .env(
-            "startup_config",
-            r#"{"ip_anonymization":{"enabled":true,"method":"redact"}}"#,
-        )
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command
-}
-
-/// A running plugin, killed when a test fails.
-struct Plugin {
-    child: Child,
-    handshake: Vec<String>,
-    stdout: mpsc::Receiver<String>,
-    stderr: Option<thread::JoinHandle<Vec<u8>>>,
-}
-
-impl Plugin {
-    fn start(sockets: &Path) -> Self {
-        let mut child = router_command()
-            .env("PLUGIN_UNIX_SOCKET_DIR", sockets)
-            .spawn()
-            .unwrap();
-        let mut stderr = child.stderr.take().unwrap();
-        let stderr = thread::spawn(move || {
-            let mut bytes = Vec::new();
-            stderr.read_to_end(&mut bytes).unwrap();
-            bytes
-        });
-        let (lines, stdout) = mpsc::channel();
-        let reader = BufReader::new(child.stdout.take().unwrap());
-        thread::spawn(move || {
-            reader
-                .lines()
-                .map_while(Result::ok)
-                .try_for_each(|line| lines.send(line))
-        });
-        let first = stdout.recv_timeout(PATIENCE).expect("no handshake");
-        let handshake = first.split('|').map(str::to_owned).collect();
-        Self {
-            child,
-            handshake,
-            stdout,
-            stderr: Some(stderr),
-        }
-    }
-
-    async fn connect(&self) -> Channel {
-        let uri = match self.handshake[2].as_str() {
-            "unix" => format!("unix://{}", self.handshake[3]),
-            _ => format!("http://{}", self.handshake[3]),
-        };
-        Endpoint::from_shared(uri).unwrap().connect().await.unwrap()
-    }
-
-    fn wait(&mut self) -> Output {
-        let start = Instant::now();
-        let status = loop {
-            match self.child.try_wait().unwrap() {
-                Some(status) => break status,
-                None if start.elapsed() > PATIENCE => panic!("the plugin does not stop"),
-                None => thread::sleep(Duration::from_millis(10)),
-            }
-        };
-        let stdout = self.stdout.iter().collect::<String>().into_bytes();
-        let stderr = self.stderr.take().unwrap().join().unwrap();
-        Output {
-            status,
-            stdout,
-            stderr,
-        }
-    }
-}
-
-impl Drop for Plugin {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-#[cfg(unix)]
-/// A short directory of its own, removed when dropped.
-struct TempDir(PathBuf);
-
-#[cfg(unix)]
-impl TempDir {
-    fn new(purpose: &str) -> Self {
-        let path =
-            std::env::temp_dir().join(format!("{{name}}-{}-{purpose}", std::process::id()));
-        fs::create_dir(&path).unwrap();
-        Self(path)
-    }
-}
-
-#[cfg(unix)]
-impl Drop for TempDir {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }

@@ -47,13 +47,24 @@ pub fn template(template: &str, name: &str) -> PathBuf {
     build(name)
 }
 
+/// The compiled program of a package from a template whose files were changed.
+pub fn edited(template: &str, name: &str, edit: impl FnOnce(&mut BTreeMap<String, String>)) -> PathBuf {
+    let mut files = files(template, name);
+    edit(&mut files);
+    program(name, &files)
+}
+
 /// A package from a template, in a directory that stays.
 pub fn package(template: &str, name: &str) -> PathBuf {
+    write(name, &files(template, name))
+}
+
+fn files(template: &str, name: &str) -> BTreeMap<String, String> {
     let parsed: Name = name.parse().unwrap();
     let mut files: BTreeMap<String, String> = Template::named(template).unwrap().files(&parsed).unwrap().into_iter().collect();
     // It lies within the directory of another workspace.
     files.get_mut("Cargo.toml").unwrap().push_str("\n[workspace]\n");
-    write(name, &files)
+    files
 }
 
 /// A package of a template, packed by our own program without optimisation; the layout, which has one tag.
