@@ -132,6 +132,14 @@ impl BuildArgs {
         std::mem::take(&mut self.cargo_args)
     }
 
+    /// Compiles fast rather than small, under a tag that no release has, where nothing else was asked for.
+    pub fn for_development(&mut self) {
+        self.profile.get_or_insert_with(|| "dev".to_owned());
+        if self.tag.is_empty() {
+            self.tag.push("dev".to_owned());
+        }
+    }
+
     /// The platforms asked for.
     pub fn platforms(&self) -> &[Platform] {
         &self.platform

@@ -96,7 +96,7 @@ fn build_one(args: &BuildArgs, context: &Context) -> Result<Built, Error> {
 }
 
 /// Says that a verb takes one plugin.
-fn not_one(plan: &Plan) -> Complaint {
+pub fn not_one(plan: &Plan) -> Complaint {
     let names: Vec<&str> = plan.images.iter().map(|image| image.package.as_str()).collect();
     let message = format!("this verb takes one plugin, and {} are selected: {}", names.len(), names.join(", "));
     Complaint::usage(message).with_hint("choose one with `-p`")

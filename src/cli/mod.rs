@@ -11,6 +11,7 @@ mod context;
 mod contract;
 mod copy;
 mod default_layout;
+mod dev;
 mod diff;
 mod docs;
 mod failure;
@@ -147,6 +148,7 @@ fn run(cli: Cli, context: &Context) -> Result<ExitCode, Error> {
         Some(Verb::Init(args)) => new::init(args, context),
         Some(Verb::Generate(args)) => generate::generate(args, context),
         Some(Verb::Run(args)) => run::run(*args, context),
+        Some(Verb::Dev(args)) => dev::dev(*args, context),
         Some(Verb::Ls(args)) => list::list(&args, context),
         Some(Verb::Inspect(args)) => inspect::inspect(&args, context),
         Some(Verb::Diff(args)) => diff::diff(&args, context),

@@ -128,7 +128,7 @@ fn cache(flag: Option<&Path>, env: &Environment) -> PathBuf {
 }
 
 /// Where directories for sockets are made. A socket's path has about a hundred bytes, so a deep one will not do.
-fn scratch(env: &Environment) -> PathBuf {
+pub fn scratch(env: &Environment) -> PathBuf {
     let temp = temp(env);
     if temp.as_os_str().len() > 60 { PathBuf::from("/tmp") } else { temp }
 }

@@ -14,6 +14,7 @@ mod contract;
 mod contract_files;
 mod copy;
 mod dependencies;
+mod dev;
 mod diff;
 mod documents;
 mod doors;

@@ -7,8 +7,10 @@
 //! - [`execution`]: which images the router's configuration names.
 //! - [`process`]: a plugin's process as the router starts it and speaks with it.
 //! - [`run`]: an image's plugin started that way.
+//! - [`dev`]: what tells that a plugin must be built again, and what tells a router that it was.
 
 pub mod contract;
+pub mod dev;
 pub mod execution;
 pub mod generate;
 pub mod generated;

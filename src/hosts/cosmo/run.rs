@@ -160,6 +160,11 @@ impl Running<'_> {
         self.session.keep(|| false)
     }
 
+    /// Leaves it running until `done`; if it ends before, that is an error.
+    pub fn keep_until(&mut self, done: impl FnMut() -> bool) -> Result<(), HostError> {
+        self.session.keep(done)
+    }
+
     /// Stops it as the router does.
     pub fn stop(mut self) -> Report {
         let (stopped, seen) = self.session.stop();

@@ -92,7 +92,7 @@ fn remove(dir: &Path, record: &Path) -> Result<(), FileError> {
 }
 
 /// Removes a tree in which directories may be read-only.
-fn remove_tree(root: &Path) -> std::io::Result<()> {
+pub fn remove_tree(root: &Path) -> std::io::Result<()> {
     for entry in walkdir::WalkDir::new(root).into_iter().flatten().filter(|entry| entry.file_type().is_dir()) {
         drop(plugin_oci::fs::set_mode(entry.path(), 0o700));
     }

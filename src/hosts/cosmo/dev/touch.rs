@@ -1,0 +1,132 @@
+//! A new version for a router's execution configuration.
+//!
+//! The router (`execution_config.file` with `watch: true`) looks at the file's time of modification, each second unless
+//! `watch_interval` says otherwise; once that is later, and then the same twice, it reads the file and builds its graph anew,
+//! plugins included (`router/pkg/watcher` and `buildExecutionConfigWatcher` in wundergraph/cosmo). The `version` in it is
+//! what its logs, traces and the pollers of other sources tell configurations apart by. Nothing else in the file is touched.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use plugin_oci::failure::{Class, Explain};
+use plugin_oci::fs::{FileError, write_atomically};
+use plugin_oci::values::digest::Digest;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// What stands between the version as it was composed and the plugin's digest.
+const MARK: &str = "-dev.";
+/// How many digits of the digest.
+const DIGITS: usize = 12;
+
+/// Where the version stands in the text; everything else is skipped.
+#[derive(Deserialize)]
+struct Document<'a> {
+    #[serde(borrow)]
+    version: Option<&'a RawValue>,
+}
+
+/// Gives a configuration a version that names a plugin's digest, in one rename. The new version; `None` if it is that
+/// already.
+pub fn touch(config: &Path, digest: &Digest) -> Result<Option<String>, TouchError> {
+    // What the router was told may be a link: the file it leads to is replaced.
+    let path = config.canonicalize().map_err(FileError::at("find", config))?;
+    let text = fs::read_to_string(&path).map_err(FileError::at("read", &path))?;
+    let Some((text, version)) = renewed(&text, digest).map_err(|reason| TouchError::NotAConfig { path: path.clone(), reason })?
+    else {
+        return Ok(None);
+    };
+    write_atomically(&path, text.as_bytes())?;
+    Ok(Some(version))
+}
+
+/// Whether this can be touched at all.
+pub fn check(config: &Path) -> Result<(), TouchError> {
+    let text = fs::read_to_string(config).map_err(FileError::at("read", config))?;
+    span(&text).map(drop).map_err(|reason| TouchError::NotAConfig { path: config.to_owned(), reason })
+}
+
+fn renewed(text: &str, digest: &Digest) -> Result<Option<(String, String)>, String> {
+    let (start, end, version) = span(text)?;
+    let base = version.rsplit_once(MARK).map_or(version.as_str(), |(base, _)| base);
+    let digits = digest.hex().get(..DIGITS).unwrap_or_default();
+    let wanted = format!("{base}{MARK}{digits}");
+    if wanted == version {
+        return Ok(None);
+    }
+    let value = serde_json::Value::from(wanted.as_str()).to_string();
+    Ok(Some((format!("{}{value}{}", &text[..start], &text[end..]), wanted)))
+}
+
+/// Where the version's JSON string starts and ends, and what it says.
+fn span(text: &str) -> Result<(usize, usize, String), String> {
+    let document: Document = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let raw = document.version.ok_or("it has no `version`")?.get();
+    let version = serde_json::from_str(raw).map_err(|_| "its `version` is no string".to_owned())?;
+    // It was borrowed from the text, so that its address tells where it stands.
+    let start = (raw.as_ptr() as usize).checked_sub(text.as_ptr() as usize);
+    let start = start.filter(|&start| text.get(start..start + raw.len()) == Some(raw));
+    let start = start.ok_or_else(|| "its `version` is not where it should be".to_owned())?;
+    Ok((start, start + raw.len(), version))
+}
+
+/// Why a configuration has the version that it had.
+#[derive(Debug, thiserror::Error)]
+pub enum TouchError {
+    /// The file system said no.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// It is not what `wgc router compose` writes.
+    #[error("`{}` is no execution configuration of a router: {reason}", path.display())]
+    NotAConfig {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl Explain for TouchError {
+    fn class(&self) -> Class {
+        match self {
+            Self::File(error) => error.class(),
+            Self::NotAConfig { .. } => Class::Usage,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::File(error) => error.hint(),
+            Self::NotAConfig { .. } => Some("name the file that `wgc router compose --out` writes".to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digest(text: &str) -> Digest {
+        Digest::of(text.as_bytes())
+    }
+
+    #[test]
+    fn nothing_but_the_version_changes() {
+        let (a, b) = (digest("a"), digest("b"));
+        let text = "{ \"engineConfig\": {\"version\": \"x\", \"n\": 1.50},\n\t\"version\" : \"5\\u0061-1\",\"z\":[ ] }\n";
+        let (once, version) = renewed(text, &a).unwrap().unwrap();
+        assert_eq!(version, format!("5a-1-dev.{}", &a.hex()[..12]));
+        assert_eq!(once, text.replace("\"5\\u0061-1\"", &format!("\"{version}\"")));
+        assert!(renewed(&once, &a).unwrap().is_none());
+        let (twice, version) = renewed(&once, &b).unwrap().unwrap();
+        assert_eq!(version, format!("5a-1-dev.{}", &b.hex()[..12]));
+        assert_eq!(renewed(&twice, &a).unwrap().unwrap().0, once);
+    }
+
+    #[test]
+    fn other_documents_are_refused() {
+        for text in ["", "[]", "{}", r#"{"version": 1}"#, r#"{"version": "a", "version": "b"}"#, r#"{"version": "a"} x"#] {
+            assert!(renewed(text, &digest("a")).is_err(), "{text}");
+        }
+    }
+}
