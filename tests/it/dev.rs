@@ -17,7 +17,7 @@ use crate::support::program::{plugin_build, ran};
 use crate::support::project::Project;
 
 /// Long enough for a machine that does other things as well.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 const CONFIG: &str = "{\n  \"engineConfig\": { \"version\": \"not this\", \"ratio\": 1.50 },\n  \"version\": \"5f1c-41\"\n}\n";
 
