@@ -196,9 +196,9 @@ impl Operation<'_> {
             if let Some(named) = named.filter(|_| media_type::is_index(&root.media_type)) {
                 let attached = Attached::to(&union, &root.digest, Some(named))?;
                 strangers.extend(attached.strangers());
-                if let Some(finding) = attached.own.is_none().then(|| attached.finding(&union, "")).flatten() {
+                if let Some((lack, named)) = attached.lack() {
                     let hint = Some("copy from where it was built, or attach it again by building".to_owned());
-                    self.progress.warn(format!("the contract of {} is left behind: {}", root.digest, finding.message), hint);
+                    self.progress.warn(format!("{} goes without its contract: {}", root.digest, lack.message(named)), hint);
                 }
             }
         }

@@ -5,11 +5,10 @@
 use std::collections::BTreeSet;
 use std::io;
 
+use super::contracts::Contracts;
 use super::rules::{finding_of, text_of};
 use super::{Report, format};
 use crate::build::start::{self, Command, Root};
-use crate::hosts::cosmo::contract;
-use crate::hosts::cosmo::contract::attached::{Attached, UNREACHABLE};
 use plugin_oci::documents::{Config, Descriptor, Document, Index, Manifest, NESTING_LIMIT, media_type};
 use plugin_oci::failure::{Complaint, Error};
 use plugin_oci::finding::Finding;
@@ -39,6 +38,7 @@ pub struct Walk<'a> {
     /// How many there was no room for.
     more: usize,
     sound: bool,
+    contracts: Contracts,
     failure: Option<Error>,
 }
 
@@ -58,6 +58,7 @@ impl<'a> Walk<'a> {
             held: 0,
             more: 0,
             sound: true,
+            contracts: Contracts::default(),
             failure: None,
         }
     }
@@ -109,6 +110,11 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
+    /// Remembers that what is attached to an image cannot be listed.
+    pub fn unlisted(&mut self, image: &Digest) {
+        self.contracts.unlisted(image);
+    }
+
     /// Checks everything below a root.
     pub fn root(&mut self, root: &Descriptor) {
         let name = root.ref_name().map_or_else(|| short(&root.digest), |name| text::name(name).into_owned());
@@ -121,6 +127,9 @@ impl<'a> Walk<'a> {
 
     /// What was found.
     pub fn finish(mut self, images: Vec<Digest>) -> Result<Report, Error> {
+        for finding in self.contracts.findings(self.progress) {
+            self.hold(finding);
+        }
         if self.more > 0 {
             self.findings.insert(Finding::new(self.source.name(), "more", format!("{} more findings", self.more)));
         }
@@ -147,7 +156,10 @@ impl<'a> Walk<'a> {
         }
         let (document, bytes) = match read_document(self.source, &stored(at)) {
             Ok(read) => read,
-            Err(error) => return self.take(chain, &error),
+            Err(error) => {
+                self.contracts.unreadable(at);
+                return self.take(chain, &error);
+            }
         };
         self.count(at.size);
         match document {
@@ -155,7 +167,9 @@ impl<'a> Walk<'a> {
                 let mut problems = Vec::new();
                 format::index(&index, &bytes, &mut problems);
                 self.add_all(chain, problems);
-                self.contract(at, &index, chain);
+                if depth == 0 {
+                    self.contracts.index(at, &index, chain);
+                }
                 for child in &index.manifests {
                     let platform = child.platform.as_ref().map(ToString::to_string);
                     let platform = platform.map_or_else(|| short(&child.digest), |platform| text::name(&platform).into_owned());
@@ -167,26 +181,10 @@ impl<'a> Walk<'a> {
                     }
                 }
             }
-            Document::Manifest(manifest) => self.manifest(at, &manifest, &bytes, (chain, parent)),
-        }
-    }
-
-    /// The contract that an index names: whether that one is attached, and can be read.
-    fn contract(&mut self, at: &Descriptor, index: &Index, chain: &str) {
-        let Some(named) = index.annotations.get(contract::KEY) else { return };
-        match Attached::to(self.source, &at.digest, Some(named.clone())) {
-            Ok(attached) => {
-                if attached.own.is_some() && !attached.others.is_empty() {
-                    let others = attached.others.len();
-                    let text = format!("{chain}: {others} more contracts are attached, which it does not name and nobody reads");
-                    self.progress.event(Event::Note { text });
-                }
-                attached.finding(self.source, chain).into_iter().for_each(|finding| self.hold(finding));
+            Document::Manifest(manifest) => {
+                self.contracts.manifest(at, &manifest);
+                self.manifest(at, &manifest, &bytes, (chain, parent));
             }
-            Err(error) => match finding_of(chain, &error) {
-                Some(finding) => self.hold(Finding { rule: UNREACHABLE, ..finding }),
-                None => self.take(chain, &error),
-            },
         }
     }
 
@@ -331,10 +329,14 @@ impl<'a> Walk<'a> {
         }
         let stored = match self.source.open(at) {
             Ok(stored) => stored,
-            Err(error) => return self.take(chain, &error),
+            Err(error) => {
+                self.contracts.unreadable(at);
+                return self.take(chain, &error);
+            }
         };
         self.count(at.size);
         if let Err(error) = io::copy(&mut Verified::new(stored, at), &mut io::sink()) {
+            self.contracts.unreadable(at);
             self.take(chain, &StoreError::reading(&self.source.name(), at, error));
         }
     }

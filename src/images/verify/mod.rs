@@ -14,6 +14,7 @@
 //!
 //! For a layout: its marker, its index, and every file below `blobs/`, reached or not.
 
+mod contracts;
 mod format;
 mod image;
 mod layout;
@@ -59,7 +60,10 @@ pub fn image(source: &dyn Source, selector: &Selector, progress: &dyn Progress) 
     walk.root(&root);
     match source.referrers(&root.digest) {
         Ok(referrers) => referrers.iter().for_each(|referrer| walk.root(referrer)),
-        Err(error) => walk.complain_of(&root.digest.to_string(), &error)?,
+        Err(error) => {
+            walk.unlisted(&root.digest);
+            walk.complain_of(&root.digest.to_string(), &error)?;
+        }
     }
     walk.finish(vec![root.digest])
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use super::{Contract, KEY, content};
 use plugin_oci::documents::{Descriptor, Document, Manifest};
-use plugin_oci::finding::Finding;
 use plugin_oci::stores::{Source, StoreError, read_document};
 use plugin_oci::values::digest::Digest;
 use plugin_oci::values::text;
@@ -68,31 +67,49 @@ impl Attached {
         if self.named.is_none() { BTreeSet::new() } else { self.others.iter().cloned().collect() }
     }
 
-    /// What is wrong with the contract that the image names.
-    pub fn finding(&self, source: &dyn Source, object: &str) -> Option<Finding> {
-        let named = text::name(self.named.as_ref()?);
-        let found = |rule, message: String| Some(Finding::new(object, rule, message));
-        let Some((descriptor, manifest)) = &self.own else {
-            return match (self.gone.first(), self.others.first()) {
-                (Some(gone), _) => {
-                    found(UNREACHABLE, format!("it names the contract {named}, and the attached {gone} cannot be read"))
-                }
-                (None, Some(other)) => {
-                    found(OTHER, format!("it names the contract {named}, and {other}, which is attached, is another"))
-                }
-                (None, None) => found(MISSING, format!("it names the contract {named}, and none is attached")),
-            };
+    /// What lacks where the image names a contract and has not got it.
+    pub fn lack(&self) -> Option<(Lack, &str)> {
+        let named = self.named.as_deref().filter(|_| self.own.is_none())?;
+        let lack = match (self.gone.first(), self.others.first()) {
+            (Some(gone), _) => Lack::Unreachable(gone.clone()),
+            (None, Some(other)) => Lack::Other(other.clone()),
+            (None, None) => Lack::Missing,
         };
-        let error = Contract::read(source, manifest).err()?;
-        found(UNREACHABLE, format!("the files of its contract {} cannot be read: {error}", descriptor.digest))
+        Some((lack, named))
     }
 }
 
-/// The rules about a contract that an image names: none is attached, only others are, it or its files cannot be read.
-const MISSING: &str = "contract-missing";
-const OTHER: &str = "contract-other";
-/// The rule of the last.
-pub const UNREACHABLE: &str = "contract-unreachable";
+/// How the contract that an image names may lack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lack {
+    /// None is attached.
+    Missing,
+    /// Only others are.
+    Other(Digest),
+    /// It, or a file of it, cannot be read.
+    Unreachable(Digest),
+}
+
+impl Lack {
+    /// The rule, for scripts.
+    pub const fn rule(&self) -> &'static str {
+        match self {
+            Self::Missing => "contract-missing",
+            Self::Other(_) => "contract-other",
+            Self::Unreachable(_) => "contract-unreachable",
+        }
+    }
+
+    /// One line for people about an image that names `contract`.
+    pub fn message(&self, contract: &str) -> String {
+        let named = format!("it names the contract {}", text::name(contract));
+        match self {
+            Self::Missing => format!("{named}, and none is attached"),
+            Self::Other(other) => format!("{named}, and {other}, which is attached, is another"),
+            Self::Unreachable(gone) => format!("{named}, and what is attached with {gone} cannot be read"),
+        }
+    }
+}
 
 /// Whether an error is one of the bytes that were asked for, and not of the way to them.
 fn is_of_bytes(error: &StoreError) -> bool {

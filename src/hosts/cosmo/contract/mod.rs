@@ -110,7 +110,7 @@ impl Contract {
 }
 
 /// The digest of what is in an attached contract; `None` where a layer has no name or two have the same.
-fn content(manifest: &Manifest) -> Option<Digest> {
+pub fn content(manifest: &Manifest) -> Option<Digest> {
     let mut files = BTreeMap::new();
     for layer in &manifest.layers {
         if files.insert(layer.annotations.get(TITLE)?.as_str(), layer.digest.clone()).is_some() {

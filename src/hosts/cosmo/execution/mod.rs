@@ -281,7 +281,7 @@ mod tests {
                 // Mostly where it matters.
                 let at = if random(2) == 0 { random(text.len()) } else { starts + random(text.len() - starts) };
                 match random(3) {
-                    0 => text[at] = b"\0{}[]\":,\\ a0\n_"[random(15)],
+                    0 => text[at] = b"\0{}[]\":,\\ a0\n_"[random(14)],
                     1 => drop(text.drain(at..(at + random(60)).min(text.len()))),
                     _ => {
                         let piece = text[at..(at + random(200)).min(text.len())].to_vec();
