@@ -102,7 +102,7 @@ fn the_template_starts_tells_its_health_answers_and_stops() {
     assert!(stopped.graceful && stopped.success, "{stopped:?}");
     assert_eq!(stopped.answer, "OK");
     assert_eq!(seen.stray, 0);
-    assert!(recorder.logs().iter().any(|(level, text)| *level == LogLevel::Debug && text == "greeting length=3"));
+    assert!(recorder.logs().iter().any(|(level, text)| *level == LogLevel::Debug && text == "greeting language=any length=3"));
     assert!(!socket.parent().unwrap().exists(), "the directory for sockets must be gone");
 }
 

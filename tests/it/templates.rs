@@ -36,7 +36,7 @@ fn the_router_plugin_passes_its_own_tests() {
 #[test]
 #[ignore = "slow"]
 fn the_router_plugin_compiles_under_awkward_names() {
-    for name in ["a-b", "foo-2bar", "plugin", "service", "HTTP-cache", "greeting"] {
+    for name in ["a-b", "foo-2bar", "plugin", "service", "HTTP-cache", "greeting", "host"] {
         cargo(&package("cosmo-router", name), &["check", "--quiet", "--all-targets"]);
     }
 }

@@ -12,12 +12,12 @@ use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
+use crate::host::{PROGRAM, Plugin, TempDir, router_command};
 use ::{{snake}}::{
     controller::{Empty, grpc_controller_client::GrpcControllerClient},
     plugin::MAX_MESSAGE_SIZE,
     proto::{QueryHelloRequest, {{rpc}}_service_client::{{pascal}}ServiceClient},
 };
-use host::{PROGRAM, Plugin, TempDir, router_command};
 
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]

@@ -18,11 +18,11 @@ use tokio::{
 };
 use tonic::{Code, Request};
 
+use crate::host::{Plugin, TempDir, router_command};
 use ::{{snake}}::{
     controller::{Empty, grpc_controller_client::GrpcControllerClient},
     proto::{QueryHelloRequest, {{rpc}}_service_client::{{pascal}}ServiceClient},
 };
-use host::{Plugin, TempDir, router_command};
 
 const TRACE: &str = "463ac35c9f6413ad48485a3953bb6124";
 const PARENT: &str = "a2fb4a1d1a96d312";
