@@ -17,6 +17,7 @@ use super::run::scratch;
 use crate::build::kinds::Kind;
 use crate::hosts::cosmo::dev::sources::Sources;
 use crate::hosts::cosmo::dev::touch;
+use crate::hosts::cosmo::generated;
 use crate::hosts::cosmo::run::{Running, Steps};
 use crate::images::install::{self, InstallOptions, Installed};
 use crate::images::run::workdir::remove_tree;
@@ -125,11 +126,12 @@ fn renew<'c>(
     }
 }
 
-/// What is to be done before each build: the place to make `generated/` anew from the schema. Gives the files that it wrote,
-/// whose change is no reason to build again.
-#[expect(clippy::unnecessary_wraps, reason = "what will be done here can fail")]
-fn generate_before_build(_: &DevArgs, _: &Context) -> Result<Vec<PathBuf>, Error> {
-    Ok(Vec::new())
+/// Makes `generated/` anew from the schema, where there is one. Gives the files of the contract, whose change is no reason to
+/// build again.
+fn generate_before_build(args: &DevArgs, context: &Context) -> Result<Vec<PathBuf>, Error> {
+    let generated = generated::generate(&args.build.flags(&context.global), false, &context.env, context.progress())?;
+    let files = generated.into_iter().flat_map(|contract| contract.files);
+    Ok(files.map(|file| file.path).collect())
 }
 
 fn install_for_router(chosen: &Chosen, config: &Path, plugins: &Path, context: &Context) -> Result<(), Error> {

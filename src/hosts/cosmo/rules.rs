@@ -71,6 +71,9 @@ pub fn preflight(subject: &Preflight<'_>) -> Result<(), CosmoError> {
             return Err(CosmoError::Missing { what, path: path.to_owned() });
         }
     }
+    let schema = std::fs::read_to_string(subject.schema);
+    let schema = schema.map_err(|error| CosmoError::Unreadable { path: subject.schema.into(), detail: error.to_string() })?;
+    generate::parse(&schema).map_err(|source| CosmoError::Schema { path: subject.schema.into(), source })?;
     let mapping = Mapping::read(subject.mapping)?;
     let methods = methods(subject.proto, &mapping.service)?;
     if let Some(rpc) = methods.difference(&mapping.rpcs).next() {
@@ -158,6 +161,14 @@ pub enum CosmoError {
         /// The file.
         path: PathBuf,
     },
+    /// The schema is no GraphQL.
+    #[error("`{}` is no GraphQL schema", path.display())]
+    Schema {
+        /// The schema.
+        path: PathBuf,
+        /// Where, and why.
+        source: generate::Error,
+    },
     /// A part of the contract cannot be understood.
     #[error("failed to understand {}: {detail}", path.display())]
     Unreadable {
@@ -221,6 +232,7 @@ impl Explain for CosmoError {
             Self::Unmapped { .. } | Self::Unserved { .. } | Self::NoService { .. } => {
                 "generate proto and mapping again from the schema, with `cargo plugin-build generate`".to_owned()
             }
+            Self::Schema { source, .. } => return Some(source.help()).filter(|help| !help.is_empty()),
             Self::Unreadable { .. } | Self::Streaming { .. } => return None,
         })
     }
@@ -235,7 +247,7 @@ mod tests {
         r#"{"service":"AService","operationMappings":[{"mapped":"QueryB"}],"entityMappings":[{"rpc":"LookupC"}]}"#;
 
     fn check(proto: &str, mapping: &str) -> Result<(), CosmoError> {
-        check_all("", proto, mapping)
+        check_all("type Query { b: Int }", proto, mapping)
     }
 
     fn check_all(schema: &str, proto: &str, mapping: &str) -> Result<(), CosmoError> {

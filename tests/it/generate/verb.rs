@@ -168,3 +168,14 @@ fn a_service_keeps_the_name_that_its_mapping_gives_it() {
     assert_eq!(generate(&project, &[]).code, 0);
     assert!(fs::read_to_string(project.root.join(FILES[0])).unwrap().contains("service PService {"));
 }
+
+#[test]
+fn what_is_no_schema_is_not_packed() {
+    let project = Project::router_plugin("");
+    for broken in ["not graphql at all {{{", "type Query { a: }", "type Query { a: Int"] {
+        project.write("src/schema.graphql", broken);
+        let refused = ran(plugin_build(&project.root).args(["build", "--dry-run"]));
+        assert_eq!(refused.code, 2, "{broken}: {}", refused.stderr);
+        assert!(refused.stderr.contains("src/schema.graphql` is no GraphQL schema"), "{}", refused.stderr);
+    }
+}

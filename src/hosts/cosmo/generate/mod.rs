@@ -123,6 +123,11 @@ impl Contract {
     }
 }
 
+/// Whether a text is a GraphQL schema at all.
+pub fn parse(schema: &str) -> Result<(), Error> {
+    syntax::parse(schema).map(drop)
+}
+
 /// Generates the contract of a schema. `lock` is what the last generation left.
 pub fn generate(schema: &str, options: &Options, lock: Option<&str>) -> Result<Generated, Error> {
     let lock = lock.map(Lock::parse).transpose()?;
