@@ -61,7 +61,7 @@ pub fn push(args: PushArgs, context: &Context) -> Result<ExitCode, Error> {
 /// Tells what a push would break for those who follow the tags that it moves.
 pub fn warn_of_breaks(image: &Reference, target: &Target, deny: bool, context: &Context) -> Result<(), Error> {
     let options = Options::new(vec![image.clone()], target.clone());
-    let breaking = match copy::breaking(&options, context.stores()) {
+    let breaking = match copy::breaking(&options, context.stores(), context.progress()) {
         Ok(breaking) => breaking,
         // Whoever wants to be sure must know; a push that cannot be done at all says so itself.
         Err(error) if deny => return Err(error),

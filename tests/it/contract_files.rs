@@ -240,6 +240,10 @@ fn a_push_tells_what_moving_its_tag_breaks_and_may_be_denied() {
     assert_eq!(warned.code, 0);
     assert!(warned.stderr.contains("warning: ") && warned.stderr.contains("[field-removed]"), "{}", warned.stderr);
     assert_ne!(warned.stdout.trim(), digest);
+    let foreign = Packed::new("cosmo-router", "./bin/x").write(&dir.join("foreign"));
+    done(dir, &["copy", &foreign, &format!("docker://{elsewhere}:0.1.0")]);
+    let unknown = run(dir, &["push", "--deny-breaking", "oci:out:0.1.0", &elsewhere]);
+    assert!(unknown.code == 0 && unknown.stderr.contains("an image without a contract"), "{}", unknown.stderr);
     let other = run(dir, &["push", "--deny-breaking", "oci:out:0.1.0", &format!("{repository}:new")]);
     assert_eq!(other.code, 0, "a new tag moves nothing: {}", other.stderr);
 }

@@ -4,6 +4,7 @@ use super::target::Delivery;
 use crate::hosts::cosmo::contract::{self, Contract, diff};
 use plugin_oci::failure::Error;
 use plugin_oci::finding::Finding;
+use plugin_oci::progress::{Event, Progress};
 use plugin_oci::stores::open::Stores;
 use plugin_oci::stores::{Selector, Source, StoreError, Tagged, read_document};
 use plugin_oci::values::reference::Reference;
@@ -18,7 +19,12 @@ pub struct Breaking {
 }
 
 /// Looks at every tag of a registry that is about to move from one router's plugin to another.
-pub(super) fn breaking(deliveries: &[Delivery], source: &dyn Source, stores: &Stores<'_>) -> Result<Vec<Breaking>, Error> {
+pub(super) fn breaking(
+    deliveries: &[Delivery],
+    source: &dyn Source,
+    stores: &Stores<'_>,
+    progress: &dyn Progress,
+) -> Result<Vec<Breaking>, Error> {
     let mut found = Vec::new();
     for delivery in deliveries {
         let Reference::Registry(repository) = &delivery.reference else { continue };
@@ -35,7 +41,12 @@ pub(super) fn breaking(deliveries: &[Delivery], source: &dyn Source, stores: &St
             if old.digest == root.digest {
                 continue;
             }
-            let Some(old) = Contract::of_image(target.as_ref(), &old)? else { continue };
+            let Some(old) = Contract::of_image(target.as_ref(), &old)? else {
+                let text =
+                    format!("{}:{tag} names an image without a contract: what moving it breaks is not known", repository.name());
+                progress.event(Event::Note { text });
+                continue;
+            };
             found.push(Breaking { tag: format!("{}:{tag}", repository.name()), findings: diff::breaks(&old, &new)? });
         }
     }

@@ -120,12 +120,12 @@ pub fn copy(options: &Options, stores: &Stores<'_>, progress: &dyn Progress) -> 
 }
 
 /// What a copy to registries would break, by the tags that it would move. Nothing moves.
-pub fn breaking(options: &Options, stores: &Stores<'_>) -> Result<Vec<Breaking>, Error> {
+pub fn breaking(options: &Options, stores: &Stores<'_>, progress: &dyn Progress) -> Result<Vec<Breaking>, Error> {
     let operation = Operation { options, stores, progress: &Silent };
     operation.check()?;
     let sources = options.sources.iter().map(|reference| stores.source(reference)).collect::<Result<Vec<_>, _>>()?;
     let decided = operation.decide(&sources)?;
-    breaking::breaking(&decided.deliveries, &Union::new(&sources, decided.made.as_ref()), stores)
+    breaking::breaking(&decided.deliveries, &Union::new(&sources, decided.made.as_ref()), stores, progress)
 }
 
 struct Operation<'a> {
