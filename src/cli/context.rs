@@ -67,8 +67,8 @@ impl<'t> Context<'t> {
     }
 
     /// Reports an error.
-    pub fn error(&self, lines: &[String], hint: Option<&str>) {
-        self.terminal.error(lines, hint);
+    pub fn error(&self, text: &str) {
+        self.terminal.error(text);
     }
 
     /// Prints bytes as they are.

@@ -14,7 +14,7 @@ mod default_layout;
 mod dev;
 mod diff;
 mod docs;
-mod failure;
+pub mod failure;
 mod generate;
 mod global;
 mod hermetic;

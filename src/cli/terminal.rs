@@ -8,7 +8,6 @@
 //! that the user has started, which may be coloured.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -24,8 +23,8 @@ use plugin_oci::values::text::{self, message};
 
 const GREEN: Style = AnsiColor::BrightGreen.on_default().bold();
 const YELLOW: Style = AnsiColor::BrightYellow.on_default().bold();
-const RED: Style = AnsiColor::BrightRed.on_default().bold();
-const CYAN: Style = AnsiColor::BrightCyan.on_default().bold();
+pub(super) const RED: Style = AnsiColor::BrightRed.on_default().bold();
+pub(super) const CYAN: Style = AnsiColor::BrightCyan.on_default().bold();
 
 /// How long work lasts before it gets a bar.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -99,21 +98,9 @@ impl Terminal {
         self.unwritten.get()
     }
 
-    /// Prints an error with its causes and the way out.
-    pub fn error(&self, lines: &[String], hint: Option<&str>) {
-        let Some((first, causes)) = lines.split_first() else { return };
-        let mut text = format!("{RED}error{RED:#}: {}", message(first));
-        if !causes.is_empty() {
-            text.push_str("\n\nCaused by:");
-            for (position, cause) in causes.iter().enumerate() {
-                let number = if causes.len() > 1 { format!("{position}: ") } else { String::new() };
-                let _ = write!(text, "\n  {number}{}", message(cause));
-            }
-        }
-        if let Some(hint) = hint {
-            let _ = write!(text, "\n\n{CYAN}help{CYAN:#}: {}", message(hint));
-        }
-        self.stderr(&text);
+    /// Prints an error, as [`failure`](super::failure) has made it.
+    pub fn error(&self, text: &str) {
+        self.stderr(text);
     }
 
     /// Takes down whatever bars are left.

@@ -1,0 +1,97 @@
+//! Errors of what is done with images.
+
+use plugin_build::build::kinds::Kind;
+use plugin_build::images::copy::CopyError;
+use plugin_build::images::diff::DiffError;
+use plugin_build::images::install::InstallError;
+use plugin_build::images::rebuild::RebuildError;
+use plugin_build::images::run::RunError;
+use plugin_build::images::unpack::UnpackError;
+use plugin_build::templates::TemplateError;
+use plugin_build::templates::new::NewError;
+use plugin_oci::documents::json;
+use plugin_oci::fs::FileError;
+use plugin_oci::stores::StoreError;
+use plugin_oci::values::digest::Digest;
+use plugin_oci::values::reference::ReferenceError;
+
+use super::{errors, hold, list, path, refused, s};
+
+fn full() -> FileError {
+    FileError { what: "write", path: path("/some/file"), source: std::io::ErrorKind::StorageFull.into() }
+}
+
+#[test]
+fn of_images() {
+    let manifest = Digest::of(b"a");
+    let missing = || StoreError::MissingBlob { store: s("oci:dir"), digest: s("sha256:abc") };
+    let ambiguous = || StoreError::Ambiguous { store: s("oci:dir"), available: list(&["1.0", "2.0"]) };
+    let all = errors![
+        UnpackError::NotATar { manifest: manifest.clone(), media_type: s("text/plain") },
+        UnpackError::LayerCount { manifest: manifest.clone(), layers: 1, diff_ids: 2 },
+        InstallError::NoName { image: s("sha256:abc") },
+        InstallError::BadName { name: s("../a") },
+        InstallError::Disagree { path: s("share/a") },
+        InstallError::InTheWay { path: path("plugins/a") },
+        InstallError::Empty { plugins_dir: path("plugins") },
+        InstallError::Absent { name: s("a"), plugins_dir: path("plugins") },
+        InstallError::NoPrevious { name: s("a") },
+        InstallError::BadRecord { path: path("record.json"), source: json::parse(b"{").unwrap_err() },
+        InstallError::UnknownRecord { path: path("record.json") },
+        InstallError::Link { path: path("plugins/a"), source: refused() },
+        RebuildError::NoRequest { image: s("sha256:abc") },
+        RebuildError::BadRequest { image: s("sha256:abc"), detail: s("it has no package") },
+        RebuildError::Format { format: s("9") },
+        RebuildError::NotRebuildable { image: s("sha256:abc"), flags: list(&["-L<path>"]) },
+        RebuildError::Within { path: path("a/b"), image: path("a") },
+        RebuildError::Foreign { file: path("a.toml") },
+        RebuildError::UnknownBase { name: s("docker.io/a/b") },
+        RebuildError::Sources { root: path("a"), source: ignore::Error::Io(refused()) },
+        RebuildError::Nothing,
+        RunError::NotAProcess { kind: Kind::Wasm, loader: "load it elsewhere" },
+        RunError::UnknownKind { kind: s("x") },
+        RunError::Artifact { artifact_type: s("x/y") },
+        RunError::Arguments,
+        RunError::NoEntrypoint { image: s("oci:dir") },
+        RunError::NoProgram { program: s("/a") },
+        RunError::Outside { program: s("/a"), target: path("/b") },
+        RunError::Libraries { program: s("/a"), why: s("it names a path") },
+        RunError::Exec { path: path("/a"), source: std::io::ErrorKind::NotFound.into() },
+        RunError::Exec { path: path("/a"), source: refused() },
+        DiffError::SetAside { object: s("a"), source: refused() },
+        CopyError::Conflict("--all", "--into-index"),
+        CopyError::AllOfOne,
+        CopyError::DeltaToRegistry,
+        CopyError::OneTag(2),
+        CopyError::DigestAtDestination,
+        CopyError::SeveralNames(list(&["a", "b"])),
+        CopyError::SameTag { tag: s("1.0"), first: s("sha256:abc"), second: s("sha256:def") },
+        CopyError::NoName(s("sha256:abc")),
+        CopyError::Unspeakable { digest: s("sha256:abc"), source: ReferenceError::BadTag(s("!")) },
+        CopyError::Nothing(s("oci:dir")),
+        CopyError::Annotation { key: s("k"), values: list(&["a", "b"]) },
+        CopyError::ArtifactTypes,
+        CopyError::SamePlatform { platform: s("linux/amd64"), first: s("sha256:abc"), second: s("sha256:def") },
+        CopyError::NoPlatform(s("sha256:abc")),
+        CopyError::DigestList { path: s("have"), line: 2 },
+        CopyError::File(full()),
+        CopyError::Reference(ReferenceError::NoTransport(s("x"))),
+        CopyError::Store(missing()),
+        CopyError::Store(ambiguous()),
+    ];
+    hold("of_images", all);
+}
+
+#[test]
+fn of_templates() {
+    let all = errors![
+        TemplateError::Unknown { name: s("x") },
+        TemplateError::Name { name: s("fn"), reason: s("it is a word of the language") },
+        TemplateError::Dependency { name: s("tonic"), template: "cosmo-router" },
+        NewError::File(full()),
+        NewError::NotADirectory { path: path("a") },
+        NewError::NotEmpty { path: path("a") },
+        NewError::Conflicts { dir: path("a"), names: list(&["Cargo.toml", "src"]) },
+    ];
+    hold("of_templates", all);
+}
