@@ -36,6 +36,7 @@ use plugin_oci::stores::layout::Layout;
 use plugin_oci::stores::registry::Settings;
 use plugin_oci::values::digest::Digest;
 
+pub use assemble::base::BaseError;
 pub use assemble::provenance::Toolchain;
 
 /// One built image.

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use super::context::Context;
+use super::hints::hint;
 use super::terminal::{CYAN, RED};
 use plugin_oci::failure::Error;
 use plugin_oci::values::text::message;
@@ -28,7 +29,7 @@ pub fn rendered(error: &Error) -> Option<String> {
             let _ = write!(text, "\n  {number}{}", message(cause));
         }
     }
-    if let Some(hint) = error.hint() {
+    if let Some(hint) = hint(error.inner()) {
         let _ = write!(text, "\n\n{CYAN}help{CYAN:#}: {}", message(&hint));
     }
     Some(text)

@@ -18,6 +18,7 @@ pub mod failure;
 mod generate;
 mod global;
 mod hermetic;
+pub mod hints;
 mod image;
 mod inspect;
 mod install;

@@ -10,7 +10,7 @@ use super::copy::{CarryArgs, tell};
 use super::image::ImageArgs;
 use super::output::found_line;
 use crate::images::copy::{self, Breaking, Options, Target};
-use plugin_oci::failure::{Class, Complaint, Error, Explain};
+use plugin_oci::failure::{Complaint, Error};
 use plugin_oci::progress::Event;
 use plugin_oci::values::reference::{Reference, has_transport};
 
@@ -76,28 +76,12 @@ pub fn warn_of_breaks(image: &Reference, target: &Target, deny: bool, context: &
             context.progress().warn(format!("{tag} breaks: {}", found_line((&found.object, &found.message, found.rule))), None);
         }
         if deny {
-            return Err(BreakError { tag: tag.clone(), count: findings.len() }.into());
+            let message = format!("moving {tag} breaks its contract in {} places, and nothing was pushed", findings.len());
+            let hint = "keep what was there, push another tag, or push without `--deny-breaking`";
+            return Err(Complaint::found(message).with_hint(hint).into());
         }
     }
     Ok(())
-}
-
-/// A push that was to be denied.
-#[derive(Debug, thiserror::Error)]
-#[error("moving {tag} breaks its contract in {count} places, and nothing was pushed")]
-struct BreakError {
-    tag: String,
-    count: usize,
-}
-
-impl Explain for BreakError {
-    fn class(&self) -> Class {
-        Class::Found
-    }
-
-    fn hint(&self) -> Option<String> {
-        Some("keep what was there, push another tag, or push without `--deny-breaking`".to_owned())
-    }
 }
 
 /// Pushes one image to one place. `earlier` is the repository that was pushed to before: what it has, its registry need not be

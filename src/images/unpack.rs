@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::build::plan::annotations::NAME_KEY;
 use plugin_oci::documents::{Descriptor, media_type};
-use plugin_oci::failure::{Class, Error, Explain};
+use plugin_oci::failure::{Class, Error, Failure};
 use plugin_oci::layers::unpack::{ExtractOptions, Extraction, LayerInput, Report};
 use plugin_oci::progress::{Event, Outcome, Progress};
 use plugin_oci::stores::{PlatformImage, Selector, Source, StoreError, Verified, platform_of, read_config, select_platform};
@@ -129,16 +129,9 @@ pub enum UnpackError {
     },
 }
 
-impl Explain for UnpackError {
+impl Failure for UnpackError {
     fn class(&self) -> Class {
         Class::Failed
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::NotATar { .. } => Some("`copy` moves artifacts of any type as they are".to_owned()),
-            Self::LayerCount { .. } => None,
-        }
     }
 }
 

@@ -15,7 +15,7 @@ pub mod new;
 
 pub use name::Name;
 
-use plugin_oci::failure::{Class, Explain};
+use plugin_oci::failure::{Class, Failure};
 
 /// A package to start from.
 #[derive(Debug)]
@@ -138,19 +138,9 @@ pub enum TemplateError {
     },
 }
 
-impl Explain for TemplateError {
+impl Failure for TemplateError {
     fn class(&self) -> Class {
         Class::Usage
-    }
-
-    fn hint(&self) -> Option<String> {
-        Some(match self {
-            Self::Unknown { .. } => {
-                let names: Vec<&str> = TEMPLATES.iter().map(|template| template.name).collect();
-                format!("templates are {}", names.join(", "))
-            }
-            Self::Name { .. } | Self::Dependency { .. } => "choose another with `--name`".to_owned(),
-        })
     }
 }
 
@@ -218,6 +208,5 @@ mod tests {
     fn an_unknown_template_is_told_the_known_ones() {
         let error = Template::named("docker").unwrap_err();
         assert_eq!(error.class(), Class::Usage);
-        assert!(error.hint().unwrap().contains("cosmo-router"));
     }
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::templates::{Name, TEMPLATES, Template, TemplateError};
-use plugin_oci::failure::{Class, Error, Explain};
+use plugin_oci::failure::{Class, Error, Failure};
 use plugin_oci::fs::{FileError, sorted_listing};
 use plugin_oci::interrupt;
 use plugin_oci::progress::{Event, Progress};
@@ -187,7 +187,7 @@ fn enclosing_workspace(dir: &Path) -> Option<PathBuf> {
 #[derive(Debug, thiserror::Error)]
 pub enum NewError {
     /// The file system said no.
-    #[error(transparent)]
+    #[error("{0}")]
     File(#[from] FileError),
     /// The path is there and is no directory.
     #[error("`{}` is not a directory", path.display())]
@@ -215,20 +215,11 @@ fn quoted(names: &[String]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
-impl Explain for NewError {
+impl Failure for NewError {
     fn class(&self) -> Class {
         match self {
             Self::File(error) => error.class(),
             Self::NotADirectory { .. } | Self::NotEmpty { .. } | Self::Conflicts { .. } => Class::Usage,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::File(error) => error.hint(),
-            Self::NotEmpty { .. } => Some("use `init` to add the template's files to a directory that has others".to_owned()),
-            Self::Conflicts { .. } => Some("move these away, or start in another directory".to_owned()),
-            Self::NotADirectory { .. } => None,
         }
     }
 }

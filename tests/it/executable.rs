@@ -8,7 +8,7 @@ use plugin_build::build::inspect::bundle::{LibraryPaths, bundle};
 use plugin_build::build::inspect::leak::{Origin, Pattern, scan};
 use plugin_build::build::inspect::{Format, inspect, start};
 use plugin_build::build::manifest::BuildFlags;
-use plugin_oci::failure::Explain;
+use plugin_build::cli::hints::hint;
 use plugin_oci::progress::Silent;
 use plugin_oci::values::platform::Platform;
 
@@ -51,7 +51,7 @@ fn a_dynamic_program_is_refused_with_what_it_needs_and_three_ways_out() {
     let error = start::check(&path, &Platform::host(), true).unwrap_err();
     let text = error.to_string();
     assert!(text.contains("the loader /lib") && text.contains("libc.so.6"), "{text}");
-    let hint = error.hint().unwrap();
+    let hint = hint(&error).unwrap();
     assert!(["musl", "`base`", "bundle-libs"].iter().all(|way| hint.contains(way)), "{hint}");
     let executable = start::check(&path, &Platform::host(), false).unwrap();
     assert!(executable.glibc.unwrap().starts_with("2."));

@@ -5,8 +5,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use plugin_build::cli::hints::hint;
 use plugin_build::hosts::cosmo::process::{Address, Api, HostError, Launch, STARTUP_CONFIG, Session, Stage};
-use plugin_oci::failure::Explain as _;
 use plugin_oci::progress::{LogLevel, Silent};
 use serde_json::{Value, json};
 
@@ -154,7 +154,7 @@ fn a_plugin_gets_the_routers_variables_and_directory_and_no_others() {
 fn a_plugin_that_expects_another_cookie_is_told_from_one_that_dies() {
     let error = failure_of("cookie");
     assert!(matches!(error, HostError::Cookie { .. }), "{error}");
-    assert!(error.hint().unwrap().contains("GRPC_DATASOURCE_PLUGIN"));
+    assert!(hint(&error).unwrap().contains("GRPC_DATASOURCE_PLUGIN"));
     let error = failure_of("exit");
     let HostError::Died { stage: Stage::Handshake, status, lines } = &error else { panic!("{error}") };
     assert_eq!(status.code(), Some(7));
@@ -179,7 +179,7 @@ fn a_first_line_that_is_no_handshake_is_shown() {
     for (line, shown) in [("say Listening on :8080", "Listening on :8080"), ("say \u{1b}[2J", "\\u{1b}[2J")] {
         let error = failure_of(line);
         assert!(matches!(&error, HostError::Garbage { line } if line == shown), "{error}");
-        assert!(error.hint().unwrap().contains("println"));
+        assert!(hint(&error).unwrap().contains("println"));
     }
 }
 
@@ -333,7 +333,7 @@ fn what_cannot_be_executed_is_told_why() {
     let orphan = Root::of_bytes(b"#!/nonexistent/interpreter\n", 0o755);
     let error = failure(&orphan.launch());
     assert!(matches!(error, HostError::NoInterpreter { .. }), "{error}");
-    assert!(error.hint().unwrap().contains("statically"));
+    assert!(hint(&error).unwrap().contains("statically"));
 }
 
 #[test]

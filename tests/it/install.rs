@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use plugin_build::cli::hints::hint;
 use plugin_build::images::install::{CheckOptions, InstallOptions, Installed, check, install, rollback};
 use plugin_oci::failure::{Class, Error};
 use plugin_oci::fs::sorted_listing;
@@ -201,7 +202,7 @@ fn what_cannot_be_installed_leaves_nothing() {
         assert!(left.is_empty(), "{tag}: {error}: {left:?}");
     }
     let error = scene.install("foreign").unwrap_err();
-    assert_eq!((error.class(), error.hint().unwrap().contains("--name")), (Class::Usage, true));
+    assert_eq!((error.class(), hint(error.inner()).unwrap().contains("--name")), (Class::Usage, true));
     let named = InstallOptions { name: Some("mine".to_owned()), ..scene.options("foreign") };
     assert_eq!(fs::read(scene.run(&named).unwrap().path.join("a")).unwrap(), b"a");
     for name in ["", ".", "..", ".hidden", "a/b", "a\nb", "-x"] {

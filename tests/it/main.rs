@@ -56,3 +56,4 @@ mod start;
 mod support;
 mod templates;
 mod unpack;
+mod words;

@@ -7,7 +7,8 @@ use std::process::Command;
 use plugin_build::build::compile::compile;
 use plugin_build::build::manifest::{BuildFlags, Builder};
 use plugin_build::build::plan::{Plan, PlanError};
-use plugin_oci::failure::{Class, Explain};
+use plugin_build::cli::hints::hint;
+use plugin_oci::failure::{Class, Failure};
 use plugin_oci::progress::Silent;
 
 use crate::support::project::{Project, plan_in};
@@ -218,7 +219,7 @@ fn a_missing_standard_library_is_told_with_the_command_that_installs_it() {
     let with = |target: &str| BuildFlags { targets: vec![target.to_owned()], ..flags() };
     let error = refused(&project, &with("s390x-unknown-linux-gnu"), &[]);
     assert!(error.to_string().starts_with("target `s390x-unknown-linux-gnu` is not installed"), "{error}");
-    assert!(error.hint().unwrap().contains("rustup target add s390x-unknown-linux-gnu"), "{:?}", error.hint());
+    assert!(hint(&error).unwrap().contains("rustup target add s390x-unknown-linux-gnu"), "{:?}", hint(&error));
 }
 
 #[test]
@@ -227,7 +228,7 @@ fn a_target_that_rustc_does_not_know_is_a_mistake_of_the_caller() {
     let flags = BuildFlags { targets: vec!["x86_64-unknown-linux-glibc".to_owned()], ..flags() };
     let error = refused(&project, &flags, &[]);
     assert_eq!(error.to_string(), "target `x86_64-unknown-linux-glibc` is none that rustc knows");
-    assert!(error.hint().unwrap().starts_with("did you mean `x86_64-unknown-linux-"), "{:?}", error.hint());
+    assert!(hint(&error).unwrap().starts_with("did you mean `x86_64-unknown-linux-"), "{:?}", hint(&error));
     assert_eq!(error.class(), Class::Usage);
 }
 
@@ -237,7 +238,7 @@ fn a_missing_linker_is_told_before_compiling() {
     let project = Project::with_table("");
     let error = refused(&project, &flags(), &[("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER", "x86_64-none-gcc")]);
     assert_eq!(error.to_string(), format!("target `{HOST}` cannot be linked: its linker `x86_64-none-gcc` is not there"));
-    assert_eq!(error.hint().as_deref(), Some("apt-get install gcc-x86-64-none"));
+    assert_eq!(hint(&error).as_deref(), Some("apt-get install gcc-x86-64-none"));
 }
 
 /// A plan with the builder `zigbuild`, of which only the name is there.
@@ -275,7 +276,7 @@ fn zigbuild_takes_the_oldest_glibc_to_run_on() {
     assert!(plan.images[0].targets[0].request.contains(&format!(r#""target":"{target}""#)));
     let error = refused(&Project::with_table(""), &BuildFlags { targets: vec![target], ..flags() }, &[]);
     assert_eq!(error.class(), Class::Usage);
-    assert!(error.hint().unwrap().contains("--builder zigbuild"), "{error} {:?}", error.hint());
+    assert!(hint(&error).unwrap().contains("--builder zigbuild"), "{error} {:?}", hint(&error));
 }
 
 #[test]
@@ -283,7 +284,7 @@ fn a_program_that_zig_cannot_link_statically_is_told_before_compiling() {
     let error = zigbuild("", HOST).unwrap_err();
     assert_eq!(error.class(), Class::Usage);
     assert!(error.to_string().contains("zig links glibc dynamically only"), "{error}");
-    assert!(error.hint().unwrap().contains("x86_64-unknown-linux-musl"), "{:?}", error.hint());
+    assert!(hint(&error).unwrap().contains("x86_64-unknown-linux-musl"), "{:?}", hint(&error));
 }
 
 /// The same for a linker that is missing: zig is named where it is a way out.
@@ -296,7 +297,7 @@ fn zig_is_offered_where_it_could_link() {
     let hint = |table: &str| {
         let project = Project::with_table(table);
         let wanted = BuildFlags { targets: vec!["aarch64-unknown-linux-gnu".to_owned()], ..flags() };
-        refused(&project, &wanted, &[("CARGO", "/usr/bin/cargo"), ("RUSTC", "/usr/bin/rustc")]).hint().unwrap()
+        hint(&refused(&project, &wanted, &[("CARGO", "/usr/bin/cargo"), ("RUSTC", "/usr/bin/rustc")])).unwrap()
     };
     assert!(hint(BUNDLED).ends_with("=aarch64-linux-gnu-gcc, or use `--builder zigbuild`"), "{}", hint(BUNDLED));
     assert!(hint("").ends_with("=aarch64-linux-gnu-gcc"), "{}", hint(""));
@@ -333,7 +334,7 @@ fn a_platform_means_a_static_target_for_a_program_without_a_base() {
     assert_eq!(targets(&BuildFlags { base: Some("oci:base:1".to_owned()), ..with }), ["x86_64-unknown-linux-gnu"]);
     let unknown = BuildFlags { platforms: vec!["plan9/amd64".parse().unwrap()], ..flags() };
     let error = project.load(&unknown).unwrap_err();
-    assert!(error.hint().unwrap().contains("linux/amd64"), "{error}");
+    assert!(hint(&error).unwrap().contains("linux/amd64"), "{error}");
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use plugin_build::build::kinds::{Kind, Product};
 use plugin_build::build::manifest::config::Config;
 use plugin_build::build::manifest::{BuildFlags, Plugin, PluginError, load};
-use plugin_oci::failure::{Class, Explain};
+use plugin_build::cli::hints::hint;
+use plugin_oci::failure::{Class, Failure};
 use serde_json::json;
 
 use crate::support::project::Project;
@@ -73,13 +74,13 @@ const BROKEN: [(&str, usize, &str, &str); 15] = [
 
 #[test]
 fn a_broken_table_is_told_with_file_line_key_and_the_nearest_key() {
-    for (table, line, message, hint) in BROKEN {
+    for (table, line, message, way_out) in BROKEN {
         let project = Project::with_table(&format!("[package.metadata.plugin-build]\n{table}\n"));
         let error = refused(&project);
         let text = project.anonymous(&error.to_string());
         let expected = format!("[root]/Cargo.toml:{}: {message}", BEFORE + line);
         assert!(text.starts_with(&expected), "{text}\n{expected}");
-        assert!(error.hint().unwrap_or_default().starts_with(hint), "{:?}", error.hint());
+        assert!(hint(&error).unwrap_or_default().starts_with(way_out), "{:?}", hint(&error));
     }
 }
 
@@ -92,7 +93,7 @@ fn a_workspaces_table_is_checked_too() {
     ]);
     let error = refused(&project);
     assert_eq!(project.anonymous(&error.to_string()), "[root]/Cargo.toml:4: unknown key `lables` in plugin-build");
-    assert_eq!(error.hint().as_deref(), Some("did you mean `labels`?"));
+    assert_eq!(hint(&error).as_deref(), Some("did you mean `labels`?"));
 }
 
 #[test]
@@ -152,7 +153,7 @@ fn packages_are_selected_as_cargo_does_and_by_their_table() {
         ["trio-shared", "trio-tool"].map(|name| format!("passing over {name}: no [package.metadata.plugin-build]"))
     );
     let error = project.load(&by_name(&["alhpa"])).unwrap_err();
-    assert_eq!(error.hint().as_deref(), Some("did you mean `alpha`?"));
+    assert_eq!(hint(&error).as_deref(), Some("did you mean `alpha`?"));
 }
 
 #[test]
@@ -166,7 +167,7 @@ fn a_workspace_without_plugins_says_how_to_get_one() {
     ]);
     let error = refused(&project);
     assert!(error.to_string().starts_with("nothing to build"), "{error}");
-    assert_eq!(error.hint().as_deref(), Some("add the table (it may be empty), or name a package with -p: a, b"));
+    assert_eq!(hint(&error).as_deref(), Some("add the table (it may be empty), or name a package with -p: a, b"));
 }
 
 #[test]
@@ -252,7 +253,7 @@ fn the_projects_own_gitignore_counts_and_nothing_above_it() {
     let project = Project::with_table("[package.metadata.plugin-build]\nfiles = [{ from = 'out/*' }]\n");
     project.write(".gitignore", "out/\n");
     project.write("out/a", "");
-    assert!(refused(&project).hint().unwrap().starts_with("1 matching files are left out by .gitignore"));
+    assert!(hint(&refused(&project)).unwrap().starts_with("1 matching files are left out by .gitignore"));
     let literal = Project::with_table("[package.metadata.plugin-build]\nfiles = [{ from = 'out/a' }]\n");
     literal.write(".gitignore", "out/\n");
     literal.write("out/a", "");

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use plugin_build::cli::hints::hint;
 use plugin_build::images::unpack::{UnpackOptions, Unpacked, unpack};
 use plugin_oci::failure::Error;
 use plugin_oci::fs::sorted_listing;
@@ -46,7 +47,7 @@ fn the_wanted_platform_is_unpacked_and_an_absent_one_names_those_there() {
     let index = layout.index(&[amd, arm], &json!({}));
     layout.tag("1", index);
     let error = run(dir.path(), "darwin/arm64").unwrap_err();
-    assert!(error.hint().unwrap().contains("linux/amd64, linux/arm64"), "{error}");
+    assert!(hint(error.inner()).unwrap().contains("linux/amd64, linux/arm64"), "{error}");
     assert!(!dir.path().join("out").exists());
     let unpacked = run(dir.path(), "linux/arm64").unwrap();
     assert_eq!(fs::read(dir.path().join("out/which")).unwrap(), b"arm");

@@ -1,7 +1,8 @@
-//! What an error means to a user: its class (which decides the exit code) and the way out.
+//! What an error means: its class, which decides the exit code. What to do about it is said by whoever shows it, who can
+//! look into the error for that.
 //!
-//! Every module has an error enum of its own; each implements [`Explain`], so that the command line needs to know none
-//! of them.
+//! Every module has an error enum of its own; each implements [`Failure`]. An error that wraps another says so by its
+//! `source`, and may have the same text: [`Error::chain`] says it once.
 
 /// Who has to act on an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,22 +26,17 @@ impl Class {
     }
 }
 
-/// An error that knows its class and, where one exists, the way out.
-pub trait Explain: std::error::Error + Send + Sync + 'static {
+/// An error that knows who has to act on it.
+pub trait Failure: std::error::Error + Send + Sync + 'static {
     /// The error's class.
     fn class(&self) -> Class {
         Class::Failed
     }
-
-    /// One sentence that says what to do, without a full stop.
-    fn hint(&self) -> Option<String> {
-        None
-    }
 }
 
-/// Any explained error: what operations return.
+/// Any classed error: what operations return.
 #[derive(Debug)]
-pub struct Error(Box<dyn Explain>);
+pub struct Error(Box<dyn Failure>);
 
 impl Error {
     /// The error's class.
@@ -48,15 +44,14 @@ impl Error {
         self.0.class()
     }
 
-    /// One sentence that says what to do.
-    pub fn hint(&self) -> Option<String> {
-        self.0.hint()
+    /// The error itself, to look into.
+    pub fn inner(&self) -> &(dyn std::error::Error + 'static) {
+        self.0.as_ref()
     }
 
     /// Whether this is an error of type `E` for which `test` holds.
-    pub fn is<E: Explain>(&self, test: impl FnOnce(&E) -> bool) -> bool {
-        let error: &(dyn std::error::Error + 'static) = self.0.as_ref();
-        error.downcast_ref::<E>().is_some_and(test)
+    pub fn is<E: Failure>(&self, test: impl FnOnce(&E) -> bool) -> bool {
+        self.inner().downcast_ref::<E>().is_some_and(test)
     }
 
     /// The message and, below it, each cause that adds something.
@@ -74,7 +69,7 @@ impl Error {
     }
 }
 
-impl<E: Explain> From<E> for Error {
+impl<E: Failure> From<E> for Error {
     fn from(error: E) -> Self {
         Self(Box::new(error))
     }
@@ -106,20 +101,26 @@ impl Complaint {
         Self { message: message.into(), hint: None, class: Class::Failed }
     }
 
+    /// A complaint about bytes that were looked into.
+    pub fn found(message: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: None, class: Class::Found }
+    }
+
     /// Adds the way out.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
+
+    /// The way out.
+    pub fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
 }
 
-impl Explain for Complaint {
+impl Failure for Complaint {
     fn class(&self) -> Class {
         self.class
-    }
-
-    fn hint(&self) -> Option<String> {
-        self.hint.clone()
     }
 }

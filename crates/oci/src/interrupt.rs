@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::failure::{Error, Explain};
+use crate::failure::{Error, Failure};
 
 type Action = Box<dyn FnMut() + Send>;
 
@@ -146,11 +146,7 @@ pub struct Overdue {
     pub limit: Duration,
 }
 
-impl Explain for Overdue {
-    fn hint(&self) -> Option<String> {
-        Some("see with `-v` what was still at work, or give it more time".to_owned())
-    }
-}
+impl Failure for Overdue {}
 
 /// Does something within a limit. When that is over, every child is stopped, so that what waits for one fails and cleans up; if
 /// that takes too long in turn, the process ends as on an interrupt, with exit code 1.

@@ -11,7 +11,7 @@ use crate::build::kinds::{Kind, KindError, proxy_wasm};
 use crate::build::plan::{ImagePlan, Plan};
 use crate::build::toolchain::home;
 use plugin_oci::environment::Environment;
-use plugin_oci::failure::{Class, Explain};
+use plugin_oci::failure::{Class, Failure};
 use plugin_oci::fs::sorted_listing;
 use plugin_oci::fs::stamps::{Fingerprint, Hints};
 use plugin_oci::progress::{Event, Progress};
@@ -209,7 +209,7 @@ fn describe(artifact: &Path, leak: &Leak) -> String {
 #[derive(Debug, thiserror::Error)]
 pub enum CheckError {
     /// It cannot be understood, or cannot start where it goes.
-    #[error(transparent)]
+    #[error("{0}")]
     Executable(#[from] ExecutableError),
     /// Something else lies in its place.
     #[error("{} is no regular file", artifact.display())]
@@ -232,7 +232,7 @@ pub enum CheckError {
         path: PathBuf,
     },
     /// Its host would refuse it.
-    #[error(transparent)]
+    #[error("{0}")]
     Kind(#[from] KindError),
     /// It holds a path of this machine, and the build is hermetic.
     #[error("{}", describe(artifact, leak))]
@@ -244,20 +244,8 @@ pub enum CheckError {
     },
 }
 
-impl Explain for CheckError {
+impl Failure for CheckError {
     fn class(&self) -> Class {
         Class::Failed
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Executable(error) => error.hint(),
-            Self::Kind(error) => error.hint(),
-            Self::NoFile { .. } | Self::Elsewhere { .. } => {
-                Some("a build script, a procedural macro or a linker has put it there: look at the sources".to_owned())
-            }
-            Self::Unseen { .. } => Some("install the library with the system's, or link statically".to_owned()),
-            Self::Leak { leak, .. } => Some(format!("it is probably {}", leak.cause())),
-        }
     }
 }

@@ -26,9 +26,9 @@ use crate::build::hermetic::{HermeticError, Inside, Sandbox};
 use crate::build::kinds::{Kind, Product};
 use crate::build::plan::invocation::Invocation;
 use crate::build::plan::{ImagePlan, Plan, TargetPlan};
-use crate::build::toolchain::{FETCH_YOURSELF, announce, command};
+use crate::build::toolchain::{announce, command};
 use plugin_oci::environment::Environment;
-use plugin_oci::failure::{Class, Explain};
+use plugin_oci::failure::{Class, Failure};
 use plugin_oci::fs::FileError;
 use plugin_oci::fs::stamps::Hints;
 use plugin_oci::interrupt;
@@ -267,10 +267,10 @@ pub enum CompileError {
         source: io::Error,
     },
     /// The sandbox could not be put up.
-    #[error(transparent)]
+    #[error("{0}")]
     Hermetic(#[from] HermeticError),
     /// What an earlier hermetic build left could not be removed.
-    #[error(transparent)]
+    #[error("{0}")]
     File(#[from] FileError),
     /// What would be emptied holds something else than what a build left.
     #[error("{} is not empty, and no target directory", directory.display())]
@@ -317,24 +317,8 @@ fn describe(product: &Product) -> String {
     }
 }
 
-impl Explain for CompileError {
+impl Failure for CompileError {
     fn class(&self) -> Class {
         if let Self::Hermetic(error) = self { error.class() } else { Class::Failed }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Hermetic(error) => error.hint(),
-            Self::File(error) => error.hint(),
-            Self::Occupied { .. } => {
-                Some("a hermetic build begins with nothing: remove it, or choose another place with `--target-dir`".to_owned())
-            }
-            Self::Fetch { .. } => Some(FETCH_YOURSELF.to_owned()),
-            Self::Absent { product: Product::Lib(_), .. } => {
-                Some("the target may know no dynamic libraries; cargo's warnings above tell".to_owned())
-            }
-            Self::Absent { .. } => Some("its `required-features` may not be enabled: see `--features`".to_owned()),
-            _ => None,
-        }
     }
 }

@@ -63,7 +63,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::build::toolchain::ToolchainError;
-use plugin_oci::failure::{Class, Explain};
+use plugin_oci::failure::{Class, Failure};
 
 mod checkout;
 mod sandbox;
@@ -227,7 +227,7 @@ pub enum HermeticError {
         program: PathBuf,
     },
     /// Cargo's configuration cannot be read.
-    #[error(transparent)]
+    #[error("{0}")]
     Toolchain(#[from] ToolchainError),
     /// The system does not allow it.
     #[error("no hermetic build is possible here: {cause}")]
@@ -242,27 +242,12 @@ pub enum HermeticError {
     Broken(String),
 }
 
-impl Explain for HermeticError {
+impl Failure for HermeticError {
     fn class(&self) -> Class {
         match self {
             Self::NotLinux => Class::Usage,
             Self::Toolchain(error) => error.class(),
             _ => Class::Failed,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::NotLinux => Some("build in a Linux machine, or leave `--hermetic` out".to_owned()),
-            Self::Exposed { .. } => Some("move the sources into a directory of their own, or set HOME and CARGO_HOME".to_owned()),
-            Self::Led { .. } => Some("remove the link, and look at who put it there".to_owned()),
-            Self::OwnProgram { .. } => {
-                Some("name it yourself: by CARGO_TARGET_<TRIPLE>_LINKER, or in CARGO_HOME/config.toml".to_owned())
-            }
-            Self::Foreign { .. } => Some("keep what belongs together in one git repository, or name it by a flag".to_owned()),
-            Self::Toolchain(error) => error.hint(),
-            Self::Refused { cure, .. } => Some(cure.clone()),
-            Self::Broken(_) => None,
         }
     }
 }

@@ -21,7 +21,6 @@ use crate::build::toolchain::config::CargoConfig;
 use crate::build::toolchain::find::{Toolchain, find};
 use crate::build::toolchain::{self, ToolchainError, cargo_home, config, find_program};
 use plugin_oci::environment::Environment;
-use plugin_oci::failure::Explain as _;
 use plugin_oci::fs::stamps;
 use plugin_oci::progress::Progress;
 
@@ -125,7 +124,7 @@ impl Ask for Sandbox {
     fn start(&self, question: &Question<'_>) -> Result<Child, ToolchainError> {
         let cwd = &self.cwd;
         let inside = Inside { program: Some(question.program), args: &question.args, env: &question.env, cwd };
-        self.spawn(&inside).map_err(|error| ToolchainError::Refused { cause: error.to_string(), cure: error.hint() })
+        self.spawn(&inside).map_err(|error| ToolchainError::Refused(Box::new(error)))
     }
 }
 

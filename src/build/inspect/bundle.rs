@@ -18,7 +18,7 @@ use serde::Serialize;
 use object::{Object as _, ObjectSymbol as _};
 
 use super::{Executable, ExecutableError, dynamic, inspect};
-use plugin_oci::failure::Explain;
+use plugin_oci::failure::Failure;
 
 /// A file that travels with a program.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -304,8 +304,4 @@ pub enum BundleError {
     },
 }
 
-impl Explain for BundleError {
-    fn hint(&self) -> Option<String> {
-        Some("install it, build on a `base` that has it, or link statically".to_owned())
-    }
-}
+impl Failure for BundleError {}

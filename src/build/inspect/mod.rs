@@ -17,7 +17,7 @@ use object::read::elf::{ElfFile, FileHeader, ProgramHeader};
 use object::{Architecture, Endianness, FileKind, NameOrOrdinal, Object, ReadCache, ReadRef, elf};
 use serde::Serialize;
 
-use plugin_oci::failure::Explain;
+use plugin_oci::failure::Failure;
 
 pub mod bundle;
 pub mod dynamic;
@@ -260,19 +260,11 @@ pub enum ExecutableError {
         detail: String,
     },
     /// It cannot start where it is going.
-    #[error(transparent)]
+    #[error("{0}")]
     Start(#[from] start::StartError),
     /// What it needs cannot be found.
-    #[error(transparent)]
+    #[error("{0}")]
     Bundle(#[from] bundle::BundleError),
 }
 
-impl Explain for ExecutableError {
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Start(error) => error.hint(),
-            Self::Bundle(error) => error.hint(),
-            _ => None,
-        }
-    }
-}
+impl Failure for ExecutableError {}

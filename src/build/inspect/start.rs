@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Executable, Format, inspect};
 use crate::build::inspect::ExecutableError;
-use plugin_oci::failure::Explain;
+use plugin_oci::failure::Failure;
 use plugin_oci::values::platform::Platform;
 
 /// Fails unless format and machine are the platform's and, where `must_be_static`, it needs no loader and no libraries.
@@ -68,15 +68,4 @@ fn needs(interpreter: Option<&str>, needed: &[String]) -> String {
     format!("it needs {}", things.join(" and "))
 }
 
-impl Explain for StartError {
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Dynamic { .. } => Some(
-                "link it statically (a musl target, or no `-crt-static` in your rustflags), build on a `base` that has them, or set \
-                 `bundle-libs = true`"
-                    .to_owned(),
-            ),
-            Self::Machine { .. } => None,
-        }
-    }
-}
+impl Failure for StartError {}

@@ -11,7 +11,7 @@
 //! Everything else fits none or several and is the user's to decide.
 
 use super::{Kind, Product};
-use plugin_oci::failure::{Class, Explain};
+use plugin_oci::failure::{Class, Failure};
 
 /// What inference looks at.
 #[derive(Clone, Debug, Default)]
@@ -153,27 +153,9 @@ fn list(kinds: &[Kind]) -> String {
     kinds.iter().map(|kind| format!("`{kind}`")).collect::<Vec<_>>().join(" or ")
 }
 
-impl Explain for InferError {
+impl Failure for InferError {
     fn class(&self) -> Class {
         Class::Usage
-    }
-
-    fn hint(&self) -> Option<String> {
-        Some(match self {
-            Self::Several { candidates, .. } => format!(
-                "say `kind = \"{}\"` or `kind = \"{}\"` in [package.metadata.plugin-build]",
-                candidates.first()?,
-                candidates.last()?
-            ),
-            Self::NoProduct { .. } => "the kinds are executable and cosmo-router (from a binary), library (from a \
-                                       `cdylib`), wasm and proxy-wasm (from either)"
-                .to_owned(),
-            Self::NoBin { .. } => "add src/main.rs, or choose another `kind`".to_owned(),
-            Self::NoCdylib { .. } => "add `crate-type = [\"cdylib\"]` to [lib]".to_owned(),
-            Self::UnknownBin { bins, .. } if bins.is_empty() => "the package has no binaries at all".to_owned(),
-            Self::UnknownBin { bins, .. } => format!("the package has {}", bins.join(", ")),
-            Self::SeveralBins { .. } => "name one with `bin` in [package.metadata.plugin-build], or `--bin`".to_owned(),
-        })
     }
 }
 

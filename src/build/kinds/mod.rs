@@ -18,7 +18,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::hosts::cosmo::rules as cosmo;
-use plugin_oci::failure::{Class, Explain};
+use plugin_oci::failure::{Class, Failure};
 use plugin_oci::values::platform::{Platform, PlatformError};
 
 pub mod executable;
@@ -179,35 +179,23 @@ pub enum KindError {
         target: String,
     },
     /// No kind, or more than one, fits the crate.
-    #[error(transparent)]
+    #[error("{0}")]
     Infer(#[from] infer::InferError),
     /// A rule of the Cosmo Router is broken.
-    #[error(transparent)]
+    #[error("{0}")]
     Cosmo(#[from] cosmo::CosmoError),
     /// A rule of the proxies is broken.
-    #[error(transparent)]
+    #[error("{0}")]
     ProxyWasm(#[from] proxy_wasm::ProxyWasmError),
 }
 
-impl Explain for KindError {
+impl Failure for KindError {
     fn class(&self) -> Class {
         match self {
             Self::Target { .. } => Class::Usage,
             Self::Infer(error) => error.class(),
             Self::Cosmo(error) => error.class(),
             Self::ProxyWasm(error) => error.class(),
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Target { kind, .. } if kind.is_wasm() => {
-                Some("wasm kinds want a wasm target such as `wasm32-wasip1`".to_owned())
-            }
-            Self::Target { .. } => Some("wasm targets want the kind `wasm` or `proxy-wasm`".to_owned()),
-            Self::Infer(error) => error.hint(),
-            Self::Cosmo(error) => error.hint(),
-            Self::ProxyWasm(error) => error.hint(),
         }
     }
 }

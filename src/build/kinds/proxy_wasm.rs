@@ -5,7 +5,7 @@
 //! `module.wasm.image/variant=compat`. A manifest of its own: readers look for no wasm platform in an index.
 
 use super::Place;
-use plugin_oci::failure::Explain;
+use plugin_oci::failure::Failure;
 
 /// The annotation that tells the variant.
 pub const VARIANT_ANNOTATION: (&str, &str) = ("module.wasm.image/variant", "compat");
@@ -36,11 +36,4 @@ pub enum ProxyWasmError {
     NoAbi,
 }
 
-impl Explain for ProxyWasmError {
-    fn hint(&self) -> Option<String> {
-        Some(match self {
-            Self::Component => "build for wasm32-wasip1 or wasm32-unknown-unknown".to_owned(),
-            Self::NoAbi => "call `proxy_wasm::main!` in the library, or choose the kind `wasm`".to_owned(),
-        })
-    }
-}
+impl Failure for ProxyWasmError {}

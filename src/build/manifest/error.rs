@@ -7,9 +7,8 @@ use super::files::FilesError;
 use super::place::Place;
 use crate::build::hermetic::HermeticError;
 use crate::build::kinds::KindError;
-use crate::build::nearest::nearest;
 use crate::build::toolchain::ToolchainError;
-use plugin_oci::failure::{Class, Explain};
+use plugin_oci::failure::{Class, Failure};
 use plugin_oci::values::platform::PlatformError;
 use plugin_oci::values::reference::ReferenceError;
 
@@ -37,8 +36,6 @@ pub enum PluginError {
     Contradiction {
         /// The argument's name.
         flag: String,
-        /// What to do instead.
-        way_out: &'static str,
     },
     /// A key that nothing knows.
     #[error("{place}: unknown key `{key}` in plugin-build")]
@@ -99,19 +96,19 @@ pub enum PluginError {
         second: String,
     },
     /// The kind does not fit.
-    #[error(transparent)]
+    #[error("{0}")]
     Kind(#[from] KindError),
     /// A `files` rule does not work.
-    #[error(transparent)]
+    #[error("{0}")]
     Files(#[from] FilesError),
     /// A target or platform is not usable.
-    #[error(transparent)]
+    #[error("{0}")]
     Platform(#[from] PlatformError),
     /// The toolchain could not be asked.
-    #[error(transparent)]
+    #[error("{0}")]
     Toolchain(#[from] ToolchainError),
     /// There is no sandbox to ask in.
-    #[error(transparent)]
+    #[error("{0}")]
     Hermetic(#[from] HermeticError),
     /// The base is no reference.
     #[error("{place}: bad value of `base`")]
@@ -129,7 +126,7 @@ impl From<crate::build::kinds::infer::InferError> for PluginError {
     }
 }
 
-impl Explain for PluginError {
+impl Failure for PluginError {
     fn class(&self) -> Class {
         match self {
             Self::Read { .. } => Class::Failed,
@@ -138,29 +135,6 @@ impl Explain for PluginError {
             Self::Toolchain(error) => error.class(),
             Self::Hermetic(error) => error.class(),
             _ => Class::Usage,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Contradiction { way_out, .. } => Some((*way_out).to_owned()),
-            Self::UnknownKey { nearest: Some(nearest), .. } => Some(format!("did you mean `{nearest}`?")),
-            Self::UnknownKey { known, .. } => Some(format!("the keys are {}", known.join(", "))),
-            Self::NothingSelected { members, .. } => {
-                Some(format!("add the table (it may be empty), or name a package with -p: {}", members.join(", ")))
-            }
-            Self::UnknownPackage { spec, members, .. } => match nearest(spec, members.iter().map(String::as_str), 0.7) {
-                Some(name) => Some(format!("did you mean `{name}`?")),
-                None => Some(format!("the members are {}", members.join(", "))),
-            },
-            Self::SameName { .. } => Some("set `name` in one of them".to_owned()),
-            Self::Kind(error) => error.hint(),
-            Self::Files(error) => error.hint(),
-            Self::Platform(error) => error.hint(),
-            Self::Toolchain(error) => error.hint(),
-            Self::Hermetic(error) => error.hint(),
-            Self::Base { source, .. } => source.hint(),
-            _ => None,
         }
     }
 }

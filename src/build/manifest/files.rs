@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use super::config::FileRule;
 use super::place::Place;
-use plugin_oci::failure::{Class, Explain};
+use plugin_oci::failure::{Class, Failure};
 
 /// A file to pack.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -289,22 +289,11 @@ pub enum FilesError {
     },
 }
 
-impl Explain for FilesError {
+impl Failure for FilesError {
     fn class(&self) -> Class {
         match self {
             Self::Walk { .. } => Class::Failed,
             _ => Class::Usage,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Outside { .. } => Some("`from` is relative to the package; copy or link the files into it".to_owned()),
-            Self::Nothing { ignored, .. } if *ignored > 0 => Some(format!(
-                "{ignored} matching files are left out by .gitignore; name a file literally to pack it all the same"
-            )),
-            Self::Twice { .. } => Some("give one of them another `to`".to_owned()),
-            _ => None,
         }
     }
 }

@@ -118,18 +118,12 @@ impl BuildFlags {
         features
     }
 
-    /// The first of cargo's own arguments that says what is decided here, and what to do instead.
-    pub fn contradiction(&self) -> Option<(&str, &'static str)> {
-        self.cargo_args.iter().find_map(|argument| {
-            let name = argument.split('=').next().unwrap_or_default();
-            let way_out = match name {
-                "--target" | "--target-dir" | "--manifest-path" | "--profile" => "give it before `--`",
-                "--release" | "-r" => "that is the profile unless `--profile`, before `--`, names another",
-                "--message-format" => "what cargo says is read here; `--message-format json`, before `--`, tells the results",
-                _ => return None,
-            };
-            Some((name, way_out))
-        })
+    /// The first of cargo's own arguments that says what is decided here.
+    pub fn contradiction(&self) -> Option<&str> {
+        const DECIDED: [&str; 7] =
+            ["--target", "--target-dir", "--manifest-path", "--profile", "--release", "-r", "--message-format"];
+        let names = self.cargo_args.iter().map(|argument| argument.split_once('=').map_or(argument.as_str(), |(name, _)| name));
+        names.into_iter().find(|name| DECIDED.contains(name))
     }
 
     /// The feature flags as cargo takes them.

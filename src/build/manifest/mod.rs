@@ -191,8 +191,8 @@ impl Workspace {
 
 /// Loads the selected plugins. Asks cargo and rustc, at the same time; under `--hermetic` in a sandbox.
 pub fn load(flags: &BuildFlags, env: &Environment, progress: &dyn Progress) -> Result<Workspace, PluginError> {
-    if let Some((flag, way_out)) = flags.contradiction() {
-        return Err(PluginError::Contradiction { flag: flag.to_owned(), way_out });
+    if let Some(flag) = flags.contradiction() {
+        return Err(PluginError::Contradiction { flag: flag.to_owned() });
     }
     let cargo_config = CargoConfig::load(env, &flags.cargo_args)?;
     let mut asked = asking::ask(flags, &cargo_config, env, progress)?;

@@ -3,7 +3,7 @@
 use crate::build::hermetic::HermeticError;
 use crate::build::kinds::KindError;
 use crate::build::toolchain::ToolchainError;
-use plugin_oci::failure::{Class, Explain};
+use plugin_oci::failure::{Class, Failure};
 use plugin_oci::values::epoch::EpochError;
 use plugin_oci::values::platform::{Platform, PlatformError};
 use plugin_oci::values::reference::ReferenceError;
@@ -12,19 +12,19 @@ use plugin_oci::values::reference::ReferenceError;
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
     /// `SOURCE_DATE_EPOCH` is no date.
-    #[error(transparent)]
+    #[error("{0}")]
     Epoch(#[from] EpochError),
     /// A tag or output path is not usable.
-    #[error(transparent)]
+    #[error("{0}")]
     Reference(#[from] ReferenceError),
     /// A target has no platform.
-    #[error(transparent)]
+    #[error("{0}")]
     Platform(#[from] PlatformError),
     /// The kind does not fit the target.
-    #[error(transparent)]
+    #[error("{0}")]
     Kind(#[from] KindError),
     /// The toolchain cannot build it.
-    #[error(transparent)]
+    #[error("{0}")]
     Toolchain(#[from] ToolchainError),
     /// Two targets of one image for one platform: consumers would never see the second.
     #[error("targets `{first}` and `{second}` are both for platform {platform}")]
@@ -55,39 +55,19 @@ pub enum PlanError {
         musl: Option<&'static str>,
     },
     /// A hermetic build cannot be had.
-    #[error(transparent)]
+    #[error("{0}")]
     Hermetic(#[from] HermeticError),
     /// A base by tag under `--locked`.
     #[error("base `{0}` is named by tag, which `--locked` forbids")]
     UnpinnedBase(String),
 }
 
-impl Explain for PlanError {
+impl Failure for PlanError {
     fn class(&self) -> Class {
         match self {
             Self::Toolchain(error) => error.class(),
             Self::Hermetic(error) => error.class(),
             _ => Class::Usage,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Epoch(error) => error.hint(),
-            Self::Reference(error) => error.hint(),
-            Self::Platform(error) => error.hint(),
-            Self::Kind(error) => error.hint(),
-            Self::Toolchain(error) => error.hint(),
-            Self::Hermetic(error) => error.hint(),
-            Self::SamePlatform { .. } => {
-                Some("an image has one manifest a platform: build one of them under another tag".to_owned())
-            }
-            Self::Glibc { triple, .. } => Some(format!("use `--builder zigbuild`, or `{triple}`")),
-            Self::ZigStatic { musl, .. } => {
-                let musl = musl.map(|musl| format!("build for `{musl}`, or ")).unwrap_or_default();
-                Some(format!("{musl}set a `base` or `bundle-libs = true`"))
-            }
-            Self::UnpinnedBase(_) => Some("add `@sha256:...`; building once without `--locked` tells the digest".to_owned()),
         }
     }
 }

@@ -59,9 +59,11 @@ impl Linker {
     }
 
     /// Fails when the linker is not there, or is the host's and the target another machine's; `zig_could` says whether
-    /// `--builder zigbuild` is a way out.
+    /// cargo-zigbuild is a way out.
     pub fn check(&self, target: &str, rustc: &Rustc, zig_could: bool, env: &Environment) -> Result<(), ToolchainError> {
-        let no = |reason: String, cure: String| Err(ToolchainError::NoLinker { target: target.to_owned(), reason, cure });
+        let no = |reason: String, cure: String, zig: bool| {
+            Err(ToolchainError::NoLinker { target: target.to_owned(), reason, cure, zig })
+        };
         let name = self.program.display();
         // rustc finds the linkers it brings itself, and Visual Studio's without PATH.
         if target.starts_with("wasm") && !self.chosen || name.to_string().starts_with("rust-lld") || target.ends_with("msvc") {
@@ -69,11 +71,11 @@ impl Linker {
         }
         if find_program(&self.program, env).is_none() {
             let reason = format!("its linker `{name}` is not there");
-            return no(reason, install(&self.program, target));
+            return no(reason, install(&self.program, target), false);
         }
         if !self.chosen && self.program == Path::new("cc") && !same_machine(target, &rustc.host) {
             let reason = format!("`cc` links for {} only, and no linker is configured for it", rustc.host);
-            return no(reason, cross_cure(target, zig_could));
+            return no(reason, cross_cure(target), zig_could);
         }
         Ok(())
     }
@@ -152,16 +154,15 @@ fn gnu_prefix(target: &str) -> Option<&'static str> {
     })
 }
 
-fn cross_cure(target: &str, zig_could: bool) -> String {
+fn cross_cure(target: &str) -> String {
     let variable = format!("CARGO_TARGET_{}_LINKER", config::variable_name(target));
-    let cure = match gnu_prefix(target).filter(|_| target.contains("linux")) {
+    match gnu_prefix(target).filter(|_| target.contains("linux")) {
         Some(prefix) if target.contains("musl") => {
             format!("set {variable}=rust-lld (pure Rust), or apt-get install gcc-{prefix} and set it to {prefix}-gcc")
         }
         Some(prefix) => format!("apt-get install gcc-{prefix} and set {variable}={prefix}-gcc"),
         None => format!("install a linker for it and set {variable} to it"),
-    };
-    if zig_could { format!("{cure}, or use `--builder zigbuild`") } else { cure }
+    }
 }
 
 fn install(program: &Path, target: &str) -> String {

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use plugin_oci::environment::Environment;
-use plugin_oci::failure::{Class, Explain};
+use plugin_oci::failure::{Class, Failure};
 use plugin_oci::progress::{Event, Progress};
 
 pub mod ask;
@@ -80,10 +80,6 @@ fn is_program(file: &Path) -> bool {
     file.is_file()
 }
 
-/// The way out where fetching in a sandbox is not enough.
-pub const FETCH_YOURSELF: &str = "if it wants a credential helper, an SSH agent or git's own configuration: those are out of reach here; `cargo fetch --locked`, then \
-     build with `--offline`";
-
 /// Why the toolchain could not be asked, or cannot do what is wanted.
 #[derive(Debug, thiserror::Error)]
 pub enum ToolchainError {
@@ -102,13 +98,8 @@ pub enum ToolchainError {
     #[error("`cargo metadata` failed ({0})")]
     MetadataTold(std::process::ExitStatus),
     /// The place where programs run cannot be had.
-    #[error("{cause}")]
-    Refused {
-        /// Why.
-        cause: String,
-        /// What helps.
-        cure: Option<String>,
-    },
+    #[error("{0}")]
+    Refused(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The sources bring a toolchain.
     #[error("the sources choose the toolchain of {}, which is none that rustup has installed or linked", rustc.display())]
     Brought {
@@ -169,36 +160,19 @@ pub enum ToolchainError {
         reason: String,
         /// What installs it.
         cure: String,
+        /// Whether cargo-zigbuild could link instead.
+        zig: bool,
     },
     /// `--builder zigbuild` without the tool.
     #[error("`--builder zigbuild` wants cargo-zigbuild, and there is none on PATH")]
     NoZigbuild,
 }
 
-impl Explain for ToolchainError {
+impl Failure for ToolchainError {
     fn class(&self) -> Class {
         match self {
             Self::Metadata(_) | Self::ConfigContent { .. } | Self::UnknownTarget { .. } => Class::Usage,
             _ => Class::Failed,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::NoStd { cure, .. } | Self::NoLinker { cure, .. } => Some(cure.clone()),
-            Self::UnknownTarget { nearest: Some(nearest), .. } => Some(format!("did you mean `{nearest}`?")),
-            Self::UnknownTarget { .. } => Some("`rustc --print target-list` lists them".to_owned()),
-            Self::Fetch(_) => Some(FETCH_YOURSELF.to_owned()),
-            Self::Refused { cure, .. } => cure.clone(),
-            Self::Brought { .. } => Some(
-                "if it is to be trusted, link it (`rustup toolchain link NAME DIR`) and name it with `cargo +NAME`, or set RUSTC and CARGO"
-                    .to_owned(),
-            ),
-            Self::NoZigbuild => Some("cargo install --locked cargo-zigbuild, and install zig".to_owned()),
-            Self::Start { program, .. } if program.ends_with("cargo") => {
-                Some("install Rust (https://rustup.rs), or set CARGO to a cargo".to_owned())
-            }
-            _ => None,
         }
     }
 }

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::generate;
-use plugin_oci::failure::{Class, Explain};
+use plugin_oci::failure::{Class, Failure};
 use plugin_oci::values::platform::Platform;
 
 /// Operating systems and architectures for which the router exists.
@@ -215,26 +215,9 @@ pub enum CosmoError {
     },
 }
 
-impl Explain for CosmoError {
+impl Failure for CosmoError {
     fn class(&self) -> Class {
         Class::Usage
-    }
-
-    fn hint(&self) -> Option<String> {
-        Some(match self {
-            Self::Platform(_) => "choose among linux, darwin and windows on amd64 and arm64".to_owned(),
-            Self::System => "link the program statically, and drop `base` and `bundle-libs`".to_owned(),
-            Self::Link(_) => "pack the file itself".to_owned(),
-            Self::Entrypoint(_) => "drop `entrypoint`; it is set to the program".to_owned(),
-            Self::Missing { .. } => {
-                "generate it with `cargo plugin-build generate`, or say where it lies with `contract` in [package.metadata.plugin-build]".to_owned()
-            }
-            Self::Unmapped { .. } | Self::Unserved { .. } | Self::NoService { .. } => {
-                "generate proto and mapping again from the schema, with `cargo plugin-build generate`".to_owned()
-            }
-            Self::Schema { source, .. } => return Some(source.help()).filter(|help| !help.is_empty()),
-            Self::Unreadable { .. } | Self::Streaming { .. } => return None,
-        })
     }
 }
 

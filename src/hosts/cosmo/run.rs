@@ -11,7 +11,7 @@ use crate::hosts::cosmo::process::{
     Api, GRACE, Handshake, HostError, Launch, Method, START_TIMEOUT, STARTUP_CONFIG, Seen, Session, Stopped, starter,
 };
 use plugin_oci::documents::{Config, Descriptor};
-use plugin_oci::failure::{Class, Complaint, Error, Explain};
+use plugin_oci::failure::{Class, Complaint, Error, Failure};
 use plugin_oci::progress::Progress;
 use plugin_oci::stores::Source;
 
@@ -198,15 +198,8 @@ pub enum RouterError {
     StartupConfig(#[source] serde_json::Error),
 }
 
-impl Explain for RouterError {
+impl Failure for RouterError {
     fn class(&self) -> Class {
         Class::Usage
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::NoProto => Some("name the plugin's proto with `--proto`".to_owned()),
-            Self::StartupConfig(_) => None,
-        }
     }
 }

@@ -33,7 +33,7 @@ use self::target::Delivery;
 use self::union::Union;
 use crate::hosts::cosmo::contract::{self, ContractError, attached::Attached};
 use plugin_oci::documents::media_type;
-use plugin_oci::failure::{Class, Error, Explain};
+use plugin_oci::failure::{Class, Error, Failure};
 use plugin_oci::progress::{Outcome, Progress, Silent};
 use plugin_oci::stores::copy::{self as movement, Movement};
 use plugin_oci::stores::open::Stores;
@@ -339,43 +339,26 @@ pub enum CopyError {
         line: usize,
     },
     /// The list of digests cannot be read.
-    #[error(transparent)]
+    #[error("{0}")]
     File(#[from] plugin_oci::fs::FileError),
     /// A reference that cannot be parsed.
-    #[error(transparent)]
+    #[error("{0}")]
     Reference(#[from] ReferenceError),
     /// A contract that cannot be attached again.
-    #[error(transparent)]
+    #[error("{0}")]
     Contract(#[from] ContractError),
     /// A store said no.
-    #[error(transparent)]
+    #[error("{0}")]
     Store(#[from] StoreError),
 }
 
-impl Explain for CopyError {
+impl Failure for CopyError {
     fn class(&self) -> Class {
         match self {
             Self::File(_) | Self::Nothing(_) => Class::Failed,
             Self::Contract(error) => error.class(),
             Self::Store(error) => error.class(),
             _ => Class::Usage,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::SeveralNames(_) => {
-                Some("end the destination with a slash to push each to a repository of its own below it".to_owned())
-            }
-            Self::Annotation { .. } => Some("build the platforms from the same sources and settings".to_owned()),
-            Self::DigestList { .. } => {
-                Some("`--have` takes `oci:DIR`, `oci-archive:FILE`, or a file with one digest a line".to_owned())
-            }
-            Self::File(error) => error.hint(),
-            Self::Contract(error) => error.hint(),
-            Self::Store(error) => error.hint(),
-            Self::Reference(error) => error.hint(),
-            _ => None,
         }
     }
 }

@@ -36,7 +36,7 @@ use std::io;
 use serde::Serialize;
 
 use plugin_oci::documents::Descriptor;
-use plugin_oci::failure::{Error, Explain};
+use plugin_oci::failure::{Error, Failure};
 use plugin_oci::layers::unpack::READ_TOGETHER;
 use plugin_oci::progress::Progress;
 use plugin_oci::stores::{Selector, Source};
@@ -265,11 +265,7 @@ pub enum DiffError {
     },
 }
 
-impl Explain for DiffError {
-    fn hint(&self) -> Option<String> {
-        Some("large files are compared in the directory for temporary files (TMPDIR)".to_owned())
-    }
-}
+impl Failure for DiffError {}
 
 #[cfg(test)]
 mod tests {

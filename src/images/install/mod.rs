@@ -8,7 +8,7 @@ mod place;
 pub mod survey;
 
 use plugin_oci::documents::json::JsonError;
-use plugin_oci::failure::{Class, Error, Explain};
+use plugin_oci::failure::{Class, Error, Failure};
 use plugin_oci::finding::Finding;
 use plugin_oci::interrupt::on_interrupt;
 use plugin_oci::layers::unpack::{ExtractOptions, Extraction, Limits, Rules, remove_tree};
@@ -161,24 +161,12 @@ pub enum InstallError {
     },
 }
 
-impl Explain for InstallError {
+impl Failure for InstallError {
     fn class(&self) -> Class {
         match self {
             Self::NoName { .. } | Self::BadName { .. } => Class::Usage,
             _ => Class::Failed,
         }
-    }
-
-    fn hint(&self) -> Option<String> {
-        Some(match self {
-            Self::NoName { .. } => "give one with `--name`".to_owned(),
-            Self::BadName { .. } => "a name is letters, digits, `.`, `_` and `-`, and starts with a letter or digit".to_owned(),
-            Self::Disagree { .. } => "choose one platform with `--platform`".to_owned(),
-            Self::InTheWay { .. } => "move it away, or install under another `--name`".to_owned(),
-            Self::BadRecord { .. } | Self::UnknownRecord { .. } => "remove the record and install again".to_owned(),
-            Self::Link { .. } => "`--copy` needs no links".to_owned(),
-            Self::Empty { .. } | Self::Absent { .. } | Self::NoPrevious { .. } => return None,
-        })
     }
 }
 

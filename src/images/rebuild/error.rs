@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use plugin_oci::failure::Explain;
+use plugin_oci::failure::Failure;
 
 /// Why an image cannot be built again.
 #[derive(Debug, thiserror::Error)]
@@ -68,17 +68,4 @@ pub enum RebuildError {
     Nothing,
 }
 
-impl Explain for RebuildError {
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::NotRebuildable { .. } => {
-                Some("give such flags in the sources' own .cargo/config.toml, with relative paths".to_owned())
-            }
-            Self::Within { .. } => Some("call it in the sources, with the image in a directory of its own".to_owned()),
-            Self::Foreign { .. } => Some("commit it, or it is not known what it is made from".to_owned()),
-            Self::UnknownBase { .. } => Some("give it with `--base`, as it was given to `build`".to_owned()),
-            Self::BadRequest { .. } | Self::Format { .. } => Some("use the version that built it, or a later one".to_owned()),
-            _ => None,
-        }
-    }
-}
+impl Failure for RebuildError {}

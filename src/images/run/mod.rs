@@ -18,7 +18,7 @@ use crate::build::kinds::Kind;
 use crate::build::plan::annotations::KIND_KEY;
 use crate::build::start::{self, Started};
 use plugin_oci::documents::{Config, Descriptor, Document, media_type};
-use plugin_oci::failure::{Class, Error, Explain};
+use plugin_oci::failure::{Class, Error, Failure};
 use plugin_oci::progress::Progress;
 use plugin_oci::stores::{PlatformImage, Selector, Source, read_config, read_document, select_platform};
 use plugin_oci::values::platform::Platform;
@@ -52,8 +52,8 @@ pub enum Ready {
 pub fn prepare(source: &dyn Source, options: &Options, progress: &dyn Progress) -> Result<Ready, Error> {
     let root = source.resolve(&options.selector)?;
     let kind = kind_of(source, &root)?;
-    if let Some(loader) = loader(kind) {
-        return Err(RunError::NotAProcess { kind, loader }.into());
+    if !matches!(kind, Kind::Executable | Kind::CosmoRouter) {
+        return Err(RunError::NotAProcess { kind }.into());
     }
     if kind == Kind::CosmoRouter && !options.args.is_empty() {
         return Err(RunError::Arguments.into());
@@ -109,16 +109,6 @@ fn started(
     Err(start::refusal(&program, &started.lacks))
 }
 
-/// What loads a kind that is no process.
-const fn loader(kind: Kind) -> Option<&'static str> {
-    match kind {
-        Kind::Executable | Kind::CosmoRouter => None,
-        Kind::Wasm => Some("a WebAssembly runtime, such as wasmtime, loads it"),
-        Kind::ProxyWasm => Some("a proxy that speaks proxy-wasm, such as Envoy, loads it"),
-        Kind::Library => Some("a program loads it with dlopen"),
-    }
-}
-
 /// The kind that the image says it is. Images of other tools say nothing: what has a configuration with a command line is
 /// a program.
 fn kind_of(source: &dyn Source, root: &Descriptor) -> Result<Kind, Error> {
@@ -153,8 +143,12 @@ pub enum RunError {
     NotAProcess {
         /// The kind.
         kind: Kind,
-        /// What loads it.
-        loader: &'static str,
+    },
+    /// Others could write to the directory where images are unpacked.
+    #[error("`{}` must be a directory that only this user may write", path.display())]
+    OpenCache {
+        /// The directory.
+        path: PathBuf,
     },
     /// A kind of a later version.
     #[error("the image says that it is a plugin of kind `{kind}`, which is not known here")]
@@ -209,25 +203,11 @@ pub enum RunError {
     },
 }
 
-impl Explain for RunError {
+impl Failure for RunError {
     fn class(&self) -> Class {
         match self {
             Self::NotAProcess { .. } | Self::Artifact { .. } | Self::Arguments => Class::Usage,
             _ => Class::Failed,
         }
-    }
-
-    fn hint(&self) -> Option<String> {
-        Some(match self {
-            Self::NotAProcess { loader, .. } => (*loader).to_owned(),
-            Self::UnknownKind { .. } => "a later version of this tool may know it".to_owned(),
-            Self::Artifact { .. } => "`inspect` shows what is in it, `copy` moves it".to_owned(),
-            Self::Exec { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
-                "its interpreter or dynamic loader does not exist here; static programs need none".to_owned()
-            }
-            Self::Libraries { .. } => "run it in a container".to_owned(),
-            Self::NoEntrypoint { .. } => "name a program of the image after `--`".to_owned(),
-            _ => return None,
-        })
     }
 }

@@ -111,8 +111,7 @@ fn create_private(cache: &Path) -> Result<(), Error> {
         let found = fs::symlink_metadata(cache).map_err(FileError::at("read", cache))?;
         let mine = found.uid() == nix::unistd::geteuid().as_raw();
         if !found.is_dir() || !mine || found.mode() & 0o022 != 0 {
-            let message = format!("`{}` must be a directory that only this user may write", cache.display());
-            return Err(plugin_oci::failure::Complaint::failed(message).with_hint("choose another with `--cache-dir`").into());
+            return Err(super::RunError::OpenCache { path: cache.to_owned() }.into());
         }
     }
     Ok(())

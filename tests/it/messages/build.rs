@@ -1,5 +1,6 @@
 //! Errors of the way from `Cargo.toml` to an image.
 
+use plugin_build::build::BaseError;
 use plugin_build::build::compile::CompileError;
 use plugin_build::build::compile::check::CheckError;
 use plugin_build::build::hermetic::HermeticError;
@@ -19,7 +20,7 @@ use plugin_build::hosts::cosmo::rules::CosmoError;
 use plugin_oci::fs::FileError;
 use plugin_oci::values::epoch::Epoch;
 use plugin_oci::values::platform::PlatformError;
-use plugin_oci::values::reference::ReferenceError;
+use plugin_oci::values::reference::{ReferenceError, RegistryReference};
 
 use super::{errors, hold, list, path, refused, s, status};
 
@@ -109,12 +110,13 @@ fn of_plans() {
         PlanError::ZigStatic { name: s("p"), target: s("t"), musl: None },
         PlanError::Hermetic(HermeticError::NotLinux),
         PlanError::UnpinnedBase(s("docker.io/a/b:1")),
+        BaseError::Offline { reference: RegistryReference::parse("registry.example/a:1").unwrap() },
         ToolchainError::Start { program: path("/bin/cargo"), source: refused() },
         ToolchainError::Start { program: path("/bin/rustc"), source: refused() },
         ToolchainError::Metadata(s("no")),
         ToolchainError::MetadataTold(status()),
-        ToolchainError::Refused { cause: s("no hermetic build is possible here: no"), cure: Some(s("do")) },
-        ToolchainError::Refused { cause: s("failed to run the sandbox: no"), cure: None },
+        ToolchainError::Refused(Box::new(HermeticError::Refused { cause: s("no"), cure: s("do") })),
+        ToolchainError::Refused(Box::new(HermeticError::Broken(s("no")))),
         ToolchainError::Brought { rustc: path("/a/rustc") },
         ToolchainError::Fetch(status()),
         ToolchainError::Answer { command: s("rustc -vV"), detail: s("no host") },
@@ -123,7 +125,8 @@ fn of_plans() {
         ToolchainError::UnknownTarget { target: s("x"), nearest: None },
         ToolchainError::UnknownTarget { target: s("x"), nearest: Some(s("y")) },
         ToolchainError::NoStd { target: s("x"), sysroot: path("/a"), cure: s("rustup target add x") },
-        ToolchainError::NoLinker { target: s("x"), reason: s("there is no cc"), cure: s("apt-get install gcc") },
+        ToolchainError::NoLinker { target: s("x"), reason: s("there is no cc"), cure: s("apt-get install gcc"), zig: false },
+        ToolchainError::NoLinker { target: s("x"), reason: s("there is no ld"), cure: s("set it"), zig: true },
         ToolchainError::NoZigbuild,
         HermeticError::NotLinux,
         HermeticError::Exposed { what: "workspace", path: path("/home/me") },

@@ -166,7 +166,7 @@ fn of_stores() {
         RegistryError::Protocol { url: url(), reason: s("it has no location") },
         RegistryError::WrongDigest { url: url(), wanted: s("sha256:abc"), found: s("sha256:def") },
         RegistryError::TooLong { url: url(), limit: 7 },
-        RegistryError::PlainHttp { from: url(), url: s("http://registry.example:5000/v2/") },
+        RegistryError::PlainHttp { from: url(), host: s("registry.example"), url: s("http://registry.example:5000/v2/") },
         RegistryError::ForeignRealm { host: s("registry.example"), realm: s("tokens.example") },
         RegistryError::RedirectLoop { url: url() },
         RegistryError::Trust { path: Some(s("ca.pem")), reason: s("it holds none") },

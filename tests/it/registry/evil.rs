@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use plugin_build::cli::hints::hint;
 use plugin_oci::documents::media_type;
 use plugin_oci::stores::copy;
 use plugin_oci::stores::layout::{LayoutWriter, Obsolete};
@@ -208,7 +209,7 @@ fn a_limit_below_every_chunk_is_told_with_a_way_out() {
         let registry = MemoryRegistry::scripted(Quirks { chunk, largest: Some(5_000), ..Quirks::default() }, |_, _| None);
         let error = push(&client(), &big(), &registry.repository("r")).unwrap_err();
         assert!(error.to_string().contains("answered 413"), "{error}");
-        assert!(error.hint().is_some_and(|hint| hint.contains("client_max_body_size")));
+        assert!(hint(error.inner()).is_some_and(|hint| hint.contains("client_max_body_size")));
         let refused = lengths(&registry, "PATCH").into_iter().filter(|length| *length > 5_000);
         assert_eq!(refused.min(), Some(chunk.unwrap_or(64 << 10)));
     }
@@ -280,7 +281,7 @@ fn a_realm_on_another_host_gets_no_credentials() {
         let error = pull(&known, &registry.repository("r")).unwrap_err();
         assert!(error.to_string().contains("unencrypted") || error.to_string().contains("credentials to be sent"), "{error}");
         assert_eq!(error.class(), plugin_oci::failure::Class::Usage);
-        assert!(error.hint().is_some());
+        assert!(hint(error.inner()).is_some());
     }
     assert!(thief.memory.log().is_empty());
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use plugin_build::cli::hints::hint;
 use plugin_oci::progress::{Outcome, Silent};
 use plugin_oci::stores::copy;
 use plugin_oci::stores::layout::Layout;
@@ -121,7 +122,7 @@ fn an_absent_tag_is_told_with_those_that_are_there() {
     let error = Repository::new(&client, &registry.repository("p")).resolve(&Selector::Only).unwrap_err();
     let error = plugin_oci::failure::Error::from(error);
     assert!(error.to_string().contains("has no `latest`"), "{error}");
-    assert!(error.hint().unwrap().contains("1.0"));
+    assert!(hint(error.inner()).unwrap().contains("1.0"));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use plugin_build::cli::hints::hint;
 use plugin_oci::documents;
 use plugin_oci::environment::Environment;
 use plugin_oci::progress::{Outcome, Silent};
@@ -81,7 +82,7 @@ fn a_password_opens_a_protected_registry_and_its_absence_is_told_with_a_hint() {
     let sample = Sample::image("locked", 1000);
     let error = push(&client(), &sample, &reference).unwrap_err();
     assert!(error.to_string().contains("was denied (401"), "{error}");
-    assert!(error.hint().unwrap().contains(&format!("login {}", registry.host)), "{:?}", error.hint());
+    assert!(hint(error.inner()).unwrap().contains(&format!("login {}", registry.host)), "{:?}", hint(error.inner()));
 
     let error = client().offering(&registry.host, password(USER.0, "hunter2")).check_login(&registry.host).unwrap_err();
     assert!(!format!("{error:?} {error}").contains("hunter2"));
@@ -132,7 +133,7 @@ fn a_registry_with_its_own_authority_is_trusted_when_that_is_named_and_not_befor
 
     let error = push(&client(), &sample, &reference).unwrap_err();
     assert!(error.to_string().contains("TLS failed"), "{error}");
-    assert!(error.hint().unwrap().contains("--tls-ca"));
+    assert!(hint(error.inner()).unwrap().contains("--tls-ca"));
     // It is never talked to without encryption instead.
     assert!(registry.requests(&["HTTP/1.1"]).is_empty());
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use plugin_build::cli::hints::hint;
 use plugin_oci::environment::Environment;
 use plugin_oci::failure::Class;
 use plugin_oci::progress::Silent;
@@ -41,7 +42,10 @@ fn a_realm_at_another_port_of_the_same_host_gets_credentials_only_when_it_is_tru
         let wanted = format!("wants credentials to be sent to {}", other.server.host());
         assert!(error.to_string().contains(&wanted), "{error}");
         assert_eq!(error.class(), Class::Usage);
-        assert_eq!(error.hint().unwrap(), format!("if that is its token server, add `--trust-realm {}`", other.server.host()));
+        assert_eq!(
+            hint(error.inner()).unwrap(),
+            format!("if that is its token server, add `--trust-realm {}`", other.server.host())
+        );
     }
     assert!(other.memory.log().is_empty());
     let sample = Sample::image("door", 1000);

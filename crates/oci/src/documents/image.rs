@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use crate::documents::{Config, Descriptor, DocumentError, Index, Manifest, media_type};
-use crate::failure::Explain;
+use crate::failure::Failure;
 use crate::values::digest::Digest;
 use crate::values::epoch::Epoch;
 use crate::values::platform::Platform;
@@ -113,7 +113,7 @@ pub enum ImageError {
     },
 }
 
-impl Explain for ImageError {}
+impl Failure for ImageError {}
 
 impl Image {
     /// Puts an image together.

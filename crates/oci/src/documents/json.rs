@@ -88,7 +88,7 @@ impl JsonError {
     }
 }
 
-impl crate::failure::Explain for JsonError {}
+impl crate::failure::Failure for JsonError {}
 
 const DUPLICATE: &str = "duplicate key";
 

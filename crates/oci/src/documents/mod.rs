@@ -36,7 +36,7 @@ pub use manifest::Manifest;
 
 use std::collections::BTreeMap;
 
-use crate::failure::Explain;
+use crate::failure::Failure;
 use crate::values::digest::DigestError;
 
 /// The most bytes of a manifest or index that are read.
@@ -92,7 +92,7 @@ impl Document {
 #[derive(Debug, thiserror::Error)]
 pub enum DocumentError {
     /// Not JSON, or a duplicate key, or too deep.
-    #[error(transparent)]
+    #[error("{0}")]
     Json(#[from] json::JsonError),
     /// JSON of another shape.
     #[error("the {what} has the wrong shape")]
@@ -143,7 +143,7 @@ pub enum DocumentError {
     WrongData(String),
 }
 
-impl Explain for DocumentError {}
+impl Failure for DocumentError {}
 
 /// Refuses what is another document to other parsers: see [`json::lookalike`].
 fn check_names(object: &serde_json::Value, names: &[&'static str]) -> Result<(), DocumentError> {

@@ -18,7 +18,7 @@ use std::thread::{self, JoinHandle};
 
 use tempfile::NamedTempFile;
 
-use crate::failure::Explain;
+use crate::failure::Failure;
 use crate::interrupt::{self, Registration};
 
 /// Names the path and what was tried with it.
@@ -41,17 +41,7 @@ impl FileError {
     }
 }
 
-impl Explain for FileError {
-    fn hint(&self) -> Option<String> {
-        match self.source.kind() {
-            io::ErrorKind::StorageFull => Some("free some space; nothing that was there before has changed".to_owned()),
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                Some("choose a place that this user may write".to_owned()).filter(|_| self.what != "read")
-            }
-            _ => None,
-        }
-    }
-}
+impl Failure for FileError {}
 
 /// Where Linux shows a process its own open files.
 pub const HANDLES: &str = "/proc/self/fd";

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 
 use super::verified::Mismatch;
 use crate::documents::{Descriptor, DocumentError};
-use crate::failure::{Class, Explain};
+use crate::failure::{Class, Failure};
 use crate::fs::FileError;
 
 /// Why content could not be read from or written to a store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The file system said no.
-    #[error(transparent)]
+    #[error("{0}")]
     File(#[from] FileError),
     /// A checked document is not what it should be.
     #[error("{object} is malformed")]
@@ -137,17 +137,17 @@ pub enum StoreError {
         old: String,
     },
     /// A registry or another store with errors of its own.
-    #[error(transparent)]
+    #[error("{0}")]
     Remote(#[from] RemoteError),
 }
 
 /// The error of a store that has an error type of its own.
 #[derive(Debug)]
-pub struct RemoteError(Box<dyn Explain>);
+pub struct RemoteError(Box<dyn Failure>);
 
 impl RemoteError {
     /// Wraps the store's error.
-    pub fn new(error: impl Explain) -> Self {
+    pub fn new(error: impl Failure) -> Self {
         Self(Box::new(error))
     }
 }
@@ -160,7 +160,7 @@ impl std::fmt::Display for RemoteError {
 
 impl std::error::Error for RemoteError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.0.source()
+        Some(self.0.as_ref())
     }
 }
 
@@ -194,33 +194,12 @@ impl StoreError {
 /// What a sink calls the source that its content comes from.
 pub(super) const UNKNOWN: &str = "the source";
 
-impl Explain for StoreError {
+impl Failure for StoreError {
     fn class(&self) -> Class {
         match self {
             Self::Ambiguous { .. } => Class::Usage,
             Self::Remote(inner) => inner.0.class(),
             _ => Class::Failed,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::File(error) => error.hint(),
-            Self::NoPlatform { available, .. } | Self::Ambiguous { available, .. } if available.is_empty() => None,
-            Self::NotFound { available, .. } if available.is_empty() => Some("it has no tags".to_owned()),
-            Self::NotFound { available, .. } | Self::NoPlatform { available, .. } => {
-                Some(format!("it has {}", available.join(", ")))
-            }
-            Self::Ambiguous { available, .. } => Some(format!("add one of these after a colon: {}", available.join(", "))),
-            Self::Clobber { .. } => Some("leave out `--no-clobber` to move the tag".to_owned()),
-            Self::Corrupt { .. } => Some("`cargo plugin-build verify` lists everything that is wrong".to_owned()),
-            Self::MissingBlob { .. } => Some(
-                "`cargo plugin-build verify` lists everything that is missing; a delta (`--have`) goes only where the rest is"
-                    .to_owned(),
-            ),
-            Self::Vanished { .. } => Some("run the command again".to_owned()),
-            Self::Remote(inner) => inner.0.hint(),
-            _ => None,
         }
     }
 }

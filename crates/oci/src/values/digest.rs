@@ -20,7 +20,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
-use crate::failure::{Class, Explain};
+use crate::failure::{Class, Failure};
 
 /// A registered digest algorithm (image-spec, `descriptor.md`, "Registered algorithms").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -144,7 +144,7 @@ pub enum DigestError {
     UnknownAlgorithm(String),
 }
 
-impl Explain for DigestError {
+impl Failure for DigestError {
     fn class(&self) -> Class {
         Class::Usage
     }

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use crate::failure::{Class, Explain};
+use crate::failure::{Class, Failure};
 
 /// Seconds since 1970-01-01T00:00:00Z, at most the last second of the year 9999.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
@@ -45,13 +45,9 @@ pub struct EpochError {
     value: String,
 }
 
-impl Explain for EpochError {
+impl Failure for EpochError {
     fn class(&self) -> Class {
         Class::Usage
-    }
-
-    fn hint(&self) -> Option<String> {
-        Some("unset it, or set it to a date such as `$(git log -1 --format=%ct)`".to_owned())
     }
 }
 

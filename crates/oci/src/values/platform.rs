@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::failure::{Class, Explain};
+use crate::failure::{Class, Failure};
 
 /// An image platform. The derived order is the order of platforms in an index.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -139,6 +139,11 @@ impl fmt::Display for Platform {
     }
 }
 
+/// The platforms for which a Rust target is known.
+pub fn with_targets() -> impl Iterator<Item = &'static str> {
+    TARGETS.iter().map(|(platform, _)| *platform)
+}
+
 impl FromStr for Platform {
     type Err = PlatformError;
 
@@ -167,19 +172,9 @@ pub enum PlatformError {
     UnknownTarget(String),
 }
 
-impl Explain for PlatformError {
+impl Failure for PlatformError {
     fn class(&self) -> Class {
         Class::Usage
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::NoTarget(_) | Self::Malformed(_) => {
-                let known: Vec<&str> = TARGETS.iter().map(|(platform, _)| *platform).collect();
-                Some(format!("one of {}, or give the triple with `--target`", known.join(", ")))
-            }
-            Self::UnknownTarget(_) => None,
-        }
     }
 }
 

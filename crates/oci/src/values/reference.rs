@@ -8,7 +8,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use crate::failure::{Class, Explain};
+use crate::failure::{Class, Failure};
 use crate::values::digest::{Digest, DigestError};
 
 /// An image in some store, or the store itself where no tag and no digest is given.
@@ -276,26 +276,13 @@ pub enum ReferenceError {
     #[error("the path `{}` has a `:`, which ends a path in `oci:` references", .0.display())]
     ColonInPath(PathBuf),
     /// What stands after `@` is no digest.
-    #[error(transparent)]
+    #[error("{0}")]
     Digest(#[from] DigestError),
 }
 
-impl Explain for ReferenceError {
+impl Failure for ReferenceError {
     fn class(&self) -> Class {
         Class::Usage
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::NoTransport(_) => {
-                Some("write `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]` or `docker://HOST/REPO[:TAG]`".to_owned())
-            }
-            Self::Credentials { host } => {
-                Some(format!("`cargo plugin-build login {host}` keeps credentials, where other tools do too"))
-            }
-            Self::ColonInPath(_) => Some("choose an output path without a colon".to_owned()),
-            _ => None,
-        }
     }
 }
 

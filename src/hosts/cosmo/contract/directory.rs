@@ -12,7 +12,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::Contract;
-use plugin_oci::failure::{Class, Explain};
+use plugin_oci::failure::{Class, Failure};
 use plugin_oci::fs::anchor::Anchor;
 use plugin_oci::fs::{FileError, TempFile, create_dirs, set_mode, sync_dir};
 use plugin_oci::interrupt::on_interrupt;
@@ -133,7 +133,7 @@ fn write_into(files: &[(&str, Option<&Vec<u8>>)], dir: &Path, force: bool) -> Re
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
     /// The file system said no.
-    #[error(transparent)]
+    #[error("{0}")]
     File(#[from] FileError),
     /// There are files with other content.
     #[error("{} would be overwritten with other content", shown(paths))]
@@ -153,16 +153,8 @@ fn shown(paths: &[PathBuf]) -> String {
     paths.iter().map(|path| format!("`{}`", path.display())).collect::<Vec<_>>().join(", ")
 }
 
-impl Explain for DirectoryError {
+impl Failure for DirectoryError {
     fn class(&self) -> Class {
         Class::Failed
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::File(error) => error.hint(),
-            Self::Differs { .. } => Some("name another directory, or overwrite them with `--force`".to_owned()),
-            Self::InTheWay { .. } => Some("move it away".to_owned()),
-        }
     }
 }

@@ -25,7 +25,7 @@ pub mod directory;
 use std::collections::BTreeMap;
 
 use plugin_oci::documents::{Descriptor, Manifest, json};
-use plugin_oci::failure::{Class, Explain};
+use plugin_oci::failure::{Class, Failure};
 use plugin_oci::stores::{Source, StoreError, read_blob};
 use plugin_oci::values::digest::Digest;
 use plugin_oci::values::text;
@@ -128,7 +128,7 @@ fn digest_of(files: &BTreeMap<&str, Digest>) -> Digest {
 #[derive(Debug, thiserror::Error)]
 pub enum ContractError {
     /// The store failed.
-    #[error(transparent)]
+    #[error("{0}")]
     Store(#[from] StoreError),
     /// A file is missing.
     #[error("the contract attached to the image in {store} has no `{title}`")]
@@ -150,21 +150,11 @@ pub enum ContractError {
     },
 }
 
-impl Explain for ContractError {
+impl Failure for ContractError {
     fn class(&self) -> Class {
         match self {
             Self::Store(error) => error.class(),
             Self::Incomplete { .. } | Self::Absent { .. } => Class::Failed,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Store(error) => error.hint(),
-            Self::Incomplete { .. } => Some("build the image again".to_owned()),
-            Self::Absent { .. } => {
-                Some("copy the image from where it was built with `cargo plugin-build copy`, which carries it".to_owned())
-            }
         }
     }
 }

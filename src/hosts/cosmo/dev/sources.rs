@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use ignore::WalkBuilder;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
-use plugin_oci::failure::{Class, Explain};
+use plugin_oci::failure::{Class, Failure};
 use plugin_oci::fs::stamps::Stamp;
 
 /// How long nothing must happen before a change counts as over: editors write in several steps.
@@ -154,15 +154,9 @@ pub enum SourcesError {
     Ended,
 }
 
-impl Explain for SourcesError {
+impl Failure for SourcesError {
     fn class(&self) -> Class {
         Class::Failed
-    }
-
-    fn hint(&self) -> Option<String> {
-        let Self::Watch { source, .. } = self else { return None };
-        let full = matches!(source.kind, notify::ErrorKind::MaxFilesWatch);
-        full.then(|| "raise `fs.inotify.max_user_watches`".to_owned())
     }
 }
 

@@ -8,7 +8,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use plugin_oci::failure::{Class, Explain};
+use plugin_oci::failure::{Class, Failure};
 use plugin_oci::fs::{FileError, write_atomically};
 use plugin_oci::values::digest::Digest;
 use serde::Deserialize;
@@ -74,7 +74,7 @@ fn span(text: &str) -> Result<(usize, usize, String), String> {
 #[derive(Debug, thiserror::Error)]
 pub enum TouchError {
     /// The file system said no.
-    #[error(transparent)]
+    #[error("{0}")]
     File(#[from] FileError),
     /// It is not what `wgc router compose` writes.
     #[error("`{}` is no execution configuration of a router: {reason}", path.display())]
@@ -86,18 +86,11 @@ pub enum TouchError {
     },
 }
 
-impl Explain for TouchError {
+impl Failure for TouchError {
     fn class(&self) -> Class {
         match self {
             Self::File(error) => error.class(),
             Self::NotAConfig { .. } => Class::Usage,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::File(error) => error.hint(),
-            Self::NotAConfig { .. } => Some("name the file that `wgc router compose --out` writes".to_owned()),
         }
     }
 }

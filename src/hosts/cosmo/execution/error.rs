@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::scan::ScanError;
-use plugin_oci::failure::{Class, Explain};
+use plugin_oci::failure::{Class, Failure};
 use plugin_oci::fs::FileError;
 use plugin_oci::values::text;
 
@@ -11,7 +11,7 @@ use plugin_oci::values::text;
 #[derive(Debug, thiserror::Error)]
 pub enum ExecutionError {
     /// The file system said no.
-    #[error(transparent)]
+    #[error("{0}")]
     File(#[from] FileError),
     /// The path ends in no name.
     #[error("`{}` names no file", path.display())]
@@ -99,7 +99,7 @@ fn shown(names: &[String]) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
-impl Explain for ExecutionError {
+impl Failure for ExecutionError {
     fn class(&self) -> Class {
         match self {
             Self::NoFile { .. } | Self::Twice(_) | Self::Registries { .. } | Self::Kind { .. } | Self::NoName { .. } => {
@@ -107,19 +107,5 @@ impl Explain for ExecutionError {
             }
             _ => Class::Failed,
         }
-    }
-
-    fn hint(&self) -> Option<String> {
-        Some(match self {
-            Self::File(error) => return error.hint(),
-            Self::Link { .. } => "name the file that it leads to".to_owned(),
-            Self::Malformed { .. } => "`wgc router compose --out FILE` writes one".to_owned(),
-            Self::Changed { .. } => "try again when nothing writes to it".to_owned(),
-            Self::Unknown { .. } => "add it to the graph and compose again, or say which it is with NAME=IMAGE".to_owned(),
-            Self::NoName { .. } => "say which it is with NAME=IMAGE".to_owned(),
-            Self::NoContract { .. } => "push it with `cargo plugin-build push`, which carries the contract".to_owned(),
-            Self::Composed { .. } => "compose again with the plugins of before, and set their images".to_owned(),
-            _ => return None,
-        })
     }
 }

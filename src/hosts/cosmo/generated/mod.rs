@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::build::manifest::{self, BuildFlags, ContractFiles, Plugin, Workspace};
 use crate::hosts::cosmo::generate as engine;
 use plugin_oci::environment::Environment;
-use plugin_oci::failure::{Class, Complaint, Error, Explain};
+use plugin_oci::failure::{Class, Complaint, Error, Failure};
 use plugin_oci::finding::Finding;
 use plugin_oci::fs::{FileError, create_dirs, persist_all, staged};
 use plugin_oci::progress::Progress;
@@ -196,12 +196,8 @@ impl std::error::Error for GenerateError {
     }
 }
 
-impl Explain for GenerateError {
+impl Failure for GenerateError {
     fn class(&self) -> Class {
         Class::Usage
-    }
-
-    fn hint(&self) -> Option<String> {
-        Some(self.source.help()).filter(|help| !help.is_empty())
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use plugin_oci::failure::Explain;
+use plugin_oci::failure::Failure;
 use plugin_oci::fs::FileError;
 
 /// How far the conversation had come.
@@ -38,7 +38,7 @@ impl std::fmt::Display for Stage {
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
     /// The directory for sockets could not be made.
-    #[error(transparent)]
+    #[error("{0}")]
     File(#[from] FileError),
     /// The system has no room for an event loop.
     #[error("failed to set up an event loop")]
@@ -205,44 +205,4 @@ fn last(lines: &[String]) -> String {
     format!("; the end of its stderr:\n    {}", lines.join("\n    "))
 }
 
-impl Explain for HostError {
-    fn hint(&self) -> Option<String> {
-        let text = match self {
-            Self::File(error) => return error.hint(),
-            Self::Missing { .. } | Self::Outside { .. } => {
-                "the first word of the image's entrypoint is a path from the image's root"
-            }
-            Self::NotExecutable { .. } => "the entrypoint must be a regular file of mode 0755",
-            Self::NoInterpreter { .. } => "link the program statically: build for a musl target or with `crt-static`",
-            Self::ExecFormat { .. } => "pick the image of this machine with `--platform`, or build for this machine",
-            Self::Cookie { .. } => {
-                "the host sends GRPC_DATASOURCE_PLUGIN=GRPC_DATASOURCE_PLUGIN; the plugin must expect this cookie and no other"
-            }
-            Self::Died { stage: Stage::Handshake, .. } => {
-                "the plugin gets the host's variables only, no PATH and no HOME, and starts in the image's root"
-            }
-            Self::Silent { .. } => {
-                "the plugin must print `1|1|unix|PATH|grpc` once it listens, and flush it; `--timeout` sets how long to wait"
-            }
-            Self::Closed { .. } => "the plugin must print `1|1|unix|PATH|grpc` to stdout once it listens",
-            Self::Garbage { .. } => {
-                "nothing may come before the handshake `1|1|unix|PATH|grpc`: log to stderr, and use no `println!`"
-            }
-            Self::CoreVersion { .. } | Self::AppVersion { .. } => "the handshake begins with `1|1|`",
-            Self::Network { .. } => "the third field of the handshake is `unix` or `tcp`",
-            Self::Protocol { .. } => "the fifth field of the handshake must be `grpc`; without one it means Go's netrpc",
-            Self::Tls => "leave the sixth field of the handshake empty",
-            Self::DeadSocket { .. } => "print the handshake only after the socket is bound and listening",
-            Self::Timeout { .. } => "`--timeout` sets how long to wait",
-            Self::NoHealth { missing: true, .. } => {
-                "serve grpc.health.v1.Health (crate tonic-health), with `plugin` as the name of a service that is SERVING"
-            }
-            Self::NotHttp { .. } | Self::NoHealth { missing: false, .. } => {
-                "the plugin must speak plaintext HTTP/2 where its handshake says"
-            }
-            Self::NotServing { .. } => "set the health of the service named `plugin` to SERVING before the handshake",
-            Self::Runtime(_) | Self::Spawn { .. } | Self::Died { .. } | Self::CallFailed { .. } => return None,
-        };
-        Some(text.to_owned())
-    }
-}
+impl Failure for HostError {}

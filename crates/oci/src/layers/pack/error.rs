@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::failure::Explain;
+use crate::failure::Failure;
 
 /// Why a layer could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -45,12 +45,4 @@ pub enum LayerError {
     Stopped,
 }
 
-impl Explain for LayerError {
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Changed { .. } => Some("something else is writing there; wait for it and build again".to_owned()),
-            Self::Thread { .. } => Some("lift the limit on processes (`ulimit -u`, or the container's pids limit)".to_owned()),
-            Self::Read { .. } | Self::Write { .. } | Self::Compress { .. } | Self::Stopped => None,
-        }
-    }
-}
+impl Failure for LayerError {}

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::NameRule;
-use crate::failure::{Class, Explain};
+use crate::failure::{Class, Failure};
 
 /// Why something cannot be part of a layer.
 #[derive(Debug, thiserror::Error)]
@@ -71,7 +71,7 @@ pub enum TreeError {
     },
 }
 
-impl Explain for TreeError {
+impl Failure for TreeError {
     fn class(&self) -> Class {
         match self {
             Self::Name { .. } | Self::Duplicate { .. } | Self::Beneath { .. } => Class::Usage,
@@ -81,18 +81,5 @@ impl Explain for TreeError {
             | Self::Special { .. }
             | Self::Inspect { .. } => Class::Failed,
         }
-    }
-
-    fn hint(&self) -> Option<String> {
-        let hint = match self {
-            Self::Name { .. } | Self::Inspect { .. } | Self::LinkLoops { .. } => return None,
-            Self::Duplicate { .. } | Self::Beneath { .. } => {
-                "two `files` entries place different things there; change `to` of one"
-            }
-            Self::LinkLeaves { .. } => "make it relative to its own directory and keep it inside, or exclude it from `files`",
-            Self::LinkTurns { .. } => "go up first and then down, as in `../lib/x`; hosts refuse to install it otherwise",
-            Self::Special { .. } => "only files, directories and symbolic links can be packed; exclude it from `files`",
-        };
-        Some(hint.to_owned())
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::limits::{Bound, Exceeded};
-use crate::failure::{Class, Explain};
+use crate::failure::{Class, Failure};
 use crate::layers::tar::TarError;
 pub(super) use crate::layers::tar::shown;
 use crate::values::compression::Compression;
@@ -93,7 +93,7 @@ pub enum ExtractError {
         why: &'static str,
     },
     /// A limit was reached.
-    #[error(transparent)]
+    #[error("{0}")]
     Limit(#[from] Exceeded),
     /// The uncompressed tar is not the one that the image configuration names.
     #[error("its diff id is {actual}, but the configuration says {stated}")]
@@ -122,7 +122,7 @@ pub enum ExtractError {
         source: io::Error,
     },
     /// The place for the new directory cannot be prepared.
-    #[error(transparent)]
+    #[error("{0}")]
     Place(#[from] crate::fs::FileError),
     /// The receiver of entries could not take one.
     #[error("cannot take `{path}`")]
@@ -185,28 +185,12 @@ impl ExtractError {
     }
 }
 
-impl Explain for ExtractError {
+impl Failure for ExtractError {
     fn class(&self) -> Class {
         match self {
             Self::Destination { .. } => Class::Usage,
             Self::Layer { source, .. } => source.class(),
             _ => Class::Failed,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Layer { source, .. } => source.hint(),
-            Self::Place(error) => error.hint(),
-            Self::Limit(exceeded) => Some(match flag(exceeded.what) {
-                Some(flag) => format!("if the image is trusted, raise the limit with `{flag}`"),
-                None => "no honest image needs more".to_owned(),
-            }),
-            Self::Decompress { compression: Compression::Zstd, source } if source.to_string().contains("too much memory") => {
-                Some("if the image is trusted, allow its window with `--max-zstd-window`".to_owned())
-            }
-            Self::Destination { .. } => Some("name a directory that does not exist yet, or an empty one".to_owned()),
-            _ => None,
         }
     }
 }
@@ -220,21 +204,6 @@ impl From<TarError> for ExtractError {
             TarError::Limit { what, allowed } => Self::Limit(Exceeded { what: Bound::Header(what), allowed }),
         }
     }
-}
-
-/// The flag that raises a limit, where there is one.
-fn flag(what: Bound) -> Option<&'static str> {
-    Some(match what {
-        Bound::UnpackedBytes => "--max-bytes",
-        Bound::Ratio => "--max-ratio",
-        Bound::Entries => "--max-entries",
-        Bound::PathBytes => "--max-path",
-        Bound::Depth => "--max-depth",
-        Bound::LinkBytes => "--max-link-bytes",
-        Bound::Steps => "--max-steps",
-        Bound::DirectoryBytes => "--max-directory-bytes",
-        Bound::ReadTogether | Bound::Header(_) => return None,
-    })
 }
 
 #[cfg(test)]

@@ -218,6 +218,7 @@ fn check_realm(
     if realm.scheme() == Scheme::Http && !(own_host && registry.scheme == Scheme::Http) {
         return Err(RegistryError::PlainHttp {
             from: format!("the authentication realm of {}", leave.host),
+            host: realm.origin().host.clone(),
             url: realm.to_string(),
         });
     }

@@ -149,7 +149,7 @@ impl<'a> Client<'a> {
         if from.scheme() == Scheme::Http && (near || self.allows_plain(origin)) {
             return Ok(target);
         }
-        Err(RegistryError::PlainHttp { from: from.to_string(), url: target.to_string() })
+        Err(RegistryError::PlainHttp { from: from.to_string(), host: origin.host.clone(), url: target.to_string() })
     }
 
     /// Sends a request that can be sent again: with credentials where they belong, through redirects, and again after a pause

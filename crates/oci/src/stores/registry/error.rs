@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::pace::{TooSlow, too_slow};
 use super::url::Url;
-use crate::failure::{Class, Explain};
+use crate::failure::{Class, Failure};
 use crate::fs::FileError;
 use crate::stores::{RemoteError, StoreError};
 
@@ -79,6 +79,8 @@ pub enum RegistryError {
     PlainHttp {
         /// Where the address came from.
         from: String,
+        /// The host that would have to be trusted.
+        host: String,
         /// The URL without its query.
         url: String,
     },
@@ -108,7 +110,7 @@ pub enum RegistryError {
     #[error("`{0}` does not hold the URL of an HTTP proxy")]
     Proxy(&'static str),
     /// An auth file or helper cannot be used.
-    #[error(transparent)]
+    #[error("{0}")]
     Credentials(#[from] CredentialError),
 }
 
@@ -176,7 +178,7 @@ impl TransportError {
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialError {
     /// The file system said no.
-    #[error(transparent)]
+    #[error("{0}")]
     File(#[from] FileError),
     /// Not the JSON of an auth file.
     #[error("`{path}` is no container auth file: {reason}")]
@@ -201,19 +203,11 @@ pub enum CredentialError {
     NoPlace,
 }
 
-impl Explain for CredentialError {
+impl Failure for CredentialError {
     fn class(&self) -> Class {
         match self {
             Self::Malformed { .. } | Self::NoPlace => Class::Usage,
             _ => Class::Failed,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::File(error) => error.hint(),
-            Self::NoPlace => Some("name one with `--authfile FILE`".to_owned()),
-            _ => None,
         }
     }
 }
@@ -238,43 +232,12 @@ pub(super) fn is_passing_status(status: u16) -> bool {
     matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
 }
 
-impl Explain for RegistryError {
+impl Failure for RegistryError {
     fn class(&self) -> Class {
         match self {
             Self::PlainHttp { .. } | Self::ForeignRealm { .. } | Self::Trust { .. } | Self::Proxy(_) => Class::Usage,
             Self::Credentials(error) => error.class(),
             _ => Class::Failed,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Denied { host, known: false, .. } => {
-                Some(format!("log in first: `cargo plugin-build login {host} -u USER --password-stdin`"))
-            }
-            Self::Denied { host, known: true, .. } => Some(format!("the credentials for {host} do not allow this")),
-            Self::PlainHttp { url, .. } => {
-                let host = Url::parse(url).map(|url| url.origin().host.clone()).unwrap_or_default();
-                Some(format!("if that network can be trusted, add `--plain-http {host}`"))
-            }
-            Self::ForeignRealm { realm, .. } => Some(format!("if that is its token server, add `--trust-realm {realm}`")),
-            Self::Status { status: 413, .. } => Some(
-                "a proxy before the registry limits the size of requests: raise its limit (nginx: `client_max_body_size`)"
-                    .to_owned(),
-            ),
-            Self::Proxy(_) => Some("write it as `http://HOST:PORT`, or with `https://`; SOCKS is not spoken".to_owned()),
-            Self::Unreachable { source: TransportError::Refused(407), proxy, .. } => {
-                let variable = proxy.unwrap_or("HTTPS_PROXY");
-                Some(format!("give it credentials: `{variable}=http://user:password@HOST:PORT`"))
-            }
-            Self::Unreachable { source: TransportError::Tls(_), .. } => {
-                Some("name the registry's own authority with `--tls-ca FILE`".to_owned())
-            }
-            Self::Unreachable { source: TransportError::TooSlow(_), .. } => {
-                Some("try again later, or let it be slower with `--min-speed`".to_owned())
-            }
-            Self::Credentials(error) => error.hint(),
-            _ => None,
         }
     }
 }

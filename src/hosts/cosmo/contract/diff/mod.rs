@@ -17,7 +17,7 @@ mod proto;
 mod schema;
 
 use super::Contract;
-use plugin_oci::failure::{Class, Explain};
+use plugin_oci::failure::{Class, Failure};
 use plugin_oci::finding::Finding;
 
 /// Each break, with its place, sorted.
@@ -48,7 +48,7 @@ pub struct DiffError {
     pub reason: String,
 }
 
-impl Explain for DiffError {
+impl Failure for DiffError {
     fn class(&self) -> Class {
         Class::Failed
     }

@@ -1,0 +1,194 @@
+//! Ways out of what manifests, plans, toolchains and artifacts are refused for.
+
+use std::error::Error;
+
+use super::{ask, of};
+use crate::build::BaseError;
+use crate::build::compile::CompileError;
+use crate::build::compile::check::CheckError;
+use crate::build::hermetic::HermeticError;
+use crate::build::inspect::bundle::BundleError;
+use crate::build::inspect::start::StartError;
+use crate::build::kinds::infer::InferError;
+use crate::build::kinds::proxy_wasm::ProxyWasmError;
+use crate::build::kinds::{KindError, Product};
+use crate::build::manifest::PluginError;
+use crate::build::manifest::files::FilesError;
+use crate::build::nearest::nearest;
+use crate::build::plan::PlanError;
+use crate::build::toolchain::ToolchainError;
+
+pub fn hint(error: &(dyn Error + 'static)) -> Option<String> {
+    ask!(
+        error,
+        plugin: PluginError,
+        files: FilesError,
+        kind: KindError,
+        infer: InferError,
+        proxy_wasm: ProxyWasmError,
+        plan: PlanError,
+        base: BaseError,
+        toolchain: ToolchainError,
+        hermetic: HermeticError,
+        compile: CompileError,
+        check: CheckError,
+        start: StartError,
+        bundle: BundleError,
+    )
+}
+
+const FETCH_YOURSELF: &str = "if it wants a credential helper, an SSH agent or git's own configuration: those are out of reach here; \
+                              `cargo fetch --locked`, then build with `--offline`";
+
+fn plugin(error: &PluginError) -> Option<String> {
+    match error {
+        PluginError::Contradiction { flag } => match flag.as_str() {
+            "--release" | "-r" => of("that is the profile unless `--profile`, before `--`, names another"),
+            "--message-format" => of("what cargo says is read here; `--message-format json`, before `--`, tells the results"),
+            _ => of("give it before `--`"),
+        },
+        PluginError::UnknownKey { nearest: Some(nearest), .. } => Some(format!("did you mean `{nearest}`?")),
+        PluginError::UnknownKey { known, .. } => Some(format!("the keys are {}", known.join(", "))),
+        PluginError::NothingSelected { members, .. } => {
+            Some(format!("add the table (it may be empty), or name a package with -p: {}", members.join(", ")))
+        }
+        PluginError::UnknownPackage { spec, members, .. } => match nearest(spec, members.iter().map(String::as_str), 0.7) {
+            Some(name) => Some(format!("did you mean `{name}`?")),
+            None => Some(format!("the members are {}", members.join(", "))),
+        },
+        PluginError::SameName { .. } => of("set `name` in one of them"),
+        _ => None,
+    }
+}
+
+fn files(error: &FilesError) -> Option<String> {
+    match error {
+        FilesError::Outside { .. } => of("`from` is relative to the package; copy or link the files into it"),
+        FilesError::Nothing { ignored, .. } if *ignored > 0 => {
+            Some(format!("{ignored} matching files are left out by .gitignore; name a file literally to pack it all the same"))
+        }
+        FilesError::Twice { .. } => of("give one of them another `to`"),
+        _ => None,
+    }
+}
+
+fn kind(error: &KindError) -> Option<String> {
+    match error {
+        KindError::Target { kind, .. } if kind.is_wasm() => of("wasm kinds want a wasm target such as `wasm32-wasip1`"),
+        KindError::Target { .. } => of("wasm targets want the kind `wasm` or `proxy-wasm`"),
+        KindError::Infer(_) | KindError::Cosmo(_) | KindError::ProxyWasm(_) => None,
+    }
+}
+
+fn infer(error: &InferError) -> Option<String> {
+    match error {
+        InferError::Several { candidates, .. } => Some(format!(
+            "say `kind = \"{}\"` or `kind = \"{}\"` in [package.metadata.plugin-build]",
+            candidates.first()?,
+            candidates.last()?
+        )),
+        InferError::NoProduct { .. } => of("the kinds are executable and cosmo-router (from a binary), library (from a \
+                                            `cdylib`), wasm and proxy-wasm (from either)"),
+        InferError::NoBin { .. } => of("add src/main.rs, or choose another `kind`"),
+        InferError::NoCdylib { .. } => of("add `crate-type = [\"cdylib\"]` to [lib]"),
+        InferError::UnknownBin { bins, .. } if bins.is_empty() => of("the package has no binaries at all"),
+        InferError::UnknownBin { bins, .. } => Some(format!("the package has {}", bins.join(", "))),
+        InferError::SeveralBins { .. } => of("name one with `bin` in [package.metadata.plugin-build], or `--bin`"),
+    }
+}
+
+fn proxy_wasm(error: &ProxyWasmError) -> Option<String> {
+    match error {
+        ProxyWasmError::Component => of("build for wasm32-wasip1 or wasm32-unknown-unknown"),
+        ProxyWasmError::NoAbi => of("call `proxy_wasm::main!` in the library, or choose the kind `wasm`"),
+    }
+}
+
+fn plan(error: &PlanError) -> Option<String> {
+    match error {
+        PlanError::SamePlatform { .. } => of("an image has one manifest a platform: build one of them under another tag"),
+        PlanError::Glibc { triple, .. } => Some(format!("use `--builder zigbuild`, or `{triple}`")),
+        PlanError::ZigStatic { musl, .. } => {
+            let musl = musl.map(|musl| format!("build for `{musl}`, or ")).unwrap_or_default();
+            Some(format!("{musl}set a `base` or `bundle-libs = true`"))
+        }
+        PlanError::UnpinnedBase(_) => of("add `@sha256:...`; building once without `--locked` tells the digest"),
+        _ => None,
+    }
+}
+
+fn base(error: &BaseError) -> Option<String> {
+    match error {
+        BaseError::Offline { .. } => of("build once without `--offline`; a base that is named by digest is kept"),
+    }
+}
+
+fn toolchain(error: &ToolchainError) -> Option<String> {
+    match error {
+        ToolchainError::NoStd { cure, .. } => Some(cure.clone()),
+        ToolchainError::NoLinker { cure, zig: true, .. } => Some(format!("{cure}, or use `--builder zigbuild`")),
+        ToolchainError::NoLinker { cure, zig: false, .. } => Some(cure.clone()),
+        ToolchainError::UnknownTarget { nearest: Some(nearest), .. } => Some(format!("did you mean `{nearest}`?")),
+        ToolchainError::UnknownTarget { .. } => of("`rustc --print target-list` lists them"),
+        ToolchainError::Fetch(_) => of(FETCH_YOURSELF),
+        ToolchainError::Brought { .. } => of(
+            "if it is to be trusted, link it (`rustup toolchain link NAME DIR`) and name it with `cargo +NAME`, or set RUSTC and CARGO",
+        ),
+        ToolchainError::NoZigbuild => of("cargo install --locked cargo-zigbuild, and install zig"),
+        ToolchainError::Start { program, .. } if program.ends_with("cargo") => {
+            of("install Rust (https://rustup.rs), or set CARGO to a cargo")
+        }
+        _ => None,
+    }
+}
+
+fn hermetic(error: &HermeticError) -> Option<String> {
+    match error {
+        HermeticError::NotLinux => of("build in a Linux machine, or leave `--hermetic` out"),
+        HermeticError::Exposed { .. } => of("move the sources into a directory of their own, or set HOME and CARGO_HOME"),
+        HermeticError::Led { .. } => of("remove the link, and look at who put it there"),
+        HermeticError::OwnProgram { .. } => of("name it yourself: by CARGO_TARGET_<TRIPLE>_LINKER, or in CARGO_HOME/config.toml"),
+        HermeticError::Foreign { .. } => of("keep what belongs together in one git repository, or name it by a flag"),
+        HermeticError::Refused { cure, .. } => Some(cure.clone()),
+        HermeticError::Toolchain(_) | HermeticError::Broken(_) => None,
+    }
+}
+
+fn compile(error: &CompileError) -> Option<String> {
+    match error {
+        CompileError::Occupied { .. } => {
+            of("a hermetic build begins with nothing: remove it, or choose another place with `--target-dir`")
+        }
+        CompileError::Fetch { .. } => of(FETCH_YOURSELF),
+        CompileError::Absent { product: Product::Lib(_), .. } => {
+            of("the target may know no dynamic libraries; cargo's warnings above tell")
+        }
+        CompileError::Absent { .. } => of("its `required-features` may not be enabled: see `--features`"),
+        _ => None,
+    }
+}
+
+fn check(error: &CheckError) -> Option<String> {
+    match error {
+        CheckError::Executable(_) | CheckError::Kind(_) => None,
+        CheckError::NoFile { .. } | CheckError::Elsewhere { .. } => {
+            of("a build script, a procedural macro or a linker has put it there: look at the sources")
+        }
+        CheckError::Unseen { .. } => of("install the library with the system's, or link statically"),
+        CheckError::Leak { leak, .. } => Some(format!("it is probably {}", leak.cause())),
+    }
+}
+
+fn start(error: &StartError) -> Option<String> {
+    match error {
+        StartError::Dynamic { .. } => of(
+            "link it statically (a musl target, or no `-crt-static` in your rustflags), build on a `base` that has them, or set \
+             `bundle-libs = true`",
+        ),
+        StartError::Machine { .. } => None,
+    }
+}
+
+fn bundle(_: &BundleError) -> Option<String> {
+    of("install it, build on a `base` that has it, or link statically")
+}

@@ -1,0 +1,111 @@
+//! Ways out of what is refused to be done with images, and of templates.
+
+use std::error::Error;
+
+use super::{ask, of};
+use crate::build::kinds::Kind;
+use crate::images::copy::CopyError;
+use crate::images::diff::DiffError;
+use crate::images::install::InstallError;
+use crate::images::rebuild::RebuildError;
+use crate::images::run::RunError;
+use crate::images::unpack::UnpackError;
+use crate::templates::new::NewError;
+use crate::templates::{TEMPLATES, TemplateError};
+
+pub fn hint(error: &(dyn Error + 'static)) -> Option<String> {
+    ask!(
+        error,
+        unpack: UnpackError,
+        install: InstallError,
+        rebuild: RebuildError,
+        run: RunError,
+        diff: DiffError,
+        copy: CopyError,
+        new: NewError,
+        template: TemplateError,
+    )
+}
+
+fn unpack(error: &UnpackError) -> Option<String> {
+    match error {
+        UnpackError::NotATar { .. } => of("`copy` moves artifacts of any type as they are"),
+        UnpackError::LayerCount { .. } => None,
+    }
+}
+
+fn install(error: &InstallError) -> Option<String> {
+    match error {
+        InstallError::NoName { .. } => of("give one with `--name`"),
+        InstallError::BadName { .. } => of("a name is letters, digits, `.`, `_` and `-`, and starts with a letter or digit"),
+        InstallError::Disagree { .. } => of("choose one platform with `--platform`"),
+        InstallError::InTheWay { .. } => of("move it away, or install under another `--name`"),
+        InstallError::BadRecord { .. } | InstallError::UnknownRecord { .. } => of("remove the record and install again"),
+        InstallError::Link { .. } => of("`--copy` needs no links"),
+        InstallError::Empty { .. } | InstallError::Absent { .. } | InstallError::NoPrevious { .. } => None,
+    }
+}
+
+fn rebuild(error: &RebuildError) -> Option<String> {
+    match error {
+        RebuildError::NotRebuildable { .. } => of("give such flags in the sources' own .cargo/config.toml, with relative paths"),
+        RebuildError::Within { .. } => of("call it in the sources, with the image in a directory of its own"),
+        RebuildError::Foreign { .. } => of("commit it, or it is not known what it is made from"),
+        RebuildError::UnknownBase { .. } => of("give it with `--base`, as it was given to `build`"),
+        RebuildError::BadRequest { .. } | RebuildError::Format { .. } => of("use the version that built it, or a later one"),
+        RebuildError::NoRequest { .. } | RebuildError::Sources { .. } | RebuildError::Nothing => None,
+    }
+}
+
+fn run(error: &RunError) -> Option<String> {
+    match error {
+        RunError::NotAProcess { kind } => match kind {
+            Kind::Executable | Kind::CosmoRouter => None,
+            Kind::Wasm => of("a WebAssembly runtime, such as wasmtime, loads it"),
+            Kind::ProxyWasm => of("a proxy that speaks proxy-wasm, such as Envoy, loads it"),
+            Kind::Library => of("a program loads it with dlopen"),
+        },
+        RunError::UnknownKind { .. } => of("a later version of this tool may know it"),
+        RunError::Artifact { .. } => of("`inspect` shows what is in it, `copy` moves it"),
+        RunError::Exec { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            of("its interpreter or dynamic loader does not exist here; static programs need none")
+        }
+        RunError::Libraries { .. } => of("run it in a container"),
+        RunError::NoEntrypoint { .. } => of("name a program of the image after `--`"),
+        RunError::OpenCache { .. } => of("choose another with `--cache-dir`"),
+        _ => None,
+    }
+}
+
+fn diff(error: &DiffError) -> Option<String> {
+    match error {
+        DiffError::SetAside { .. } => of("large files are compared in the directory for temporary files (TMPDIR)"),
+    }
+}
+
+fn copy(error: &CopyError) -> Option<String> {
+    match error {
+        CopyError::SeveralNames(_) => of("end the destination with a slash to push each to a repository of its own below it"),
+        CopyError::Annotation { .. } => of("build the platforms from the same sources and settings"),
+        CopyError::DigestList { .. } => of("`--have` takes `oci:DIR`, `oci-archive:FILE`, or a file with one digest a line"),
+        _ => None,
+    }
+}
+
+fn new(error: &NewError) -> Option<String> {
+    match error {
+        NewError::NotEmpty { .. } => of("use `init` to add the template's files to a directory that has others"),
+        NewError::Conflicts { .. } => of("move these away, or start in another directory"),
+        NewError::File(_) | NewError::NotADirectory { .. } => None,
+    }
+}
+
+fn template(error: &TemplateError) -> Option<String> {
+    match error {
+        TemplateError::Unknown { .. } => {
+            let names: Vec<&str> = TEMPLATES.iter().map(|template| template.name).collect();
+            Some(format!("templates are {}", names.join(", ")))
+        }
+        TemplateError::Name { .. } | TemplateError::Dependency { .. } => of("choose another with `--name`"),
+    }
+}

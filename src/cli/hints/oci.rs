@@ -1,0 +1,179 @@
+//! Ways out of what documents, layers and stores refuse.
+
+use std::error::Error;
+use std::io;
+
+use plugin_oci::failure::Complaint;
+use plugin_oci::fs::FileError;
+use plugin_oci::interrupt::Overdue;
+use plugin_oci::layers::pack::LayerError;
+use plugin_oci::layers::tree::TreeError;
+use plugin_oci::layers::unpack::{Bound, Exceeded, ExtractError};
+use plugin_oci::stores::StoreError;
+use plugin_oci::stores::registry::{CredentialError, RegistryError, TransportError};
+use plugin_oci::values::compression::Compression;
+use plugin_oci::values::epoch::EpochError;
+use plugin_oci::values::platform::{self, PlatformError};
+use plugin_oci::values::reference::ReferenceError;
+
+use super::{ask, of};
+
+pub fn hint(error: &(dyn Error + 'static)) -> Option<String> {
+    ask!(
+        error,
+        complaint: Complaint,
+        reference: ReferenceError,
+        epoch: EpochError,
+        platform: PlatformError,
+        file: FileError,
+        overdue: Overdue,
+        tree: TreeError,
+        layer: LayerError,
+        extract: ExtractError,
+        exceeded: Exceeded,
+        store: StoreError,
+        credential: CredentialError,
+        registry: RegistryError,
+    )
+}
+
+fn complaint(error: &Complaint) -> Option<String> {
+    error.hint().map(str::to_owned)
+}
+
+fn reference(error: &ReferenceError) -> Option<String> {
+    match error {
+        ReferenceError::NoTransport(_) => of("write `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]` or `docker://HOST/REPO[:TAG]`"),
+        ReferenceError::Credentials { host } => {
+            Some(format!("`cargo plugin-build login {host}` keeps credentials, where other tools do too"))
+        }
+        ReferenceError::ColonInPath(_) => of("choose an output path without a colon"),
+        _ => None,
+    }
+}
+
+fn epoch(_: &EpochError) -> Option<String> {
+    of("unset it, or set it to a date such as `$(git log -1 --format=%ct)`")
+}
+
+fn platform(error: &PlatformError) -> Option<String> {
+    match error {
+        PlatformError::NoTarget(_) | PlatformError::Malformed(_) => {
+            let known: Vec<&str> = platform::with_targets().collect();
+            Some(format!("one of {}, or give the triple with `--target`", known.join(", ")))
+        }
+        PlatformError::UnknownTarget(_) => None,
+    }
+}
+
+fn file(error: &FileError) -> Option<String> {
+    match error.source.kind() {
+        io::ErrorKind::StorageFull => of("free some space; nothing that was there before has changed"),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem if error.what != "read" => {
+            of("choose a place that this user may write")
+        }
+        _ => None,
+    }
+}
+
+fn overdue(_: &Overdue) -> Option<String> {
+    of("see with `-v` what was still at work, or give it more time")
+}
+
+fn tree(error: &TreeError) -> Option<String> {
+    match error {
+        TreeError::Name { .. } | TreeError::Inspect { .. } | TreeError::LinkLoops { .. } => None,
+        TreeError::Duplicate { .. } | TreeError::Beneath { .. } => {
+            of("two `files` entries place different things there; change `to` of one")
+        }
+        TreeError::LinkLeaves { .. } => {
+            of("make it relative to its own directory and keep it inside, or exclude it from `files`")
+        }
+        TreeError::LinkTurns { .. } => of("go up first and then down, as in `../lib/x`; hosts refuse to install it otherwise"),
+        TreeError::Special { .. } => of("only files, directories and symbolic links can be packed; exclude it from `files`"),
+    }
+}
+
+fn layer(error: &LayerError) -> Option<String> {
+    match error {
+        LayerError::Changed { .. } => of("something else is writing there; wait for it and build again"),
+        LayerError::Thread { .. } => of("lift the limit on processes (`ulimit -u`, or the container's pids limit)"),
+        LayerError::Read { .. } | LayerError::Write { .. } | LayerError::Compress { .. } | LayerError::Stopped => None,
+    }
+}
+
+fn extract(error: &ExtractError) -> Option<String> {
+    match error {
+        ExtractError::Decompress { compression: Compression::Zstd, source } if source.to_string().contains("too much memory") => {
+            of("if the image is trusted, allow its window with `--max-zstd-window`")
+        }
+        ExtractError::Destination { .. } => of("name a directory that does not exist yet, or an empty one"),
+        _ => None,
+    }
+}
+
+fn exceeded(error: &Exceeded) -> Option<String> {
+    let flag = match error.what {
+        Bound::UnpackedBytes => "--max-bytes",
+        Bound::Ratio => "--max-ratio",
+        Bound::Entries => "--max-entries",
+        Bound::PathBytes => "--max-path",
+        Bound::Depth => "--max-depth",
+        Bound::LinkBytes => "--max-link-bytes",
+        Bound::Steps => "--max-steps",
+        Bound::DirectoryBytes => "--max-directory-bytes",
+        Bound::ReadTogether | Bound::Header(_) => return of("no honest image needs more"),
+    };
+    Some(format!("if the image is trusted, raise the limit with `{flag}`"))
+}
+
+fn store(error: &StoreError) -> Option<String> {
+    match error {
+        StoreError::NoPlatform { available, .. } | StoreError::Ambiguous { available, .. } if available.is_empty() => None,
+        StoreError::NotFound { available, .. } if available.is_empty() => of("it has no tags"),
+        StoreError::NotFound { available, .. } | StoreError::NoPlatform { available, .. } => {
+            Some(format!("it has {}", available.join(", ")))
+        }
+        StoreError::Ambiguous { available, .. } => Some(format!("add one of these after a colon: {}", available.join(", "))),
+        StoreError::Clobber { .. } => of("leave out `--no-clobber` to move the tag"),
+        StoreError::Corrupt { .. } => of("`cargo plugin-build verify` lists everything that is wrong"),
+        StoreError::MissingBlob { .. } => {
+            of("`cargo plugin-build verify` lists everything that is missing; a delta (`--have`) goes only where the rest is")
+        }
+        StoreError::Vanished { .. } => of("run the command again"),
+        _ => None,
+    }
+}
+
+fn credential(error: &CredentialError) -> Option<String> {
+    match error {
+        CredentialError::NoPlace => of("name one with `--authfile FILE`"),
+        _ => None,
+    }
+}
+
+fn registry(error: &RegistryError) -> Option<String> {
+    match error {
+        RegistryError::Denied { host, known: false, .. } => {
+            Some(format!("log in first: `cargo plugin-build login {host} -u USER --password-stdin`"))
+        }
+        RegistryError::Denied { host, known: true, .. } => Some(format!("the credentials for {host} do not allow this")),
+        RegistryError::PlainHttp { host, .. } => Some(format!("if that network can be trusted, add `--plain-http {host}`")),
+        RegistryError::ForeignRealm { realm, .. } => Some(format!("if that is its token server, add `--trust-realm {realm}`")),
+        RegistryError::Status { status: 413, .. } => {
+            of("a proxy before the registry limits the size of requests: raise its limit (nginx: `client_max_body_size`)")
+        }
+        RegistryError::Proxy(_) => of("write it as `http://HOST:PORT`, or with `https://`; SOCKS is not spoken"),
+        RegistryError::Unreachable { source: TransportError::Refused(407), proxy, .. } => {
+            let variable = proxy.unwrap_or("HTTPS_PROXY");
+            Some(format!("give it credentials: `{variable}=http://user:password@HOST:PORT`"))
+        }
+        RegistryError::Unreachable { source: TransportError::Tls(_), .. } => {
+            of("name the registry's own authority with `--tls-ca FILE`")
+        }
+        RegistryError::Unreachable { source: TransportError::TooSlow(_), .. } => {
+            of("try again later, or let it be slower with `--min-speed`")
+        }
+        _ => None,
+    }
+}
