@@ -58,7 +58,7 @@ fn nothing_below_the_command_line_names_its_flags() {
         for entry in walkdir::WalkDir::new(root.join(house)).sort_by_file_name() {
             let path = entry.unwrap().into_path();
             let file = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
-            if file.starts_with("src/cli/") || !file.ends_with(".rs") {
+            if file.starts_with("src/cli/") || path.extension().is_none_or(|end| end != "rs") {
                 continue;
             }
             let mut texts = Texts(Vec::new());

@@ -57,7 +57,7 @@ pub(super) fn fingerprint(plan: &Plan, sandbox: &Sandbox) -> Fingerprint {
     let mut fingerprint = Fingerprint::default();
     fingerprint.text(concat!("artifacts of ", env!("CARGO_PKG_VERSION")));
     let decided = (&plan.invocations, sandbox, &plan.rustc, &plan.linkers);
-    fingerprint.text(&serde_json::to_string(&decided).unwrap_or_default());
+    fingerprint.text(&format!("{decided:?}"));
     fingerprint.file(&real(&sandbox.cargo));
     fingerprint.file(&real(&plan.rustc.program));
     let hidden: Vec<&Path> = sandbox.view.covers().chain(sandbox.view.paths(&Content::Writable)).collect();

@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use crate::build::manifest::{BuildFlags, Plugin, Workspace};
 use crate::build::toolchain::config::flatten;
+use plugin_oci::documents::json::to_canonical_text;
 
 /// The record, and whether it says everything.
 pub fn request(workspace: &Workspace, plugin: &Plugin, flags: &BuildFlags, target: &str, users: &[String]) -> (String, bool) {
@@ -42,7 +43,7 @@ pub fn request(workspace: &Workspace, plugin: &Plugin, flags: &BuildFlags, targe
     set("rustflags", json!(clean(users)));
     set("cargo-args", json!(clean(&without_network(&flags.cargo_args))));
     set("not-rebuildable", json!(!complete));
-    (Value::Object(record).to_string(), complete)
+    (to_canonical_text(&Value::Object(record)), complete)
 }
 
 /// The profile's keys in effect: the workspace manifest's, with configuration and environment over them.

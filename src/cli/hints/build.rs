@@ -125,9 +125,8 @@ fn base(error: &BaseError) -> Option<String> {
 
 fn toolchain(error: &ToolchainError) -> Option<String> {
     match error {
-        ToolchainError::NoStd { cure, .. } => Some(cure.clone()),
         ToolchainError::NoLinker { cure, zig: true, .. } => Some(format!("{cure}, or use `--builder zigbuild`")),
-        ToolchainError::NoLinker { cure, zig: false, .. } => Some(cure.clone()),
+        ToolchainError::NoStd { cure, .. } | ToolchainError::NoLinker { cure, .. } => Some(cure.clone()),
         ToolchainError::UnknownTarget { nearest: Some(nearest), .. } => Some(format!("did you mean `{nearest}`?")),
         ToolchainError::UnknownTarget { .. } => of("`rustc --print target-list` lists them"),
         ToolchainError::Fetch(_) => of(FETCH_YOURSELF),

@@ -28,6 +28,7 @@ macro_rules! ask {
 }
 use ask;
 
+#[expect(clippy::unnecessary_wraps, reason = "what stands beside it in a match is an option")]
 fn of(text: &str) -> Option<String> {
     Some(text.to_owned())
 }

@@ -270,7 +270,7 @@ impl Place {
     /// Records a state and makes it what the host sees.
     pub fn place(&self, state: &State) -> Result<(), Error> {
         if self.state()?.as_ref() != Some(state) {
-            write_atomically(&self.dirs.own.at(STATE), &json::to_canonical(state))?;
+            write_atomically(&self.dirs.own.at(STATE), &json::serialize(state)?)?;
         }
         if state.copied {
             self.place_copy(state)?;

@@ -70,7 +70,7 @@ pub(super) fn ready(
     };
     unpack(source, &unpack_options, progress)?;
     let content = Record { schema: SCHEMA, files: survey_at(&dir)? };
-    write_atomically(&record, &json::to_canonical(&content))?;
+    write_atomically(&record, &json::serialize(&content)?)?;
     progress.status("Unpacked", format!("{manifest} to {}", dir.display()));
     Ok(dir)
 }

@@ -46,7 +46,7 @@ impl Config {
 
     /// The canonical bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
-        json::to_canonical(&self.tree)
+        json::object_to_canonical(&self.tree)
     }
 
     /// The whole document.

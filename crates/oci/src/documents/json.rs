@@ -10,42 +10,61 @@ use serde::de::{self, DeserializeOwned, DeserializeSeed, MapAccess, SeqAccess, V
 use serde::{Deserializer, Serialize};
 use serde_json::{Map, Number, Value};
 
-/// Serialises with sorted keys and without white space.
-pub fn to_canonical<T: Serialize>(value: &T) -> Vec<u8> {
-    let value = serde_json::to_value(value).unwrap_or(Value::Null);
-    let mut out = Vec::new();
-    write_canonical(&value, &mut out);
+/// A value with sorted keys and without white space. All bytes that are digested or compared are written here: another crate
+/// may turn on `serde_json`'s insertion order for the whole build, and then no other writer sorts.
+pub fn to_canonical(value: &Value) -> Vec<u8> {
+    to_canonical_text(value).into_bytes()
+}
+
+/// The same, as text.
+pub fn to_canonical_text(value: &Value) -> String {
+    let mut out = String::new();
+    write_canonical(value, &mut out);
     out
 }
 
-fn write_canonical(value: &Value, out: &mut Vec<u8>) {
+/// The same of an object.
+pub fn object_to_canonical(object: &Map<String, Value>) -> Vec<u8> {
+    let mut out = String::new();
+    write_object(object.iter(), &mut out);
+    out.into_bytes()
+}
+
+/// The same of what can be serialised. Fails where it cannot: a path that is not UTF-8.
+pub fn serialize<T: Serialize>(value: &T) -> Result<Vec<u8>, JsonError> {
+    Ok(to_canonical(&serde_json::to_value(value).map_err(JsonError)?))
+}
+
+fn write_canonical(value: &Value, out: &mut String) {
     match value {
-        Value::Object(map) => {
-            // Sorted here, because another crate may turn on serde_json's insertion order for the whole build.
-            let sorted: BTreeMap<&String, &Value> = map.iter().collect();
-            out.push(b'{');
-            for (position, (key, member)) in sorted.into_iter().enumerate() {
-                if position > 0 {
-                    out.push(b',');
-                }
-                write_canonical(&Value::String(key.clone()), out);
-                out.push(b':');
-                write_canonical(member, out);
-            }
-            out.push(b'}');
-        }
+        Value::Object(map) => write_object(map.iter(), out),
         Value::Array(items) => {
-            out.push(b'[');
+            out.push('[');
             for (position, item) in items.iter().enumerate() {
                 if position > 0 {
-                    out.push(b',');
+                    out.push(',');
                 }
                 write_canonical(item, out);
             }
-            out.push(b']');
+            out.push(']');
         }
-        scalar => out.extend_from_slice(scalar.to_string().as_bytes()),
+        scalar => out.push_str(&scalar.to_string()),
     }
+}
+
+/// Members in whatever order they come.
+fn write_object<'v>(members: impl Iterator<Item = (&'v String, &'v Value)>, out: &mut String) {
+    let sorted: BTreeMap<&String, &Value> = members.collect();
+    out.push('{');
+    for (position, (key, member)) in sorted.into_iter().enumerate() {
+        if position > 0 {
+            out.push(',');
+        }
+        out.push_str(&Value::String(key.clone()).to_string());
+        out.push(':');
+        write_canonical(member, out);
+    }
+    out.push('}');
 }
 
 /// Parses a whole document, refusing duplicate keys.
@@ -166,6 +185,21 @@ mod tests {
     fn canonical_json_sorts_keys_at_every_depth() {
         let value = parse(br#"{ "b": [ {"z":1, "a":"\u00e9\n"} ], "a": null, "B": true }"#).unwrap();
         assert_eq!(to_canonical(&value), "{\"B\":true,\"a\":null,\"b\":[{\"a\":\"é\\n\",\"z\":1}]}".as_bytes());
+    }
+
+    #[test]
+    fn the_order_in_which_members_come_is_not_that_in_which_they_are_written() {
+        let members = [("z", 1), ("a", 2), ("m", 3), ("B", 4)].map(|(key, value)| (key.to_owned(), Value::from(value)));
+        let mut out = String::new();
+        write_object(members.iter().map(|(key, value)| (key, value)), &mut out);
+        assert_eq!(out, r#"{"B":4,"a":2,"m":3,"z":1}"#);
+        let object = Value::Object(members.into_iter().collect());
+        assert_eq!(to_canonical_text(&Value::Array(vec![object])), r#"[{"B":4,"a":2,"m":3,"z":1}]"#);
+    }
+
+    #[test]
+    fn what_is_no_json_is_an_error_and_not_null() {
+        assert!(serialize(&BTreeMap::from([(vec![1], 1)])).is_err());
     }
 
     #[test]

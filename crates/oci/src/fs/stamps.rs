@@ -137,8 +137,9 @@ impl Hints {
         if *kept != self.known
             && let Some(dir) = self.file.parent()
             && create_dirs(dir).is_ok()
+            && let Ok(bytes) = json::serialize(&*kept)
         {
-            drop(write_atomically(&self.file, &json::to_canonical(&*kept)));
+            drop(write_atomically(&self.file, &bytes));
         }
     }
 

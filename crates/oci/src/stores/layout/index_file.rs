@@ -49,7 +49,7 @@ impl IndexFile {
 
     /// The canonical bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
-        strict::to_canonical(&self.tree)
+        strict::object_to_canonical(&self.tree)
     }
 
     /// Every entry, in order.
@@ -124,9 +124,9 @@ impl IndexFile {
 fn entry_of(root: &Descriptor) -> Map<String, Value> {
     let mut root = root.clone();
     root.annotations.remove(documents::REF_NAME);
-    match serde_json::to_value(&root) {
-        Ok(Value::Object(map)) => map,
-        _ => Map::new(),
+    match json!(root) {
+        Value::Object(map) => map,
+        _ => unreachable!("a descriptor is an object"),
     }
 }
 
