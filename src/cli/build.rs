@@ -48,7 +48,9 @@ pub fn build(args: &BuildVerbArgs, context: &Context) -> Result<ExitCode, Error>
             if context.json() {
                 context.result("plan", &plan, String::new);
             } else {
-                context.print_bytes(format!("{}\n", serde_json::to_string_pretty(&plan).unwrap_or_default()).as_bytes());
+                let text = serde_json::to_string_pretty(&plan);
+                let text = text.map_err(|error| Complaint::failed(format!("cannot write the plan as JSON: {error}")))?;
+                context.print_bytes(format!("{text}\n").as_bytes());
             }
             return Ok(Vec::new());
         }
@@ -62,7 +64,9 @@ pub fn build(args: &BuildVerbArgs, context: &Context) -> Result<ExitCode, Error>
         context.result("plugin-image", image, || line(image, context));
     }
     if let Some(file) = &args.metadata_file {
-        let text: String = built.iter().map(|image| json_line("plugin-image", image) + "\n").collect();
+        let lines: Result<Vec<String>, _> = built.iter().map(|image| json_line("plugin-image", image)).collect();
+        let lines = lines.map_err(|error| Complaint::failed(format!("cannot write `{}`: {error}", file.display())))?;
+        let text: String = lines.into_iter().map(|line| line + "\n").collect();
         let file = context.path(file);
         file.parent().map_or(Ok(()), fs::create_dirs)?;
         fs::write_atomically(&file, text.as_bytes())?;

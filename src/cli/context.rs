@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use serde::Serialize;
 
 use super::global::{GlobalArgs, MessageFormat};
-use super::output::{found_line, json_line};
+use super::output::found_line;
 use super::terminal::Terminal;
 use plugin_oci::environment::Environment;
 use plugin_oci::failure::{Complaint, Error};
@@ -52,7 +52,7 @@ impl<'t> Context<'t> {
     /// Prints a result: the line for people, or the object with its `reason`.
     pub fn result(&self, reason: &str, object: &impl Serialize, line: impl FnOnce() -> String) {
         if self.json() {
-            self.terminal.print_json(&json_line(reason, object));
+            self.terminal.print_object(reason, object);
         } else {
             let line = line();
             if !line.is_empty() {

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use plugin_oci::documents::json::to_canonical_text;
 use plugin_oci::values::text::{self, field};
 
 /// Version of the JSON objects on stdout.
@@ -13,12 +14,12 @@ pub fn found_line((object, message, rule): (&str, &str, &str)) -> String {
     format!("{}: {} [{rule}]", field(object), field(message))
 }
 
-/// One JSON object on one line, with `reason` and `schema`.
-pub fn json_line(reason: &str, object: &impl Serialize) -> String {
-    let mut value = serde_json::to_value(object).unwrap_or(Value::Null);
+/// One JSON object on one line, with `reason` and `schema`. Fails for what is no JSON: a path that is not UTF-8.
+pub fn json_line(reason: &str, object: &impl Serialize) -> Result<String, serde_json::Error> {
+    let mut value = serde_json::to_value(object)?;
     if let Value::Object(map) = &mut value {
         map.insert("reason".to_owned(), reason.into());
         map.insert("schema".to_owned(), SCHEMA.into());
     }
-    text::json(value.to_string())
+    Ok(text::json(to_canonical_text(&value)))
 }

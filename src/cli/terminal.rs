@@ -16,6 +16,8 @@ use anstream::{AutoStream, ColorChoice as StreamChoice};
 use anstyle::{AnsiColor, Style};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use serde::Serialize;
+
 use super::global::{ColorChoice, GlobalArgs, MessageFormat};
 use super::output::json_line;
 use plugin_oci::progress::{Event, LogLevel, Outcome, Progress};
@@ -74,6 +76,14 @@ impl Terminal {
     /// Prints a result line for people.
     pub fn print(&self, line: &str) {
         self.print_json(&text::lines(line));
+    }
+
+    /// Prints an object for programs, on a line of its own. What is no JSON is not written: [`Terminal::unwritten`].
+    pub fn print_object(&self, reason: &str, object: &impl Serialize) {
+        match json_line(reason, object) {
+            Ok(line) => self.print_json(&line),
+            Err(error) => drop(self.unwritten.set(error.into())),
+        }
     }
 
     /// Prints a result line for programs.
@@ -196,7 +206,7 @@ impl Terminal {
 impl Progress for Terminal {
     fn event(&self, event: Event) {
         if self.json && !matches!(event, Event::BlobAdvanced { .. }) {
-            self.print_json(&json_line("progress", &event));
+            self.print_object("progress", &event);
         }
         match event {
             Event::Status { verb, text } if !self.quiet => self.status_line(verb, &text),

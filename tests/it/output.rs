@@ -149,3 +149,16 @@ fn no_text_of_an_image_fills_the_terminal_or_commands_it() {
         }
     }
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_result_that_is_no_json_is_an_error_and_not_null() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    crate::support::project::copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/layouts"), dir.path());
+    let target = std::ffi::OsStr::from_bytes(b"out\xff");
+    let told = ran(plugin_build(dir.path()).args(["unpack", "oci:v1:gzip", "--message-format", "json"]).arg(target));
+    assert_eq!(told.code, 1, "{} {}", told.stdout, told.stderr);
+    assert!(told.stderr.contains("path contains invalid UTF-8 characters"), "{}", told.stderr);
+    assert!(told.stdout.lines().all(|line| line.starts_with('{')), "{}", told.stdout);
+}

@@ -167,7 +167,7 @@ impl Comparison<'_> {
     /// What descriptors say beside digest and size.
     pub(super) fn descriptors(&mut self, at: [&Descriptor; 2], chain: &str) {
         let said = at.map(|at| {
-            let mut value = serde_json::to_value(at).unwrap_or_default();
+            let mut value = serde_json::json!(at);
             if let Value::Object(map) = &mut value {
                 for derived in ["digest", "size", "mediaType", "platform"] {
                     map.remove(derived);
