@@ -137,11 +137,7 @@ impl Made {
             platform: platform(),
             epoch: Epoch::default(),
             entrypoint: vec!["/code".to_owned()],
-            args: Vec::new(),
-            user: None,
-            workdir: None,
-            env: BTreeMap::new(),
-            labels: BTreeMap::new(),
+            execution: plugin_oci::documents::image::Execution::default(),
             annotations: BTreeMap::new(),
             base: None,
         };

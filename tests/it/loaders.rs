@@ -109,7 +109,7 @@ fn what_nobody_may_execute_does_not_start() {
     // In `PATH`, the next one is taken.
     let mut scene = Scene::new().file("a/app", 0o644, elf(None, &[], &[])).file("b/app", 0o755, elf(None, &[], &[]));
     scene.0.settings.entrypoint = vec!["app".to_owned()];
-    scene.0.settings.env = [("PATH".to_owned(), "/a:/b".to_owned())].into();
+    scene.0.settings.execution.env = [("PATH".to_owned(), "/a:/b".to_owned())].into();
     scene.starts();
 }
 

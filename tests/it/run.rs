@@ -70,9 +70,9 @@ fn fault(name: &str) -> String {
 #[test]
 fn a_program_takes_over_with_its_arguments_environment_and_exit_code() {
     let mut packed = program("echo \"$GREETING $*\"; read line; echo \"$line\"; pwd -P >&2; exit 5");
-    packed.settings.env = [("GREETING".to_owned(), "hello".to_owned())].into();
-    packed.settings.workdir = Some("/bin".to_owned());
-    packed.settings.args = vec!["default".to_owned()];
+    packed.settings.execution.env = [("GREETING".to_owned(), "hello".to_owned())].into();
+    packed.settings.execution.workdir = Some("/bin".to_owned());
+    packed.settings.execution.args = vec!["default".to_owned()];
     let home = Home::new(packed);
     let mut child =
         home.command(&["--", "a b", "c"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

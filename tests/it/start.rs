@@ -166,7 +166,7 @@ fn gcc(dir: &Path, source: &str, args: &[&str]) -> bool {
 fn verified(files: &Files, env: &[(&str, &str)]) -> Ran {
     let dir = tempfile::tempdir().unwrap();
     let mut packed = Packed { kind: None, ..Packed::new("executable", "/app") };
-    packed.settings.env = env.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    packed.settings.execution.env = env.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     for (path, mode, content) in files {
         packed = packed.file(path, mode.unwrap(), content.clone());
     }

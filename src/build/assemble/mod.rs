@@ -203,11 +203,7 @@ impl Assembly<'_> {
             platform: target.platform.clone(),
             epoch: self.plan.epoch,
             entrypoint: target.place.entrypoint.clone(),
-            args: self.image.args.clone(),
-            user: self.image.user.clone(),
-            workdir: self.image.workdir.clone(),
-            env: self.image.env.clone(),
-            labels: self.image.labels.clone(),
+            execution: self.image.execution.clone(),
             annotations: self.annotations(target),
             base: self.base.and_then(|base| base.platforms.get(position).cloned()),
         }

@@ -35,8 +35,8 @@ pub fn check(
         layers.push(Layer::Planned(vec![program]));
         let mut command = Command::of(&platform.config);
         command.line.clone_from(&target.place.entrypoint);
-        command.env.extend(image.env.clone());
-        command.dir = image.workdir.clone().unwrap_or(command.dir);
+        command.env.extend(image.execution.env.clone());
+        command.dir = image.execution.workdir.clone().unwrap_or(command.dir);
         let mut root = match Root::of(layers) {
             Ok(root) => root,
             Err(error) => {

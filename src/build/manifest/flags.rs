@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::config::Config;
 use plugin_oci::values::compression::Compression;
 use plugin_oci::values::platform::Platform;
 
@@ -116,6 +117,19 @@ impl BuildFlags {
         features.sort();
         features.dedup();
         features
+    }
+
+    /// What the flags say as a table, to be put over those of manifests. Of targets and binaries it is still asked what the
+    /// manifests alone say, so these are not in it.
+    pub fn table(&self) -> Config {
+        let some = |map: &BTreeMap<String, String>| (!map.is_empty()).then(|| map.clone());
+        Config {
+            base: self.base.clone(),
+            compression: self.compression,
+            labels: some(&self.labels),
+            annotations: some(&self.annotations),
+            ..Config::default()
+        }
     }
 
     /// The first of cargo's own arguments that says what is decided here.

@@ -22,6 +22,7 @@ use crate::build::toolchain::ask::Ask;
 use crate::build::toolchain::config::CargoConfig;
 use crate::build::toolchain::metadata;
 use crate::build::toolchain::rustc::Rustc;
+use plugin_oci::documents::image::Execution;
 use plugin_oci::environment::Environment;
 use plugin_oci::progress::Progress;
 use plugin_oci::values::compression::Compression;
@@ -63,16 +64,8 @@ pub struct Plugin {
     pub files: Vec<PackedFile>,
     /// What the image starts, when the user says so.
     pub entrypoint: Option<Vec<String>>,
-    /// Default arguments.
-    pub args: Vec<String>,
-    /// The user.
-    pub user: Option<String>,
-    /// The working directory.
-    pub workdir: Option<String>,
-    /// Environment variables.
-    pub env: BTreeMap<String, String>,
-    /// Labels.
-    pub labels: BTreeMap<String, String>,
+    /// How it is started.
+    pub execution: Execution,
     /// The user's annotations.
     pub annotations: BTreeMap<String, String>,
     /// The image to build on, local paths absolute.
@@ -266,9 +259,9 @@ impl Loader<'_> {
         let name = config.name.clone().unwrap_or_else(|| facts.name.clone());
         check_name(&name, &place("name"))?;
         check_texts(&config, &place)?;
+        let config = self.flags.table().over(config);
 
-        let base_text = self.flags.base.as_ref().or(config.base.as_ref());
-        let base = base_text.map(|text| self.base(text, &place("base"))).transpose()?;
+        let base = config.base.as_ref().map(|text| self.base(text, &place("base"))).transpose()?;
         let mut traits = traits(package, &config, self.flags, &facts.directory);
         traits.targets = self.stated_targets(&config).unwrap_or_else(|| self.default_targets.clone());
         let kind = config.kind.map_or_else(|| infer::kind(&traits), Ok)?;
@@ -290,10 +283,6 @@ impl Loader<'_> {
         let roots = Roots { workspace: self.root, package: &facts.directory, target_directory: self.target_directory };
         let files = files::resolve(&rules, roots)?;
 
-        let mut labels = config.labels.unwrap_or_default();
-        labels.extend(self.flags.labels.clone());
-        let mut annotations = config.annotations.unwrap_or_default();
-        annotations.extend(self.flags.annotations.clone());
         let contract = (kind == Kind::CosmoRouter).then(|| contract(config.contract.as_ref(), &facts.directory));
         if let Some(path) = contract.iter().flat_map(ContractFiles::paths).find(|path| !self.holds(path, &facts.directory)) {
             let detail = format!("{} leaves the workspace", path.display());
@@ -307,14 +296,16 @@ impl Loader<'_> {
             targets,
             files,
             entrypoint: config.entrypoint,
-            args: config.args.unwrap_or_default(),
-            user: config.user,
-            workdir: config.workdir,
-            env: config.env.unwrap_or_default(),
-            labels,
-            annotations,
+            execution: Execution {
+                args: config.args.unwrap_or_default(),
+                user: config.user,
+                workdir: config.workdir,
+                env: config.env.unwrap_or_default(),
+                labels: config.labels.unwrap_or_default(),
+            },
+            annotations: config.annotations.unwrap_or_default(),
             base,
-            compression: self.flags.compression.or(config.compression).unwrap_or_default(),
+            compression: config.compression.unwrap_or_default(),
             bundle_libs: config.bundle_libs.unwrap_or(false),
             contract,
             own_targets: self.own_targets(kind, config.targets.as_ref()),

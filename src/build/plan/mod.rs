@@ -33,6 +33,7 @@ use crate::build::toolchain::linker::Linker;
 use crate::build::toolchain::{ToolchainError, find_program};
 use crate::hosts::cosmo::contract::directory;
 use crate::hosts::cosmo::rules;
+use plugin_oci::documents::image::Execution;
 use plugin_oci::environment::Environment;
 use plugin_oci::fs::stamps;
 use plugin_oci::progress::{Event, Progress};
@@ -129,18 +130,9 @@ pub struct ImagePlan {
     /// The image to build on.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_text")]
     pub base: Option<Reference>,
-    /// Default arguments (the config's `Cmd`).
-    pub args: Vec<String>,
-    /// The user.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub user: Option<String>,
-    /// The working directory.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub workdir: Option<String>,
-    /// Environment variables.
-    pub env: BTreeMap<String, String>,
-    /// Labels of the config.
-    pub labels: BTreeMap<String, String>,
+    /// How it is started.
+    #[serde(flatten)]
+    pub execution: Execution,
     /// Annotations of every manifest and of the index.
     pub annotations: BTreeMap<String, String>,
     /// Whether needed libraries are packed too.
@@ -332,11 +324,7 @@ impl Planner<'_> {
             files: plugin.files.clone(),
             compression: plugin.compression,
             base: plugin.base.clone(),
-            args: plugin.args.clone(),
-            user: plugin.user.clone(),
-            workdir: plugin.workdir.clone(),
-            env: plugin.env.clone(),
-            labels: plugin.labels.clone(),
+            execution: plugin.execution.clone(),
             annotations: annotations::of(plugin),
             bundle_libs: plugin.bundle_libs,
             contract: plugin.contract.clone(),
@@ -410,11 +398,12 @@ fn preflight(plugin: &Plugin, progress: &dyn Progress) -> Result<(), PlanError> 
         place(plugin, target)?;
     }
     if plugin.kind == Kind::CosmoRouter {
+        let execution = &plugin.execution;
         let set = [
-            ("args", !plugin.args.is_empty()),
-            ("env", !plugin.env.is_empty()),
-            ("user", plugin.user.is_some()),
-            ("workdir", plugin.workdir.is_some()),
+            ("args", !execution.args.is_empty()),
+            ("env", !execution.env.is_empty()),
+            ("user", execution.user.is_some()),
+            ("workdir", execution.workdir.is_some()),
         ];
         for (key, _) in set.into_iter().filter(|(_, set)| *set) {
             let hint = "`startup_config` and files beside the program reach a plugin";

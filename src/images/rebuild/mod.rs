@@ -400,7 +400,7 @@ impl Again<'_> {
             }
         }
         for (key, value) in &record.labels {
-            if image.base.is_none() && !image.labels.contains_key(key) {
+            if image.base.is_none() && !image.execution.labels.contains_key(key) {
                 flags.labels.insert(key.clone(), value.clone());
                 taken.push(format!("label {key}"));
             }

@@ -87,11 +87,7 @@ fn defaults() -> Settings {
         platform: Platform::host(),
         epoch: plugin_oci::values::epoch::Epoch::default(),
         entrypoint: Vec::new(),
-        args: Vec::new(),
-        user: None,
-        workdir: None,
-        env: BTreeMap::new(),
-        labels: BTreeMap::new(),
+        execution: plugin_oci::documents::image::Execution::default(),
         annotations: BTreeMap::new(),
         base: None,
     }

@@ -10,6 +10,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::documents::{Config, Descriptor, DocumentError, Index, Manifest, media_type};
@@ -48,6 +49,24 @@ pub struct Base {
     pub config: Config,
 }
 
+/// How a runtime starts what an image holds: what its configuration says beside the entrypoint, which each platform has of
+/// its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Execution {
+    /// Default arguments (the configuration's `Cmd`).
+    pub args: Vec<String>,
+    /// The user: `uid`, `uid:gid` or a name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// The working directory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workdir: Option<String>,
+    /// Environment variables.
+    pub env: BTreeMap<String, String>,
+    /// Labels of the configuration.
+    pub labels: BTreeMap<String, String>,
+}
+
 /// Everything about an image but its layers.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -57,16 +76,8 @@ pub struct Settings {
     pub epoch: Epoch,
     /// What a runtime starts.
     pub entrypoint: Vec<String>,
-    /// Its default arguments.
-    pub args: Vec<String>,
-    /// `uid`, `uid:gid` or a name.
-    pub user: Option<String>,
-    /// The working directory.
-    pub workdir: Option<String>,
-    /// Environment variables.
-    pub env: BTreeMap<String, String>,
-    /// Labels.
-    pub labels: BTreeMap<String, String>,
+    /// How it is started.
+    pub execution: Execution,
     /// Annotations of the manifest.
     pub annotations: BTreeMap<String, String>,
     /// What it builds on.
@@ -194,7 +205,7 @@ fn configuration(settings: &Settings, layers: &[Layer]) -> Result<Vec<u8>, Image
         *config = json!({});
     }
     if let Value::Object(config) = config {
-        set_execution(config, settings);
+        set_execution(config, &settings.entrypoint, &settings.execution);
     }
     let config = Config::from_value(Value::Object(document)).map_err(|source| {
         let name = settings.base.as_ref().map_or_else(|| "(none)".to_owned(), |base| base.name.clone());
@@ -204,37 +215,37 @@ fn configuration(settings: &Settings, layers: &[Layer]) -> Result<Vec<u8>, Image
 }
 
 /// Sets what a runtime needs over what the base says.
-fn set_execution(config: &mut Map<String, Value>, settings: &Settings) {
+fn set_execution(config: &mut Map<String, Value>, entrypoint: &[String], execution: &Execution) {
     let mut env: BTreeMap<String, String> = take_array(config, "Env")
         .iter()
         .filter_map(Value::as_str)
         .map(|pair| pair.split_once('=').map_or((pair.to_owned(), String::new()), |(k, v)| (k.to_owned(), v.to_owned())))
         .collect();
-    env.extend(settings.env.clone());
+    env.extend(execution.env.clone());
     if !env.is_empty() {
         let pairs: Vec<String> = env.iter().map(|(key, value)| format!("{key}={value}")).collect();
         config.insert("Env".to_owned(), json!(pairs));
     }
-    if !settings.labels.is_empty() {
+    if !execution.labels.is_empty() {
         let labels = config.entry("Labels").or_insert_with(|| json!({}));
         if !labels.is_object() {
             *labels = json!({});
         }
-        for (key, value) in &settings.labels {
+        for (key, value) in &execution.labels {
             labels[key] = json!(value);
         }
     }
-    if !settings.entrypoint.is_empty() {
-        config.insert("Entrypoint".to_owned(), json!(settings.entrypoint));
+    if !entrypoint.is_empty() {
+        config.insert("Entrypoint".to_owned(), json!(entrypoint));
         config.remove("Cmd");
     }
-    if !settings.args.is_empty() {
-        config.insert("Cmd".to_owned(), json!(settings.args));
+    if !execution.args.is_empty() {
+        config.insert("Cmd".to_owned(), json!(execution.args));
     }
-    if let Some(user) = &settings.user {
+    if let Some(user) = &execution.user {
         config.insert("User".to_owned(), json!(user));
     }
-    if let Some(workdir) = &settings.workdir {
+    if let Some(workdir) = &execution.workdir {
         config.insert("WorkingDir".to_owned(), json!(workdir));
     }
 }
@@ -255,11 +266,7 @@ mod tests {
             platform: Platform::new("linux", "amd64"),
             epoch: Epoch::default(),
             entrypoint: vec!["/greeter".to_owned()],
-            args: Vec::new(),
-            user: None,
-            workdir: None,
-            env: BTreeMap::from([("B".to_owned(), "2".to_owned())]),
-            labels: BTreeMap::new(),
+            execution: Execution { env: BTreeMap::from([("B".to_owned(), "2".to_owned())]), ..Execution::default() },
             annotations: BTreeMap::new(),
             base: None,
         }
