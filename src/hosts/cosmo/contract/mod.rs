@@ -121,7 +121,7 @@ pub fn content(manifest: &Manifest) -> Option<Digest> {
 }
 
 fn digest_of(files: &BTreeMap<&str, Digest>) -> Digest {
-    Digest::of(&json::to_canonical(files))
+    Digest::of(&json::to_canonical(&serde_json::json!(files)))
 }
 
 /// Why a contract could not be read back.
