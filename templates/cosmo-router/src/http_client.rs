@@ -1,7 +1,7 @@
 //! A client for other services by HTTP/1.1 and TLS: it repeats what failed, and its requests are part of the trace of the
 //! call that made them.
 
-use std::{error::Error, fmt, io, time::Duration};
+use std::{error::Error, fmt, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header::RETRY_AFTER};
@@ -11,9 +11,10 @@ use hyper_util::{
     client::legacy::{Client as Pool, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
+use rustls::{ClientConfig, RootCertStore};
 use tokio::time;
 
-use crate::plugin::telemetry::Span;
+use crate::plugin::{Level, log, telemetry::Span};
 
 /// The largest answer to accept, in bytes.
 const MAX_ANSWER: usize = 16 << 20;
@@ -29,26 +30,38 @@ pub struct Client {
     pause: Duration,
 }
 
+impl Default for Client {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Client {
-    /// Trusts the system's certificates, of `SSL_CERT_FILE` or `SSL_CERT_DIR` where set. 30 seconds for a request, up to
-    /// three more tries after pauses of 0.2, 0.4 and 0.8 seconds.
-    ///
-    /// # Errors
-    /// When the system has no certificates.
-    pub fn new() -> io::Result<Self> {
-        let connector = HttpsConnectorBuilder::new()
-            .with_native_roots()?
-            .https_or_http();
+    /// Trusts the system's certificates, of `SSL_CERT_FILE` or `SSL_CERT_DIR` where set; without any, `https` fails, and
+    /// `http` does not. 30 seconds for a request, up to three more tries after pauses of 0.2, 0.4 and 0.8 seconds.
+    #[must_use]
+    pub fn new() -> Self {
+        let connector = match HttpsConnectorBuilder::new().with_native_roots() {
+            Ok(connector) => connector,
+            Err(error) => {
+                log(
+                    Level::Warn,
+                    "no certificates, and no https",
+                    &[("error", &error)],
+                );
+                let config = ClientConfig::builder().with_root_certificates(RootCertStore::empty());
+                HttpsConnectorBuilder::new().with_tls_config(config.with_no_client_auth())
+            }
+        };
         let pool = Pool::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
-            .build(connector.enable_http1().build());
-        let (timeout, pause) = (Duration::from_secs(30), Duration::from_millis(200));
-        Ok(Self {
+            .build(connector.https_or_http().enable_http1().build());
+        Self {
             pool,
-            timeout,
+            timeout: Duration::from_secs(30),
             retries: 3,
-            pause,
-        })
+            pause: Duration::from_millis(200),
+        }
     }
 
     /// Tries once.
@@ -209,7 +222,7 @@ mod tests {
     fn client() -> Client {
         Client {
             pause: Duration::from_millis(1),
-            ..Client::new().unwrap()
+            ..Client::new()
         }
     }
 

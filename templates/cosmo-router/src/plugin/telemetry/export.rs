@@ -80,7 +80,7 @@ impl Otlp {
                     &exporter.http_path
                 };
                 Way::Http(
-                    Box::new(Client::new()?.with_timeout(timeout)),
+                    Box::new(Client::new().with_timeout(timeout)),
                     uri(&rooted(path))?,
                 )
             }
