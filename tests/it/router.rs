@@ -1,6 +1,6 @@
 //! `router set`: the execution configuration of a router, and nothing in it but the images of its plugins.
 //!
-//! `fixtures/execution/wgc-0.112.7.json` is what `wgc router compose` 0.112.7 writes for the plugin of the template `cosmo-router`,
+//! `fixtures/execution/wgc-0.112.7.json` is what `wgc router compose` 0.112.7 writes for the plugin beside it,
 //! with line breaks.
 
 use std::fs;

@@ -38,12 +38,12 @@ pub fn wgc() -> Option<(PathBuf, PathBuf)> {
     Some((node, script))
 }
 
-/// The template's plugin, `hello`, with next to no program.
+/// The plugin of `fixtures/execution`, `hello`, with next to no program.
 pub fn template() -> Project {
     let project = Project::router_plugin("name = 'hello'");
     for path in ["src/schema.graphql", "generated/service.proto", "generated/mapping.json", "generated/service.proto.lock.json"] {
-        let of_template = Path::new(env!("CARGO_MANIFEST_DIR")).join("templates/cosmo-router").join(path);
-        project.write(path, &fs::read_to_string(of_template).unwrap().replace("{{pascal}}", "Hello"));
+        let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/execution/hello").join(path);
+        project.write(path, &fs::read_to_string(kept).unwrap());
     }
     project
 }
