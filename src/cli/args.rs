@@ -29,7 +29,7 @@ pub enum Verb {
     Generate(super::generate::GenerateArgs),
     /// Start a plugin as its host would: unpack, shake hands, ask for health, stop
     Run(Box<super::run::RunArgs>),
-    /// Build and install a router's plugin at each change of its sources, or build and run it
+    /// Build and install (or run) a router's plugin at each change
     Dev(Box<super::dev::DevArgs>),
     /// List the images of a store
     Ls(super::list::ListArgs),

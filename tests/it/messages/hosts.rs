@@ -3,9 +3,15 @@
 use std::time::Duration;
 
 use plugin_build::hosts::cosmo::contract::ContractError;
+use plugin_build::hosts::cosmo::contract::directory::DirectoryError;
+use plugin_build::hosts::cosmo::dev::sources::SourcesError;
+use plugin_build::hosts::cosmo::dev::touch::TouchError;
+use plugin_build::hosts::cosmo::execution::ExecutionError;
+use plugin_build::hosts::cosmo::generate::{self, Position, Problem};
 use plugin_build::hosts::cosmo::process::{ApiError, HostError, Stage};
 use plugin_build::hosts::cosmo::rules::CosmoError;
 use plugin_build::hosts::cosmo::run::RouterError;
+use plugin_build::images::copy::CopyError;
 use plugin_oci::fs::FileError;
 use plugin_oci::stores::StoreError;
 
@@ -70,4 +76,43 @@ fn of_the_cosmo_router() {
         ContractError::Incomplete { store: s("oci:dir"), title: "service.proto" },
     ];
     hold("of_the_cosmo_router", all);
+}
+
+#[test]
+fn of_the_routers_files() {
+    let file = || FileError { what: "write", path: path("/some/file"), source: std::io::ErrorKind::StorageFull.into() };
+    let config = || path("config.json");
+    let schema = || path("src/schema.graphql");
+    let at = Position { line: 2, column: 3 };
+    let all = errors![
+        ContractError::Absent { store: s("oci:dir"), named: s("sha256:abc"), others: 1 },
+        DirectoryError::File(file()),
+        DirectoryError::Differs { paths: vec![path("a"), path("b")] },
+        DirectoryError::InTheWay { path: path("a") },
+        SourcesError::Watch { path: path("src"), source: notify::Error::new(notify::ErrorKind::MaxFilesWatch) },
+        SourcesError::Ended,
+        TouchError::File(file()),
+        TouchError::NotAConfig { path: config(), reason: s("it has no version") },
+        ExecutionError::File(file()),
+        ExecutionError::NoFile { path: path("/") },
+        ExecutionError::Link { path: config() },
+        ExecutionError::Changed { path: config() },
+        ExecutionError::Unknown { path: config(), name: s("a"), known: list(&["b", "c"]) },
+        ExecutionError::Twice(s("a")),
+        ExecutionError::Registries { first: s("a.example"), second: s("b.example") },
+        ExecutionError::Kind { image: s("oci:dir"), kind: s("executable") },
+        ExecutionError::NoName { image: s("oci:dir") },
+        ExecutionError::NoContract { image: s("oci:dir") },
+        ExecutionError::NoPrevious { path: path("config.json.previous") },
+        ExecutionError::Composed { path: config() },
+        CopyError::Contract(ContractError::Incomplete { store: s("oci:dir"), title: "service.proto" }),
+        CosmoError::Schema {
+            path: schema(),
+            source: generate::Error::Schema(vec![Problem::new(at, "expected a type", "write one")])
+        },
+        CosmoError::Schema { path: schema(), source: generate::Error::Lock { at, message: s("missing field") } },
+        CosmoError::Schema { path: schema(), source: generate::Error::Size { what: "the schema", limit: 4 << 20 } },
+        CosmoError::Schema { path: schema(), source: generate::Error::Proto(s("`A` is there twice")) },
+    ];
+    hold("of_the_routers_files", all);
 }

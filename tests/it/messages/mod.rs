@@ -17,13 +17,17 @@ use plugin_build::cli::failure::rendered;
 use plugin_oci::failure::Error;
 
 /// Variants that only the program itself makes, and where they are met.
-const ELSEWHERE: [(&str, &str); 6] = [
+const ELSEWHERE: [(&str, &str); 10] = [
     ("TransportError::TooSlow", "registry/evil.rs, a registry that trickles"),
     ("TarError::Malformed", "becomes an ExtractError"),
     ("TarError::Truncated", "becomes an ExtractError"),
     ("TarError::Kind", "becomes an ExtractError"),
     ("TarError::Limit", "becomes an ExtractError"),
     ("RemoteError", "has no text of its own"),
+    ("ExecutionError::Malformed", "router.rs, a configuration that is none"),
+    ("ScanError::Wrong", "the cause of ExecutionError::Malformed"),
+    ("ScanError::TooLong", "the cause of ExecutionError::Malformed"),
+    ("ScanError::Read", "the cause of ExecutionError::Malformed"),
 ];
 
 /// Holds the texts of some errors, each with its exit code, against a snapshot.

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use super::pages::blocks;
 use super::runner::Runner;
 use crate::support::memory_registry::MemoryRegistry;
+use crate::support::project::Project;
 use crate::support::wgc::{ALONE, template, wgc};
 
 #[test]
@@ -34,4 +35,20 @@ fn a_graph_is_composed_of_images_and_names_them() {
     assert!(set.contains("\"version\":\"1.0.0\",\"imageReference\":{\"repository\":\"plugins/hello@sha256\""), "{set}");
     job.succeed(&here(workspace));
     assert_eq!(config(), set);
+}
+
+/// What a router reads is there, and Ctrl-C ends it.
+#[test]
+fn a_change_reaches_a_router() {
+    let [block] = &blocks("docs/src/recipes/cosmo-router.md", "## While you write: `dev`", "sh")[..] else { panic!("one block") };
+    let project = Project::router_plugin("");
+    project.write("generated/service.proto.lock.json", r#"{"version":"1.0.0","messages":{},"enums":{}}"#);
+    project.write("router/config.json", "{\"version\":\"1\"}");
+    let runner = Runner::of(project);
+    let job = runner.job("author").installed();
+    job.succeed(&format!(
+        "({}) & dev=$!\nuntil grep -q 1-dev. router/config.json; do kill -0 $dev; sleep 0.1; done\n\
+         test -d router/plugins/p\nkill -INT $dev\nwait $dev || test $? = 130",
+        block.trim().replace("cargo plugin-build dev", "exec cargo-plugin-build dev --offline"),
+    ));
 }
