@@ -88,7 +88,6 @@ pub struct BuiltLayer {
     pub diff_id: Digest,
     /// Bytes of the blob.
     pub size: u64,
-    /// Its media type.
     pub media_type: String,
 }
 

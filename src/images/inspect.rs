@@ -1,7 +1,7 @@
 //! `inspect`: what an image is made of, down to the files of its layers.
 //!
 //! Threat: *memory and time*; a layer of a million long names, and an image that names it a thousand times. The lists of all
-//! layers together have [`LIST`] bytes of memory: what does not fit is counted, and layers after that are not read. The limits
+//! layers together have `LIST` bytes of memory: what does not fit is counted, and layers after that are not read. The limits
 //! of unpacking hold for the layers of each platform, and [`READ_TOGETHER`] for all that is read.
 
 use serde::Serialize;
@@ -37,18 +37,15 @@ pub struct Inspected {
     pub media_type: String,
     /// Annotations of the root.
     pub annotations: std::collections::BTreeMap<String, String>,
-    /// Its platforms.
     pub platforms: Vec<InspectedPlatform>,
     /// What refers to it.
     pub attachments: Vec<Attachment>,
 }
 
-/// One platform.
 #[derive(Clone, Debug, Serialize)]
 pub struct InspectedPlatform {
     /// `os/architecture`; absent for an artifact without one.
     pub platform: Option<String>,
-    /// Digest of its manifest.
     pub manifest: Digest,
     /// The type of artifact, where it is no container image.
     pub artifact_type: Option<String>,
@@ -56,11 +53,9 @@ pub struct InspectedPlatform {
     pub annotations: std::collections::BTreeMap<String, String>,
     /// Its configuration, as it is.
     pub config: Option<serde_json::Value>,
-    /// Its layers.
     pub layers: Vec<InspectedLayer>,
 }
 
-/// One layer.
 #[derive(Clone, Debug, Serialize)]
 pub struct InspectedLayer {
     /// Digest of the blob.
@@ -84,7 +79,6 @@ pub struct InspectedLayer {
 /// One entry of a layer.
 #[derive(Clone, Debug, Serialize)]
 pub struct File {
-    /// Its path.
     pub path: String,
     /// `file`, `directory`, `symlink`, `hard-link`, `whiteout`, `opaque`, `other`.
     pub kind: &'static str,
@@ -104,7 +98,6 @@ pub struct File {
 pub struct Attachment {
     /// Digest of its manifest.
     pub digest: Digest,
-    /// Its artifact type.
     pub artifact_type: String,
     /// Bytes of its manifest.
     pub size: u64,

@@ -12,7 +12,6 @@ use plugin_oci::values::digest::Digest;
 /// One tag of a store.
 #[derive(Clone, Debug, Serialize)]
 pub struct Listed {
-    /// The tag.
     pub tag: String,
     /// What it names.
     pub digest: Digest,

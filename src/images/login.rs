@@ -14,7 +14,6 @@ use plugin_oci::values::reference::{ReferenceError, RegistryReference};
 pub struct Login {
     /// The registry.
     pub host: String,
-    /// The user.
     pub user: String,
     /// The password or token.
     pub password: String,

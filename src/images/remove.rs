@@ -14,7 +14,6 @@ use plugin_oci::values::reference::Reference;
 /// A tag that was removed.
 #[derive(Clone, Debug, Serialize)]
 pub struct Removed {
-    /// The tag.
     pub tag: String,
     /// What it named.
     pub digest: Digest,

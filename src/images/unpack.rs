@@ -111,18 +111,11 @@ fn file_header(descriptor: &Descriptor, manifest: &BTreeMap<String, String>) -> 
 pub enum UnpackError {
     /// A layer is no tar.
     #[error("manifest {manifest} has a layer of type `{media_type}`, which is no tar")]
-    NotATar {
-        /// The manifest.
-        manifest: Digest,
-        /// The media type.
-        media_type: String,
-    },
+    NotATar { manifest: Digest, media_type: String },
     /// The configuration speaks of other layers.
     #[error("manifest {manifest} has {layers} layers, but its configuration names {diff_ids} diff ids")]
     LayerCount {
-        /// The manifest.
         manifest: Digest,
-        /// Layers of the manifest.
         layers: usize,
         /// Diff ids of the configuration.
         diff_ids: usize,

@@ -116,26 +116,13 @@ fn fill(content: &str, name: &Name) -> String {
 pub enum TemplateError {
     /// No template has this name.
     #[error("there is no template `{name}`")]
-    Unknown {
-        /// What was asked for.
-        name: String,
-    },
+    Unknown { name: String },
     /// The name cannot be a package's.
     #[error("`{name}` cannot be the name of a package: {reason}")]
-    Name {
-        /// What was asked for.
-        name: String,
-        /// The broken rule.
-        reason: String,
-    },
+    Name { name: String, reason: String },
     /// The package would depend on one of its own name.
     #[error("`{name}` cannot be the name of a package from template `{template}`, which depends on a package of that name")]
-    Dependency {
-        /// What was asked for.
-        name: String,
-        /// The template.
-        template: &'static str,
-    },
+    Dependency { name: String, template: &'static str },
 }
 
 impl Failure for TemplateError {

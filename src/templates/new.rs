@@ -191,20 +191,13 @@ pub enum NewError {
     File(#[from] FileError),
     /// The path is there and is no directory.
     #[error("`{}` is not a directory", path.display())]
-    NotADirectory {
-        /// The path.
-        path: PathBuf,
-    },
+    NotADirectory { path: PathBuf },
     /// `new`, and something is there.
     #[error("`{}` is not empty", path.display())]
-    NotEmpty {
-        /// The path.
-        path: PathBuf,
-    },
+    NotEmpty { path: PathBuf },
     /// Files of the template are there already.
     #[error("`{}` has {} already, and nothing that exists is overwritten", dir.display(), quoted(names))]
     Conflicts {
-        /// The directory.
         dir: PathBuf,
         /// The files, relative to it.
         names: Vec<String>,

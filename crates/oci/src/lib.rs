@@ -12,6 +12,8 @@
 //! | 2 | `layers`, `stores` | bytes and places |
 //! | 3 | `attachments` | what refers to images |
 
+#![warn(missing_docs)]
+
 pub mod attachments;
 pub mod documents;
 pub mod environment;

@@ -122,10 +122,7 @@ impl Bases<'_> {
 pub enum BaseError {
     /// It is elsewhere, and nothing may be fetched.
     #[error("base `{reference}` is not below the target directory, and `--offline` forbids to fetch it")]
-    Offline {
-        /// The base.
-        reference: RegistryReference,
-    },
+    Offline { reference: RegistryReference },
 }
 
 impl Failure for BaseError {}

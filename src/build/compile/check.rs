@@ -213,35 +213,19 @@ pub enum CheckError {
     Executable(#[from] ExecutableError),
     /// Something else lies in its place.
     #[error("{} is no regular file", artifact.display())]
-    NoFile {
-        /// The artifact.
-        artifact: PathBuf,
-    },
+    NoFile { artifact: PathBuf },
     /// A hermetic build names a file that it did not make.
     #[error("{} lies outside of the target directory, and a hermetic build makes its program there", path.display())]
-    Elsewhere {
-        /// The file.
-        path: PathBuf,
-    },
+    Elsewhere { path: PathBuf },
     /// A hermetic build needs a file that it cannot see.
     #[error("{} needs {}, which a hermetic build cannot see", artifact.display(), path.display())]
-    Unseen {
-        /// The artifact.
-        artifact: PathBuf,
-        /// The library or loader.
-        path: PathBuf,
-    },
+    Unseen { artifact: PathBuf, path: PathBuf },
     /// Its host would refuse it.
     #[error("{0}")]
     Kind(#[from] KindError),
     /// It holds a path of this machine, and the build is hermetic.
     #[error("{}", describe(artifact, leak))]
-    Leak {
-        /// The artifact.
-        artifact: PathBuf,
-        /// The path.
-        leak: Leak,
-    },
+    Leak { artifact: PathBuf, leak: Leak },
 }
 
 impl Failure for CheckError {

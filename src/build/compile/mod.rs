@@ -43,9 +43,7 @@ pub struct Artifact {
     pub package: String,
     /// The target triple.
     pub target: String,
-    /// Its platform.
     pub platform: Platform,
-    /// The file.
     pub path: PathBuf,
     /// What the plugin is to its host.
     pub kind: Kind,
@@ -260,12 +258,7 @@ impl Wanted<'_> {
 pub enum CompileError {
     /// Cargo could not be started.
     #[error("failed to start `{}`", program.display())]
-    Start {
-        /// The program.
-        program: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    Start { program: PathBuf, source: io::Error },
     /// The sandbox could not be put up.
     #[error("{0}")]
     Hermetic(#[from] HermeticError),
@@ -274,40 +267,19 @@ pub enum CompileError {
     File(#[from] FileError),
     /// What would be emptied holds something else than what a build left.
     #[error("{} is not empty, and no target directory", directory.display())]
-    Occupied {
-        /// The directory.
-        directory: PathBuf,
-    },
+    Occupied { directory: PathBuf },
     /// Cargo's messages could not be read.
     #[error("failed to read the messages of `{}`", program.display())]
-    Messages {
-        /// The program.
-        program: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    Messages { program: PathBuf, source: io::Error },
     /// Cargo failed, and has told why.
     #[error("cargo failed ({status})")]
-    Cargo {
-        /// How it ended.
-        status: ExitStatus,
-    },
+    Cargo { status: ExitStatus },
     /// Cargo could not fetch, and has told why.
     #[error("cargo could not fetch the sources ({status})")]
-    Fetch {
-        /// How it ended.
-        status: ExitStatus,
-    },
+    Fetch { status: ExitStatus },
     /// Cargo succeeded without making what was asked for.
     #[error("cargo made no {} of package `{package}` for {target}", describe(product))]
-    Absent {
-        /// The package.
-        package: String,
-        /// What was asked for.
-        product: Product,
-        /// The target.
-        target: String,
-    },
+    Absent { package: String, product: Product, target: String },
 }
 
 fn describe(product: &Product) -> String {

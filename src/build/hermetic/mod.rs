@@ -171,7 +171,6 @@ pub struct Phase {
 pub struct Allowed {
     /// Why.
     pub role: view::Role,
-    /// The path.
     pub path: PathBuf,
 }
 
@@ -196,47 +195,27 @@ pub enum HermeticError {
     NotLinux,
     /// What must be readable holds what must not be.
     #[error("{what} {} is HOME or CARGO_HOME itself: the build could read all secrets in it", path.display())]
-    Exposed {
-        /// What it is to the build.
-        what: &'static str,
-        /// The directory.
-        path: PathBuf,
-    },
+    Exposed { what: &'static str, path: PathBuf },
     /// What the build may write is a link.
     #[error("the directory of the build, {}, is a link to {}, and the build could write there", path.display(), real.display())]
-    Led {
-        /// The directory.
-        path: PathBuf,
-        /// Where it leads.
-        real: PathBuf,
-    },
+    Led { path: PathBuf, real: PathBuf },
     /// The sources name something that is not theirs.
     #[error("{what} {} is not of these sources: it lies outside of {}", path.display(), within.display())]
     Foreign {
-        /// What it is to the build.
         what: &'static str,
-        /// Where it is.
         path: PathBuf,
         /// What belongs to the sources.
         within: PathBuf,
     },
     /// The sources name a linker outside of themselves and the system.
     #[error("the sources name the linker {}, which is neither theirs nor the system's: it would make a directory readable", program.display())]
-    OwnProgram {
-        /// The program.
-        program: PathBuf,
-    },
+    OwnProgram { program: PathBuf },
     /// Cargo's configuration cannot be read.
     #[error("{0}")]
     Toolchain(#[from] ToolchainError),
     /// The system does not allow it.
     #[error("no hermetic build is possible here: {cause}")]
-    Refused {
-        /// What blocks.
-        cause: String,
-        /// What helps.
-        cure: String,
-    },
+    Refused { cause: String, cure: String },
     /// A process of ours failed.
     #[error("failed to run the sandbox: {0}")]
     Broken(String),

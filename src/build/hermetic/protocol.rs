@@ -20,7 +20,6 @@ use serde::{Deserialize, Serialize};
 
 use super::view::View;
 
-/// One message.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Message {
     /// The sender dies with the receiver.
@@ -111,7 +110,6 @@ impl fmt::Display for Step {
 /// A step that failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// The step.
     pub step: Step,
     /// What it was about.
     pub path: Option<PathBuf>,
@@ -166,7 +164,6 @@ impl Channel {
         Ok(Self { reader: BufReader::new(UnixStream::from(stdin)) })
     }
 
-    /// Sends.
     pub fn send(&mut self, message: &Message) -> Result<(), Failure> {
         let line = serde_json::to_string(message).map_err(Failure::of(Step::Process))? + "\n";
         self.reader.get_mut().write_all(line.as_bytes()).map_err(Failure::of(Step::Process))

@@ -74,7 +74,6 @@ impl Facts {
         }
     }
 
-    /// Explains a failure.
     pub fn explain(&self, failure: &Failure) -> Reason {
         let reason = |cause: String, cure: &str| Reason { cause, cure: cure.to_owned() };
         let at = failure.path.as_ref().map(|path| format!(" at {}", path.display())).unwrap_or_default();

@@ -131,7 +131,6 @@ impl Ask for Sandbox {
 /// What all sandboxes of one build stand on. Nothing of the sources has run when it is known.
 #[derive(Clone, Debug)]
 pub struct Ground {
-    /// The sources.
     pub sources: Sources,
     /// What compiles them.
     pub toolchain: Toolchain,

@@ -111,7 +111,6 @@ pub fn to_fetch(env: &Environment, registries: &[String]) -> BTreeMap<String, St
 pub struct Fixed {
     /// Where programs are, strongest first.
     pub path: Vec<PathBuf>,
-    /// `CARGO_HOME`.
     pub cargo_home: Option<PathBuf>,
     /// The compiler, where it is not the first on `path`.
     pub rustc: Option<PathBuf>,

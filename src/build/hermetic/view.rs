@@ -21,7 +21,6 @@ pub enum Role {
     Toolchain,
     /// A linker or C compiler outside the system's directories.
     Linker,
-    /// The workspace.
     Workspace,
     /// A path dependency outside the workspace.
     PathDependency,
@@ -150,7 +149,6 @@ impl View {
         covers.map(|place| place.path.as_path())
     }
 
-    /// The paths of one content.
     pub fn paths<'a>(&'a self, content: &'a Content) -> impl Iterator<Item = &'a Path> {
         self.places.iter().filter(move |place| place.content == *content).map(|place| place.path.as_path())
     }

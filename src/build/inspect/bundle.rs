@@ -288,20 +288,10 @@ fn home(directory: PathBuf, architecture: &str) -> PathBuf {
 pub enum BundleError {
     /// The loader is not here.
     #[error("the loader {} that {} names is not on this machine", loader.display(), program.display())]
-    Loader {
-        /// The program.
-        program: PathBuf,
-        /// The loader.
-        loader: PathBuf,
-    },
+    Loader { program: PathBuf, loader: PathBuf },
     /// A library is not here.
     #[error("the library {library} that {} needs is not on this machine", file.display())]
-    Library {
-        /// The file that needs it.
-        file: PathBuf,
-        /// The library.
-        library: String,
-    },
+    Library { file: PathBuf, library: String },
 }
 
 impl Failure for BundleError {}

@@ -18,9 +18,7 @@ use serde::Serialize;
 pub enum Origin {
     /// The target or build directory.
     Target,
-    /// The workspace.
     Workspace,
-    /// `CARGO_HOME`.
     CargoHome,
     /// A package outside the workspace, or a vendor directory.
     Dependency,
@@ -35,7 +33,6 @@ pub enum Origin {
 pub struct Pattern {
     /// What it is.
     pub origin: Origin,
-    /// The path.
     pub path: String,
 }
 

@@ -29,7 +29,6 @@ pub mod wasm;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Executable {
-    /// Its format.
     pub format: Format,
     /// The machine in Go's words, `amd64`; the object format's own word where Go has none.
     pub architecture: String,
@@ -245,20 +244,10 @@ fn architecture(architecture: Architecture, little: bool) -> String {
 pub enum ExecutableError {
     /// It cannot be read.
     #[error("failed to read {}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    Read { path: PathBuf, source: io::Error },
     /// It is no object file, or a broken one.
     #[error("{} is no executable that can be understood: {detail}", path.display())]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        detail: String,
-    },
+    Malformed { path: PathBuf, detail: String },
     /// It cannot start where it is going.
     #[error("{0}")]
     Start(#[from] start::StartError),

@@ -39,26 +39,10 @@ pub fn check(path: &Path, platform: &Platform, must_be_static: bool) -> Result<E
 pub enum StartError {
     /// Another format or machine.
     #[error("{} is {found}, and platform {platform} wants {wanted}", path.display())]
-    Machine {
-        /// The file.
-        path: PathBuf,
-        /// What it is.
-        found: String,
-        /// What it should be.
-        wanted: String,
-        /// The platform.
-        platform: Box<Platform>,
-    },
+    Machine { path: PathBuf, found: String, wanted: String, platform: Box<Platform> },
     /// It needs a loader that is not in the image.
     #[error("{} cannot start in an image without a base: {}", path.display(), needs(interpreter.as_deref(), needed))]
-    Dynamic {
-        /// The file.
-        path: PathBuf,
-        /// The loader it names.
-        interpreter: Option<String>,
-        /// The libraries it names.
-        needed: Vec<String>,
-    },
+    Dynamic { path: PathBuf, interpreter: Option<String>, needed: Vec<String> },
 }
 
 fn needs(interpreter: Option<&str>, needed: &[String]) -> String {

@@ -23,7 +23,6 @@ pub struct Wasm {
 pub enum Form {
     /// A core module.
     Module,
-    /// A component.
     Component,
 }
 

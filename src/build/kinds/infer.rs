@@ -101,52 +101,22 @@ fn bin(traits: &Traits) -> Result<Option<Product>, InferError> {
 pub enum InferError {
     /// More than one kind fits.
     #[error("package `{package}` could be {}", list(candidates))]
-    Several {
-        /// The package.
-        package: String,
-        /// The kinds that fit.
-        candidates: Vec<Kind>,
-    },
+    Several { package: String, candidates: Vec<Kind> },
     /// Neither a `bin` nor a `cdylib`.
     #[error("package `{package}` fits no kind: it has neither a binary nor a library of crate type `cdylib`")]
-    NoProduct {
-        /// The package.
-        package: String,
-    },
+    NoProduct { package: String },
     /// The kind wants a binary.
     #[error("kind `{kind}` wants a binary, and package `{package}` has none")]
-    NoBin {
-        /// The package.
-        package: String,
-        /// The kind.
-        kind: Kind,
-    },
+    NoBin { package: String, kind: Kind },
     /// The kind wants a cdylib.
     #[error("kind `{kind}` wants a library of crate type `cdylib`, and package `{package}` has none")]
-    NoCdylib {
-        /// The package.
-        package: String,
-        /// The kind.
-        kind: Kind,
-    },
+    NoCdylib { package: String, kind: Kind },
     /// The named binary is none of the package's.
     #[error("package `{package}` has no binary `{bin}`")]
-    UnknownBin {
-        /// The package.
-        package: String,
-        /// The binary wanted.
-        bin: String,
-        /// The binaries there are.
-        bins: Vec<String>,
-    },
+    UnknownBin { package: String, bin: String, bins: Vec<String> },
     /// Several binaries and no choice.
     #[error("package `{package}` has several binaries: {}", bins.join(", "))]
-    SeveralBins {
-        /// The package.
-        package: String,
-        /// The binaries there are.
-        bins: Vec<String>,
-    },
+    SeveralBins { package: String, bins: Vec<String> },
 }
 
 fn list(kinds: &[Kind]) -> String {

@@ -152,7 +152,6 @@ pub struct Subject<'a> {
     pub product: &'a Product,
     /// The target triple.
     pub target: &'a str,
-    /// Its platform.
     pub platform: &'a Platform,
 }
 
@@ -172,12 +171,7 @@ pub struct Place {
 pub enum KindError {
     /// A native kind for a wasm target, or the other way round.
     #[error("kind `{kind}` cannot be built for target `{target}`")]
-    Target {
-        /// The kind.
-        kind: Kind,
-        /// The target.
-        target: String,
-    },
+    Target { kind: Kind, target: String },
     /// No kind, or more than one, fits the crate.
     #[error("{0}")]
     Infer(#[from] infer::InferError),

@@ -28,7 +28,6 @@ pub fn check(exports: &[String], is_module: bool) -> Result<(), ProxyWasmError> 
 /// Why a proxy would refuse the module.
 #[derive(Debug, thiserror::Error)]
 pub enum ProxyWasmError {
-    /// A component.
     #[error("proxies load core modules, and this is a component")]
     Component,
     /// No version of the interface.

@@ -17,84 +17,37 @@ use plugin_oci::values::reference::ReferenceError;
 pub enum PluginError {
     /// A manifest cannot be read.
     #[error("failed to read {}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    Read { path: PathBuf, source: io::Error },
     /// A manifest is no TOML.
     #[error("{place}: {detail}")]
-    Syntax {
-        /// File and line.
-        place: Place,
-        /// What is wrong.
-        detail: String,
-    },
+    Syntax { place: Place, detail: String },
     /// An argument for cargo that says what is decided here.
     #[error("`{flag}` is not for cargo to decide")]
-    Contradiction {
-        /// The argument's name.
-        flag: String,
-    },
+    Contradiction { flag: String },
     /// A key that nothing knows.
     #[error("{place}: unknown key `{key}` in plugin-build")]
     UnknownKey {
-        /// File and line.
         place: Place,
-        /// The key.
         key: String,
-        /// The keys there are.
         known: Vec<String>,
         /// The one that was probably meant.
         nearest: Option<String>,
     },
     /// A value of the wrong type or out of range.
     #[error("{place}: bad value of `{key}`: {detail}")]
-    Value {
-        /// File and line.
-        place: Place,
-        /// The key.
-        key: String,
-        /// What is wrong.
-        detail: String,
-    },
+    Value { place: Place, key: String, detail: String },
     /// A flag's value is wrong.
     #[error("bad value of `{flag}`: {detail}")]
-    Flag {
-        /// The flag.
-        flag: &'static str,
-        /// What is wrong.
-        detail: String,
-    },
+    Flag { flag: &'static str, detail: String },
     /// No package is selected.
     #[error("nothing to build: no selected package of {} has a [package.metadata.plugin-build] table", root.display())]
-    NothingSelected {
-        /// The workspace.
-        root: PathBuf,
-        /// The members there are.
-        members: Vec<String>,
-    },
+    NothingSelected { root: PathBuf, members: Vec<String> },
     /// A package that is not a member.
     #[error("package `{spec}` is not a member of the workspace {}", root.display())]
-    UnknownPackage {
-        /// What was asked for.
-        spec: String,
-        /// The workspace.
-        root: PathBuf,
-        /// The members there are.
-        members: Vec<String>,
-    },
+    UnknownPackage { spec: String, root: PathBuf, members: Vec<String> },
     /// Two plugins of one build with one name.
     #[error("packages `{first}` and `{second}` both make a plugin named `{name}`")]
-    SameName {
-        /// The name.
-        name: String,
-        /// One package.
-        first: String,
-        /// The other.
-        second: String,
-    },
+    SameName { name: String, first: String, second: String },
     /// The kind does not fit.
     #[error("{0}")]
     Kind(#[from] KindError),
@@ -115,7 +68,6 @@ pub enum PluginError {
     Base {
         /// File and line, or the flag.
         place: String,
-        /// Why.
         source: ReferenceError,
     },
 }

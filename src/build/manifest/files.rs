@@ -40,7 +40,6 @@ pub struct PackedFile {
 pub struct Roots<'a> {
     /// The workspace: `.gitignore` files count from here.
     pub workspace: &'a Path,
-    /// The package.
     pub package: &'a Path,
     /// Never packed.
     pub target_directory: &'a Path,
@@ -211,82 +210,42 @@ fn packed(parsed: &Parsed<'_>, source: &Path, relative: &Path, is_link: bool) ->
 pub enum FilesError {
     /// A path that leaves the package.
     #[error("{place}: `files` entry `{path}` leaves the package")]
-    Outside {
-        /// File and line.
-        place: Place,
-        /// The `from`.
-        path: String,
-    },
+    Outside { place: Place, path: String },
     /// A destination that leaves the image.
     #[error("{place}: `to = \"{to}\"` leaves the image")]
-    BadDestination {
-        /// File and line.
-        place: Place,
-        /// The `to`.
-        to: String,
-    },
+    BadDestination { place: Place, to: String },
     /// No such file.
     #[error("{place}: `files` entry names {}, which does not exist", path.display())]
-    Missing {
-        /// File and line.
-        place: Place,
-        /// The file.
-        path: PathBuf,
-    },
+    Missing { place: Place, path: PathBuf },
     /// A glob that matches nothing.
     #[error("{place}: `files` entry `{from}` matches nothing")]
     Nothing {
-        /// File and line.
         place: Place,
-        /// The `from`.
         from: String,
         /// Files that match but are ignored.
         ignored: usize,
     },
     /// A glob that is none.
     #[error("{place}: bad glob")]
-    Glob {
-        /// File and line.
-        place: Place,
-        /// Why.
-        source: globset::Error,
-    },
+    Glob { place: Place, source: globset::Error },
     /// A mode that is none.
     #[error("{place}: `mode = \"{mode}\"` is not octal permission bits such as \"0644\"")]
-    Mode {
-        /// File and line.
-        place: Place,
-        /// The mode.
-        mode: String,
-    },
+    Mode { place: Place, mode: String },
     /// A name that is not UTF-8.
     #[error("{place}: the name {} is not UTF-8", path.display())]
-    NotUtf8 {
-        /// File and line.
-        place: Place,
-        /// The file.
-        path: PathBuf,
-    },
+    NotUtf8 { place: Place, path: PathBuf },
     /// Two files for one place.
     #[error("{place}: `{path}` is wanted twice: as {} and as {}", first.display(), second.display())]
     Twice {
         /// File and line of the second.
         place: Place,
-        /// The path in the image.
         path: String,
-        /// The first source.
         first: PathBuf,
-        /// The second source.
         second: PathBuf,
     },
     /// The disk refused.
     #[error("{place}: failed to list files")]
-    Walk {
-        /// File and line.
-        place: Place,
-        /// Why.
-        source: ignore::Error,
-    },
+    Walk { place: Place, source: ignore::Error },
 }
 
 impl Failure for FilesError {

@@ -38,28 +38,20 @@ impl Builder {
 pub struct BuildFlags {
     /// `-p`: names, `name@version`, or globs of names.
     pub packages: Vec<String>,
-    /// `--workspace`.
     pub workspace: bool,
     /// `--exclude`, with `--workspace`.
     pub exclude: Vec<String>,
-    /// `--manifest-path`.
     pub manifest_path: Option<PathBuf>,
 
     /// `-F`, each possibly several separated by commas or spaces.
     pub features: Vec<String>,
-    /// `--all-features`.
     pub all_features: bool,
-    /// `--no-default-features`.
     pub no_default_features: bool,
     /// `--profile`; `release` unless said.
     pub profile: Option<String>,
-    /// `--target-dir`.
     pub target_dir: Option<PathBuf>,
-    /// `--locked`.
     pub locked: bool,
-    /// `--offline`.
     pub offline: bool,
-    /// `--frozen`.
     pub frozen: bool,
     /// `-j`.
     pub jobs: Option<String>,
@@ -75,17 +67,13 @@ pub struct BuildFlags {
     /// `--hermetic`: no network and no secrets for what cargo runs. Implies `--locked`.
     pub hermetic: bool,
 
-    /// `--bin`.
     pub bin: Option<String>,
     /// `--target`, repeatable.
     pub targets: Vec<String>,
     /// `--platform`, repeatable, mapped to targets.
     pub platforms: Vec<Platform>,
-    /// `--builder`.
     pub builder: Builder,
-    /// `--base`.
     pub base: Option<String>,
-    /// `--compression`.
     pub compression: Option<Compression>,
     /// `--annotation K=V`.
     pub annotations: BTreeMap<String, String>,
@@ -95,7 +83,6 @@ pub struct BuildFlags {
     pub output: Option<PathBuf>,
     /// `-t`, repeatable.
     pub tags: Vec<String>,
-    /// `--provenance`.
     pub provenance: bool,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! - [`flags`]: what the command line says.
 //! - [`config`]: the keys of the metadata tables.
-//! - [`manifest`]: reading them with their lines.
+//! - [`tables`]: reading them with their lines.
 //! - `select`: which packages.
 //! - [`files`]: which files are packed.
 //!
@@ -50,9 +50,7 @@ use tables::Located;
 /// One plugin: what its package and the flags say, decided.
 #[derive(Clone, Debug)]
 pub struct Plugin {
-    /// Its package.
     pub package: PackageFacts,
-    /// Its name.
     pub name: String,
     /// What it is to its host.
     pub kind: Kind,
@@ -87,11 +85,8 @@ pub struct Plugin {
 pub struct PackageFacts {
     /// Cargo's identifier: the key of its messages.
     pub id: String,
-    /// Its name.
     pub name: String,
-    /// Its version.
     pub version: semver::Version,
-    /// Its directory.
     pub directory: PathBuf,
     /// `package.description`.
     pub description: Option<String>,
@@ -137,9 +132,7 @@ impl ContractFiles {
 /// A package whose sources lie where cargo's directories do not say it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ForeignPackage {
-    /// Its name.
     pub name: String,
-    /// Its version.
     pub version: String,
     /// Where it lies.
     pub directory: PathBuf,

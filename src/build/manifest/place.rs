@@ -6,7 +6,6 @@ use std::path::PathBuf;
 /// A line of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// The file.
     pub path: PathBuf,
     /// The line, from 1.
     pub line: usize,

@@ -28,18 +28,10 @@ pub enum PlanError {
     Toolchain(#[from] ToolchainError),
     /// Two targets of one image for one platform: consumers would never see the second.
     #[error("targets `{first}` and `{second}` are both for platform {platform}")]
-    SamePlatform {
-        /// The platform.
-        platform: Platform,
-        /// One target.
-        first: String,
-        /// The other.
-        second: String,
-    },
+    SamePlatform { platform: Platform, first: String, second: String },
     /// A version of glibc that nobody but zig can link for.
     #[error("target `{target}` names the oldest glibc to run on, which cargo's own linkers cannot choose")]
     Glibc {
-        /// The target.
         target: String,
         /// The same without glibc's version.
         triple: String,
@@ -47,9 +39,7 @@ pub enum PlanError {
     /// A static program that zig cannot link.
     #[error("zig links glibc dynamically only, and `{name}` for `{target}` goes into an image that has nothing to load it")]
     ZigStatic {
-        /// The plugin.
         name: String,
-        /// The target.
         target: String,
         /// A target of the same platform that it can link statically.
         musl: Option<&'static str>,

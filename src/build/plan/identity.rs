@@ -5,7 +5,7 @@
 //! differ from checkout to checkout; no remap helps. Where there is such a package, this program stands between cargo and
 //! rustc (`RUSTC_WRAPPER`) and puts another hash in the place of cargo's: over the same call with every path remapped, and
 //! with the new hashes of its dependencies. Two crates have one hash only where nothing but the place tells them apart.
-//! Directories of build scripts, which cargo names by its hash, get names of their own ([`out_dirs`](super::out_dirs)).
+//! Directories of build scripts, which cargo names by its hash, get names of their own ([`out_dirs`]).
 //!
 //! A crate's new hash lies beside what rustc makes of it, for the calls of those that depend on it. Workspaces without such
 //! a package see none of this.

@@ -62,7 +62,6 @@ use rustflags::TargetFlags;
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Plan {
-    /// The workspace root.
     pub workspace_root: PathBuf,
     /// Where artifacts go.
     pub target_directory: PathBuf,
@@ -99,7 +98,6 @@ pub struct Plan {
     pub images: Vec<ImagePlan>,
 }
 
-/// One image.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct ImagePlan {
@@ -148,7 +146,6 @@ pub struct ImagePlan {
 pub struct TargetPlan {
     /// The target triple.
     pub target: String,
-    /// Its platform.
     pub platform: Platform,
     /// Where the artifact lies, its mode, and what starts it.
     pub place: Place,

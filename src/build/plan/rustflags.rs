@@ -18,16 +18,13 @@ use crate::build::toolchain::linker::Linker;
 pub struct TargetFlags {
     /// The user's flags.
     pub users: Rustflags,
-    /// The remaps.
     pub remaps: Vec<String>,
-    /// The linker.
     pub linker: Linker,
     /// Whether the sources' configuration names it, under `--hermetic`.
     pub linker_is_of_sources: bool,
 }
 
 impl TargetFlags {
-    /// Ours, for one plugin.
     pub fn ours(&self, target: &str, plugin: &Plugin) -> Vec<String> {
         let mut flags = self.remaps.clone();
         flags.extend(self.crt(target, plugin).map(|sign| format!("-Ctarget-feature={sign}crt-static")));

@@ -40,16 +40,7 @@ const PATH: usize = 1024;
 /// What lies below the others, or on top of them.
 pub enum Layer<'a> {
     /// A layer of a store.
-    Stored {
-        /// Where it lies.
-        source: &'a dyn Source,
-        /// Its blob.
-        descriptor: &'a Descriptor,
-        /// How it is compressed.
-        compression: Compression,
-        /// Digest of its tar.
-        diff_id: Option<Digest>,
-    },
+    Stored { source: &'a dyn Source, descriptor: &'a Descriptor, compression: Compression, diff_id: Option<Digest> },
     /// Files that are going to be one: path, permission bits, and the file or link target.
     Planned(Vec<(String, u32, Planned)>),
 }

@@ -20,7 +20,6 @@ pub const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-ind
 /// How to ask.
 #[derive(Clone, Debug, Default)]
 pub struct MetadataOptions {
-    /// `--manifest-path`.
     pub manifest_path: Option<PathBuf>,
     /// The cargo to ask.
     pub cargo: PathBuf,
@@ -145,7 +144,6 @@ pub fn is_crates_io(package: &cargo_metadata::Package) -> bool {
     package.source.as_ref().is_some_and(|source| source.repr == CRATES_IO)
 }
 
-/// The directory of a package.
 pub fn directory(package: &cargo_metadata::Package) -> &Path {
     package.manifest_path.parent().map_or(Path::new(""), |path| path.as_std_path())
 }

@@ -85,12 +85,7 @@ fn is_program(file: &Path) -> bool {
 pub enum ToolchainError {
     /// A program could not be started.
     #[error("failed to start `{}`", program.display())]
-    Start {
-        /// The program.
-        program: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    Start { program: PathBuf, source: io::Error },
     /// `cargo metadata` refused; cargo's own words.
     #[error("{0}")]
     Metadata(String),
@@ -102,63 +97,38 @@ pub enum ToolchainError {
     Refused(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The sources bring a toolchain.
     #[error("the sources choose the toolchain of {}, which is none that rustup has installed or linked", rustc.display())]
-    Brought {
-        /// Its compiler.
-        rustc: PathBuf,
-    },
+    Brought { rustc: PathBuf },
     /// `cargo fetch` failed and has told why on stderr.
     #[error("`cargo fetch` failed ({0})")]
     Fetch(std::process::ExitStatus),
     /// A tool said something that cannot be read.
     #[error("failed to understand `{command}`: {detail}")]
     Answer {
-        /// What was asked.
         command: String,
         /// What is wrong with the answer.
         detail: String,
     },
     /// A cargo configuration file cannot be read.
     #[error("failed to read cargo's configuration {}", path.display())]
-    Config {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    Config { path: PathBuf, source: io::Error },
     /// A cargo configuration file is not what cargo wants.
     #[error("{place}: {detail}")]
     ConfigContent {
         /// File and line, or the flag.
         place: String,
-        /// What is wrong.
         detail: String,
     },
     /// The compiler knows no such target.
     #[error("target `{target}` is none that rustc knows")]
-    UnknownTarget {
-        /// The target.
-        target: String,
-        /// A name like it.
-        nearest: Option<String>,
-    },
+    UnknownTarget { target: String, nearest: Option<String> },
     /// The compiler has no standard library for the target.
     #[error("target `{target}` is not installed: {} has no standard library for it", sysroot.display())]
-    NoStd {
-        /// The target.
-        target: String,
-        /// The compiler's sysroot.
-        sysroot: PathBuf,
-        /// What installs it.
-        cure: String,
-    },
+    NoStd { target: String, sysroot: PathBuf, cure: String },
     /// The linker is not there, or links for another machine.
     #[error("target `{target}` cannot be linked: {reason}")]
     NoLinker {
-        /// The target.
         target: String,
-        /// What is missing.
         reason: String,
-        /// What installs it.
         cure: String,
         /// Whether cargo-zigbuild could link instead.
         zig: bool,

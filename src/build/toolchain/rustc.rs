@@ -18,7 +18,6 @@ use plugin_oci::progress::Progress;
 pub struct Rustc {
     /// The program that was asked.
     pub program: PathBuf,
-    /// `1.95.0`.
     pub release: Version,
     /// The commit of the compiler, where it tells one: standard library paths hold it.
     pub commit_hash: Option<String>,

@@ -155,64 +155,25 @@ pub enum CosmoError {
     Entrypoint(Vec<String>),
     /// A part of the contract is not there.
     #[error("the contract's {what} {} does not exist", path.display())]
-    Missing {
-        /// Which part.
-        what: &'static str,
-        /// The file.
-        path: PathBuf,
-    },
+    Missing { what: &'static str, path: PathBuf },
     /// The schema is no GraphQL.
     #[error("`{}` is no GraphQL schema", path.display())]
-    Schema {
-        /// The schema.
-        path: PathBuf,
-        /// Where, and why.
-        source: generate::Error,
-    },
+    Schema { path: PathBuf, source: generate::Error },
     /// A part of the contract cannot be understood.
     #[error("failed to understand {}: {detail}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        detail: String,
-    },
+    Unreadable { path: PathBuf, detail: String },
     /// The proto has another service.
     #[error("{} has no service `{service}`, which the mapping names", proto.display())]
-    NoService {
-        /// The service.
-        service: String,
-        /// The file.
-        proto: PathBuf,
-    },
+    NoService { service: String, proto: PathBuf },
     /// A call that streams.
     #[error("rpc `{rpc}` of {} streams, and the Cosmo Router makes unary calls only", proto.display())]
-    Streaming {
-        /// The method.
-        rpc: String,
-        /// The file.
-        proto: PathBuf,
-    },
+    Streaming { rpc: String, proto: PathBuf },
     /// A method that nothing maps to.
     #[error("rpc `{rpc}` of {} is missing from {}, so that the router would never call it", proto.display(), mapping.display())]
-    Unmapped {
-        /// The method.
-        rpc: String,
-        /// The proto.
-        proto: PathBuf,
-        /// The mapping.
-        mapping: PathBuf,
-    },
+    Unmapped { rpc: String, proto: PathBuf, mapping: PathBuf },
     /// A method that the service does not have.
     #[error("{} maps to rpc `{rpc}`, which {} does not have", mapping.display(), proto.display())]
-    Unserved {
-        /// The method.
-        rpc: String,
-        /// The proto.
-        proto: PathBuf,
-        /// The mapping.
-        mapping: PathBuf,
-    },
+    Unserved { rpc: String, proto: PathBuf, mapping: PathBuf },
 }
 
 impl Failure for CosmoError {

@@ -30,7 +30,6 @@ pub struct Steps {
     pub timeout: Duration,
     /// The value of `startup_config`.
     pub startup_config: String,
-    /// A call.
     pub call: Option<Call>,
     /// Where the directory for sockets is made.
     pub scratch: PathBuf,

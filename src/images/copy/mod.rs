@@ -284,60 +284,31 @@ pub enum CopyError {
     SeveralNames(Vec<String>),
     /// Two images want one tag.
     #[error("both {first} and {second} would be tagged `{tag}`")]
-    SameTag {
-        /// The tag.
-        tag: String,
-        /// One digest.
-        first: String,
-        /// The other.
-        second: String,
-    },
+    SameTag { tag: String, first: String, second: String },
     /// Nothing says how the image is called.
     #[error("image {0} has no name: neither `dev.cargo-plugin-build.name` nor `org.opencontainers.image.title` is set")]
     NoName(String),
     /// The name or tag cannot be spelled at the destination.
     #[error("image {digest} cannot be named there")]
-    Unspeakable {
-        /// The image.
-        digest: String,
-        /// The rule that it breaks.
-        source: ReferenceError,
-    },
+    Unspeakable { digest: String, source: ReferenceError },
     /// `--all` of a store without tags.
     #[error("{0} has no tags")]
     Nothing(String),
     /// The sources disagree about what the index says.
     #[error("the sources disagree about the index annotation `{key}`: {}", values.join(" and "))]
-    Annotation {
-        /// The annotation.
-        key: String,
-        /// What they say.
-        values: Vec<String>,
-    },
+    Annotation { key: String, values: Vec<String> },
     /// The sources disagree about the type of artifact.
     #[error("the sources are of different artifact types")]
     ArtifactTypes,
     /// One platform twice.
     #[error("two sources have an image for {platform}: {first} and {second}")]
-    SamePlatform {
-        /// The platform.
-        platform: String,
-        /// One manifest.
-        first: String,
-        /// The other.
-        second: String,
-    },
+    SamePlatform { platform: String, first: String, second: String },
     /// A manifest that says nothing about its platform.
     #[error("manifest {0} states no platform: it cannot go into an index")]
     NoPlatform(String),
     /// A line that is no digest.
     #[error("line {line} of `{path}` starts with no digest")]
-    DigestList {
-        /// The file.
-        path: String,
-        /// The line, from 1.
-        line: usize,
-    },
+    DigestList { path: String, line: usize },
     /// The list of digests cannot be read.
     #[error("{0}")]
     File(#[from] plugin_oci::fs::FileError),

@@ -12,7 +12,6 @@ use plugin_oci::values::reference::{Reference, ReferenceError, RegistryReference
 /// A destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// One store.
     Store(Reference),
     /// `docker://HOST/PREFIX/`: a repository below it for each name.
     Below(String),

@@ -16,7 +16,7 @@
 //! Layers are streamed, and more than once: first to hash each entry, then for the facts of those that differ, then for
 //! the content of the first few files that do. Content goes to temporary files, of which programs are read in pieces.
 //!
-//! Differences are told as long as [`TOLD`] bytes hold them, and counted after that. Layers are looked into until
+//! Differences are told as long as `TOLD` bytes hold them, and counted after that. Layers are looked into until
 //! [`READ_TOGETHER`] bytes of tar were read.
 
 mod contents;
@@ -83,7 +83,6 @@ pub enum Verdict {
     OtherCompression,
     /// The same contents, described otherwise.
     OtherDescription,
-    /// Other contents.
     OtherContents,
 }
 
@@ -257,12 +256,7 @@ fn below(chain: &str, link: &str) -> String {
 pub enum DiffError {
     /// Content could not be put aside for a closer look.
     #[error("cannot set aside the content of {object} for comparison")]
-    SetAside {
-        /// The chain to it.
-        object: String,
-        /// Why.
-        source: io::Error,
-    },
+    SetAside { object: String, source: io::Error },
 }
 
 impl Failure for DiffError {}

@@ -95,70 +95,34 @@ pub struct Checked {
 pub enum InstallError {
     /// The image does not say how its plugin is called.
     #[error("{image} does not name its plugin")]
-    NoName {
-        /// The image.
-        image: String,
-    },
+    NoName { image: String },
     /// The name cannot be a directory's.
     #[error("`{}` cannot be a plugin's name", name.escape_debug())]
-    BadName {
-        /// The name.
-        name: String,
-    },
+    BadName { name: String },
     /// Two platforms need different files at one path.
     #[error("platforms of the image disagree about `{path}`")]
-    Disagree {
-        /// The path.
-        path: String,
-    },
+    Disagree { path: String },
     /// Something is there that this tool did not install.
     #[error("`{}` was not installed by this tool", path.display())]
-    InTheWay {
-        /// What is there.
-        path: PathBuf,
-    },
+    InTheWay { path: PathBuf },
     /// Nothing is installed, so that nothing can be checked.
     #[error("nothing is installed in `{}`", plugins_dir.display())]
-    Empty {
-        /// The plugins directory.
-        plugins_dir: PathBuf,
-    },
+    Empty { plugins_dir: PathBuf },
     /// Nothing of that name was installed.
     #[error("`{name}` is not installed in `{}`", plugins_dir.display())]
-    Absent {
-        /// The name.
-        name: String,
-        /// The directory.
-        plugins_dir: PathBuf,
-    },
+    Absent { name: String, plugins_dir: PathBuf },
     /// There is nothing to go back to.
     #[error("nothing was installed before the current `{name}`, or it was changed since")]
-    NoPrevious {
-        /// The name.
-        name: String,
-    },
+    NoPrevious { name: String },
     /// The record is no JSON of ours.
     #[error("the record `{}` cannot be read", path.display())]
-    BadRecord {
-        /// The record.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: JsonError,
-    },
+    BadRecord { path: PathBuf, source: JsonError },
     /// The record was written by another version, or by hand.
     #[error("the record `{}` is not one of this version", path.display())]
-    UnknownRecord {
-        /// The record.
-        path: PathBuf,
-    },
+    UnknownRecord { path: PathBuf },
     /// The file system knows no links.
     #[error("cannot link `{}`", path.display())]
-    Link {
-        /// The link.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
+    Link { path: PathBuf, source: io::Error },
 }
 
 impl Failure for InstallError {

@@ -17,23 +17,17 @@ use plugin_oci::values::digest::{Digest, Hasher};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Item {
-    /// A directory.
     Directory {
-        /// Permission bits.
         mode: u32,
     },
     /// A regular file.
     File {
-        /// Permission bits.
         mode: u32,
-        /// Bytes.
         size: u64,
-        /// Digest of its content.
         digest: Digest,
     },
     /// A symbolic link.
     Symlink {
-        /// Where it points.
         target: String,
     },
     /// Something that no image can hold.

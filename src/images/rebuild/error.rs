@@ -9,60 +9,32 @@ use plugin_oci::failure::Failure;
 pub enum RebuildError {
     /// Not made by this tool, or a base.
     #[error("{image} does not say how it was built: it has no annotation `dev.cargo-plugin-build.request`")]
-    NoRequest {
-        /// The platform.
-        image: String,
-    },
+    NoRequest { image: String },
     /// Made by a later version, or tampered with.
     #[error("the request of {image} is none that this program writes: {detail}")]
-    BadRequest {
-        /// The platform.
-        image: String,
-        /// Why.
-        detail: String,
-    },
+    BadRequest { image: String, detail: String },
     /// A byte format that is not known.
     #[error("the image is of byte format {format}, which this version cannot write")]
-    Format {
-        /// The format.
-        format: String,
-    },
+    Format { format: String },
     /// Flags with absolute paths.
     #[error("{image} cannot be rebuilt elsewhere: flags of its build hold absolute paths: {}", flags.join(" "))]
-    NotRebuildable {
-        /// The platform.
-        image: String,
-        /// The flags.
-        flags: Vec<String>,
-    },
+    NotRebuildable { image: String, flags: Vec<String> },
     /// The sources, or the working directory, lie in the image.
     #[error("{} lies in the image that is checked, {}", path.display(), image.display())]
     Within {
         /// The directory or manifest.
         path: PathBuf,
-        /// The layout.
         image: PathBuf,
     },
     /// A flag of the checker names what is no source.
     #[error("a flag names `{}`, which is no file that the checkout tracks", file.display())]
-    Foreign {
-        /// The file or directory.
-        file: PathBuf,
-    },
+    Foreign { file: PathBuf },
     /// A base that was given on the command line.
     #[error("the image builds on `{name}`, which the sources do not name")]
-    UnknownBase {
-        /// The base.
-        name: String,
-    },
+    UnknownBase { name: String },
     /// The sources could not be listed.
     #[error("cannot copy the sources in `{}`", root.display())]
-    Sources {
-        /// The directory.
-        root: PathBuf,
-        /// Why.
-        source: ignore::Error,
-    },
+    Sources { root: PathBuf, source: ignore::Error },
     /// The build gave no image.
     #[error("the rebuild gave no image")]
     Nothing,

@@ -58,7 +58,6 @@ pub struct Options {
 /// What a rebuild showed.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
-    /// Digest of the image.
     pub image: Digest,
     /// Digest of what was built again; absent where the request is not repeated here.
     pub rebuilt: Option<Digest>,

@@ -44,7 +44,6 @@ pub struct Options {
 pub enum Ready {
     /// A plugin of the router.
     Router(Router),
-    /// A program.
     Program(Program),
 }
 
@@ -140,37 +139,22 @@ fn command_of(config: &Config) -> (Vec<String>, Vec<String>) {
 pub enum RunError {
     /// It is loaded by something, not started.
     #[error("a plugin of kind `{}` is no program that could be started", kind.as_str())]
-    NotAProcess {
-        /// The kind.
-        kind: Kind,
-    },
+    NotAProcess { kind: Kind },
     /// Others could write to the directory where images are unpacked.
     #[error("`{}` must be a directory that only this user may write", path.display())]
-    OpenCache {
-        /// The directory.
-        path: PathBuf,
-    },
+    OpenCache { path: PathBuf },
     /// A kind of a later version.
     #[error("the image says that it is a plugin of kind `{kind}`, which is not known here")]
-    UnknownKind {
-        /// What it says.
-        kind: String,
-    },
+    UnknownKind { kind: String },
     /// Something that is no image.
     #[error("this is an artifact of type `{artifact_type}`, not an image with a program")]
-    Artifact {
-        /// Its type.
-        artifact_type: String,
-    },
+    Artifact { artifact_type: String },
     /// The router passes no arguments.
     #[error("the router starts its plugins without arguments, and some were given after `--`")]
     Arguments,
     /// Nothing says what to start.
     #[error("the image in {image} has neither entrypoint nor command")]
-    NoEntrypoint {
-        /// The store.
-        image: String,
-    },
+    NoEntrypoint { image: String },
     /// No such program in the image.
     #[error("the image has no program `{program}`")]
     NoProgram {
@@ -182,7 +166,6 @@ pub enum RunError {
     Outside {
         /// What the configuration or the user says.
         program: String,
-        /// Where it leads.
         target: PathBuf,
     },
     /// Libraries of this machine would be loaded.
@@ -190,17 +173,11 @@ pub enum RunError {
     Libraries {
         /// What the configuration or the user says.
         program: String,
-        /// Why.
         why: String,
     },
     /// The system refused.
     #[error("failed to start `{}`", path.display())]
-    Exec {
-        /// The program.
-        path: PathBuf,
-        /// The reason.
-        source: std::io::Error,
-    },
+    Exec { path: PathBuf, source: std::io::Error },
 }
 
 impl Failure for RunError {

@@ -17,16 +17,12 @@ use plugin_oci::fs::anchor::Anchor;
 use plugin_oci::fs::{FileError, TempFile, create_dirs, set_mode, sync_dir};
 use plugin_oci::interrupt::on_interrupt;
 
-/// The schema.
 pub const SCHEMA: &str = "src/schema.graphql";
-/// The service.
 pub const PROTO: &str = "generated/service.proto";
-/// The mapping.
 pub const MAPPING: &str = "generated/mapping.json";
 /// The field numbers to keep, which composing does not read.
 pub const LOCK: &str = "generated/service.proto.lock.json";
 
-/// Reads the contract of a directory.
 pub fn read(dir: &Path) -> Result<Contract, DirectoryError> {
     let file = |place: &str| {
         let path = dir.join(place);
@@ -137,16 +133,10 @@ pub enum DirectoryError {
     File(#[from] FileError),
     /// There are files with other content.
     #[error("{} would be overwritten with other content", shown(paths))]
-    Differs {
-        /// The files.
-        paths: Vec<PathBuf>,
-    },
+    Differs { paths: Vec<PathBuf> },
     /// A link or a directory has the name of a file.
     #[error("`{}` is no regular file", path.display())]
-    InTheWay {
-        /// What is there.
-        path: PathBuf,
-    },
+    InTheWay { path: PathBuf },
 }
 
 fn shown(paths: &[PathBuf]) -> String {

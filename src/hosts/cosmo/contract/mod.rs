@@ -48,7 +48,6 @@ const FILE_LIMIT: u64 = 16 << 20;
 /// The four files of the contract.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contract {
-    /// The schema.
     pub schema: Vec<u8>,
     /// The service.
     pub proto: Vec<u8>,
@@ -132,18 +131,11 @@ pub enum ContractError {
     Store(#[from] StoreError),
     /// A file is missing.
     #[error("the contract attached to the image in {store} has no `{title}`")]
-    Incomplete {
-        /// The store.
-        store: String,
-        /// The file.
-        title: &'static str,
-    },
+    Incomplete { store: String, title: &'static str },
     /// The image names a contract, and that one is not attached.
     #[error("the contract {named} of the image in {store} is not attached to it ({others} others are)")]
     Absent {
-        /// The store.
         store: String,
-        /// What the index names.
         named: String,
         /// How many that it does not name are attached.
         others: usize,

@@ -143,12 +143,7 @@ impl Sources {
 pub enum SourcesError {
     /// The system watches no more.
     #[error("cannot watch `{}`", path.display())]
-    Watch {
-        /// The directory.
-        path: PathBuf,
-        /// What the system says.
-        source: notify::Error,
-    },
+    Watch { path: PathBuf, source: notify::Error },
     /// The watch ended by itself.
     #[error("the system's watch of files ended")]
     Ended,

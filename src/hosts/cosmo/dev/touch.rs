@@ -78,12 +78,7 @@ pub enum TouchError {
     File(#[from] FileError),
     /// It is not what `wgc router compose` writes.
     #[error("`{}` is no execution configuration of a router: {reason}", path.display())]
-    NotAConfig {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
+    NotAConfig { path: PathBuf, reason: String },
 }
 
 impl Failure for TouchError {

@@ -15,71 +15,34 @@ pub enum ExecutionError {
     File(#[from] FileError),
     /// The path ends in no name.
     #[error("`{}` names no file", path.display())]
-    NoFile {
-        /// The path.
-        path: PathBuf,
-    },
+    NoFile { path: PathBuf },
     /// The name is a link, which a rename would replace.
     #[error("`{}` is a link", path.display())]
-    Link {
-        /// The link.
-        path: PathBuf,
-    },
+    Link { path: PathBuf },
     /// It is no JSON, or none of a router.
     #[error("`{}` is no execution configuration", path.display())]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: ScanError,
-    },
+    Malformed { path: PathBuf, source: ScanError },
     /// Another program wrote to it in the meantime.
     #[error("`{}` was changed by another program meanwhile", path.display())]
-    Changed {
-        /// The file.
-        path: PathBuf,
-    },
+    Changed { path: PathBuf },
     /// No data source has this plugin.
     #[error("`{}` has no plugin `{}`; it has {}", path.display(), text::name(name), shown(known))]
-    Unknown {
-        /// The file.
-        path: PathBuf,
-        /// The name.
-        name: String,
-        /// The plugins that it has.
-        known: Vec<String>,
-    },
+    Unknown { path: PathBuf, name: String, known: Vec<String> },
     /// Two images for one plugin.
     #[error("two images are named for the plugin `{}`", text::name(.0))]
     Twice(String),
     /// The router reads from one registry.
     #[error("a router has one registry, and the images are at {first} and {second}")]
-    Registries {
-        /// One host.
-        first: String,
-        /// Another.
-        second: String,
-    },
+    Registries { first: String, second: String },
     /// The image is of another kind.
     #[error("{image} is a plugin of kind `{}`, not `cosmo-router`", text::name(kind))]
-    Kind {
-        /// The image.
-        image: String,
-        /// Its kind.
-        kind: String,
-    },
+    Kind { image: String, kind: String },
     /// The image does not say how its plugin is called.
     #[error("{image} does not name its plugin")]
-    NoName {
-        /// The image.
-        image: String,
-    },
+    NoName { image: String },
     /// Nothing tells what the image was built for.
     #[error("no contract is attached to {image}, so that nothing tells what it was built for")]
-    NoContract {
-        /// The image.
-        image: String,
-    },
+    NoContract { image: String },
     /// There is nothing to go back to.
     #[error("there is nothing to bring back: `{}` does not exist", path.display())]
     NoPrevious {
@@ -88,10 +51,7 @@ pub enum ExecutionError {
     },
     /// The file is not what the last change made of the one before.
     #[error("`{}` was composed anew since it was set", path.display())]
-    Composed {
-        /// The file.
-        path: PathBuf,
-    },
+    Composed { path: PathBuf },
 }
 
 fn shown(names: &[String]) -> String {

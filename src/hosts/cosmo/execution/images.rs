@@ -19,7 +19,6 @@ use plugin_oci::values::reference::{Reference, RegistryReference, has_transport}
 pub struct Wanted {
     /// The plugin's name in the configuration; `None` takes the image's own.
     pub name: Option<String>,
-    /// The image.
     pub image: RegistryReference,
 }
 
@@ -45,7 +44,6 @@ pub struct Image {
     pub reference: ImageReference,
     /// Its version, where it has one.
     pub version: Option<String>,
-    /// Its digest.
     pub digest: Digest,
     /// What a configuration must have been composed with.
     pub contract: Composed,

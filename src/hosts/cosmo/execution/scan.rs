@@ -292,20 +292,10 @@ fn is_space(byte: u8) -> bool {
 pub enum ScanError {
     /// It is no JSON.
     #[error("{what}, at byte {at}")]
-    Wrong {
-        /// What is wrong.
-        what: &'static str,
-        /// Where.
-        at: u64,
-    },
+    Wrong { what: &'static str, at: u64 },
     /// A value that is asked for is longer than any honest one.
     #[error("a value has more than {limit} bytes, at byte {at}")]
-    TooLong {
-        /// The cap.
-        limit: usize,
-        /// Where.
-        at: u64,
-    },
+    TooLong { limit: usize, at: u64 },
     /// The file cannot be read.
     #[error(transparent)]
     Read(#[from] io::Error),

@@ -5,9 +5,7 @@ use std::fmt;
 /// A place in a text: line and column from 1. Columns count UTF-16 units, as GraphQL's own tools do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
-    /// The line.
     pub line: u32,
-    /// The column.
     pub column: u32,
 }
 
@@ -52,12 +50,10 @@ pub struct Warning {
     pub message: String,
 }
 
-/// Kinds of warnings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WarningKind {
     /// Items of a list may be null, and protobuf has no null in a list.
     NullableItem,
-    /// A key without fields.
     KeyWithoutFields,
     /// A field resolver gets the only field of type `ID`, because none is named.
     ImpliedContext,
@@ -77,20 +73,10 @@ pub enum Error {
     Schema(Vec<Problem>),
     /// The lock is none.
     #[error("the lock, {at}: {message}")]
-    Lock {
-        /// Where in the lock.
-        at: Position,
-        /// What.
-        message: String,
-    },
+    Lock { at: Position, message: String },
     /// The schema is larger than what is read, or what comes of it than what is written.
     #[error("{what} is larger than {limit} bytes")]
-    Size {
-        /// Which text.
-        what: &'static str,
-        /// How much is allowed.
-        limit: usize,
-    },
+    Size { what: &'static str, limit: usize },
     /// The proto would not compile, for a reason that has no place in the schema.
     #[error("the proto would not compile: {0}")]
     Proto(String),

@@ -13,18 +13,12 @@ use super::syntax::MAX_DEPTH;
 pub enum Selection {
     /// A field, and what of its value.
     Field {
-        /// Its name.
         name: Arc<str>,
         /// What of its value; nothing for scalars and enums.
         selections: Vec<Selection>,
     },
     /// `... on Type { .. }`
-    Fragment {
-        /// The type.
-        on: Arc<str>,
-        /// What of it.
-        selections: Vec<Selection>,
-    },
+    Fragment { on: Arc<str>, selections: Vec<Selection> },
 }
 
 impl Selection {

@@ -8,7 +8,6 @@ use super::names::{collate, pascal};
 use super::schema::TypeDef;
 use super::syntax::{Directive, Value};
 
-/// One `@key`.
 #[derive(Clone, Debug)]
 pub struct Key {
     /// Its fields as they are written.

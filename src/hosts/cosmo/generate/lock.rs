@@ -23,14 +23,11 @@ const VERSION: &str = "1.0.0";
 /// The largest number of a field, by protobuf's rules. An enum's value may be larger, and none ever is.
 const MAX_NUMBER: u32 = 536_870_911;
 
-/// A lock.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lock {
     version: String,
-    /// Messages.
     pub messages: Ordered<Entry>,
-    /// Enums.
     pub enums: Ordered<Entry>,
 }
 

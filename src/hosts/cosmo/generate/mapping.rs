@@ -20,13 +20,10 @@ use super::syntax::{self, Kind};
 pub struct Mapping {
     /// The version of the format.
     pub version: u32,
-    /// The service.
     pub service: String,
-    /// Operations.
     pub operation_mappings: Vec<Operation>,
     /// Entities.
     pub entity_mappings: Vec<Entity>,
-    /// Fields of types.
     pub type_field_mappings: Vec<TypeFields>,
     /// Values of enums.
     pub enum_mappings: Vec<Enum>,
@@ -34,7 +31,6 @@ pub struct Mapping {
     pub resolve_mappings: Vec<Resolver>,
 }
 
-/// An operation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Operation {
     /// The kind of operation.
@@ -54,7 +50,6 @@ pub struct Operation {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Entity {
-    /// The type.
     pub type_name: String,
     /// Always `entity`.
     pub kind: &'static str,
@@ -74,7 +69,6 @@ pub struct Entity {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Required {
-    /// The field.
     pub field_mapping: Field,
     /// The call.
     pub rpc: String,
@@ -84,18 +78,15 @@ pub struct Required {
     pub response: String,
 }
 
-/// The fields of a type.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TypeFields {
     /// The type.
     #[serde(rename = "type")]
     pub name: String,
-    /// Its fields.
     pub field_mappings: Vec<Field>,
 }
 
-/// A field.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Field {
@@ -103,7 +94,6 @@ pub struct Field {
     pub original: String,
     /// Its name in the proto.
     pub mapped: String,
-    /// Its arguments.
     pub argument_mappings: Vec<Names>,
 }
 
@@ -122,7 +112,6 @@ pub struct Enum {
     /// The enum.
     #[serde(rename = "type")]
     pub name: String,
-    /// Its values.
     pub values: Vec<Names>,
 }
 
@@ -150,7 +139,6 @@ pub struct Lookup {
     /// The type.
     #[serde(rename = "type")]
     pub name: String,
-    /// The field.
     pub field_mapping: Field,
 }
 

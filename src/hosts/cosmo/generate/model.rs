@@ -9,13 +9,11 @@ use super::error::Position;
 /// The proto file of a plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proto {
-    /// The package.
     pub package: String,
     /// Whole `option` statements.
     pub options: Vec<String>,
     /// What is imported.
     pub imports: Vec<&'static str>,
-    /// The service.
     pub service: Service,
     /// Messages around lists, by name.
     pub lists: Vec<Message>,
@@ -25,10 +23,8 @@ pub struct Proto {
     pub types: Vec<Item>,
 }
 
-/// The service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Service {
-    /// Its name.
     pub name: String,
     /// Its calls, by name.
     pub calls: Vec<Call>,
@@ -37,7 +33,6 @@ pub struct Service {
 /// A call of the service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
-    /// Its name.
     pub name: String,
     /// The message that it takes.
     pub request: String,
@@ -52,22 +47,17 @@ pub struct Call {
 /// A message or an enum.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Item {
-    /// A message.
     Message(Message),
-    /// An enum.
     Enum(Enum),
 }
 
-/// A message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Message {
-    /// Its name.
     pub name: String,
     /// What is said about it.
     pub comment: Option<Arc<str>>,
     /// Numbers that no field may have again.
     pub reserved: Vec<u32>,
-    /// Messages in it.
     pub nested: Vec<Message>,
     /// Messages in it of which each is one of several types.
     pub choices: Vec<Message>,
@@ -84,13 +74,11 @@ pub struct Message {
 /// A field of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field {
-    /// Its name.
     pub name: String,
     /// Its type.
     pub ty: Arc<str>,
     /// Whether it is a list.
     pub repeated: bool,
-    /// Its number.
     pub number: u32,
     /// What is said about it, one comment after the other.
     pub comments: Vec<Arc<str>>,
@@ -121,16 +109,13 @@ impl Field {
     }
 }
 
-/// An enum.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Enum {
-    /// Its name.
     pub name: String,
     /// What is said about it.
     pub comment: Option<Arc<str>>,
     /// Numbers that no value may have again.
     pub reserved: Vec<u32>,
-    /// Its values.
     pub values: Vec<Value>,
     /// What of the schema it comes from.
     pub origin: Position,
@@ -139,9 +124,7 @@ pub struct Enum {
 /// A value of an enum.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Value {
-    /// Its name.
     pub name: String,
-    /// Its number.
     pub number: u32,
     /// What is said about it, one comment after the other.
     pub comments: Vec<Arc<str>>,

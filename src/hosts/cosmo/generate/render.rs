@@ -143,7 +143,6 @@ impl Page {
     }
 }
 
-/// `1, 3 to 5`
 fn ranges(numbers: &[u32]) -> String {
     let mut sorted = numbers.to_vec();
     sorted.sort_unstable();

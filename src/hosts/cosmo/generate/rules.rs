@@ -76,7 +76,6 @@ struct Resolvers<'t> {
     contexts: Vec<Vec<&'t str>>,
 }
 
-/// The names in a context.
 pub fn context_names(text: &str) -> impl Iterator<Item = &str> {
     text.split(|letter| letter == ',' || is_space(letter)).filter(|name| !name.is_empty())
 }

@@ -17,7 +17,6 @@ pub const SCALARS: [&str; 5] = ["String", "Int", "Float", "Boolean", "ID"];
 pub struct TypeDef {
     /// What it is.
     pub kind: Kind,
-    /// Its name.
     pub name: Name,
     /// What is said about it.
     pub description: Option<Arc<str>>,
@@ -25,7 +24,6 @@ pub struct TypeDef {
     pub directives: Vec<Directive>,
     /// Interfaces that it implements.
     pub interfaces: Vec<Name>,
-    /// Its fields.
     pub fields: Vec<Field>,
     /// Fields by name.
     places: BTreeMap<Arc<str>, usize>,
@@ -33,7 +31,6 @@ pub struct TypeDef {
     ids: Vec<usize>,
     /// The members of a union.
     pub members: Vec<Name>,
-    /// The values of an enum.
     pub values: Vec<EnumValue>,
 }
 
@@ -46,7 +43,6 @@ impl TypeDef {
         self.ids.iter().map(|place| &self.fields[*place])
     }
 
-    /// The field of a name.
     pub fn field(&self, name: &str) -> Option<&Field> {
         self.places.get(name).map(|place| &self.fields[*place])
     }
@@ -62,9 +58,7 @@ impl TypeDef {
 pub struct Roots {
     /// Of queries.
     pub query: Option<Arc<str>>,
-    /// Of mutations.
     pub mutation: Option<Arc<str>>,
-    /// Of subscriptions.
     pub subscription: Option<Arc<str>>,
 }
 
@@ -78,7 +72,6 @@ impl Roots {
 /// All types of a schema, in the order of their definitions.
 #[derive(Debug)]
 pub struct Schema {
-    /// The types.
     pub types: Vec<TypeDef>,
     places: BTreeMap<Arc<str>, usize>,
     /// The types that operations start from.

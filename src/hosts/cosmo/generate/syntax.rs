@@ -31,17 +31,12 @@ pub struct Name {
 /// What a definition is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// `scalar`
     Scalar,
     /// `type`
     Object,
-    /// `interface`
     Interface,
-    /// `union`
     Union,
-    /// `enum`
     Enum,
-    /// `input`
     Input,
 }
 
@@ -52,36 +47,29 @@ pub struct TypeDefinition {
     pub kind: Kind,
     /// Whether it extends another definition.
     pub extends: bool,
-    /// Its name.
     pub name: Name,
     /// What is said about it.
     pub description: Option<Arc<str>>,
     /// Interfaces that it implements.
     pub interfaces: Vec<Name>,
-    /// Its directives.
     pub directives: Vec<Directive>,
     /// Its fields, or those of an input.
     pub fields: Vec<Field>,
     /// The members of a union.
     pub members: Vec<Name>,
-    /// The values of an enum.
     pub values: Vec<EnumValue>,
 }
 
 /// A field of a type or an input, or an argument.
 #[derive(Clone, Debug)]
 pub struct Field {
-    /// Its name.
     pub name: Name,
     /// Where it begins, with its description.
     pub at: Position,
     /// What is said about it.
     pub description: Option<Arc<str>>,
-    /// Its arguments.
     pub arguments: Vec<Field>,
-    /// Its type.
     pub ty: Type,
-    /// Its directives.
     pub directives: Vec<Directive>,
 }
 
@@ -98,14 +86,11 @@ pub struct Type {
     pub nullable_items: Option<(Position, Arc<str>)>,
 }
 
-/// A value of an enum.
 #[derive(Clone, Debug)]
 pub struct EnumValue {
-    /// Its name.
     pub name: Name,
     /// What is said about it.
     pub description: Option<Arc<str>>,
-    /// Its directives.
     pub directives: Vec<Directive>,
 }
 
@@ -125,25 +110,21 @@ pub struct Argument {
     name: Arc<str>,
     /// Its place.
     pub at: Position,
-    /// Its value.
     pub value: Value,
 }
 
 /// The value of an argument, as far as it matters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
-    /// A string.
     String(Arc<str>),
     /// `true` or `false`.
     Boolean(bool),
-    /// `null`.
     Null,
     /// Anything else.
     Other,
 }
 
 impl Directive {
-    /// The argument of a name.
     pub fn argument(&self, name: &str) -> Option<&Argument> {
         self.arguments.iter().find(|argument| &*argument.name == name)
     }

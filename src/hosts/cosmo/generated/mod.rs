@@ -24,7 +24,6 @@ const TOLD: usize = 10;
 /// What came of one plugin.
 #[derive(Clone, Debug, Serialize)]
 pub struct Generated {
-    /// The package.
     pub package: String,
     /// The files, written or not.
     pub files: Vec<GeneratedFile>,

@@ -138,64 +138,31 @@ impl Method {
 pub enum ApiError {
     /// A proto must be UTF-8.
     #[error("`{name}` is not UTF-8")]
-    NotText {
-        /// The proto.
-        name: String,
-    },
+    NotText { name: String },
     /// It is no proto.
     #[error("failed to compile `{name}`: {reason}")]
-    Compile {
-        /// The proto.
-        name: String,
-        /// What the compiler says.
-        reason: String,
-    },
+    Compile { name: String, reason: String },
     /// No service has the method.
     #[error("`{name}` has no method `{wanted}`")]
     Unknown {
-        /// What was asked for.
         wanted: String,
-        /// The proto.
         name: String,
         /// The method that was probably meant.
         nearest: Option<String>,
-        /// Every method.
         available: Vec<String>,
     },
     /// Several services have it.
     #[error("several services have a method `{wanted}`")]
-    Ambiguous {
-        /// What was asked for.
-        wanted: String,
-        /// Two of them.
-        paths: [String; 2],
-    },
+    Ambiguous { wanted: String, paths: [String; 2] },
     /// Hosts of this kind only make unary calls.
     #[error("{method} streams, and only unary methods can be called")]
-    Streaming {
-        /// The method's path.
-        method: String,
-    },
+    Streaming { method: String },
     /// The JSON does not fit the message.
     #[error("the request is no {message}, which {method} takes")]
-    Request {
-        /// The method's path.
-        method: String,
-        /// The message's name.
-        message: String,
-        /// Where and why.
-        source: serde_json::Error,
-    },
+    Request { method: String, message: String, source: serde_json::Error },
     /// The plugin's answer does not fit the message.
     #[error("the answer is no {message}, which {method} returns: {reason}")]
-    Answer {
-        /// The method's path.
-        method: String,
-        /// The message's name.
-        message: String,
-        /// Why.
-        reason: String,
-    },
+    Answer { method: String, message: String, reason: String },
 }
 
 impl Failure for ApiError {

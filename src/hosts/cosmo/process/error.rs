@@ -45,48 +45,25 @@ pub enum HostError {
     Runtime(#[source] std::io::Error),
     /// The program is not there.
     #[error("the entrypoint `{}` does not exist", path.display())]
-    Missing {
-        /// Where it should be.
-        path: PathBuf,
-    },
+    Missing { path: PathBuf },
     /// The program is one of this machine's.
     #[error("the entrypoint `{entrypoint}` leads out of the image, to `{}`", path.display())]
-    Outside {
-        /// What the image says.
-        entrypoint: String,
-        /// Where it leads.
-        path: PathBuf,
-    },
+    Outside { entrypoint: String, path: PathBuf },
     /// The program's file may not be executed.
     #[error("the entrypoint `{}` is not an executable file", path.display())]
-    NotExecutable {
-        /// The file.
-        path: PathBuf,
-    },
+    NotExecutable { path: PathBuf },
     /// The file is there, but what it needs to start is not.
     #[error("the entrypoint `{}` cannot start: its interpreter or dynamic loader does not exist here", path.display())]
-    NoInterpreter {
-        /// The file.
-        path: PathBuf,
-    },
+    NoInterpreter { path: PathBuf },
     /// The file is no program of this machine.
     #[error("the entrypoint `{}` is not a program that this machine can execute", path.display())]
-    ExecFormat {
-        /// The file.
-        path: PathBuf,
-    },
+    ExecFormat { path: PathBuf },
     /// The system refused to start it.
     #[error("failed to start `{}`", path.display())]
-    Spawn {
-        /// The file.
-        path: PathBuf,
-        /// The system's reason.
-        source: std::io::Error,
-    },
+    Spawn { path: PathBuf, source: std::io::Error },
     /// It ended, saying that it is a plugin: it did not recognise the host.
     #[error("the plugin did not recognise its host and ended with {status}{}", last(lines))]
     Cookie {
-        /// How it ended.
         status: ExitStatus,
         /// The last lines of stderr.
         lines: Vec<String>,
@@ -94,9 +71,7 @@ pub enum HostError {
     /// It ended by itself.
     #[error("the plugin ended with {status} {stage}{}", last(lines))]
     Died {
-        /// When.
         stage: Stage,
-        /// How.
         status: ExitStatus,
         /// The last lines of stderr.
         lines: Vec<String>,
@@ -117,57 +92,30 @@ pub enum HostError {
     },
     /// The first line is something else.
     #[error("the plugin's first line on stdout is no handshake: `{line}`")]
-    Garbage {
-        /// The line.
-        line: String,
-    },
+    Garbage { line: String },
     /// Another go-plugin.
     #[error("the plugin's handshake has core version {found}, the host's is 1")]
-    CoreVersion {
-        /// What it said.
-        found: String,
-    },
+    CoreVersion { found: String },
     /// Another version of the router's plugin protocol.
     #[error("the plugin speaks version {found} of the plugin protocol, the host offers 1")]
-    AppVersion {
-        /// What it said.
-        found: String,
-    },
+    AppVersion { found: String },
     /// An unknown network.
     #[error("the plugin listens on network `{found}`, the host knows unix and tcp")]
-    Network {
-        /// What it said.
-        found: String,
-    },
+    Network { found: String },
     /// Not gRPC.
     #[error("the plugin speaks `{found}`, the host only gRPC")]
-    Protocol {
-        /// What it said.
-        found: String,
-    },
-    /// TLS.
+    Protocol { found: String },
     #[error("the plugin's handshake has a certificate, and the host speaks no TLS")]
     Tls,
     /// Nobody listens at the address.
     #[error("nobody listens at {address}, where the plugin said it does")]
-    DeadSocket {
-        /// The address.
-        address: String,
-        /// The system's reason.
-        source: std::io::Error,
-    },
+    DeadSocket { address: String, source: std::io::Error },
     /// Somebody listens, but it is no gRPC server.
     #[error("what listens at {address} does not speak HTTP/2: {reason}")]
-    NotHttp {
-        /// The address.
-        address: String,
-        /// What came instead.
-        reason: String,
-    },
+    NotHttp { address: String, reason: String },
     /// No answer in time.
     #[error("the plugin did not answer within {} {stage}", humantime::format_duration(*limit))]
     Timeout {
-        /// When.
         stage: Stage,
         /// How long it was waited for.
         limit: Duration,
@@ -175,25 +123,19 @@ pub enum HostError {
     /// The health service is missing or broken.
     #[error("the plugin does not tell its health: {reason}")]
     NoHealth {
-        /// Status and message.
         reason: String,
         /// Whether the method is unknown to the plugin.
         missing: bool,
     },
     /// It says it is not ready.
     #[error("the plugin's health is {status}, not SERVING")]
-    NotServing {
-        /// What it said.
-        status: &'static str,
-    },
+    NotServing { status: &'static str },
     /// A method failed.
     #[error("{method} failed with {code}: {message}")]
     CallFailed {
-        /// The method's full path.
         method: String,
         /// gRPC's name of the status.
         code: String,
-        /// The plugin's words.
         message: String,
     },
 }

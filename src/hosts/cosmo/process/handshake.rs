@@ -42,7 +42,6 @@ impl fmt::Display for Address {
 /// What a plugin said of itself, after checks: both versions are 1 and it speaks gRPC without TLS.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Handshake {
-    /// The line.
     pub line: String,
     /// Where it listens.
     #[serde(flatten)]

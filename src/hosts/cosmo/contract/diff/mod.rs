@@ -42,7 +42,6 @@ pub fn breaks(old: &Contract, new: &Contract) -> Result<Vec<Finding>, DiffError>
 pub struct DiffError {
     /// `first`, `second`.
     pub side: &'static str,
-    /// The file.
     pub file: &'static str,
     /// What is wrong with it.
     pub reason: String,

@@ -89,7 +89,6 @@ impl Maker<'_> {
         Ok(Message { name: message.to_owned(), comment, reserved, fields, origin: key.at, spaced: true, ..Message::default() })
     }
 
-    /// A message with one field.
     fn list_message(&mut self, message: &str, comment: String, mut field: Field) -> Message {
         let only = [Arc::from(field.name.as_str())];
         let reserved = self.numbers.lock.messages.retire(message, &only);

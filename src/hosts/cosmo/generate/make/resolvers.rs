@@ -9,7 +9,6 @@ use crate::hosts::cosmo::generate::schema::TypeDef;
 use crate::hosts::cosmo::generate::syntax::{Field, Kind};
 use crate::hosts::cosmo::generate::text::trim;
 
-/// The name of the call of a field.
 pub fn call_name(ty: &str, field: &str) -> String {
     format!("Resolve{}{}", pascal(ty), pascal(field))
 }
