@@ -5,8 +5,8 @@
 //! - **G1** One member (some readers silently stop after the first). Its header is `1f 8b 08 00`, MTIME 0, XFL 0, OS 255.
 //! - **G2** The tar is cut into blocks of 256 KiB. Each is compressed on its own by libdeflate, as raw DEFLATE in one call, at
 //!   one level where it looks like text, at another elsewhere, and then made one that more can follow: no final bit, and
-//!   an empty stored block at its end (`layer/deflate/mod.rs`).
-//! - **G3** A block that looks like noise (`layer/probe.rs`), or that would not get smaller, is stored: as stored
+//!   an empty stored block at its end (`pack/deflate/mod.rs`).
+//! - **G3** A block that looks like noise (`pack/probe.rs`), or that would not get smaller, is stored: as stored
 //!   DEFLATE blocks of 65535 bytes, the last one shorter.
 //! - **G4** The blocks follow each other in order.
 //! - **G5** An empty final block with fixed codes (`03 00`) ends the DEFLATE stream.

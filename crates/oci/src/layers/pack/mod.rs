@@ -6,13 +6,13 @@
 //! Its law is written where it is kept:
 //!
 //! - the order of entries, and which ones there may be: [`crate::layers::tree`]
-//! - the tar: `layer/tar.rs`, rules T1 to T8
-//! - gzip: `layer/gzip.rs`, rules G1 to G6
-//! - zstd: `layer/zstd.rs`, rules Z1 to Z4
+//! - the tar: `pack/tar.rs`, rules T1 to T8
+//! - gzip: `pack/gzip.rs`, rules G1 to G6
+//! - zstd: `pack/zstd.rs`, rules Z1 to Z4
 //!
 //! Everything happens in one pass, and no layer is ever held in memory: a reader thread makes the tar and cuts it into
 //! blocks; one thread hashes the blocks while the others compress them; the calling thread puts the results in order,
-//! hashes and writes them. Blocks are few and used again, which bounds memory (`layer/block.rs`).
+//! hashes and writes them. Blocks are few and used again, which bounds memory (`pack/block.rs`).
 
 mod block;
 mod deflate;

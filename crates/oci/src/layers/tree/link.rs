@@ -1,7 +1,7 @@
 //! Whether every symbolic link stays in the tree, with the other links of the tree on its way.
 //!
 //! A target goes up first and then down: what `..` means after a name depends on whether that is a link, and who unpacks an
-//! image by the strict rules (`extract/names.rs`) sees one link at a time. Each target is then walked as a kernel would walk
+//! image by the strict rules (`unpack/names.rs`) sees one link at a time. Each target is then walked as a kernel would walk
 //! it, with the tree as the root.
 
 use std::collections::BTreeMap;

@@ -3,7 +3,7 @@
 //! libdeflate makes whole streams only: the last of their DEFLATE blocks says that it is final, and they may end inside a
 //! byte. A [`Deflater`] opens such a stream, as zlib's example `gzjoin` does: it clears the final bit and adds an empty
 //! stored block, which ends on a byte as a sync flush would. Where the last block begins, only a walk through the stream
-//! tells (`layer/deflate/walk.rs`), at a seventh of the compressor's cost. The two together take six tenths of the time
+//! tells (`pack/deflate/walk.rs`), at a seventh of the compressor's cost. The two together take six tenths of the time
 //! that zlib-rs, which can end a stream on a byte by itself, takes for output of the same size.
 
 mod code;
