@@ -74,20 +74,23 @@ fn the_image_of_every_kind_passes_our_verify_before_and_after_skopeo_copied_it()
     for Row { kind, layout, root, .. } in ROWS {
         let (Some(layout), dir) = (layout(), tempfile::tempdir().unwrap()) else { continue };
         let from = format!("oci:{}:0.1.0", layout.display());
-        let before = verified(&from, dir.path());
+        let before = verified(&from, dir.path(), &[]);
+        // skopeo leaves referrers behind, and with them the contract that a router's image names.
+        let lacks: &[&str] = if kind == "cosmo-router" { &["[contract-missing]"] } else { &[] };
         assert_eq!((before["kind"].as_str(), before["media_type"].as_str()), (Some(kind), Some(root)), "{before}");
         for how in [&["--all", "--preserve-digests"][..], &["--all"]] {
             let mut copy = Command::new(&skopeo);
             stdout(copy.args(["copy", "-q"]).args(how).args([&from, "oci:copied:1"]).current_dir(&dir));
-            assert_eq!(verified("oci:copied:1", dir.path()), before, "{kind} {how:?}");
+            assert_eq!(verified("oci:copied:1", dir.path(), lacks), before, "{kind} {how:?}");
         }
     }
 }
 
-/// Verifies an image; its digest, media type and kind.
-fn verified(image: &str, dir: &Path) -> Value {
+/// Verifies an image, which breaks these rules and no others; its digest, media type and kind.
+fn verified(image: &str, dir: &Path, broken: &[&str]) -> Value {
     let verify = ran(plugin_build(dir).args(["verify", image]));
-    assert_eq!(verify.code, 0, "{}{}", verify.stdout, verify.stderr);
+    let rules: Vec<&str> = verify.stdout.lines().filter_map(|line| line.split_whitespace().last()).collect();
+    assert_eq!((verify.code, &rules[..]), (if broken.is_empty() { 0 } else { 3 }, broken), "{}{}", verify.stdout, verify.stderr);
     let inspect = ran(plugin_build(dir).args(["inspect", "--no-files", "--message-format", "json", image]));
     let image: Value = serde_json::from_str(&inspect.stdout).unwrap();
     let kind = &image["annotations"]["dev.cargo-plugin-build.kind"];
