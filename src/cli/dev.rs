@@ -15,6 +15,7 @@ use super::image::not_one;
 use super::image::{Chosen, ImageArgs};
 use super::run::scratch;
 use crate::build::kinds::Kind;
+use crate::build::manifest;
 use crate::hosts::cosmo::dev::sources::Sources;
 use crate::hosts::cosmo::dev::touch;
 use crate::hosts::cosmo::generated;
@@ -63,10 +64,13 @@ enum Goal {
 /// Builds, waits for a change, and builds again.
 pub fn dev(mut args: DevArgs, context: &Context) -> Result<ExitCode, Error> {
     args.build.for_development();
-    let plan = crate::build::plan(&args.build.flags(&context.global), &context.env, context.progress())?;
-    let [image] = plan.images.as_slice() else { return Err(not_one(&plan).into()) };
-    if image.kind != Kind::CosmoRouter {
-        let message = format!("`dev` is for plugins of a router, and `{}` is of kind {}", image.name, image.kind.as_str());
+    let flags = args.build.flags(&context.global);
+    // No plan yet: it wants files that are generated first.
+    let workspace = manifest::load(&flags, &context.env, context.progress())?;
+    let packages = workspace.plugins.iter().map(|plugin| plugin.package.name.as_str());
+    let [plugin] = workspace.plugins.as_slice() else { return Err(not_one(packages).into()) };
+    if plugin.kind != Kind::CosmoRouter {
+        let message = format!("`dev` is for plugins of a router, and `{}` is of kind {}", plugin.name, plugin.kind.as_str());
         return Err(Complaint::usage(message).into());
     }
     // Outlives what runs in it, and goes with this process.
@@ -75,19 +79,21 @@ pub fn dev(mut args: DevArgs, context: &Context) -> Result<ExitCode, Error> {
     let doomed = cache.path().to_owned();
     let _cleanup = interrupt::on_interrupt(move || drop(remove_tree(&doomed)));
     let goal = goal(&args, cache.path(), context)?;
-    let mut excluded = vec![plan.target_directory.clone(), plan.build_directory.clone(), image.output.clone()];
+    // A layout that no flag names lies in the target directory.
+    let mut excluded = vec![workspace.target_directory.clone(), workspace.build_directory.clone()];
+    excluded.extend(flags.output.map(|output| context.path(&output)));
     if let Goal::Router { config, plugins } = &goal {
         excluded.extend([config.clone(), plugins.clone()]);
     }
-    let mut sources = Sources::open(&plan.workspace_root, excluded)?;
-    let lock = plan.workspace_root.join("Cargo.lock");
+    let mut sources = Sources::open(&workspace.root, excluded)?;
+    let lock = workspace.root.join("Cargo.lock");
     let mut running = None;
     loop {
         if let Err(error) = renew(&args, &goal, &lock, &mut sources, &mut running, context) {
             failure::report(&error, context);
             context.progress().status("Kept", "what was there before".to_owned());
         }
-        context.progress().status("Watching", plan.workspace_root.display().to_string());
+        context.progress().status("Watching", workspace.root.display().to_string());
         let changed = wait(&mut sources, &mut running, context)?;
         context.progress().status("Changed", summary(&changed));
     }
@@ -115,7 +121,7 @@ fn renew<'c>(
     running: &mut Option<Running<'c>>,
     context: &'c Context,
 ) -> Result<(), Error> {
-    let written = generate_before_build(args, context)?;
+    let written = generate(args, context)?;
     sources.accept(&written);
     let chosen = ImageArgs::of(None, false, args.build.clone()).open(context);
     sources.accept(&[lock.to_owned()]);
@@ -128,7 +134,7 @@ fn renew<'c>(
 
 /// Makes `generated/` anew from the schema, where there is one. Gives the files of the contract, whose change is no reason to
 /// build again.
-fn generate_before_build(args: &DevArgs, context: &Context) -> Result<Vec<PathBuf>, Error> {
+fn generate(args: &DevArgs, context: &Context) -> Result<Vec<PathBuf>, Error> {
     let generated = generated::generate(&args.build.flags(&context.global), false, &context.env, context.progress())?;
     let files = generated.into_iter().flat_map(|contract| contract.files);
     Ok(files.map(|file| file.path).collect())

@@ -75,7 +75,7 @@ impl ImageArgs {
             return Ok(by_digest(built.layout, built.digest));
         }
         let plan = build::plan(&self.build.flags(&context.global), &context.env, &Silent)?;
-        let [only] = plan.images.as_slice() else { return Err(not_one(&plan).into()) };
+        let [only] = plan.images.as_slice() else { return Err(not_one(packages(&plan)).into()) };
         let tag = only.tags.first().cloned();
         let source = context.stores().source(&Reference::layout(&only.output, tag.clone()))?;
         let root = source.resolve(&Selector::of(tag.as_deref(), None))?;
@@ -88,16 +88,20 @@ fn build_one(args: &BuildArgs, context: &Context) -> Result<Built, Error> {
     let flags = args.flags(&context.global);
     let plan = build::plan(&flags, &context.env, context.progress())?;
     if plan.images.len() != 1 {
-        return Err(not_one(&plan).into());
+        return Err(not_one(packages(&plan)).into());
     }
     build::build(&plan, &context.global.registries.settings(), &context.env, context.progress())?
         .pop()
         .ok_or_else(|| Complaint::failed("nothing was built").into())
 }
 
+fn packages(plan: &Plan) -> impl Iterator<Item = &str> {
+    plan.images.iter().map(|image| image.package.as_str())
+}
+
 /// Says that a verb takes one plugin.
-pub fn not_one(plan: &Plan) -> Complaint {
-    let names: Vec<&str> = plan.images.iter().map(|image| image.package.as_str()).collect();
+pub fn not_one<'n>(packages: impl Iterator<Item = &'n str>) -> Complaint {
+    let names: Vec<&str> = packages.collect();
     let message = format!("this verb takes one plugin, and {} are selected: {}", names.len(), names.join(", "));
     Complaint::usage(message).with_hint("choose one with `-p`")
 }

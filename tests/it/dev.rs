@@ -45,7 +45,6 @@ impl Dev {
     /// For a router: whose configuration and plugins lie in `router/`.
     fn for_router(project: &Project) -> Self {
         project.write("router/config.json", CONFIG);
-        project.write("generated/service.proto.lock.json", r#"{"version":"1.0.0","messages":{},"enums":{}}"#);
         let mut command = plugin_build(&project.root);
         command.args(["dev", "--offline", "--message-format", "json"]);
         Self::start(command.args(["--router-config", "router/config.json", "--plugins", "router/plugins"]))
@@ -269,4 +268,15 @@ fn without_a_router_the_process_is_restarted_and_goes_with_us() {
     assert_eq!(dev.interrupt().code(), Some(130));
     awaited(|| (!alive(&third)).then_some(()));
     assert!(!directory.exists());
+}
+
+#[test]
+fn what_is_generated_need_not_be_there() {
+    let project = Project::router_plugin("");
+    greets(&project, "one");
+    fs::remove_dir_all(project.root.join("generated")).unwrap();
+    let mut dev = Dev::for_router(&project);
+    assert_eq!(dev.result()["reason"], "plugin-renewed");
+    assert!(project.root.join("generated/mapping.json").is_file());
+    assert_eq!(dev.interrupt().code(), Some(130));
 }

@@ -51,7 +51,7 @@ impl Project {
         let call = "rpc QueryP(M) returns (M) {}";
         let proto = format!("syntax = \"proto3\";\npackage service;\nservice PService {{ {call} }}\nmessage M {{}}\n");
         project.write("generated/service.proto", &proto);
-        project.write("generated/service.proto.lock.json", "{}");
+        project.write("generated/service.proto.lock.json", r#"{"version":"1.0.0","messages":{},"enums":{}}"#);
         project.write("assets/a.txt", "a\n");
         project
     }
