@@ -8,23 +8,19 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::hosts::cosmo::execution::file::{Edit, apply};
+use crate::hosts::cosmo::execution::scan::{Scanner, Span};
 use plugin_oci::failure::{Class, Failure};
 use plugin_oci::fs::{FileError, write_atomically};
 use plugin_oci::values::digest::Digest;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
 /// What stands between the version as it was composed and the plugin's digest.
 const MARK: &str = "-dev.";
 /// How many digits of the digest.
 const DIGITS: usize = 12;
 
-/// Where the version stands in the text; everything else is skipped.
-#[derive(Deserialize)]
-struct Document<'a> {
-    #[serde(borrow)]
-    version: Option<&'a RawValue>,
-}
+/// The most bytes of a version that are read.
+const LONGEST: usize = 64 << 10;
 
 /// Gives a configuration a version that names a plugin's digest, in one rename. The new version; `None` if it is that
 /// already.
@@ -43,31 +39,38 @@ pub fn touch(config: &Path, digest: &Digest) -> Result<Option<String>, TouchErro
 /// Whether this can be touched at all.
 pub fn check(config: &Path) -> Result<(), TouchError> {
     let text = fs::read_to_string(config).map_err(FileError::at("read", config))?;
-    span(&text).map(drop).map_err(|reason| TouchError::NotAConfig { path: config.to_owned(), reason })
+    version_of(&text).map(drop).map_err(|reason| TouchError::NotAConfig { path: config.to_owned(), reason })
 }
 
 fn renewed(text: &str, digest: &Digest) -> Result<Option<(String, String)>, String> {
-    let (start, end, version) = span(text)?;
+    let (span, version) = version_of(text)?;
     let base = version.rsplit_once(MARK).map_or(version.as_str(), |(base, _)| base);
     let digits = digest.hex().get(..DIGITS).unwrap_or_default();
     let wanted = format!("{base}{MARK}{digits}");
     if wanted == version {
         return Ok(None);
     }
-    let value = serde_json::Value::from(wanted.as_str()).to_string();
-    Ok(Some((format!("{}{value}{}", &text[..start], &text[end..]), wanted)))
+    let mut edited = Vec::new();
+    let edit = Edit { span, text: serde_json::Value::from(wanted.as_str()).to_string() };
+    apply(&mut text.as_bytes(), &[edit], &mut edited).map_err(|error| error.to_string())?;
+    let text = String::from_utf8(edited).map_err(|error| error.to_string())?;
+    Ok(Some((text, wanted)))
 }
 
-/// Where the version's JSON string starts and ends, and what it says.
-fn span(text: &str) -> Result<(usize, usize, String), String> {
-    let document: Document = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    let raw = document.version.ok_or("it has no `version`")?.get();
-    let version = serde_json::from_str(raw).map_err(|_| "its `version` is no string".to_owned())?;
-    // It was borrowed from the text, so that its address tells where it stands.
-    let start = (raw.as_ptr() as usize).checked_sub(text.as_ptr() as usize);
-    let start = start.filter(|&start| text.get(start..start + raw.len()) == Some(raw));
-    let start = start.ok_or_else(|| "its `version` is not where it should be".to_owned())?;
-    Ok((start, start + raw.len(), version))
+/// Where the version stands and what it says.
+fn version_of(text: &str) -> Result<(Span, String), String> {
+    let mut scanner = Scanner::new(text.as_bytes());
+    let mut found = None;
+    let read = scanner.object(&mut |scanner, member| {
+        if member.key == "version" {
+            found = Some(scanner.text_or_skip(LONGEST)?);
+            return Ok(());
+        }
+        scanner.skip()
+    });
+    read.and_then(|_| scanner.end()).map_err(|error| error.to_string())?;
+    let (span, version) = found.ok_or("it has no `version`")?;
+    Ok((span, version.ok_or("its `version` is no string")?))
 }
 
 /// Why a configuration has the version that it had.

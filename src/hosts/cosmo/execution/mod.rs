@@ -15,11 +15,11 @@
 //! | `images.rs` | images, their versions and contracts |
 
 mod error;
-mod file;
+pub mod file;
 mod images;
 mod mapping;
 mod plugins;
-mod scan;
+pub mod scan;
 
 use std::collections::BTreeSet;
 use std::fs::File;

@@ -185,7 +185,8 @@ impl<R: Read> Scanner<R> {
                 Some(b'\\') => {
                     self.bump()?;
                     match self.peek()? {
-                        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' | b'u') => self.bump()?,
+                        Some(b'u') => self.code_unit()?,
+                        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.bump()?,
                         _ => return self.wrong("an escape is malformed"),
                     }
                 }
@@ -193,6 +194,18 @@ impl<R: Read> Scanner<R> {
                 _ => {}
             }
         }
+    }
+
+    /// Passes over `u` and its four digits.
+    fn code_unit(&mut self) -> Result<(), ScanError> {
+        self.bump()?;
+        for _ in 0..4 {
+            if !self.peek()?.is_some_and(|byte| byte.is_ascii_hexdigit()) {
+                return self.wrong("an escape is malformed");
+            }
+            self.bump()?;
+        }
+        Ok(())
     }
 
     /// Passes over a number, `true`, `false` or `null`.
@@ -329,9 +342,24 @@ mod tests {
             assert!(passes(text).is_ok(), "{text}");
             assert!(serde_json::from_str::<serde_json::Value>(text).is_ok());
         }
-        for text in
-            ["", "{", "[1,]", "{\"a\" 1}", "{\"a\":}", "{a:1}", "[1 2]", "01", "tru", "\"\\x\"", "\"a\nb\"", "{} {}", "[}", "\"a"]
-        {
+        for text in [
+            "",
+            "{",
+            "[1,]",
+            "{\"a\" 1}",
+            "{\"a\":}",
+            "{a:1}",
+            "[1 2]",
+            "01",
+            "tru",
+            "\"\\x\"",
+            "\"\\u00g0\"",
+            "\"\\u00",
+            "\"a\nb\"",
+            "{} {}",
+            "[}",
+            "\"a",
+        ] {
             assert!(passes(text).is_err(), "{text}");
         }
         assert!(passes(&"[".repeat(100_000)).is_err());
