@@ -22,6 +22,7 @@ use crate::build::toolchain::ask::Ask;
 use crate::build::toolchain::config::CargoConfig;
 use crate::build::toolchain::metadata;
 use crate::build::toolchain::rustc::Rustc;
+use crate::hosts::cosmo::contract::directory;
 use plugin_oci::documents::image::Execution;
 use plugin_oci::environment::Environment;
 use plugin_oci::progress::Progress;
@@ -116,9 +117,6 @@ pub struct ContractFiles {
 }
 
 impl ContractFiles {
-    /// Where the lock lies in a package that does not say.
-    pub const LOCK: &str = "generated/service.proto.lock.json";
-
     /// The files of a package that does not say where they lie.
     pub fn below(directory: &Path) -> Self {
         contract(None, directory)
@@ -421,11 +419,11 @@ fn contract(contract: Option<&config::Contract>, directory: &Path) -> ContractFi
     let contract = contract.cloned().unwrap_or_default();
     let file = |configured: Option<String>, default: &str| directory.join(configured.as_deref().unwrap_or(default));
     let lock_is_configured = contract.lock.is_some();
-    let lock = file(contract.lock, ContractFiles::LOCK);
+    let lock = file(contract.lock, directory::LOCK);
     ContractFiles {
-        schema: file(contract.schema, "src/schema.graphql"),
-        proto: file(contract.proto, "generated/service.proto"),
-        mapping: file(contract.mapping, "generated/mapping.json"),
+        schema: file(contract.schema, directory::SCHEMA),
+        proto: file(contract.proto, directory::PROTO),
+        mapping: file(contract.mapping, directory::MAPPING),
         lock: (lock_is_configured || lock.is_file()).then_some(lock),
     }
 }

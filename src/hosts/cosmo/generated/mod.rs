@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::build::manifest::{self, BuildFlags, ContractFiles, Plugin, Workspace};
+use crate::hosts::cosmo::contract::directory;
 use crate::hosts::cosmo::generate as engine;
 use plugin_oci::environment::Environment;
 use plugin_oci::failure::{Class, Complaint, Error, Failure};
@@ -72,7 +73,7 @@ fn one(
     workspace: &Workspace,
     progress: &dyn Progress,
 ) -> Result<Generated, Error> {
-    let lock_path = files.lock.clone().unwrap_or_else(|| plugin.package.directory.join(ContractFiles::LOCK));
+    let lock_path = files.lock.clone().unwrap_or_else(|| plugin.package.directory.join(directory::LOCK));
     let schema = fs::read_to_string(&files.schema).map_err(FileError::at("read", &files.schema))?;
     let lock = read(&lock_path)?;
     let mut options = engine::Options::of_plugin(&plugin.name);
