@@ -80,7 +80,7 @@ pub fn preflight(subject: &Preflight<'_>) -> Result<(), CosmoError> {
         return Err(CosmoError::Unmapped { rpc: rpc.clone(), proto: subject.proto.into(), mapping: subject.mapping.into() });
     }
     let unserved: Vec<&String> = mapping.rpcs.difference(&methods).collect();
-    let harmless = if unserved.is_empty() { BTreeSet::new() } else { never_called(subject.schema) };
+    let harmless = if unserved.is_empty() { BTreeSet::new() } else { never_called(&schema) };
     if let Some(rpc) = unserved.into_iter().find(|rpc| !harmless.contains(*rpc)) {
         return Err(CosmoError::Unserved { rpc: rpc.clone(), proto: subject.proto.into(), mapping: subject.mapping.into() });
     }
@@ -88,9 +88,8 @@ pub fn preflight(subject: &Preflight<'_>) -> Result<(), CosmoError> {
 }
 
 /// Calls that a schema maps and the router never makes, which therefore need not be served.
-fn never_called(schema: &Path) -> BTreeSet<String> {
-    let text = std::fs::read_to_string(schema).unwrap_or_default();
-    let made = generate::generate(&text, &generate::Options::of_plugin(""), None);
+fn never_called(schema: &str) -> BTreeSet<String> {
+    let made = generate::generate(schema, &generate::Options::of_plugin(""), None);
     made.map_or_else(|_| BTreeSet::new(), |made| made.contract.never_called().into_iter().map(str::to_owned).collect())
 }
 
