@@ -49,6 +49,7 @@ mod syntax;
 mod text;
 
 pub use error::{Error, Position, Problem, Warning, WarningKind};
+pub use syntax::{MAX_DEPTH, MAX_SCHEMA};
 
 use std::collections::BTreeSet;
 

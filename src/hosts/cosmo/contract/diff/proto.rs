@@ -54,15 +54,8 @@ fn is_own(name: &str) -> bool {
 
 struct Breaks<'f>(&'f mut Vec<Finding>);
 
-/// A number and who has it, in a message or an enum.
-struct Numbers<'n> {
-    old: BTreeMap<&'n str, i64>,
-    new: BTreeMap<&'n str, i64>,
-    is_reserved: &'n dyn Fn(i64) -> bool,
-    /// `field`, `value`.
-    what: &'static str,
-    removed: &'static str,
-}
+/// The numbers in a message or an enum, by who has them.
+type Numbers = BTreeMap<String, i64>;
 
 impl Breaks<'_> {
     fn add(&mut self, place: &str, rule: &'static str, message: String) {
@@ -70,55 +63,37 @@ impl Breaks<'_> {
     }
 
     fn message(&mut self, old: &MessageDescriptor, new: &MessageDescriptor) {
-        let (before, now): (Vec<_>, Vec<_>) = (old.fields().collect(), new.fields().collect());
-        let numbers = |fields: &'_ [FieldDescriptor]| {
-            fields.iter().map(|field| (field.name().to_owned(), i64::from(field.number()))).collect::<Vec<_>>()
+        let numbers = |message: &MessageDescriptor| -> Numbers {
+            message.fields().map(|field| (field.name().to_owned(), field.number().into())).collect()
         };
-        let (old_numbers, new_numbers) = (numbers(&before), numbers(&now));
-        let is_reserved =
-            |number: i64| new.reserved_ranges().any(|range| u32::try_from(number).is_ok_and(|n| range.contains(&n)));
-        self.numbers(
-            old.full_name(),
-            &Numbers {
-                old: borrowed(&old_numbers),
-                new: borrowed(&new_numbers),
-                is_reserved: &is_reserved,
-                what: "field",
-                removed: "field-removed",
-            },
-        );
-        for field in &before {
-            let Some(other) = now.iter().find(|other| other.name() == field.name()) else { continue };
-            let (one, two) = (spelt(field), spelt(other));
+        let is_reserved = |number| new.reserved_ranges().any(|range| u32::try_from(number).is_ok_and(|n| range.contains(&n)));
+        self.numbers(old.full_name(), ("field", "field-removed"), &[numbers(old), numbers(new)], is_reserved);
+        for field in old.fields() {
+            let Some(other) = new.get_field_by_name(field.name()) else { continue };
+            let (one, two) = (spelt(&field), spelt(&other));
             if one != two {
-                let rule = if bare(field) == bare(other) { "nullability-changed" } else { "type-changed" };
+                let rule = if bare(&field) == bare(&other) { "nullability-changed" } else { "type-changed" };
                 self.add(field.full_name(), rule, format!("it was `{one}` and is `{two}`"));
             }
         }
     }
 
     fn values(&mut self, old: &EnumDescriptor, new: &EnumDescriptor) {
-        let numbers = |descriptor: &EnumDescriptor| {
-            descriptor.values().map(|value| (value.name().to_owned(), i64::from(value.number()))).collect::<Vec<_>>()
+        let numbers = |values: &EnumDescriptor| -> Numbers {
+            values.values().map(|value| (value.name().to_owned(), value.number().into())).collect()
         };
-        let (old_numbers, new_numbers) = (numbers(old), numbers(new));
-        let is_reserved =
-            |number: i64| new.reserved_ranges().any(|range| i32::try_from(number).is_ok_and(|n| range.contains(&n)));
-        self.numbers(
-            old.full_name(),
-            &Numbers {
-                old: borrowed(&old_numbers),
-                new: borrowed(&new_numbers),
-                is_reserved: &is_reserved,
-                what: "value",
-                removed: "value-removed",
-            },
-        );
+        let is_reserved = |number| new.reserved_ranges().any(|range| i32::try_from(number).is_ok_and(|n| range.contains(&n)));
+        self.numbers(old.full_name(), ("value", "value-removed"), &[numbers(old), numbers(new)], is_reserved);
     }
 
-    fn numbers(&mut self, parent: &str, numbers: &Numbers<'_>) {
-        let Numbers { old, new, is_reserved, what, removed } = numbers;
-        let taken = |number: i64| new.iter().find(|(_, other)| **other == number).map(|(name, _)| *name);
+    fn numbers(
+        &mut self,
+        parent: &str,
+        (what, removed): (&str, &'static str),
+        [old, new]: &[Numbers; 2],
+        is_reserved: impl Fn(i64) -> bool,
+    ) {
+        let taken = |number: i64| new.iter().find(|(_, other)| **other == number).map(|(name, _)| name);
         for (name, number) in old {
             let place = format!("{parent}.{name}");
             match new.get(name) {
@@ -140,10 +115,6 @@ impl Breaks<'_> {
             }
         }
     }
-}
-
-fn borrowed(numbers: &[(String, i64)]) -> BTreeMap<&str, i64> {
-    numbers.iter().map(|(name, number)| (name.as_str(), *number)).collect()
 }
 
 /// A field's type as a proto says it.

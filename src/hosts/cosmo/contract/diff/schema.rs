@@ -5,11 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use apollo_parser::cst::{self, Definition};
 use apollo_parser::{Parser, cst::CstNode as _};
 
+use crate::hosts::cosmo::generate::{MAX_DEPTH, MAX_SCHEMA};
 use plugin_oci::finding::Finding;
-
-/// The largest schema that is read, in bytes, and how deep it may nest: it comes from anybody.
-const LARGEST: usize = 4 << 20;
-const DEEPEST: usize = 64;
 
 /// What a schema defines. Extensions are parts of what they extend.
 #[derive(Debug, Default)]
@@ -42,10 +39,10 @@ impl Shape {
     /// Reads a schema.
     pub fn of(bytes: &[u8]) -> Result<Self, String> {
         let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
-        if text.len() > LARGEST {
-            return Err(format!("it has more than {LARGEST} bytes"));
+        if text.len() > MAX_SCHEMA {
+            return Err(format!("it has more than {MAX_SCHEMA} bytes"));
         }
-        let tree = Parser::new(text).recursion_limit(DEEPEST).parse();
+        let tree = Parser::new(text).recursion_limit(MAX_DEPTH).parse();
         if let Some(error) = tree.errors().next() {
             let line = text.get(..error.index()).unwrap_or(text).matches('\n').count() + 1;
             return Err(format!("{} in line {line}", error.message()));
