@@ -331,7 +331,7 @@ impl Again<'_> {
     fn plan(&self, flags: &BuildFlags, own: &Plan, there: &mut Environment) -> Result<Plan, Error> {
         let recorded = &self.group[0].request;
         let planned = own.images[0].targets.first().and_then(|target| Request::parse(&target.request).ok());
-        let Some(planned) = planned.ok_or(RebuildError::Nothing).ok() else { return Err(RebuildError::Nothing.into()) };
+        let planned = planned.ok_or(RebuildError::Nothing)?;
         if planned.rustflags != recorded.rustflags {
             there.set("CARGO_ENCODED_RUSTFLAGS", recorded.rustflags.join("\u{1f}"));
         }
