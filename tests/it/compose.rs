@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::support::memory_registry::MemoryRegistry;
-use crate::support::program::{Ran, plugin_build, ran};
+use crate::support::program::{self, Ran};
 use crate::support::project::Project;
 use crate::support::wgc::{ALONE, template, wgc};
 
@@ -19,13 +19,11 @@ struct Scene {
 
 impl Scene {
     fn run(&self, arguments: &[&str]) -> Ran {
-        ran(plugin_build(&self.project.root).args(arguments))
+        program::run(&self.project.root, arguments)
     }
 
     fn done(&self, arguments: &[&str]) -> String {
-        let ran = self.run(arguments);
-        assert_eq!(ran.code, 0, "{arguments:?}: {}{}", ran.stdout, ran.stderr);
-        ran.stdout
+        program::done(&self.project.root, arguments)
     }
 
     /// Builds, pushes, and writes the contract beside the graph.

@@ -11,20 +11,10 @@ use serde_json::{Value, json};
 
 use crate::support::memory_registry::{MemoryRegistry, Quirks};
 use crate::support::packed::Packed;
-use crate::support::program::{Ran, plugin_build, ran};
+use crate::support::program::{done, run};
 use crate::support::project::Project;
 
 const KEY: &str = "dev.cargo-plugin-build.cosmo-contract";
-
-fn run(dir: &Path, arguments: &[&str]) -> Ran {
-    ran(plugin_build(dir).args(arguments))
-}
-
-fn done(dir: &Path, arguments: &[&str]) -> String {
-    let ran = run(dir, arguments);
-    assert_eq!(ran.code, 0, "{arguments:?}: {}{}", ran.stdout, ran.stderr);
-    ran.stdout
-}
 
 fn build(project: &Project) -> Value {
     done(&project.root, &["build", "-q", "-o", "out"]);

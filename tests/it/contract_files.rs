@@ -2,25 +2,14 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
 
 use plugin_build::hosts::cosmo::contract::{Contract, diff};
 use serde_json::Value;
 
 use crate::support::memory_registry::MemoryRegistry;
 use crate::support::packed::Packed;
-use crate::support::program::{Ran, plugin_build, ran};
+use crate::support::program::{done, run};
 use crate::support::project::Project;
-
-fn run(dir: &Path, arguments: &[&str]) -> Ran {
-    ran(plugin_build(dir).args(arguments))
-}
-
-fn done(dir: &Path, arguments: &[&str]) -> String {
-    let ran = run(dir, arguments);
-    assert_eq!(ran.code, 0, "{arguments:?}: {}{}", ran.stdout, ran.stderr);
-    ran.stdout
-}
 
 const FILES: [&str; 4] =
     ["src/schema.graphql", "generated/service.proto", "generated/mapping.json", "generated/service.proto.lock.json"];

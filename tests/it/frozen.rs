@@ -13,7 +13,7 @@ use std::process::Command;
 use plugin_oci::fs::sorted_listing;
 use serde_json::Value;
 
-use crate::support::program::{Ran, plugin_build, ran};
+use crate::support::program::{ran, run};
 use crate::support::project::{Project, copy};
 use crate::support::second_compiler::{self, WASM_LD, second};
 use crate::support::tools::{require, stdout};
@@ -25,10 +25,6 @@ fn frozen() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/layouts"), dir.path());
     dir
-}
-
-fn run(dir: &Path, args: &[&str]) -> Ran {
-    ran(plugin_build(dir).args(args))
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::process::Stdio;
 use serde_json::{Value, json};
 
 use crate::support::memory_registry::MemoryRegistry;
-use crate::support::program::{Ran, plugin_build, ran};
+use crate::support::program::{self, Ran, plugin_build, ran};
 use crate::support::project::Project;
 use crate::support::wgc::template;
 
@@ -33,13 +33,11 @@ impl Scene {
     }
 
     fn run(&self, arguments: &[&str]) -> Ran {
-        ran(plugin_build(&self.project.root).args(arguments))
+        program::run(&self.project.root, arguments)
     }
 
     fn done(&self, arguments: &[&str]) -> String {
-        let ran = self.run(arguments);
-        assert_eq!(ran.code, 0, "{arguments:?}: {}{}", ran.stdout, ran.stderr);
-        ran.stdout
+        program::done(&self.project.root, arguments)
     }
 
     fn repository(&self) -> String {

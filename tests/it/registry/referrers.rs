@@ -7,17 +7,10 @@ use plugin_oci::stores::layout::Layout;
 use serde_json::Value;
 
 use crate::support::ferro_registry::FerroRegistry;
-use crate::support::program::{plugin_build, ran};
+use crate::support::program::done;
 use crate::support::project::Project;
 use crate::support::sample::Sample;
 use crate::support::tools;
-
-/// Runs what must succeed; its stdout.
-fn done(dir: &Path, arguments: &[&str]) -> String {
-    let run = ran(plugin_build(dir).args(arguments));
-    assert_eq!(run.code, 0, "{arguments:?}: {}", run.stderr);
-    run.stdout
-}
 
 /// What `inspect` says of an image: all its digests, those of its attachments included.
 fn inspected(dir: &Path, image: &str) -> Value {

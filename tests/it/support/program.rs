@@ -30,3 +30,15 @@ pub fn ran(command: &mut Command) -> Ran {
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     Ran { code: status.code().unwrap_or(-1), stdout: text(stdout), stderr: text(stderr) }
 }
+
+/// Runs our program in a directory.
+pub fn run(dir: &Path, arguments: &[&str]) -> Ran {
+    ran(plugin_build(dir).args(arguments))
+}
+
+/// Runs it where it must succeed; its results.
+pub fn done(dir: &Path, arguments: &[&str]) -> String {
+    let ran = run(dir, arguments);
+    assert_eq!(ran.code, 0, "{arguments:?}: {}{}", ran.stdout, ran.stderr);
+    ran.stdout
+}
