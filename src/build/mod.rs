@@ -35,6 +35,7 @@ use plugin_oci::stores::StoreError;
 use plugin_oci::stores::layout::Layout;
 use plugin_oci::stores::registry::Settings;
 use plugin_oci::values::digest::Digest;
+use plugin_oci::values::tag::Tag;
 
 pub use assemble::base::BaseError;
 pub use assemble::provenance::Toolchain;
@@ -51,7 +52,7 @@ pub struct Built {
     /// The layout directory, absolute.
     pub layout: PathBuf,
     /// The tags that name it there.
-    pub tags: Vec<String>,
+    pub tags: Vec<Tag>,
     /// Digest of the root.
     pub digest: Digest,
     /// Media type of the root.

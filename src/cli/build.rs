@@ -39,7 +39,7 @@ pub struct BuildVerbArgs {
 
 /// Builds and prints one line or object per plugin.
 pub fn build(args: &BuildVerbArgs, context: &Context) -> Result<ExitCode, Error> {
-    let flags = args.build.flags(&context.global);
+    let flags = args.build.flags(&context.global)?;
     let mut targets = Vec::new();
     let built = within(args.timeout, || {
         let plan = build::plan(&flags, &context.env, context.progress())?;
@@ -105,5 +105,5 @@ fn push_image(image: &Built, target: &Target, earlier: &mut Option<String>, cont
 /// `oci:<dir>:<first tag>`, the directory as seen from here where it lies below.
 fn line(image: &Built, context: &Context) -> String {
     let dir = image.layout.strip_prefix(&context.env.cwd).unwrap_or(&image.layout);
-    format!("oci:{}:{}", dir.display(), image.tags.first().map_or("", String::as_str))
+    format!("oci:{}:{}", dir.display(), image.tags.first().map_or("", |tag| tag))
 }

@@ -9,6 +9,8 @@ use super::global::{ColorChoice, GlobalArgs};
 use crate::build::manifest::{BuildFlags, Builder};
 use plugin_oci::values::compression::Compression;
 use plugin_oci::values::platform::Platform;
+use plugin_oci::values::reference::ReferenceError;
+use plugin_oci::values::tag::TagError;
 
 /// What to build and how.
 #[derive(Debug, Clone, Default, Args)]
@@ -146,9 +148,10 @@ impl BuildArgs {
     }
 
     /// The flags as decided values.
-    pub fn flags(&self, global: &GlobalArgs) -> BuildFlags {
+    pub fn flags(&self, global: &GlobalArgs) -> Result<BuildFlags, ReferenceError> {
         let args = self.clone();
-        BuildFlags {
+        let tags = args.tag.iter().map(|tag| tag.parse()).collect::<Result<_, TagError>>()?;
+        Ok(BuildFlags {
             packages: args.package,
             workspace: args.workspace,
             exclude: args.exclude,
@@ -176,8 +179,8 @@ impl BuildArgs {
             annotations: args.annotation.into_iter().collect(),
             labels: args.label.into_iter().collect(),
             output: args.output,
-            tags: args.tag,
+            tags,
             provenance: args.provenance,
-        }
+        })
     }
 }

@@ -64,7 +64,7 @@ enum Goal {
 /// Builds, waits for a change, and builds again.
 pub fn dev(mut args: DevArgs, context: &Context) -> Result<ExitCode, Error> {
     args.build.for_development();
-    let flags = args.build.flags(&context.global);
+    let flags = args.build.flags(&context.global)?;
     // No plan yet: it wants files that are generated first.
     let workspace = manifest::load(&flags, &context.env, context.progress())?;
     let packages = workspace.plugins.iter().map(|plugin| plugin.package.name.as_str());
@@ -135,7 +135,7 @@ fn renew<'c>(
 /// Makes `generated/` anew from the schema, where there is one. Gives the files of the contract, whose change is no reason to
 /// build again.
 fn generate(args: &DevArgs, context: &Context) -> Result<Vec<PathBuf>, Error> {
-    let generated = generated::generate(&args.build.flags(&context.global), false, &context.env, context.progress())?;
+    let generated = generated::generate(&args.build.flags(&context.global)?, false, &context.env, context.progress())?;
     let files = generated.into_iter().flat_map(|contract| contract.files);
     Ok(files.map(|file| file.path).collect())
 }

@@ -74,7 +74,7 @@ impl ImageArgs {
             let built = build_one(&self.build, context)?;
             return Ok(by_digest(built.layout, built.digest));
         }
-        let plan = build::plan(&self.build.flags(&context.global), &context.env, &Silent)?;
+        let plan = build::plan(&self.build.flags(&context.global)?, &context.env, &Silent)?;
         let [only] = plan.images.as_slice() else { return Err(not_one(packages(&plan)).into()) };
         let tag = only.tags.first().cloned();
         let source = context.stores().source(&Reference::layout(&only.output, tag.clone()))?;
@@ -85,7 +85,7 @@ impl ImageArgs {
 
 /// Builds the one selected plugin for a verb that goes on with it.
 fn build_one(args: &BuildArgs, context: &Context) -> Result<Built, Error> {
-    let flags = args.flags(&context.global);
+    let flags = args.flags(&context.global)?;
     let plan = build::plan(&flags, &context.env, context.progress())?;
     if plan.images.len() != 1 {
         return Err(not_one(packages(&plan)).into());

@@ -30,7 +30,7 @@ pub fn remove(reference: &Reference, progress: &dyn Progress) -> Result<Removed,
     }
     let layout = Layout::open(&local.path)?;
     let tag = match &local.name {
-        Some(name) => name.clone(),
+        Some(name) => name.to_string(),
         None => match layout.resolve(&Selector::Only)?.ref_name() {
             Some(name) => name.to_owned(),
             None => return Err(Complaint::usage(format!("`{reference}` has no tag to remove")).into()),

@@ -20,7 +20,7 @@ use crate::support::tools;
 
 fn write(sample: &Sample, path: &Path, tag: &str) -> Result<Report, Error> {
     let writer = ArchiveWriter::new(path, &Silent)?;
-    let options = Options { tags: vec![tag.to_owned()], ..Options::default() };
+    let options = Options { tags: vec![tag.parse().unwrap()], ..Options::default() };
     Ok(copy::copy(sample, &writer, sample.root(), &options, &Silent)?)
 }
 
@@ -64,7 +64,7 @@ fn every_blob_and_referrer_comes_back_from_an_archive() {
     let archive = Archive::open(&path).unwrap();
     let root = archive.resolve(&Selector::Only).unwrap();
     let writer = LayoutWriter::new(&dir.path().join("layout"), Obsolete::Keep, &Silent).unwrap();
-    let options = Options { tags: vec!["1.0".to_owned()], ..Options::default() };
+    let options = Options { tags: vec!["1.0".parse().unwrap()], ..Options::default() };
     copy::copy(&archive, &writer, &root, &options, &Silent).unwrap();
     let layout = Layout::open(&dir.path().join("layout")).unwrap();
     assert_eq!(layout.blobs().unwrap(), archive.blobs().cloned().collect::<Vec<_>>());

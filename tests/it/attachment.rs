@@ -27,7 +27,7 @@ fn write(attach: impl FnOnce(&mut Bundle<'_>)) -> (tempfile::TempDir, Layout, De
     attach(&mut bundle);
     let root = bundle.root().clone();
     let sink = LayoutWriter::new(&path, Obsolete::Keep, &Silent).unwrap();
-    let options = Options { tags: vec!["1.0".to_owned()], ..Options::default() };
+    let options = Options { tags: vec!["1.0".parse().unwrap()], ..Options::default() };
     copy(&bundle, &sink, &root, &options, &Silent).unwrap();
     (dir, Layout::open(&path).unwrap(), root)
 }

@@ -61,10 +61,12 @@ fn the_first_door_is_a_registry() {
     let Some(host) = go_host() else { return };
     let (registry, dir) = (MemoryRegistry::honest(), tempfile::tempdir().unwrap());
     let client = Client::new(Settings::default(), &Environment::default(), &Silent);
-    let at =
-        plugin_oci::values::reference::RegistryReference { tag: Some("1.0".to_owned()), ..registry.repository("team/greeter") };
+    let at = plugin_oci::values::reference::RegistryReference {
+        tag: Some("1.0".parse().unwrap()),
+        ..registry.repository("team/greeter")
+    };
     let root = packed().resolve(&Selector::Only).unwrap();
-    let options = Options { tags: vec!["latest".to_owned()], ..Options::default() };
+    let options = Options { tags: vec!["latest".parse().unwrap()], ..Options::default() };
     copy(packed(), &Repository::new(&client, &at).writing(), &root, &options, &Silent).unwrap();
     let source = Repository::new(&client, &at);
     assert_eq!(source.resolve(&Selector::Only).unwrap().digest, root.digest);

@@ -45,7 +45,7 @@ fn password(user: &str, password: &str) -> Credential {
 }
 
 fn tagged(tag: &str) -> Options {
-    Options { tags: vec![tag.to_owned()], ..Options::default() }
+    Options { tags: vec![tag.parse().unwrap()], ..Options::default() }
 }
 
 fn push(client: &Client<'_>, sample: &Sample, to: &RegistryReference) -> Result<Report, Error> {

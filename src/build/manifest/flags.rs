@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::config::Config;
 use plugin_oci::values::compression::Compression;
 use plugin_oci::values::platform::Platform;
+use plugin_oci::values::tag::Tag;
 
 /// Which driver compiles.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,7 +83,7 @@ pub struct BuildFlags {
     /// `-o`.
     pub output: Option<PathBuf>,
     /// `-t`, repeatable.
-    pub tags: Vec<String>,
+    pub tags: Vec<Tag>,
     pub provenance: bool,
 }
 

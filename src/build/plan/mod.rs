@@ -40,7 +40,8 @@ use plugin_oci::progress::{Event, Progress};
 use plugin_oci::values::compression::Compression;
 use plugin_oci::values::epoch::Epoch;
 use plugin_oci::values::platform::{Platform, split_glibc};
-use plugin_oci::values::reference::{Reference, check_output_path, check_tag, tag_of_version};
+use plugin_oci::values::reference::{Reference, ReferenceError, check_output_path};
+use plugin_oci::values::tag::Tag;
 
 pub mod annotations;
 mod error;
@@ -114,7 +115,7 @@ pub struct ImagePlan {
     /// What cargo builds.
     pub product: Product,
     /// Tags in the layout; never empty.
-    pub tags: Vec<String>,
+    pub tags: Vec<Tag>,
     /// The layout directory, absolute.
     pub output: PathBuf,
     /// Whether the layout lies at its default place, which is disposable.
@@ -343,16 +344,13 @@ impl Planner<'_> {
         Ok(TargetPlan { target: target.to_owned(), platform, place, must_be_static, request: record.0, rebuildable: record.1 })
     }
 
-    /// The package's version unless said otherwise; each a valid tag.
-    fn tags(&self, plugin: &Plugin) -> Result<Vec<String>, PlanError> {
+    /// The package's version unless said otherwise.
+    fn tags(&self, plugin: &Plugin) -> Result<Vec<Tag>, PlanError> {
         if self.flags.tags.is_empty() {
-            let tag = tag_of_version(&plugin.package.version.to_string());
-            check_tag(&tag)?;
-            return Ok(vec![tag]);
+            return Ok(vec![Tag::of_version(&plugin.package.version.to_string()).map_err(ReferenceError::from)?]);
         }
-        let mut tags: Vec<String> = Vec::new();
+        let mut tags: Vec<Tag> = Vec::new();
         for tag in &self.flags.tags {
-            check_tag(tag)?;
             if !tags.contains(tag) {
                 tags.push(tag.clone());
             }

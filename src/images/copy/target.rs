@@ -7,7 +7,8 @@ use super::select::Item;
 use super::{Copied, CopyError};
 use plugin_oci::documents::Descriptor;
 use plugin_oci::stores::Tagged;
-use plugin_oci::values::reference::{Reference, ReferenceError, RegistryReference, check_local_name, check_tag};
+use plugin_oci::values::reference::{Reference, ReferenceError, RegistryReference};
+use plugin_oci::values::tag::{LocalName, Tag, TagError};
 
 /// A destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,8 +158,13 @@ fn check_tags(delivery: &Delivery) -> Result<(), CopyError> {
     let mut taken: BTreeMap<&str, &Item> = BTreeMap::new();
     for item in &delivery.items {
         for tag in &item.tags {
-            let check = if matches!(delivery.reference, Reference::Registry(_)) { check_tag } else { check_local_name };
-            check(tag).map_err(|source| CopyError::Unspeakable { digest: item.root.digest.to_string(), source })?;
+            let checked = match delivery.reference {
+                Reference::Registry(_) => tag.parse::<Tag>().map(drop),
+                Reference::Layout(_) | Reference::Archive(_) => tag.parse::<LocalName>().map(drop),
+            };
+            let unspeakable =
+                |wrong: TagError| CopyError::Unspeakable { digest: item.root.digest.to_string(), source: wrong.into() };
+            checked.map_err(unspeakable)?;
             match taken.insert(tag, item) {
                 Some(other) if other.root.digest != item.root.digest => {
                     let (first, second) = (other.root.digest.to_string(), item.root.digest.to_string());

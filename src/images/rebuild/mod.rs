@@ -39,7 +39,7 @@ use plugin_oci::stores::open::Stores;
 use plugin_oci::stores::registry::Settings;
 use plugin_oci::stores::{Selector, Source, platform_images, read_document};
 use plugin_oci::values::digest::Digest;
-use plugin_oci::values::reference::{Reference, RegistryReference};
+use plugin_oci::values::reference::{Reference, ReferenceError, RegistryReference};
 use record::{Record, Request};
 
 /// How to rebuild.
@@ -246,7 +246,7 @@ impl Again<'_> {
             base: self.base(&planned, told)?,
             target_dir: Some(self.elsewhere.target_dir()),
             output: Some(self.elsewhere.layout(number)),
-            tags: vec!["again".to_owned()],
+            tags: vec!["again".parse().map_err(ReferenceError::from)?],
             jobs: Some("1".to_owned()),
             ..own
         };

@@ -21,6 +21,7 @@ use plugin_oci::fs::FileError;
 use plugin_oci::values::epoch::Epoch;
 use plugin_oci::values::platform::PlatformError;
 use plugin_oci::values::reference::{ReferenceError, RegistryReference};
+use plugin_oci::values::tag::TagError;
 
 use super::{errors, hold, list, path, refused, s, status};
 
@@ -86,7 +87,7 @@ fn of_manifests() {
         PluginError::Toolchain(ToolchainError::NoZigbuild),
         PluginError::Hermetic(HermeticError::NotLinux),
         PluginError::Base { place: s("Cargo.toml:7"), source: ReferenceError::NoTransport(s("x")) },
-        PluginError::Base { place: s("--base"), source: ReferenceError::BadTag(s("!")) },
+        PluginError::Base { place: s("--base"), source: ReferenceError::BadTag(TagError(s("!"))) },
     ];
     for flag in ["--target=x", "--target-dir", "--manifest-path", "--profile", "--release", "-r", "--message-format"] {
         all.push(("PluginError::Contradiction", contradiction(flag)));
@@ -99,7 +100,7 @@ fn of_plans() {
     let start = |program: &str| ToolchainError::Start { program: path(program), source: refused() };
     let all = errors![
         PlanError::Epoch(Epoch::parse("now").unwrap_err()),
-        PlanError::Reference(ReferenceError::BadTag(s("!"))),
+        PlanError::Reference(ReferenceError::BadTag(TagError(s("!")))),
         PlanError::Reference(ReferenceError::ColonInPath(path("a:b"))),
         PlanError::Platform(PlatformError::NoTarget(s("plan9/amd64"))),
         PlanError::Kind(KindError::Cosmo(CosmoError::System)),

@@ -14,6 +14,7 @@ use plugin_oci::fs::FileError;
 use plugin_oci::stores::StoreError;
 use plugin_oci::values::digest::Digest;
 use plugin_oci::values::reference::ReferenceError;
+use plugin_oci::values::tag::TagError;
 
 use super::{errors, hold, list, path, refused, s};
 
@@ -70,7 +71,7 @@ fn of_images() {
         CopyError::SeveralNames(list(&["a", "b"])),
         CopyError::SameTag { tag: s("1.0"), first: s("sha256:abc"), second: s("sha256:def") },
         CopyError::NoName(s("sha256:abc")),
-        CopyError::Unspeakable { digest: s("sha256:abc"), source: ReferenceError::BadTag(s("!")) },
+        CopyError::Unspeakable { digest: s("sha256:abc"), source: ReferenceError::BadTag(TagError(s("!"))) },
         CopyError::Nothing(s("oci:dir")),
         CopyError::Annotation { key: s("k"), values: list(&["a", "b"]) },
         CopyError::ArtifactTypes,

@@ -17,6 +17,7 @@ use plugin_oci::values::digest::{Digest, DigestError};
 use plugin_oci::values::epoch::Epoch;
 use plugin_oci::values::platform::PlatformError;
 use plugin_oci::values::reference::ReferenceError;
+use plugin_oci::values::tag::TagError;
 
 use super::{errors, hold, list, path, refused, s};
 
@@ -34,7 +35,7 @@ fn of_values_and_files() {
         ReferenceError::EmptyPath,
         ReferenceError::BadRepository(s("HOST")),
         ReferenceError::Credentials { host: s("registry.example") },
-        ReferenceError::BadTag(s("!")),
+        ReferenceError::BadTag(TagError(s("!"))),
         ReferenceError::ColonInPath(path("a:b")),
         ReferenceError::Digest(DigestError::Malformed(s("sha256:x"))),
         PlatformError::Malformed(s("linux")),
@@ -42,6 +43,7 @@ fn of_values_and_files() {
         PlatformError::UnknownTarget(s("x86_64-unknown-none")),
     ];
     all.push(("EpochError", Epoch::parse("now").unwrap_err().into()));
+    all.push(("TagError", TagError(s("!")).into()));
     all.push(("Overdue", Overdue { limit: Duration::from_secs(90) }.into()));
     for kind in [NotFound, PermissionDenied, ReadOnlyFilesystem, StorageFull] {
         all.push(("FileError", file("write", kind).into()));
@@ -158,6 +160,7 @@ fn of_stores() {
         StoreError::TooLarge { object: s("sha256:abc"), size: 9, limit: 7 },
         StoreError::TooDeep { object: s("sha256:abc") },
         StoreError::Vanished { store: s("oci:dir"), digest: s("sha256:abc") },
+        StoreError::Tag(TagError(s("!"))),
         StoreError::Clobber { store: s("oci:dir"), tag: s("1.0"), old: s("sha256:abc") },
         StoreError::Remote(RemoteError::new(denied(false))),
         StoreError::Remote(RemoteError::new(Complaint::usage("a message").with_hint("a way out"))),

@@ -9,6 +9,7 @@ use plugin_oci::stores::copy;
 use plugin_oci::stores::layout::Layout;
 use plugin_oci::stores::registry::Repository;
 use plugin_oci::stores::{Selector, Source};
+use plugin_oci::values::tag::Tag;
 
 use super::{client, pull, push, tagged};
 use crate::support::http_server::Reply;
@@ -24,7 +25,7 @@ fn referrers_go_by_the_api_and_leave_no_tag() {
     push(&client(), &sample, &at).unwrap();
     let client = client();
     let source = Repository::new(&client, &at);
-    assert_eq!(source.tag_names().unwrap(), ["1.0"]);
+    assert_eq!(source.tag_names().unwrap(), ["1.0".parse().unwrap()]);
     let found = source.referrers(&sample.root().digest).unwrap();
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].artifact_type.as_deref(), Some("application/spdx+json"));
@@ -105,7 +106,7 @@ fn every_page_of_tags_is_read() {
     let sample = Sample::image("pages", 100);
     let client = client();
     let at = registry.repository("p");
-    let wanted: Vec<String> = (0..7).map(|n| format!("v{n}")).collect();
+    let wanted: Vec<Tag> = (0..7).map(|n| format!("v{n}").parse().unwrap()).collect();
     let sink = Repository::new(&client, &at).writing();
     let options = copy::Options { tags: wanted.clone(), ..copy::Options::default() };
     copy::copy(&sample, &sink, sample.root(), &options, &Silent).unwrap();
@@ -132,7 +133,11 @@ fn a_tag_that_must_not_move_stays_and_nothing_is_written() {
     let at = registry.repository("keep");
     push(&client, &Sample::image("old", 100), &at).unwrap();
     let new = Sample::image("new", 100);
-    let options = copy::Options { no_clobber: true, tags: vec!["2.0".to_owned(), "1.0".to_owned()], ..copy::Options::default() };
+    let options = copy::Options {
+        no_clobber: true,
+        tags: vec!["2.0".parse().unwrap(), "1.0".parse().unwrap()],
+        ..copy::Options::default()
+    };
     let sink = Repository::new(&client, &at).writing();
     let error = copy::copy(&new, &sink, new.root(), &options, &Silent).unwrap_err();
     assert!(error.to_string().contains("tag `1.0`"), "{error}");

@@ -10,6 +10,7 @@ use plugin_oci::stores::copy;
 use plugin_oci::stores::registry::{Client, Repository, Settings};
 use plugin_oci::stores::{Selector, Source, read_document};
 use plugin_oci::values::reference::RegistryReference;
+use plugin_oci::values::tag::Tag;
 
 use super::{client, password, pull, push, settings, tagged};
 use crate::support::docker_registry::{DockerRegistry, USER};
@@ -38,7 +39,7 @@ fn what_is_pushed_is_pulled_with_the_same_digests_and_referrers() {
     for blob in layout.blobs().unwrap() {
         assert!(pushed.outcomes.contains_key(&blob), "{blob} came from nowhere");
     }
-    assert_eq!(source.tag_names().unwrap(), ["1.0".to_owned(), format!("sha256-{}", root.digest.hex())]);
+    assert_eq!(source.tag_names().unwrap(), ["1.0".parse().unwrap(), Tag::of_referrers(&root.digest)]);
 }
 
 #[test]

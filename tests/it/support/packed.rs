@@ -58,7 +58,7 @@ impl Packed {
         }
         let layout: PathBuf = dir.join("layout");
         let sink = LayoutWriter::new(&layout, Obsolete::Keep, &Silent).unwrap();
-        let options = Options { tags: vec!["1.0".to_owned()], ..Options::default() };
+        let options = Options { tags: vec!["1.0".parse().unwrap()], ..Options::default() };
         copy(&bundle, &sink, &root, &options, &Silent).unwrap();
         format!("oci:{}:1.0", layout.display())
     }

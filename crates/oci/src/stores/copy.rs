@@ -12,6 +12,7 @@ use super::{Commit, Held, Referrer, Sink, Source, StoreError, TagChange, Tagged,
 use crate::documents::{Descriptor, Document};
 use crate::progress::{Event, Outcome, Progress};
 use crate::values::digest::Digest;
+use crate::values::tag::Tag;
 
 /// What to copy besides the root, and how.
 #[derive(Clone, Debug)]
@@ -21,7 +22,7 @@ pub struct Options {
     /// Referrers that are not carried even so.
     pub strangers: BTreeSet<Digest>,
     /// The tags that the root gets at the sink.
-    pub tags: Vec<String>,
+    pub tags: Vec<Tag>,
     /// Refuse to move a tag.
     pub no_clobber: bool,
     /// Blobs that the other side has: they are left out (a delta).
@@ -119,7 +120,7 @@ impl<'a> Movement<'a> {
     pub fn commit(self, roots: &[Descriptor]) -> Result<Report, StoreError> {
         let tagged = |root: &Descriptor| {
             let root = root.clone();
-            self.options.tags.iter().map(move |tag| Tagged { tag: tag.clone(), root: root.clone() }).collect::<Vec<_>>()
+            self.options.tags.iter().map(move |tag| Tagged { tag: tag.to_string(), root: root.clone() }).collect::<Vec<_>>()
         };
         let tags = roots.iter().flat_map(tagged).collect();
         self.commit_tags(tags, Vec::new())

@@ -7,6 +7,7 @@ use super::verified::Mismatch;
 use crate::documents::{Descriptor, DocumentError};
 use crate::failure::{Class, Failure};
 use crate::fs::FileError;
+use crate::values::tag::TagError;
 
 /// Why content could not be read from or written to a store.
 #[derive(Debug, thiserror::Error)]
@@ -136,6 +137,9 @@ pub enum StoreError {
         /// What it names.
         old: String,
     },
+    /// A tag to set that no registry takes.
+    #[error(transparent)]
+    Tag(#[from] TagError),
     /// A registry or another store with errors of its own.
     #[error("{0}")]
     Remote(#[from] RemoteError),
@@ -197,7 +201,7 @@ pub(super) const UNKNOWN: &str = "the source";
 impl Failure for StoreError {
     fn class(&self) -> Class {
         match self {
-            Self::Ambiguous { .. } => Class::Usage,
+            Self::Ambiguous { .. } | Self::Tag(_) => Class::Usage,
             Self::Remote(inner) => inner.0.class(),
             _ => Class::Failed,
         }

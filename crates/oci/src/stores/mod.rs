@@ -18,7 +18,7 @@
 //! let scratch = tempfile::tempdir()?;
 //! let (layout, archive) = (scratch.path().join("layout"), scratch.path().join("image.tar"));
 //! let bundle = Bundle::of_index(&plugin_oci::documents::image::index_over(&[], Default::default()), &[]);
-//! let options = Options { tags: vec!["1.0".to_owned()], ..Options::default() };
+//! let options = Options { tags: vec!["1.0".parse()?], ..Options::default() };
 //! copy(&bundle, &LayoutWriter::new(&layout, Obsolete::Keep, &Silent)?, bundle.root(), &options, &Silent)?;
 //!
 //! let source = Layout::open(&layout)?;

@@ -5,4 +5,5 @@ pub mod digest;
 pub mod epoch;
 pub mod platform;
 pub mod reference;
+pub mod tag;
 pub mod text;

@@ -1,8 +1,8 @@
 //! How users name images: containers-transports(5), as skopeo and podman spell them.
 //!
 //! `oci:DIR[:NAME][@DIGEST]`, `oci-archive:FILE[:NAME][@DIGEST]`, `docker://HOST/REPO[:TAG][@DIGEST]`. For the local
-//! transports the first `:` after the prefix ends the path. Grammar of repositories and tags: distribution-spec,
-//! "Pulling manifests"; of local names: image-spec, `annotations.md`, `org.opencontainers.image.ref.name`.
+//! transports the first `:` after the prefix ends the path. Grammar of repositories: distribution-spec,
+//! "Pulling manifests"; of tags and names: [`tag`](super::tag).
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,7 @@ use std::str::FromStr;
 
 use crate::failure::{Class, Failure};
 use crate::values::digest::{Digest, DigestError};
+use crate::values::tag::{LocalName, Tag, TagError};
 
 /// An image in some store, or the store itself where no tag and no digest is given.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +29,7 @@ pub struct LocalReference {
     /// The directory or file.
     pub path: PathBuf,
     /// The `org.opencontainers.image.ref.name` wanted.
-    pub name: Option<String>,
+    pub name: Option<LocalName>,
     /// The digest wanted.
     pub digest: Option<Digest>,
 }
@@ -41,7 +42,7 @@ pub struct RegistryReference {
     /// The repository's name, without host.
     pub repository: String,
     /// The tag wanted.
-    pub tag: Option<String>,
+    pub tag: Option<Tag>,
     /// The digest wanted.
     pub digest: Option<Digest>,
 }
@@ -53,8 +54,8 @@ impl Reference {
     }
 
     /// A reference to a tag of a layout directory.
-    pub fn layout(path: impl Into<PathBuf>, name: Option<String>) -> Self {
-        Self::Layout(LocalReference { path: path.into(), name, digest: None })
+    pub fn layout(path: impl Into<PathBuf>, tag: Option<Tag>) -> Self {
+        Self::Layout(LocalReference { path: path.into(), name: tag.map(LocalName::from), digest: None })
     }
 
     /// The tag or local name wanted.
@@ -107,10 +108,7 @@ impl LocalReference {
         if path.is_empty() {
             return Err(ReferenceError::EmptyPath);
         }
-        if let Some(name) = name {
-            check_local_name(name)?;
-        }
-        Ok(Self { path: PathBuf::from(path), name: name.map(str::to_owned), digest })
+        Ok(Self { path: PathBuf::from(path), name: name.map(str::parse).transpose()?, digest })
     }
 }
 
@@ -138,49 +136,12 @@ impl RegistryReference {
         if !is_repository(&repository) || !is_host_text(host) {
             return Err(ReferenceError::BadRepository(text.to_owned()));
         }
-        if let Some(tag) = tag {
-            check_tag(tag)?;
-        }
-        Ok(Self { host: host.to_owned(), repository, tag: tag.map(str::to_owned), digest })
-    }
-
-    /// The same repository with another tag and no digest.
-    #[must_use]
-    pub fn with_tag(&self, tag: &str) -> Self {
-        Self { tag: Some(tag.to_owned()), digest: None, ..self.clone() }
+        Ok(Self { host: host.to_owned(), repository, tag: tag.map(str::parse).transpose()?, digest })
     }
 
     /// `host/repository`.
     pub fn name(&self) -> String {
         format!("{}/{}", self.host, self.repository)
-    }
-}
-
-/// Checks a tag: `[A-Za-z0-9_][A-Za-z0-9._-]{0,127}`.
-pub fn check_tag(tag: &str) -> Result<(), ReferenceError> {
-    let first = tag.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_');
-    let rest = tag.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
-    if first && rest && tag.len() <= 128 { Ok(()) } else { Err(ReferenceError::BadTag(tag.to_owned())) }
-}
-
-/// The tag that stands for a package version: `+` is no tag character and becomes `_`.
-pub fn tag_of_version(version: &str) -> String {
-    version.replace('+', "_")
-}
-
-/// Checks a local name: components of letters and digits joined by one of `-._:@/+` or `--`.
-pub fn check_local_name(name: &str) -> Result<(), ReferenceError> {
-    let bytes = name.as_bytes();
-    let alphanumeric = |index: usize| bytes.get(index).is_some_and(u8::is_ascii_alphanumeric);
-    let separator = |b: &u8| b"-._:@/+".contains(b);
-    let ends = alphanumeric(0) && alphanumeric(bytes.len().wrapping_sub(1));
-    let joined = bytes.windows(2).all(|pair| !(separator(&pair[0]) && separator(&pair[1])) || pair == b"--");
-    let known = bytes.iter().all(|b| b.is_ascii_alphanumeric() || separator(b));
-    // A plain tag may also start with `_` or have doubled separators; everything a registry calls a tag is a name here.
-    if bytes.len() <= 512 && ((ends && joined && known) || check_tag(name).is_ok()) {
-        Ok(())
-    } else {
-        Err(ReferenceError::BadTag(name.to_owned()))
     }
 }
 
@@ -270,8 +231,8 @@ pub enum ReferenceError {
         host: String,
     },
     /// Not a tag.
-    #[error("`{0}` is not a valid tag (letters, digits, `_`, `.` and `-`, at most 128)")]
-    BadTag(String),
+    #[error(transparent)]
+    BadTag(#[from] TagError),
     /// A path that no reference can spell.
     #[error("the path `{}` has a `:`, which ends a path in `oci:` references", .0.display())]
     ColonInPath(PathBuf),

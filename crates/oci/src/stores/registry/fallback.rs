@@ -10,18 +10,19 @@ use super::reading::parse_index;
 use super::repository::Repository;
 use crate::documents::{Descriptor, Index, json as strict, media_type};
 use crate::values::digest::Digest;
+use crate::values::tag::Tag;
 
 impl Repository<'_> {
     /// The index at the subject's tag; `None` where there is none.
     pub(super) fn tagged_referrers(&self, subject: &Digest) -> Result<Option<Index>, RegistryError> {
-        let found = self.fetch_manifest(&tag_of(subject), None)?;
+        let found = self.fetch_manifest(&Tag::of_referrers(subject), None)?;
         // Something else under that tag is nobody's list of referrers.
         Ok(found.and_then(|found| parse_index(&found.bytes)))
     }
 
     /// Adds entries to the index at the subject's tag. What it holds of others stays as it is.
     pub(super) fn tag_referrers(&self, subject: &Digest, new: &[Descriptor]) -> Result<(), RegistryError> {
-        let tag = tag_of(subject);
+        let tag = Tag::of_referrers(subject);
         let mut tried = 0;
         loop {
             let Some(extended) = self.extended(&tag, new)? else { return Ok(()) };
@@ -38,7 +39,7 @@ impl Repository<'_> {
     }
 
     /// The index at the tag with these entries; `None` where it has them.
-    fn extended(&self, tag: &str, new: &[Descriptor]) -> Result<Option<Vec<u8>>, RegistryError> {
+    fn extended(&self, tag: &Tag, new: &[Descriptor]) -> Result<Option<Vec<u8>>, RegistryError> {
         let mut tree = match self.fetch_manifest(tag, None)? {
             None => json!({ "schemaVersion": 2, "mediaType": media_type::INDEX, "manifests": [] }),
             Some(found) if found.descriptor.media_type == media_type::INDEX => strict::parse(&found.bytes).unwrap_or_default(),
@@ -56,22 +57,5 @@ impl Repository<'_> {
             }
         }
         Ok((entries.len() > before).then(|| strict::to_canonical(&tree)))
-    }
-}
-
-/// The tag: 128 characters at most, as tags are; the hexadecimal part is cut to 64 (distribution-spec, same section).
-fn tag_of(subject: &Digest) -> String {
-    let hex = subject.hex();
-    format!("{}-{}", subject.algorithm().as_str(), &hex[..hex.len().min(64)])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_tag_is_the_digest_with_a_dash() {
-        let digest = Digest::of(b"");
-        assert_eq!(tag_of(&digest), format!("sha256-{}", digest.hex()));
     }
 }

@@ -17,7 +17,7 @@ use super::url::Url;
 use crate::documents::{self, Descriptor, Document, Index, json, media_type};
 use crate::stores::{Selector, Source, StoreError, Tagged};
 use crate::values::digest::Digest;
-use crate::values::reference;
+use crate::values::tag::Tag;
 
 /// Every media type of a manifest or index.
 pub(super) const ACCEPT: [&str; 4] =
@@ -35,7 +35,7 @@ struct TagList {
 
 impl Repository<'_> {
     /// The names of all tags, sorted (distribution-spec, "Listing Tags").
-    pub fn tag_names(&self) -> Result<Vec<String>, RegistryError> {
+    pub fn tag_names(&self) -> Result<Vec<Tag>, RegistryError> {
         let mut names = BTreeSet::new();
         let mut next = Some(self.url("tags/list?n=1000")?);
         let mut left = LISTING_LIMIT;
@@ -47,10 +47,8 @@ impl Repository<'_> {
             let found: TagList = serde_json::from_slice(&read_page(reply, &mut left)?)
                 .map_err(|_| RegistryError::protocol(&at, "its list of tags is no JSON"))?;
             for tag in found.tags.unwrap_or_default() {
-                if reference::check_tag(&tag).is_err() {
-                    return Err(RegistryError::protocol(&at, format!("it lists `{}` as a tag", clean(&tag))));
-                }
-                names.insert(tag);
+                let wrong = |_| RegistryError::protocol(&at, format!("it lists `{}` as a tag", clean(&tag)));
+                names.insert(tag.parse::<Tag>().map_err(wrong)?);
             }
         }
         match next {
@@ -114,7 +112,7 @@ impl Repository<'_> {
     }
 
     /// What a tag names, by `HEAD` where that says enough.
-    pub(super) fn look_up(&self, tag: &str) -> Result<Option<Descriptor>, RegistryError> {
+    pub(super) fn look_up(&self, tag: &Tag) -> Result<Option<Descriptor>, RegistryError> {
         let url = self.url(&format!("manifests/{tag}"))?;
         let leave = self.leave();
         let reply = self.client.send(&Call::new(Method::HEAD, url).header("Accept", ACCEPT.join(", ")), &leave)?;
@@ -181,7 +179,7 @@ impl Source for Repository<'_> {
         for tag in self.tag_names()? {
             // One that vanished between the list and the look is none.
             if let Some(root) = self.look_up(&tag)? {
-                tags.push(Tagged { tag, root });
+                tags.push(Tagged { tag: tag.to_string(), root });
             }
         }
         Ok(tags)
@@ -190,7 +188,11 @@ impl Source for Repository<'_> {
     fn resolve(&self, selector: &Selector) -> Result<Descriptor, StoreError> {
         let found = match selector {
             Selector::Only => self.fetch_manifest("latest", None)?,
-            Selector::Tag(tag) => self.fetch_manifest(tag, None)?,
+            // What is no tag is under none.
+            Selector::Tag(tag) => match tag.parse::<Tag>() {
+                Ok(tag) => self.fetch_manifest(&tag, None)?,
+                Err(_) => None,
+            },
             Selector::Digest(digest) => self.fetch_manifest(&digest.to_string(), Some(digest))?,
         };
         found.map(|found| found.descriptor).ok_or_else(|| StoreError::NotFound {
@@ -201,7 +203,7 @@ impl Source for Repository<'_> {
                 Selector::Digest(digest) => digest.to_string(),
             },
             // Only to help: where the list cannot be had, the message is enough.
-            available: self.tag_names().unwrap_or_default().into_iter().take(20).collect(),
+            available: self.tag_names().unwrap_or_default().iter().take(20).map(Tag::to_string).collect(),
         })
     }
 

@@ -18,6 +18,7 @@ use crate::progress::Outcome;
 use crate::stores::error::UNKNOWN;
 use crate::stores::{Commit, Reopen, Sink, StoreError, TagChange, Verified};
 use crate::values::digest::Digest;
+use crate::values::tag::Tag;
 
 /// Blobs that are sent at once. The registry's disk, not the connection, is what more of them wait for.
 const PARALLEL: usize = 4;
@@ -159,7 +160,8 @@ impl Sink for Repository<'_> {
     fn commit(&self, commit: &Commit) -> Result<Vec<TagChange>, StoreError> {
         let mut moves = Vec::new();
         for tagged in &commit.tags {
-            let old = self.look_up(&tagged.tag)?.map(|found| found.digest);
+            let tag = tagged.tag.parse::<Tag>()?;
+            let old = self.look_up(&tag)?.map(|found| found.digest);
             match old {
                 Some(old) if old == tagged.root.digest => {}
                 Some(old) if commit.no_clobber => {
