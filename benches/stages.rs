@@ -144,7 +144,7 @@ impl Made {
         let image = Image::assemble(&settings, vec![Layer { descriptor, diff_id }]).expect("an image");
         let mut bundle = Bundle::of_manifest(&image);
         bundle.add_staged(digest, temp);
-        let options = copy::Options { tags: vec!["1".parse().unwrap()], ..copy::Options::default() };
+        let options = copy::CopyOptions { tags: vec!["1".parse().unwrap()], ..copy::CopyOptions::default() };
         copy::copy(&bundle, &writer, bundle.root(), &options, &Silent).expect("a layout");
     }
 }

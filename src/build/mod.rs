@@ -21,7 +21,7 @@ use serde::Serialize;
 
 use crate::build::compile::Artifact;
 use crate::build::compile::check::{self, Checked};
-use crate::build::hermetic::{HermeticError, Report, Sandbox};
+use crate::build::hermetic::{Enforced, HermeticError, Sandbox};
 use crate::build::kinds::Kind;
 use crate::build::manifest::BuildFlags;
 use crate::build::plan::{ImagePlan, Plan};
@@ -61,7 +61,7 @@ pub struct Built {
     pub platforms: Vec<BuiltPlatform>,
     /// What was enforced, under `--hermetic`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub hermetic: Option<Report>,
+    pub hermetic: Option<Enforced>,
     /// The root's descriptor.
     #[serde(skip)]
     pub root: Descriptor,

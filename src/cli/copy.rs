@@ -7,7 +7,7 @@ use clap::Args;
 use super::build_flags::parse_platform;
 use super::context::Context;
 use super::terminal::human_size;
-use crate::images::copy::{self, Options, Report, Target};
+use crate::images::copy::{self, Target, Transfer, Transferred};
 use plugin_oci::failure::{Complaint, Error};
 use plugin_oci::progress::Outcome;
 use plugin_oci::values::platform::Platform;
@@ -54,14 +54,14 @@ pub fn copy(args: CopyArgs, context: &Context) -> Result<ExitCode, Error> {
         return Err(Complaint::usage("want a source and a destination").into());
     };
     let sources = sources.iter().map(|text| text.parse::<Reference>()).collect::<Result<Vec<_>, _>>()?;
-    let options = Options {
+    let options = Transfer {
         all: args.all,
         platform: args.platform,
         into_index: args.into_index,
         have: args.have,
         referrers: !args.carry.no_referrers,
         no_clobber: args.carry.no_clobber,
-        ..Options::new(sources, target.parse::<Target>()?)
+        ..Transfer::new(sources, target.parse::<Target>()?)
     };
     let report = copy::copy(&options, context.stores(), context.progress())?;
     tell(&report, "copied", context);
@@ -69,7 +69,7 @@ pub fn copy(args: CopyArgs, context: &Context) -> Result<ExitCode, Error> {
 }
 
 /// Prints one result an image, and what it took.
-pub fn tell(report: &Report, reason: &str, context: &Context) {
+pub fn tell(report: &Transferred, reason: &str, context: &Context) {
     for image in &report.images {
         context.result(reason, image, || image.image.clone());
     }

@@ -22,7 +22,7 @@ use crate::hosts::cosmo::generated;
 use crate::hosts::cosmo::run::{Running, Steps};
 use crate::images::install::{self, InstallOptions, Installed};
 use crate::images::run::workdir::remove_tree;
-use crate::images::run::{self, Options, Ready};
+use crate::images::run::{self, Ready, RunOptions};
 use plugin_oci::failure::{Complaint, Error};
 use plugin_oci::interrupt;
 use plugin_oci::layers::unpack::Limits;
@@ -169,7 +169,7 @@ fn restart<'c>(
     context: &'c Context,
 ) -> Result<(), Error> {
     let options =
-        Options { selector: chosen.selector.clone(), platform: Platform::host(), args: Vec::new(), cache: cache.to_owned() };
+        RunOptions { selector: chosen.selector.clone(), platform: Platform::host(), args: Vec::new(), cache: cache.to_owned() };
     let Ready::Router(router) = run::prepare(chosen.source.as_ref(), &options, context.progress())? else {
         return Err(Complaint::usage("this image is no plugin of a router").into());
     };

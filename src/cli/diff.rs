@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::context::Context;
-use crate::images::diff::{self, Difference, PROGRAM, Report, Side, Tools, Verdict};
+use crate::images::diff::{self, DiffReport, Difference, PROGRAM, Side, Tools, Verdict};
 use plugin_oci::failure::{Class, Error};
 use plugin_oci::progress::Event;
 use plugin_oci::stores::Selector;
@@ -39,7 +39,7 @@ pub fn diff(args: &DiffArgs, context: &Context) -> Result<ExitCode, Error> {
         context.progress().event(Event::Note { text: text.to_owned() });
     }
     let same = report.differences.is_empty() && report.verdict == Verdict::Same;
-    context.progress().status("Compared", format!("{first} and {second}: {}", told(&report)));
+    context.progress().status("Compared", format!("{first} and {second}: {}", verdict_line(&report)));
     context.result("compared", &report, String::new);
     Ok(if same { ExitCode::SUCCESS } else { ExitCode::from(Class::Found.exit_code()) })
 }
@@ -51,7 +51,7 @@ pub fn print(differences: &[Difference], context: &Context) {
     }
 }
 
-fn told(report: &Report) -> String {
+fn verdict_line(report: &DiffReport) -> String {
     let other = if report.tools == Some(Tools::Other) { "other toolchain, " } else { "" };
     match report.verdict {
         Verdict::Same if report.first != report.second => "the same in what was compared".to_owned(),

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::context::Context;
 use super::terminal::human_size;
-use crate::images::inspect::{self, File, Inspected, InspectedLayer, InspectedPlatform, Options};
+use crate::images::inspect::{self, File, InspectOptions, Inspected, InspectedLayer, InspectedPlatform};
 use plugin_oci::failure::Error;
 use plugin_oci::stores::Selector;
 use plugin_oci::values::platform::Platform;
@@ -32,7 +32,7 @@ pub fn inspect(args: &InspectArgs, context: &Context) -> Result<ExitCode, Error>
     let reference = args.default.image_or_default(args.image.as_deref(), context)?;
     let source = context.stores().source(&reference)?;
     let selector = Selector::of(reference.tag(), reference.digest());
-    let options = Options { selector, platform: args.platform.clone(), files: !args.no_files };
+    let options = InspectOptions { selector, platform: args.platform.clone(), files: !args.no_files };
     let inspected = inspect::inspect(source.as_ref(), &options)?;
     context.result("inspected", &inspected, || render(&reference.to_string(), &inspected));
     Ok(ExitCode::SUCCESS)

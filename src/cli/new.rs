@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::context::Context;
 use crate::templates::TEMPLATES;
-use crate::templates::new::{self, Options};
+use crate::templates::new::{self, NewOptions};
 use plugin_oci::failure::{Complaint, Error};
 
 /// Flags of `new`.
@@ -64,7 +64,7 @@ fn make(path: &Path, args: TemplateArgs, into_existing: bool, context: &Context)
     // `.` and `..` have no name of their own; what they lead to has.
     let absolute = context.path(path);
     let path = absolute.canonicalize().unwrap_or(absolute);
-    let options = Options { path, template: args.template, name: args.name, into_existing };
+    let options = NewOptions { path, template: args.template, name: args.name, into_existing };
     let report = new::new(&options, context.progress())?;
     context.result("plugin-created", &report, || report.path.display().to_string());
     Ok(ExitCode::SUCCESS)

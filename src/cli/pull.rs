@@ -9,7 +9,7 @@ use super::build_flags::parse_platform;
 use super::context::Context;
 use super::copy::{CarryArgs, tell};
 use super::push::bare;
-use crate::images::copy::{self, Options, Target};
+use crate::images::copy::{self, Target, Transfer};
 use plugin_oci::failure::Error;
 use plugin_oci::values::platform::Platform;
 use plugin_oci::values::reference::{Reference, RegistryReference, check_output_path};
@@ -34,12 +34,12 @@ pub struct PullArgs {
 pub fn pull(args: &PullArgs, context: &Context) -> Result<ExitCode, Error> {
     check_output_path(&args.dir)?;
     let source = Reference::Registry(RegistryReference::parse(bare(&args.repository)?)?);
-    let options = Options {
+    let options = Transfer {
         platform: args.platform.clone(),
         referrers: !args.carry.no_referrers,
         no_clobber: args.carry.no_clobber,
         verb: "Pulling",
-        ..Options::new(vec![source], Target::Store(Reference::layout(&args.dir, None)))
+        ..Transfer::new(vec![source], Target::Store(Reference::layout(&args.dir, None)))
     };
     tell(&copy::copy(&options, context.stores(), context.progress())?, "pulled", context);
     Ok(ExitCode::SUCCESS)

@@ -9,7 +9,7 @@ use super::context::Context;
 use super::copy::{CarryArgs, tell};
 use super::image::ImageArgs;
 use super::output::found_line;
-use crate::images::copy::{self, Breaking, Options, Target};
+use crate::images::copy::{self, Breaking, Target, Transfer};
 use plugin_oci::failure::{Complaint, Error};
 use plugin_oci::progress::Event;
 use plugin_oci::values::reference::{Reference, has_transport};
@@ -60,7 +60,7 @@ pub fn push(args: PushArgs, context: &Context) -> Result<ExitCode, Error> {
 
 /// Tells what a push would break for those who follow the tags that it moves.
 pub fn warn_of_breaks(image: &Reference, target: &Target, deny: bool, context: &Context) -> Result<(), Error> {
-    let options = Options::new(vec![image.clone()], target.clone());
+    let options = Transfer::new(vec![image.clone()], target.clone());
     let breaking = match copy::breaking(&options, context.stores(), context.progress()) {
         Ok(breaking) => breaking,
         // Whoever wants to be sure must know; a push that cannot be done at all says so itself.
@@ -94,12 +94,12 @@ pub fn push_to(
     context: &Context,
 ) -> Result<(), Error> {
     let repository = target.repository();
-    let options = Options {
+    let options = Transfer {
         referrers: !carry.no_referrers,
         no_clobber: carry.no_clobber,
         earlier: earlier.take(),
         verb: "Pushing",
-        ..Options::new(vec![image.clone()], target)
+        ..Transfer::new(vec![image.clone()], target)
     };
     tell(&copy::copy(&options, context.stores(), context.progress())?, "pushed", context);
     *earlier = repository;

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::context::Context;
-use crate::hosts::cosmo::execution::{self, Mode, Report, Wanted};
+use crate::hosts::cosmo::execution::{self, ExecutionReport, Mode, Wanted};
 use plugin_oci::failure::{Class, Error};
 use plugin_oci::progress::Event;
 use plugin_oci::values::text;
@@ -82,7 +82,7 @@ pub fn router(args: RouterArgs, context: &Context) -> Result<ExitCode, Error> {
 /// The rules of what only composing mends.
 const COMPOSED: [&str; 3] = ["config-schema", "config-proto", "config-mapping"];
 
-fn tell(report: &Report, mode: Mode, context: &Context) {
+fn tell(report: &ExecutionReport, mode: Mode, context: &Context) {
     let config = report.config.display();
     let (verb, text) = match (mode, report.changed) {
         (Mode::Check, _) => ("Checked", format!("{config}: the images are these, and it was composed for them")),

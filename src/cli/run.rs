@@ -9,8 +9,8 @@ use clap::Args;
 use super::context::Context;
 use super::image::ImageArgs;
 use crate::hosts::cosmo::run::{Call, Router};
-use crate::hosts::cosmo::run::{Report, Steps};
-use crate::images::run::{self, Options, Program, Ready};
+use crate::hosts::cosmo::run::{RouterReport, Steps};
+use crate::images::run::{self, Program, Ready, RunOptions};
 use plugin_oci::environment::Environment;
 use plugin_oci::failure::{Complaint, Error};
 use plugin_oci::fs;
@@ -48,7 +48,7 @@ pub fn run(mut args: RunArgs, context: &Context) -> Result<ExitCode, Error> {
     let platform = args.image.platform()?;
     let cache = cache(args.cache_dir.as_deref(), &context.env);
     let chosen = args.image.open(context)?;
-    let options = Options { selector: chosen.selector, platform, args: arguments, cache };
+    let options = RunOptions { selector: chosen.selector, platform, args: arguments, cache };
     match run::prepare(chosen.source.as_ref(), &options, context.progress())? {
         Ready::Router(router) => host(router, chosen.source.as_ref(), &args, context),
         Ready::Program(program) => {
@@ -95,7 +95,7 @@ fn host(router: Router, source: &dyn Source, args: &RunArgs, context: &Context) 
 }
 
 /// The answer on a line of its own, where there is one.
-fn answer(report: &Report) -> String {
+fn answer(report: &RouterReport) -> String {
     report.answer.as_ref().map(|answer| format!("{answer}\n")).unwrap_or_default()
 }
 

@@ -13,7 +13,7 @@ use super::terminal::human_size;
 use crate::build::manifest::{BuildFlags, Builder};
 use crate::images::diff::{Tools, Verdict};
 use crate::images::rebuild;
-use crate::images::verify::{self, Report};
+use crate::images::verify::{self, VerifyReport};
 use plugin_oci::failure::{Class, Complaint, Error};
 use plugin_oci::interrupt::within;
 use plugin_oci::progress::Event;
@@ -143,7 +143,7 @@ pub fn verify(args: &VerifyArgs, context: &Context) -> Result<ExitCode, Error> {
 
 /// Builds what was found sound again; whether it becomes the same.
 fn rebuild(args: &VerifyArgs, reference: &Reference, context: &Context) -> Result<bool, Error> {
-    let options = rebuild::Options {
+    let options = rebuild::RebuildOptions {
         flags: args.again.flags(args, &context.global),
         accept_request: args.again.accept_request,
         image: match reference {
@@ -188,7 +188,7 @@ fn rebuild(args: &VerifyArgs, reference: &Reference, context: &Context) -> Resul
     Ok(report.is_same())
 }
 
-fn print(reference: &Reference, report: &Report, context: &Context) {
+fn print(reference: &Reference, report: &VerifyReport, context: &Context) {
     for finding in &report.findings {
         context.found("finding", finding, (&finding.object, &finding.message, finding.rule));
     }

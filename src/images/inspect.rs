@@ -19,7 +19,7 @@ use plugin_oci::values::platform::Platform;
 
 /// What to look at.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct InspectOptions {
     /// The image.
     pub selector: Selector,
     /// Only this platform.
@@ -129,7 +129,7 @@ struct Listed {
 }
 
 /// Looks at an image.
-pub fn inspect(source: &dyn Source, options: &Options) -> Result<Inspected, Error> {
+pub fn inspect(source: &dyn Source, options: &InspectOptions) -> Result<Inspected, Error> {
     let root = source.resolve(&options.selector)?;
     let annotations = read_document(source, &root)?.0.annotations().clone();
     let (mut platforms, mut listing) = (Vec::new(), Listing::default());

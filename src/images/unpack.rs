@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::build::plan::annotations::NAME_KEY;
 use plugin_oci::documents::{Descriptor, media_type};
 use plugin_oci::failure::{Class, Error, Failure};
-use plugin_oci::layers::unpack::{ExtractOptions, Extraction, LayerInput, Report};
+use plugin_oci::layers::unpack::{ExtractOptions, Extraction, LayerInput, UnpackReport};
 use plugin_oci::progress::{Event, Outcome, Progress};
 use plugin_oci::stores::{PlatformImage, Selector, Source, StoreError, Verified, platform_of, read_config, select_platform};
 use plugin_oci::values::compression::Compression;
@@ -46,7 +46,7 @@ pub struct Unpacked {
     pub platform: Platform,
     /// What was in it.
     #[serde(flatten)]
-    pub report: Report,
+    pub report: UnpackReport,
 }
 
 /// Unpacks one platform of an image.
@@ -167,13 +167,13 @@ pub(super) fn apply(
     };
     let blob = descriptor.digest.to_string();
     progress.event(Event::BlobStarted { blob: blob.clone(), verb: "Unpacking", total: Some(descriptor.size) });
-    let told = Told { inner: Verified::new(stored, descriptor), blob: blob.clone(), progress };
+    let reader = ProgressReader { inner: Verified::new(stored, descriptor), blob: blob.clone(), progress };
     let (reader, compression): (Box<dyn Read + Send + '_>, _) = match content {
-        Content::Archive(compression) => (Box::new(told), *compression),
+        Content::Archive(compression) => (Box::new(reader), *compression),
         Content::File(header) => {
             // The content fills its last block, and two empty ones end an archive.
             let filler = descriptor.size.wrapping_neg() % 512 + 1024;
-            (Box::new(Cursor::new(header).chain(told).chain(io::repeat(0).take(filler))), Compression::None)
+            (Box::new(Cursor::new(header).chain(reader).chain(io::repeat(0).take(filler))), Compression::None)
         }
     };
     let input = LayerInput { reader, compression, diff_id: diff_id.clone() };
@@ -187,7 +187,7 @@ pub(super) fn apply(
 }
 
 /// Says what an unpacked image does not have although its layers do.
-pub(super) fn warn_of_dropped(report: &Report, progress: &dyn Progress) {
+pub(super) fn warn_of_dropped(report: &UnpackReport, progress: &dyn Progress) {
     let counts = &report.counts;
     if counts.dropped_modes > 0 {
         progress.warn(format!("{} setuid or setgid bits were not set", counts.dropped_modes), None);
@@ -201,13 +201,13 @@ pub(super) fn warn_of_dropped(report: &Report, progress: &dyn Progress) {
 }
 
 /// Reports bytes as they are read.
-struct Told<'a, R> {
+struct ProgressReader<'a, R> {
     inner: R,
     blob: String,
     progress: &'a dyn Progress,
 }
 
-impl<R: Read> Read for Told<'_, R> {
+impl<R: Read> Read for ProgressReader<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let bytes = self.inner.read(buffer)?;
         self.progress.event(Event::BlobAdvanced { blob: self.blob.clone(), bytes: bytes as u64 });

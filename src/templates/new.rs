@@ -17,7 +17,7 @@ use plugin_oci::progress::{Event, Progress};
 
 /// What to make, and where.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct NewOptions {
     /// The package's directory, absolute.
     pub path: PathBuf,
     /// The template's name.
@@ -30,7 +30,7 @@ pub struct Options {
 
 /// What was made.
 #[derive(Clone, Debug, Serialize)]
-pub struct Report {
+pub struct NewPackage {
     /// The package's directory.
     pub path: PathBuf,
     /// The package's name.
@@ -56,7 +56,7 @@ pub fn list() -> Vec<Listed> {
 }
 
 /// Makes the package.
-pub fn new(options: &Options, progress: &dyn Progress) -> Result<Report, Error> {
+pub fn new(options: &NewOptions, progress: &dyn Progress) -> Result<NewPackage, Error> {
     let template = Template::named(&options.template)?;
     let name = package_name(options)?;
     let files = template.files(&name)?;
@@ -74,10 +74,10 @@ pub fn new(options: &Options, progress: &dyn Progress) -> Result<Report, Error> 
         progress.event(Event::Note { text });
     }
     let files = files.into_iter().map(|(path, _)| path).collect();
-    Ok(Report { path: options.path.clone(), name: name.to_string(), template: template.name, files })
+    Ok(NewPackage { path: options.path.clone(), name: name.to_string(), template: template.name, files })
 }
 
-fn package_name(options: &Options) -> Result<Name, TemplateError> {
+fn package_name(options: &NewOptions) -> Result<Name, TemplateError> {
     if let Some(name) = &options.name {
         return name.parse();
     }

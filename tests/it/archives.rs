@@ -6,7 +6,7 @@ use std::process::Command;
 use plugin_oci::failure::Error;
 use plugin_oci::progress::{Outcome, Silent};
 use plugin_oci::stores::archive::{Archive, ArchiveWriter};
-use plugin_oci::stores::copy::{self, Options, Report};
+use plugin_oci::stores::copy::{self, CopyOptions, CopyReport};
 use plugin_oci::stores::layout::{Layout, LayoutWriter, Obsolete};
 use plugin_oci::stores::{Selector, Source};
 use plugin_oci::values::compression::Compression;
@@ -18,9 +18,9 @@ use crate::support::program::{plugin_build, ran};
 use crate::support::sample::Sample;
 use crate::support::tools;
 
-fn write(sample: &Sample, path: &Path, tag: &str) -> Result<Report, Error> {
+fn write(sample: &Sample, path: &Path, tag: &str) -> Result<CopyReport, Error> {
     let writer = ArchiveWriter::new(path, &Silent)?;
-    let options = Options { tags: vec![tag.parse().unwrap()], ..Options::default() };
+    let options = CopyOptions { tags: vec![tag.parse().unwrap()], ..CopyOptions::default() };
     Ok(copy::copy(sample, &writer, sample.root(), &options, &Silent)?)
 }
 
@@ -64,7 +64,7 @@ fn every_blob_and_referrer_comes_back_from_an_archive() {
     let archive = Archive::open(&path).unwrap();
     let root = archive.resolve(&Selector::Only).unwrap();
     let writer = LayoutWriter::new(&dir.path().join("layout"), Obsolete::Keep, &Silent).unwrap();
-    let options = Options { tags: vec!["1.0".parse().unwrap()], ..Options::default() };
+    let options = CopyOptions { tags: vec!["1.0".parse().unwrap()], ..CopyOptions::default() };
     copy::copy(&archive, &writer, &root, &options, &Silent).unwrap();
     let layout = Layout::open(&dir.path().join("layout")).unwrap();
     assert_eq!(layout.blobs().unwrap(), archive.blobs().cloned().collect::<Vec<_>>());

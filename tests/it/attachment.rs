@@ -6,7 +6,7 @@ use plugin_build::hosts::cosmo::contract::{Contract, ContractError};
 use plugin_oci::attachments::Attachment;
 use plugin_oci::documents::{Descriptor, Index, media_type};
 use plugin_oci::progress::Silent;
-use plugin_oci::stores::copy::{Options, copy};
+use plugin_oci::stores::copy::{CopyOptions, copy};
 use plugin_oci::stores::layout::{Layout, LayoutWriter, Obsolete};
 use plugin_oci::stores::staged::Bundle;
 use plugin_oci::stores::{Selector, Source as _};
@@ -27,7 +27,7 @@ fn write(attach: impl FnOnce(&mut Bundle<'_>)) -> (tempfile::TempDir, Layout, De
     attach(&mut bundle);
     let root = bundle.root().clone();
     let sink = LayoutWriter::new(&path, Obsolete::Keep, &Silent).unwrap();
-    let options = Options { tags: vec!["1.0".parse().unwrap()], ..Options::default() };
+    let options = CopyOptions { tags: vec!["1.0".parse().unwrap()], ..CopyOptions::default() };
     copy(&bundle, &sink, &root, &options, &Silent).unwrap();
     (dir, Layout::open(&path).unwrap(), root)
 }

@@ -11,7 +11,7 @@ use plugin_build::images::unpack::{UnpackOptions, unpack};
 use plugin_oci::environment::Environment;
 use plugin_oci::layers::unpack::{ExtractOptions, Limits, Rules};
 use plugin_oci::progress::Silent;
-use plugin_oci::stores::copy::{Options, copy};
+use plugin_oci::stores::copy::{CopyOptions, copy};
 use plugin_oci::stores::layout::Layout;
 use plugin_oci::stores::registry::{Client, Repository, Settings};
 use plugin_oci::stores::{Selector, Source, select_platform};
@@ -66,7 +66,7 @@ fn the_first_door_is_a_registry() {
         ..registry.repository("team/greeter")
     };
     let root = packed().resolve(&Selector::Only).unwrap();
-    let options = Options { tags: vec!["latest".parse().unwrap()], ..Options::default() };
+    let options = CopyOptions { tags: vec!["latest".parse().unwrap()], ..CopyOptions::default() };
     copy(packed(), &Repository::new(&client, &at).writing(), &root, &options, &Silent).unwrap();
     let source = Repository::new(&client, &at);
     assert_eq!(source.resolve(&Selector::Only).unwrap().digest, root.digest);

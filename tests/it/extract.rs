@@ -8,7 +8,7 @@ use std::process::Command;
 
 use plugin_oci::fs::sorted_listing;
 use plugin_oci::layers::unpack::{
-    ExtractError, ExtractOptions, Extraction, Kind, LayerInput, Limits, Report, Rules, read_entries,
+    ExtractError, ExtractOptions, Extraction, Kind, LayerInput, Limits, Rules, UnpackReport, read_entries,
 };
 use plugin_oci::values::compression::Compression;
 use plugin_oci::values::digest::{Algorithm, Digest, Hasher};
@@ -22,7 +22,7 @@ pub fn layer(tar: Vec<u8>) -> LayerInput<'static> {
     LayerInput { reader: Box::new(Cursor::new(tar)), compression: Compression::None, diff_id }
 }
 
-fn unpack(target: &Path, layers: Vec<Vec<u8>>) -> Result<Report, ExtractError> {
+fn unpack(target: &Path, layers: Vec<Vec<u8>>) -> Result<UnpackReport, ExtractError> {
     let mut extraction = Extraction::begin(target, ExtractOptions::default())?;
     for tar in layers {
         extraction = extraction.apply(layer(tar))?;

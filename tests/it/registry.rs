@@ -13,7 +13,7 @@ use std::time::Duration;
 use plugin_oci::environment::Environment;
 use plugin_oci::failure::Error;
 use plugin_oci::progress::{Progress, Silent};
-use plugin_oci::stores::copy::{self, Options, Report};
+use plugin_oci::stores::copy::{self, CopyOptions, CopyReport};
 use plugin_oci::stores::layout::{Layout, LayoutWriter, Obsolete};
 use plugin_oci::stores::registry::{Client, Credential, Repository, Settings, Timeouts};
 use plugin_oci::stores::{Selector, Source};
@@ -44,11 +44,11 @@ fn password(user: &str, password: &str) -> Credential {
     Credential::Basic { user: user.to_owned(), password: password.to_owned() }
 }
 
-fn tagged(tag: &str) -> Options {
-    Options { tags: vec![tag.parse().unwrap()], ..Options::default() }
+fn tagged(tag: &str) -> CopyOptions {
+    CopyOptions { tags: vec![tag.parse().unwrap()], ..CopyOptions::default() }
 }
 
-fn push(client: &Client<'_>, sample: &Sample, to: &RegistryReference) -> Result<Report, Error> {
+fn push(client: &Client<'_>, sample: &Sample, to: &RegistryReference) -> Result<CopyReport, Error> {
     let sink = Repository::new(client, to).writing();
     Ok(copy::copy(sample, &sink, sample.root(), &tagged("1.0"), &Silent)?)
 }

@@ -107,7 +107,7 @@ impl Bases<'_> {
         let wanted: BTreeSet<Digest> = needed(source, root, image)?.iter().flat_map(blobs).map(|blob| blob.digest).collect();
         let all = stores::platform_images(source, root)?;
         let have = all.iter().flat_map(blobs).map(|blob| blob.digest).filter(|digest| !wanted.contains(digest)).collect();
-        let options = copy::Options { referrers: false, have, verb: "Fetching", ..copy::Options::default() };
+        let options = copy::CopyOptions { referrers: false, have, verb: "Fetching", ..copy::CopyOptions::default() };
         let writer = LayoutWriter::new(dir, Obsolete::Keep, self.progress)?;
         self.progress.status("Fetching", format!("base {}@{}", source.name(), root.digest));
         let mut movement = Movement::new(source, &writer, &options, self.progress);

@@ -61,10 +61,11 @@ impl Assembly<'_> {
         let obsolete = if self.image.output_is_default { Obsolete::Remove } else { Obsolete::Keep };
         let writer = LayoutWriter::new(&self.image.output, obsolete, self.progress)?.with_hints(self.hints);
         let cache = writer.existing().map(|layout| Cache::of(layout, self.hints)).unwrap_or_default();
-        let mut press = Press { assembly: self, writer: &writer, hints: self.hints, cache, staged: BTreeMap::new() };
+        let mut layer_builder =
+            LayerBuilder { assembly: self, writer: &writer, hints: self.hints, cache, staged: BTreeMap::new() };
         let mut documents = Vec::new();
-        let images = self.images(&mut press, &mut documents)?;
-        let staged = press.staged;
+        let images = self.images(&mut layer_builder, &mut documents)?;
+        let staged = layer_builder.staged;
         let contract = self.contract()?;
         let mut bundle = if self.image.kind.has_index() {
             Bundle::of_index(&index_over(&images, self.index_annotations(contract.as_ref())), &images)
@@ -91,14 +92,14 @@ impl Assembly<'_> {
         if let Some(provenance) = &self.provenance {
             provenance.attach(&root).add_to(&mut bundle);
         }
-        let options = copy::Options { tags: self.image.tags.clone(), verb: "Writing", ..copy::Options::default() };
+        let options = copy::CopyOptions { tags: self.image.tags.clone(), verb: "Writing", ..copy::CopyOptions::default() };
         copy::copy(&bundle, &writer, &root, &options, self.progress)?;
         self.hints.save();
         Ok(self.report(root, &images))
     }
 
     /// One image for each target; `documents` takes blobs that live in memory.
-    fn images(&self, press: &mut Press<'_>, documents: &mut Vec<Vec<u8>>) -> Result<Vec<Image>, Error> {
+    fn images(&self, layer_builder: &mut LayerBuilder<'_>, documents: &mut Vec<Vec<u8>>) -> Result<Vec<Image>, Error> {
         if self.image.kind == Kind::Wasm {
             let (target, compiled) = (&self.image.targets[0], &self.artifacts[0]);
             let (image, module) = artifact::wasm(self.plan, target, compiled, self.annotations(target))?;
@@ -109,16 +110,16 @@ impl Assembly<'_> {
         self.check_paths(&files)?;
         // A library is exactly one layer, so what lies beside it goes into the same.
         let apart = self.image.kind != Kind::Library && !self.image.files.is_empty();
-        let shared = if apart { Some(press.layer("files", &files.clone().finish()?)?) } else { None };
+        let shared = if apart { Some(layer_builder.layer("files", &files.clone().finish()?)?) } else { None };
         let mut images = Vec::new();
         for (position, (target, compiled)) in self.image.targets.iter().zip(self.artifacts).enumerate() {
             let mut layers: Vec<Layer> = shared.iter().cloned().collect();
             if let Some(libraries) = libraries(compiled)? {
-                layers.push(press.layer(&format!("{} libraries", target.platform), &libraries)?);
+                layers.push(layer_builder.layer(&format!("{} libraries", target.platform), &libraries)?);
             }
             let mut builder = if self.image.kind == Kind::Library { files.clone() } else { Tree::builder() };
             builder.disk(&target.place.path, Mode::of_bits(target.place.mode), &compiled.artifact.path)?;
-            let layer = press.layer(&target.platform.to_string(), &builder.finish()?)?;
+            let layer = layer_builder.layer(&target.platform.to_string(), &builder.finish()?)?;
             if self.image.kind == Kind::Library {
                 images.push(artifact::library(self.plan, target, compiled, layer, self.annotations(target)));
                 continue;
@@ -244,7 +245,7 @@ fn add_libraries(builder: &mut TreeBuilder, compiled: &Compiled<'_>) -> Result<(
 }
 
 /// Makes layers, or finds them made.
-struct Press<'a> {
+struct LayerBuilder<'a> {
     assembly: &'a Assembly<'a>,
     writer: &'a LayoutWriter<'a>,
     hints: &'a Hints,
@@ -252,7 +253,7 @@ struct Press<'a> {
     staged: BTreeMap<Digest, TempFile>,
 }
 
-impl Press<'_> {
+impl LayerBuilder<'_> {
     /// With no candidate in the layout one pass makes the layer. With one, a first pass only hashes: a match costs no
     /// compression, a mismatch a second pass that must reproduce the first's diff id.
     fn layer(&mut self, name: &str, tree: &Tree) -> Result<Layer, Error> {

@@ -22,14 +22,14 @@ const DAY: Duration = Duration::from_hours(24);
 
 /// Warns of each script with its cure.
 pub(super) fn warn(scripts: &[BuildScript], progress: &dyn Progress) {
-    let found: BTreeSet<String> = scripts.iter().filter_map(told).collect();
+    let found: BTreeSet<String> = scripts.iter().filter_map(clock_read).collect();
     for text in found {
         let hint = "let it take the time from SOURCE_DATE_EPOCH, which is set for build scripts, or leave it out".to_owned();
         progress.event(Event::Hazard { rule: "clock", text, hint });
     }
 }
 
-fn told(script: &BuildScript) -> Option<String> {
+fn clock_read(script: &BuildScript) -> Option<String> {
     let run = Run::of(script.out_dir.as_std_path())?;
     let told = |what: String, found: &str| {
         format!("the build script of {} reads the clock: {what} holds `{found}`", name(&script.package_id.repr))

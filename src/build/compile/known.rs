@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::CompileError;
 use crate::build::hermetic::Sandbox;
-use crate::build::hermetic::view::{Content, ItemKind, Place, Role};
+use crate::build::hermetic::view::{Content, ItemKind, Role, ViewEntry};
 use crate::build::plan::Plan;
 use plugin_oci::fs::lock::Lock;
 use plugin_oci::fs::stamps::Fingerprint;
@@ -77,7 +77,7 @@ pub(super) fn fingerprint(plan: &Plan, sandbox: &Sandbox) -> Fingerprint {
 }
 
 /// What says which commit is checked out, and how it is called.
-fn is_revision(place: &Place) -> bool {
+fn is_revision(place: &ViewEntry) -> bool {
     const NAMES: [&str; 5] = ["HEAD", "packed-refs", "refs", "reftable", "shallow"];
     place.role == Role::Cover && NAMES.iter().any(|name| place.path.ends_with(name))
 }

@@ -102,7 +102,7 @@ pub const TARGET: &str = "hermetic";
 /// What was allowed and what was enforced.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Report {
+pub struct Enforced {
     /// The phases, each with its network.
     pub phases: Vec<Phase>,
     /// The kinds of namespaces that were new.
@@ -139,7 +139,7 @@ pub struct Statement {
     pub writable: BTreeSet<view::Role>,
 }
 
-impl Report {
+impl Enforced {
     /// For the provenance.
     pub fn statement(&self) -> Statement {
         let roles = |allowed: &[Allowed]| allowed.iter().map(|allowed| allowed.role).collect();
@@ -177,7 +177,7 @@ pub struct Allowed {
 #[cfg(not(target_os = "linux"))]
 impl Sandbox {
     /// There is none elsewhere.
-    pub fn check(&self) -> Result<Report, HermeticError> {
+    pub fn check(&self) -> Result<Enforced, HermeticError> {
         Err(HermeticError::NotLinux)
     }
 

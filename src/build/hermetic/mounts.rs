@@ -16,7 +16,7 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::unistd::{chdir, pivot_root};
 
 use super::protocol::{Failure, Step};
-use super::view::{Content, Item, ItemKind, Place, View};
+use super::view::{Content, Item, ItemKind, View, ViewEntry};
 use plugin_oci::fs::set_mode;
 
 /// Where the new root is put together: a directory that every system has, and that nothing is read from meanwhile.
@@ -61,7 +61,7 @@ pub fn put_up(view: &View) -> Result<(), Failure> {
 }
 
 /// `table` tells the mounts outside.
-fn put(place: &Place, number: usize, stand: Option<&Path>, table: &[u8]) -> Result<(), Failure> {
+fn put(place: &ViewEntry, number: usize, stand: Option<&Path>, table: &[u8]) -> Result<(), Failure> {
     let path = place.path.as_path();
     let failed = |error| Failure::at(Step::Mount, path)(error);
     let bind = |from: &Path, to: &Path, flags| bind(from, to, flags, table);

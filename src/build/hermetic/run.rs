@@ -6,14 +6,14 @@ use std::process::Child;
 
 use super::protocol::{Failure, Program, Step};
 use super::refusal::Facts;
-use super::view::{Content, Place, Role, View};
-use super::{Allowed, HermeticError, Inside, Phase, Report, Sandbox, stages};
+use super::view::{Content, Role, View, ViewEntry};
+use super::{Allowed, Enforced, HermeticError, Inside, Phase, Sandbox, stages};
 use plugin_oci::fs::{FileError, create_dirs};
 
 impl Sandbox {
     /// Puts up a sandbox with the system's directories only, and takes it down again: whether this system allows it, and
     /// what it enforces. Makes nothing.
-    pub fn check(&self) -> Result<Report, HermeticError> {
+    pub fn check(&self) -> Result<Enforced, HermeticError> {
         let mut view = View::default();
         for place in self.view.places() {
             if matches!(place.role, Role::System | Role::Temporary) {
@@ -51,19 +51,19 @@ impl Sandbox {
         found.unwrap_or_else(|| program.to_owned())
     }
 
-    fn report(&self, landlock_abi: u32) -> Report {
+    fn report(&self, landlock_abi: u32) -> Enforced {
         let phase = |name, network| Phase { name, network };
         let fetch = self.fetches.then(|| phase("fetch", true));
         let allowed = |contents: &[Content]| -> Vec<Allowed> {
             let places = self.view.places();
-            let shows = |place: &Place| match &place.content {
+            let shows = |place: &ViewEntry| match &place.content {
                 Content::Stand(items) => !items.is_empty() && contents.contains(&Content::ReadOnly),
                 content => contents.contains(content),
             };
             let places = places.iter().filter(|place| shows(place));
             places.map(|place| Allowed { role: place.role, path: place.path.clone() }).collect()
         };
-        Report {
+        Enforced {
             phases: fetch.into_iter().chain([phase("build", false)]).collect(),
             namespaces: vec!["ipc", "mount", "network", "pid", "user", "uts"],
             landlock_abi,

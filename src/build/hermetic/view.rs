@@ -90,7 +90,7 @@ pub enum ItemKind {
 
 /// Something that the build can see.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
+pub struct ViewEntry {
     /// The absolute path, inside as outside.
     pub path: PathBuf,
     /// Why it is there.
@@ -102,7 +102,7 @@ pub struct Place {
 /// All that the build can see, beside `/proc` and a few devices.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct View {
-    places: Vec<Place>,
+    places: Vec<ViewEntry>,
     /// A directory outside, on the file system of the workspace, in which stands are made; they are in memory where there
     /// is none.
     #[serde(default)]
@@ -112,14 +112,14 @@ pub struct View {
 impl View {
     /// Adds a place, and the symlinks on the way to it. Where the path is taken, the first stays.
     pub fn add(&mut self, path: &Path, role: Role, content: Content) {
-        let way = trace(path);
-        for (path, target) in way.links {
-            self.put(Place { path, role, content: Content::Link(target) });
+        let traced = trace(path);
+        for (path, target) in traced.links {
+            self.put(ViewEntry { path, role, content: Content::Link(target) });
         }
-        self.put(Place { path: way.real, role, content });
+        self.put(ViewEntry { path: traced.real, role, content });
     }
 
-    fn put(&mut self, place: Place) {
+    fn put(&mut self, place: ViewEntry) {
         if !self.places.iter().any(|other| other.path == place.path) {
             self.places.push(place);
         }
@@ -137,8 +137,8 @@ impl View {
     }
 
     /// The places, each after those that it lies in.
-    pub fn places(&self) -> Vec<&Place> {
-        let mut places: Vec<&Place> = self.places.iter().collect();
+    pub fn places(&self) -> Vec<&ViewEntry> {
+        let mut places: Vec<&ViewEntry> = self.places.iter().collect();
         places.sort_by_key(|place| (place.path.components().count(), &place.path));
         places
     }
@@ -170,7 +170,7 @@ impl View {
 }
 
 /// A path followed through symlinks.
-pub struct Way {
+pub struct Traced {
     /// The symlinks met, with what they say.
     pub links: Vec<(PathBuf, PathBuf)>,
     /// Where it ends.
@@ -178,34 +178,34 @@ pub struct Way {
 }
 
 /// Follows an absolute path. What does not exist is taken to be no symlink.
-pub fn trace(path: &Path) -> Way {
+pub fn trace(path: &Path) -> Traced {
     const MOST_LINKS: usize = 40;
     let words =
         |path: &Path| -> VecDeque<OsString> { path.components().map(|component| component.as_os_str().to_owned()).collect() };
     let mut rest = words(path);
-    let mut way = Way { links: Vec::new(), real: PathBuf::from("/") };
+    let mut traced = Traced { links: Vec::new(), real: PathBuf::from("/") };
     while let Some(word) = rest.pop_front() {
         match Path::new(&word).components().next() {
             Some(Component::ParentDir) => {
-                way.real.pop();
+                traced.real.pop();
             }
-            Some(Component::RootDir) => way.real = PathBuf::from("/"),
+            Some(Component::RootDir) => traced.real = PathBuf::from("/"),
             Some(Component::Normal(name)) => {
-                let next = way.real.join(name);
+                let next = traced.real.join(name);
                 match fs::read_link(&next) {
-                    Ok(target) if way.links.len() < MOST_LINKS => {
+                    Ok(target) if traced.links.len() < MOST_LINKS => {
                         let mut words = words(&target);
                         words.append(&mut rest);
                         rest = words;
-                        way.links.push((next, target));
+                        traced.links.push((next, target));
                     }
-                    _ => way.real = next,
+                    _ => traced.real = next,
                 }
             }
             _ => {}
         }
     }
-    way
+    traced
 }
 
 #[cfg(test)]
@@ -220,9 +220,9 @@ mod tests {
         fs::create_dir_all(root.join("disk/ws")).unwrap();
         std::os::unix::fs::symlink("disk", root.join("near")).unwrap();
         std::os::unix::fs::symlink(root.join("near/ws"), root.join("ws")).unwrap();
-        let way = trace(&root.join("ws/src"));
-        assert_eq!(way.real, root.join("disk/ws/src"));
-        assert_eq!(way.links, [(root.join("ws"), root.join("near/ws")), (root.join("near"), "disk".into())]);
+        let traced = trace(&root.join("ws/src"));
+        assert_eq!(traced.real, root.join("disk/ws/src"));
+        assert_eq!(traced.links, [(root.join("ws"), root.join("near/ws")), (root.join("near"), "disk".into())]);
     }
 
     #[test]

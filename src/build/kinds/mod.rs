@@ -96,7 +96,7 @@ impl Kind {
     }
 
     /// Where the artifact lies and how it is started.
-    pub fn place(self, subject: &Subject<'_>) -> Result<Place, KindError> {
+    pub fn place(self, subject: &Subject<'_>) -> Result<Placement, KindError> {
         if self.is_wasm() != subject.target.starts_with("wasm") {
             return Err(KindError::Target { kind: self, target: subject.target.to_owned() });
         }
@@ -104,7 +104,7 @@ impl Kind {
             Self::Executable => executable::place(subject),
             Self::CosmoRouter => {
                 let path = cosmo::place(subject.platform)?;
-                Place { entrypoint: vec![format!("./{path}")], path, mode: 0o755 }
+                Placement { entrypoint: vec![format!("./{path}")], path, mode: 0o755 }
             }
             Self::Wasm => wasm::place(subject),
             Self::ProxyWasm => proxy_wasm::place(),
@@ -157,7 +157,7 @@ pub struct Subject<'a> {
 
 /// Where an artifact lies in the image and how it is started.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Place {
+pub struct Placement {
     /// Path from the image root, without a leading slash.
     pub path: String,
     /// Permission bits.

@@ -4,15 +4,15 @@
 //! The last layer is tar+gzip (readers reject zstd) and holds `plugin.wasm`; the manifest carries the annotation
 //! `module.wasm.image/variant=compat`. A manifest of its own: readers look for no wasm platform in an index.
 
-use super::Place;
+use super::Placement;
 use plugin_oci::failure::Failure;
 
 /// The annotation that tells the variant.
 pub const VARIANT_ANNOTATION: (&str, &str) = ("module.wasm.image/variant", "compat");
 
 /// The name that every reader looks for.
-pub(super) fn place() -> Place {
-    Place { path: "plugin.wasm".to_owned(), mode: 0o644, entrypoint: Vec::new() }
+pub(super) fn place() -> Placement {
+    Placement { path: "plugin.wasm".to_owned(), mode: 0o644, entrypoint: Vec::new() }
 }
 
 /// Fails unless the artifact is a core module that says which version of the interface it speaks, by exporting a function

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::files::FilesError;
-use super::place::Place;
+use super::location::Location;
 use crate::build::hermetic::HermeticError;
 use crate::build::kinds::KindError;
 use crate::build::toolchain::ToolchainError;
@@ -20,14 +20,14 @@ pub enum PluginError {
     Read { path: PathBuf, source: io::Error },
     /// A manifest is no TOML.
     #[error("{place}: {detail}")]
-    Syntax { place: Place, detail: String },
+    Syntax { place: Location, detail: String },
     /// An argument for cargo that says what is decided here.
     #[error("`{flag}` is not for cargo to decide")]
     Contradiction { flag: String },
     /// A key that nothing knows.
     #[error("{place}: unknown key `{key}` in plugin-build")]
     UnknownKey {
-        place: Place,
+        place: Location,
         key: String,
         known: Vec<String>,
         /// The one that was probably meant.
@@ -35,7 +35,7 @@ pub enum PluginError {
     },
     /// A value of the wrong type or out of range.
     #[error("{place}: bad value of `{key}`: {detail}")]
-    Value { place: Place, key: String, detail: String },
+    Value { place: Location, key: String, detail: String },
     /// A flag's value is wrong.
     #[error("bad value of `{flag}`: {detail}")]
     Flag { flag: &'static str, detail: String },

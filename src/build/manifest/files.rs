@@ -18,7 +18,7 @@ use globset::{GlobBuilder, GlobMatcher};
 use serde::Serialize;
 
 use super::config::FileRule;
-use super::place::Place;
+use super::location::Location;
 use plugin_oci::failure::{Class, Failure};
 
 /// A file to pack.
@@ -46,7 +46,7 @@ pub struct Roots<'a> {
 }
 
 /// Resolves rules, each with its place for complaints, to files sorted by their path in the image.
-pub fn resolve(rules: &[(FileRule, Place)], roots: Roots<'_>) -> Result<Vec<PackedFile>, FilesError> {
+pub fn resolve(rules: &[(FileRule, Location)], roots: Roots<'_>) -> Result<Vec<PackedFile>, FilesError> {
     let mut files: BTreeMap<String, PackedFile> = BTreeMap::new();
     for (rule, place) in rules {
         for file in resolve_one(rule, place, roots)? {
@@ -79,7 +79,7 @@ pub(super) fn lies_within(path: &Path, roots: [&Path; 2]) -> bool {
 /// What a rule says, parsed.
 struct Parsed<'a> {
     rule: &'a FileRule,
-    place: &'a Place,
+    place: &'a Location,
     /// The literal directory that matched paths are relative to.
     prefix: PathBuf,
     /// Matches paths relative to the package; `None` for a literal file.
@@ -87,7 +87,7 @@ struct Parsed<'a> {
     mode: u32,
 }
 
-fn resolve_one(rule: &FileRule, place: &Place, roots: Roots<'_>) -> Result<Vec<PackedFile>, FilesError> {
+fn resolve_one(rule: &FileRule, place: &Location, roots: Roots<'_>) -> Result<Vec<PackedFile>, FilesError> {
     let parsed = parse(rule, place, roots.package)?;
     let Some(matcher) = &parsed.matcher else {
         let source = roots.package.join(&rule.from);
@@ -117,7 +117,7 @@ fn resolve_one(rule: &FileRule, place: &Place, roots: Roots<'_>) -> Result<Vec<P
     Ok(files)
 }
 
-fn parse<'a>(rule: &'a FileRule, place: &'a Place, package: &Path) -> Result<Parsed<'a>, FilesError> {
+fn parse<'a>(rule: &'a FileRule, place: &'a Location, package: &Path) -> Result<Parsed<'a>, FilesError> {
     let leaves = |text: &str| Path::new(text).components().any(|c| !matches!(c, Component::Normal(_) | Component::CurDir));
     if rule.from.is_empty() || leaves(&rule.from) {
         return Err(FilesError::Outside { place: place.clone(), path: rule.from.clone() });
@@ -210,42 +210,42 @@ fn packed(parsed: &Parsed<'_>, source: &Path, relative: &Path, is_link: bool) ->
 pub enum FilesError {
     /// A path that leaves the package.
     #[error("{place}: `files` entry `{path}` leaves the package")]
-    Outside { place: Place, path: String },
+    Outside { place: Location, path: String },
     /// A destination that leaves the image.
     #[error("{place}: `to = \"{to}\"` leaves the image")]
-    BadDestination { place: Place, to: String },
+    BadDestination { place: Location, to: String },
     /// No such file.
     #[error("{place}: `files` entry names {}, which does not exist", path.display())]
-    Missing { place: Place, path: PathBuf },
+    Missing { place: Location, path: PathBuf },
     /// A glob that matches nothing.
     #[error("{place}: `files` entry `{from}` matches nothing")]
     Nothing {
-        place: Place,
+        place: Location,
         from: String,
         /// Files that match but are ignored.
         ignored: usize,
     },
     /// A glob that is none.
     #[error("{place}: bad glob")]
-    Glob { place: Place, source: globset::Error },
+    Glob { place: Location, source: globset::Error },
     /// A mode that is none.
     #[error("{place}: `mode = \"{mode}\"` is not octal permission bits such as \"0644\"")]
-    Mode { place: Place, mode: String },
+    Mode { place: Location, mode: String },
     /// A name that is not UTF-8.
     #[error("{place}: the name {} is not UTF-8", path.display())]
-    NotUtf8 { place: Place, path: PathBuf },
+    NotUtf8 { place: Location, path: PathBuf },
     /// Two files for one place.
     #[error("{place}: `{path}` is wanted twice: as {} and as {}", first.display(), second.display())]
     Twice {
         /// File and line of the second.
-        place: Place,
+        place: Location,
         path: String,
         first: PathBuf,
         second: PathBuf,
     },
     /// The disk refused.
     #[error("{place}: failed to list files")]
-    Walk { place: Place, source: ignore::Error },
+    Walk { place: Location, source: ignore::Error },
 }
 
 impl Failure for FilesError {

@@ -34,7 +34,7 @@ pub mod config;
 pub mod error;
 pub mod files;
 pub mod flags;
-pub mod place;
+pub mod location;
 mod select;
 pub mod tables;
 
@@ -45,7 +45,7 @@ pub use select::names_package;
 use asking::Asked;
 use config::{Config, FileRule};
 use files::{PackedFile, Roots};
-use place::Place;
+use location::Location;
 use tables::Located;
 
 /// One plugin: what its package and the flags say, decided.
@@ -260,7 +260,7 @@ impl Loader<'_> {
         let own_product = infer::product(kind, &Traits { bin: config.bin.clone(), ..traits }).ok();
         let targets = self.targets(kind, &config, base.is_some())?;
 
-        let rules: Vec<(FileRule, Place)> = config
+        let rules: Vec<(FileRule, Location)> = config
             .files
             .iter()
             .flatten()
@@ -340,7 +340,7 @@ impl Loader<'_> {
     }
 
     /// A base, its local path made absolute: a flag's starts at the working directory, a key's at its manifest.
-    fn base(&self, text: &str, place: &Place) -> Result<Reference, PluginError> {
+    fn base(&self, text: &str, place: &Location) -> Result<Reference, PluginError> {
         let of_flag = self.flags.base.is_some();
         let origin = if of_flag { "--base".to_owned() } else { place.to_string() };
         let parsed = text.parse().map_err(|source| PluginError::Base { place: origin, source })?;
@@ -355,14 +355,14 @@ impl Loader<'_> {
 }
 
 /// Where a key stands: the package's table before the workspace's; the manifest's first line for what stands nowhere.
-fn find_place(tables: [&Located; 2], key: &str, package: &Package) -> Place {
+fn find_place(tables: [&Located; 2], key: &str, package: &Package) -> Location {
     let found = tables.iter().find_map(|table| table.place(key));
     let parent = || tables.iter().find_map(|table| table.place(key.split(['[', '.']).next().unwrap_or(key)));
-    found.or_else(parent).unwrap_or_else(|| Place { path: package.manifest_path.clone().into(), line: 1 })
+    found.or_else(parent).unwrap_or_else(|| Location { path: package.manifest_path.clone().into(), line: 1 })
 }
 
 /// A name becomes a file name and part of a path: letters, digits, `.`, `_`, `-`, no dot or dash in front.
-fn check_name(name: &str, place: &Place) -> Result<(), PluginError> {
+fn check_name(name: &str, place: &Location) -> Result<(), PluginError> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
     if !name.is_empty() && name.bytes().all(plain) && !name.starts_with(['.', '-']) {
         return Ok(());
@@ -372,7 +372,7 @@ fn check_name(name: &str, place: &Place) -> Result<(), PluginError> {
 }
 
 /// What would end up broken in an image config.
-fn check_texts(config: &Config, place: &impl Fn(&str) -> Place) -> Result<(), PluginError> {
+fn check_texts(config: &Config, place: &impl Fn(&str) -> Location) -> Result<(), PluginError> {
     let bad =
         |key: &str, detail: &str| Err(PluginError::Value { place: place(key), key: key.to_owned(), detail: detail.to_owned() });
     if config.workdir.as_ref().is_some_and(|workdir| !workdir.starts_with('/')) {

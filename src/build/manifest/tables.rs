@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::config::Config;
 use super::error::PluginError;
-use super::place::Place;
+use super::location::Location;
 use crate::build::nearest::nearest;
 
 /// A table with the places of its keys.
@@ -24,8 +24,8 @@ pub struct Located {
 
 impl Located {
     /// Where a key stands, `files[0].from` for nested ones; `None` when this table does not hold it.
-    pub fn place(&self, key: &str) -> Option<Place> {
-        Some(Place { path: self.path.clone(), line: *self.lines.get(key)? })
+    pub fn place(&self, key: &str) -> Option<Location> {
+        Some(Location { path: self.path.clone(), line: *self.lines.get(key)? })
     }
 }
 
@@ -39,7 +39,7 @@ struct Key {
 pub fn read(path: &Path, section: &str) -> Result<Located, PluginError> {
     let text = std::fs::read_to_string(path).map_err(|source| PluginError::Read { path: path.to_owned(), source })?;
     let line = |offset: usize| text[..offset.min(text.len())].matches('\n').count() + 1;
-    let place = |offset: usize| Place { path: path.to_owned(), line: line(offset) };
+    let place = |offset: usize| Location { path: path.to_owned(), line: line(offset) };
     let document = DeTable::parse(&text).map_err(|error| PluginError::Syntax {
         place: place(error.span().map_or(0, |span| span.start)),
         detail: error.message().to_owned(),

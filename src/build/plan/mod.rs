@@ -25,7 +25,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::build::hermetic::{self, Ground, HermeticError, Output, Sandbox, WantedLinker};
-use crate::build::kinds::{Kind, KindError, Place, Product, Subject};
+use crate::build::kinds::{Kind, KindError, Placement, Product, Subject};
 use crate::build::manifest::files::PackedFile;
 use crate::build::manifest::{BuildFlags, Builder, ContractFiles, Plugin, Workspace};
 use crate::build::toolchain::config::CargoConfig;
@@ -149,7 +149,7 @@ pub struct TargetPlan {
     pub target: String,
     pub platform: Platform,
     /// Where the artifact lies, its mode, and what starts it.
-    pub place: Place,
+    pub place: Placement,
     /// Whether the artifact has to be static, because nothing in the image could load it otherwise.
     pub must_be_static: bool,
     /// Canonical JSON of what was asked of cargo: the annotation `dev.cargo-plugin-build.request` of this platform's
@@ -379,7 +379,7 @@ impl Planner<'_> {
 }
 
 /// The platform of a target, and where the artifact for it lies.
-fn place(plugin: &Plugin, target: &str) -> Result<(Platform, Place), PlanError> {
+fn place(plugin: &Plugin, target: &str) -> Result<(Platform, Placement), PlanError> {
     let platform = plugin.kind.platform_of_target(target)?;
     let subject = Subject { name: &plugin.name, product: &plugin.product, target, platform: &platform };
     let place = plugin.kind.place(&subject)?;

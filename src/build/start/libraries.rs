@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::cache;
-use super::root::{Look, Place, name_of};
+use super::root::{LayerPath, Look, name_of};
 use super::{Command, Lack, Root, Started};
 use crate::build::inspect::bundle::multiarch;
 use crate::build::inspect::dynamic::Dynamic;
@@ -12,7 +12,7 @@ use plugin_oci::failure::Error;
 use plugin_oci::layers::tar::shown;
 
 /// A file that a loader would try: its path, the path behind links, and its place.
-type Candidate = (String, String, Place);
+type Candidate = (String, String, LayerPath);
 
 /// Steps from a program to the last library, and libraries.
 const ROUNDS: usize = 64;
@@ -127,7 +127,7 @@ impl<'a, 'b> Walk<'a, 'b> {
                 let asker = &asked[number];
                 // Only what is for another machine is passed over.
                 let is_passed =
-                    |place: &Place| matches!(self.root.seen(place), Look::Elf(other) if other.machine != asker.file.machine);
+                    |place: &LayerPath| matches!(self.root.seen(place), Look::Elf(other) if other.machine != asker.file.machine);
                 let first = candidates.first().map(|(path, ..)| shown(path.as_bytes()));
                 let found = candidates.into_iter().find(|(_, _, place)| self.is_musl || !is_passed(place));
                 let found = found.and_then(|(path, real, place)| match self.root.seen(&place) {

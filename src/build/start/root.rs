@@ -57,12 +57,12 @@ pub enum Planned {
 enum Node {
     Link(String),
     /// A file: its permission bits, and its content where the loader would read it.
-    File(Place, u32, Option<Rc<[u8]>>),
+    File(LayerPath, u32, Option<Rc<[u8]>>),
 }
 
 /// Where a file's bytes are.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct LayerPath {
     layer: usize,
     /// Its path in the layer, or on disk.
     path: String,
@@ -85,7 +85,7 @@ pub struct Root<'a> {
     nodes: BTreeMap<String, (usize, Node)>,
     /// What was there: the layer that had it, and the one that took it away.
     gone: BTreeMap<String, (usize, usize)>,
-    looks: BTreeMap<Place, Look>,
+    looks: BTreeMap<LayerPath, Look>,
     kept: usize,
     /// Names that matter although they tell nothing.
     names: BTreeSet<String>,
@@ -136,7 +136,7 @@ impl<'a> Root<'a> {
                         self.count(bytes.len()).map_err(|error| too_much(&error))?;
                         content = (bytes.len() as u64 <= TEXT).then(|| Rc::from(bytes));
                     }
-                    let place = Place { layer, path: disk.to_string_lossy().into_owned() };
+                    let place = LayerPath { layer, path: disk.to_string_lossy().into_owned() };
                     let kept = content.is_some() || self.matters(path, *mode);
                     kept.then_some(Node::File(place, *mode, content))
                 }
@@ -205,7 +205,7 @@ impl<'a> Root<'a> {
             }
             Kind::Other(_) => self.put(&path, layer, None),
             Kind::File => {
-                let place = Place { layer, path: entry.path.clone() };
+                let place = LayerPath { layer, path: entry.path.clone() };
                 let mut content = None;
                 if is_setting(&path) && entry.size <= TEXT {
                     let mut bytes = Vec::new();
@@ -235,7 +235,7 @@ impl<'a> Root<'a> {
         self.remove(path, layer, true, layer)?;
         let Some(node) = node else { return Ok(()) };
         let more = match &node {
-            Node::Link(text) | Node::File(Place { path: text, .. }, ..) => text.len(),
+            Node::Link(text) | Node::File(LayerPath { path: text, .. }, ..) => text.len(),
         };
         self.count(path.len() + more + EACH)?;
         self.nodes.insert(path.to_owned(), (layer, node));
@@ -296,7 +296,7 @@ impl<'a> Root<'a> {
     }
 
     /// The file that a path leads to: its real path, and where its bytes are.
-    pub fn find(&self, path: &str) -> Option<(String, Place)> {
+    pub fn find(&self, path: &str) -> Option<(String, LayerPath)> {
         let real = self.walk(path).filter(|_| path.len() <= PATH)?;
         match self.nodes.get(&real) {
             Some((_, Node::File(place, ..))) => Some((real, place.clone())),
@@ -334,12 +334,12 @@ impl<'a> Root<'a> {
     }
 
     /// What a file is; it must have been asked for with [`Root::look`].
-    pub fn seen(&self, place: &Place) -> &Look {
+    pub fn seen(&self, place: &LayerPath) -> &Look {
         self.looks.get(place).unwrap_or(&Look::Other)
     }
 
     /// Looks into files, all that one layer holds in one pass.
-    pub fn look(&mut self, places: impl IntoIterator<Item = Place>) -> Result<(), Error> {
+    pub fn look(&mut self, places: impl IntoIterator<Item = LayerPath>) -> Result<(), Error> {
         let mut wanted: BTreeMap<usize, BTreeSet<String>> = BTreeMap::new();
         for place in places {
             if !self.looks.contains_key(&place) {
@@ -357,13 +357,13 @@ impl<'a> Root<'a> {
                         let disk = Path::new(&path);
                         let mut file = File::open(disk).map_err(FileError::at("read", disk))?;
                         let look = look_into(&mut file).map_err(FileError::at("read", disk))?;
-                        looks.insert(Place { layer: number, path }, look);
+                        looks.insert(LayerPath { layer: number, path }, look);
                     }
                 }
                 stored @ Layer::Stored { .. } => stored.entries(&mut |entry, body| {
                     if entry.kind == Kind::File && paths.contains(&entry.path) {
                         let look = set_aside(entry, body)?;
-                        looks.insert(Place { layer: number, path: entry.path.clone() }, look);
+                        looks.insert(LayerPath { layer: number, path: entry.path.clone() }, look);
                     }
                     Ok(())
                 })?,

@@ -42,7 +42,7 @@ pub fn find(own: &CargoConfig, env: &Environment, progress: &dyn Progress) -> Re
     let rustc = if is_proxy(&found) { chosen(&found, env, progress)? } else { found };
     let root = match rustc.parent().and_then(Path::parent) {
         Some(root) if is_toolchains(&rustc) => root.to_owned(),
-        _ => PathBuf::from(told(&rustc, &["--print", "sysroot"], &outside(env), progress)?),
+        _ => PathBuf::from(first_line(&rustc, &["--print", "sysroot"], &outside(env), progress)?),
     };
     let own = root.join("bin/cargo");
     let cargo = match find_program(&cargo(env), env) {
@@ -63,7 +63,7 @@ fn chosen(proxy: &Path, env: &Environment, progress: &dyn Progress) -> Result<Pa
     let manager = proxy.with_file_name("rustup");
     let mut asking = outside(env);
     asking.cwd.clone_from(&env.cwd);
-    let rustc = PathBuf::from(told(&manager, &["which", "rustc"], &asking, progress)?);
+    let rustc = PathBuf::from(first_line(&manager, &["which", "rustc"], &asking, progress)?);
     let homes = env.path("RUSTUP_HOME").map(|home| env.resolve(&home)).or_else(|| home(env).map(|home| home.join(".rustup")));
     let is_below = |home: PathBuf| {
         let place = rustc.strip_prefix(home.join("toolchains")).ok();
@@ -73,7 +73,7 @@ fn chosen(proxy: &Path, env: &Environment, progress: &dyn Progress) -> Result<Pa
 }
 
 /// The first line that a program of the caller says.
-fn told(program: &Path, args: &[&str], env: &Environment, progress: &dyn Progress) -> Result<String, ToolchainError> {
+fn first_line(program: &Path, args: &[&str], env: &Environment, progress: &dyn Progress) -> Result<String, ToolchainError> {
     let mut command = command(program, env);
     command.args(args).stdin(Stdio::null());
     announce(&command, progress);

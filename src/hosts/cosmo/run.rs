@@ -55,7 +55,7 @@ pub struct Call {
 
 /// What a run found.
 #[derive(Clone, Debug, Serialize)]
-pub struct Report {
+pub struct RouterReport {
     /// The image's root.
     pub digest: String,
     /// Where it was unpacked to, and its working directory.
@@ -120,7 +120,7 @@ impl Router {
         };
         let (digest, pid, health) = (self.root.digest.to_string(), session.id(), "SERVING");
         let (stopped, seen) = (None, None);
-        let report = Report { digest, directory: self.dir, handshake, endpoint, pid, health, answer, stopped, seen };
+        let report = RouterReport { digest, directory: self.dir, handshake, endpoint, pid, health, answer, stopped, seen };
         Ok(Running { session, report, progress })
     }
 
@@ -144,13 +144,13 @@ impl Router {
 /// A plugin that runs.
 pub struct Running<'a> {
     session: Session<'a>,
-    report: Report,
+    report: RouterReport,
     progress: &'a dyn Progress,
 }
 
 impl Running<'_> {
     /// What was found so far.
-    pub fn report(&self) -> &Report {
+    pub fn report(&self) -> &RouterReport {
         &self.report
     }
 
@@ -165,7 +165,7 @@ impl Running<'_> {
     }
 
     /// Stops it as the router does.
-    pub fn stop(mut self) -> Report {
+    pub fn stop(mut self) -> RouterReport {
         let (stopped, seen) = self.session.stop();
         if stopped.graceful && stopped.success {
             self.progress.status("Stopped", "in order".to_owned());

@@ -45,7 +45,7 @@ use plugin_oci::values::reference::{Reference, ReferenceError};
 
 /// What to copy, and how.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct Transfer {
     /// Where from.
     pub sources: Vec<Reference>,
     /// Where to.
@@ -68,7 +68,7 @@ pub struct Options {
     pub verb: &'static str,
 }
 
-impl Options {
+impl Transfer {
     /// One copy with nothing special.
     pub fn new(sources: Vec<Reference>, target: Target) -> Self {
         let (all, platform, no_clobber, have, into_index) = (false, None, false, None, false);
@@ -90,7 +90,7 @@ pub struct Copied {
 
 /// What a copy did.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Report {
+pub struct Transferred {
     /// The images, in the order of their sources.
     pub images: Vec<Copied>,
     /// How many blobs and manifests took which way.
@@ -100,7 +100,7 @@ pub struct Report {
 }
 
 /// Copies.
-pub fn copy(options: &Options, stores: &Stores<'_>, progress: &dyn Progress) -> Result<Report, Error> {
+pub fn copy(options: &Transfer, stores: &Stores<'_>, progress: &dyn Progress) -> Result<Transferred, Error> {
     let operation = Operation { options, stores, progress };
     operation.check()?;
     let sources = options.sources.iter().map(|reference| stores.source(reference)).collect::<Result<Vec<_>, _>>()?;
@@ -120,7 +120,7 @@ pub fn copy(options: &Options, stores: &Stores<'_>, progress: &dyn Progress) -> 
 }
 
 /// What a copy to registries would break, by the tags that it would move. Nothing moves.
-pub fn breaking(options: &Options, stores: &Stores<'_>, progress: &dyn Progress) -> Result<Vec<Breaking>, Error> {
+pub fn breaking(options: &Transfer, stores: &Stores<'_>, progress: &dyn Progress) -> Result<Vec<Breaking>, Error> {
     let operation = Operation { options, stores, progress: &Silent };
     operation.check()?;
     let sources = options.sources.iter().map(|reference| stores.source(reference)).collect::<Result<Vec<_>, _>>()?;
@@ -129,7 +129,7 @@ pub fn breaking(options: &Options, stores: &Stores<'_>, progress: &dyn Progress)
 }
 
 struct Operation<'a> {
-    options: &'a Options,
+    options: &'a Transfer,
     stores: &'a Stores<'a>,
     progress: &'a dyn Progress,
 }
@@ -144,7 +144,7 @@ struct Decided {
 impl Operation<'_> {
     /// Complains about flags that contradict each other.
     fn check(&self) -> Result<(), CopyError> {
-        let Options { sources, all, platform, have, into_index, target, .. } = self.options;
+        let Transfer { sources, all, platform, have, into_index, target, .. } = self.options;
         if *all && sources.iter().any(|source| source.tag().is_some() || source.digest().is_some()) {
             return Err(CopyError::AllOfOne);
         }
@@ -210,22 +210,22 @@ impl Operation<'_> {
         decided: &Decided,
         sources: &[Box<dyn Source + '_>],
         have: &BTreeSet<Digest>,
-    ) -> Result<Report, StoreError> {
+    ) -> Result<Transferred, StoreError> {
         let union = Union::new(sources, decided.made.as_ref());
-        let mut report = Report::default();
+        let mut report = Transferred::default();
         let mut earlier = self.options.earlier.clone();
         for delivery in &decided.deliveries {
             if self.options.no_clobber {
                 self.refuse_to_move(delivery)?;
             }
             let sink = self.stores.sink(&delivery.reference)?;
-            let options = movement::Options {
+            let options = movement::CopyOptions {
                 referrers: self.options.referrers,
                 strangers: decided.strangers.clone(),
                 no_clobber: self.options.no_clobber,
                 have: have.clone(),
                 verb: self.options.verb,
-                ..movement::Options::default()
+                ..movement::CopyOptions::default()
             };
             let source = union.mounting_from(earlier.as_deref());
             let mut movement = Movement::new(&source, sink.as_ref(), &options, self.progress);

@@ -1,6 +1,6 @@
 //! Which images are copied, and what they are called.
 
-use super::{CopyError, Options};
+use super::{CopyError, Transfer};
 use plugin_oci::documents::Descriptor;
 use plugin_oci::stores::{Selector, Source, StoreError, Tagged, read_document, select_platform};
 use plugin_oci::values::reference::Reference;
@@ -19,7 +19,7 @@ pub(super) struct Item {
 }
 
 /// The images that one source contributes.
-pub(super) fn items(source: &dyn Source, reference: &Reference, options: &Options) -> Result<Vec<Item>, CopyError> {
+pub(super) fn items(source: &dyn Source, reference: &Reference, options: &Transfer) -> Result<Vec<Item>, CopyError> {
     let is_registry = matches!(reference, Reference::Registry(_));
     if options.all {
         let tags = source.tags()?;

@@ -121,7 +121,7 @@ fn first_line(files: [&mut SpooledTempFile; 2], chain: &str) -> io::Result<Diffe
             }
             [Some(a), None] => Difference::only(object, "text", 0, a.trim_end_matches('\n')),
             [None, Some(b)] => Difference::only(object, "text", 1, b.trim_end_matches('\n')),
-            [None, None] => Difference::told(chain, "content", "other content"),
+            [None, None] => Difference::note(chain, "content", "other content"),
         });
     }
 }
@@ -161,7 +161,7 @@ mod tests {
 
     use super::*;
 
-    fn told(first: &[u8], second: &[u8]) -> Vec<String> {
+    fn messages(first: &[u8], second: &[u8]) -> Vec<String> {
         let mut files = [first, second].map(|bytes| {
             let mut file = SpooledTempFile::new(1 << 20);
             file.write_all(bytes).unwrap();
@@ -174,16 +174,16 @@ mod tests {
 
     #[test]
     fn json_parts_at_a_key_and_text_at_a_line() {
-        assert_eq!(told(br#"{"a":{"b":1}}"#, br#"{"a":{"b":2}}"#), ["x > a.b: 1 -> 2"]);
-        assert_eq!(told(br#"{"a":1}"#, br#"{ "a": 1 }"#), ["x: 7 bytes -> 10 bytes: the same JSON, written otherwise"]);
-        assert_eq!(told(b"one\ntwo\nthree\n", b"one\n2\nthree\n"), ["x > line 2: two -> 2"]);
-        assert_eq!(told(b"one\n", b"one\ntwo\n"), ["x > line 2: only in the second: two"]);
-        assert_eq!(told(b"one", b"one\n"), ["x > line 1: only in the second: a newline at the end"]);
+        assert_eq!(messages(br#"{"a":{"b":1}}"#, br#"{"a":{"b":2}}"#), ["x > a.b: 1 -> 2"]);
+        assert_eq!(messages(br#"{"a":1}"#, br#"{ "a": 1 }"#), ["x: 7 bytes -> 10 bytes: the same JSON, written otherwise"]);
+        assert_eq!(messages(b"one\ntwo\nthree\n", b"one\n2\nthree\n"), ["x > line 2: two -> 2"]);
+        assert_eq!(messages(b"one\n", b"one\ntwo\n"), ["x > line 2: only in the second: two"]);
+        assert_eq!(messages(b"one", b"one\n"), ["x > line 1: only in the second: a newline at the end"]);
     }
 
     #[test]
     fn other_bytes_part_at_an_offset() {
-        assert_eq!(told(b"ab\0c", b"ab\0d"), ["x: other content of the same size (4 bytes): they part at byte 3"]);
-        assert_eq!(told(b"ab\0", b"ab\0d"), ["x: 3 bytes -> 4 bytes: they part at byte 3"]);
+        assert_eq!(messages(b"ab\0c", b"ab\0d"), ["x: other content of the same size (4 bytes): they part at byte 3"]);
+        assert_eq!(messages(b"ab\0", b"ab\0d"), ["x: 3 bytes -> 4 bytes: they part at byte 3"]);
     }
 }

@@ -51,7 +51,7 @@ impl Comparison<'_> {
         }
         if self.count() == before && self.platforms.is_empty() {
             let text = format!("all values agree, the bytes do not: {} -> {}", short(&at[0].digest), short(&at[1].digest));
-            self.description(Difference::told(or(chain, "root"), "document-bytes", text));
+            self.description(Difference::note(or(chain, "root"), "document-bytes", text));
         }
         Ok(())
     }

@@ -92,14 +92,14 @@ impl Comparison<'_> {
         let changed = self.tell(&facts, chain);
         if different.len() > wanted.len() {
             let text = format!("{} more entries differ", different.len() - wanted.len());
-            self.content(Difference::told(chain, "more", text));
+            self.content(Difference::note(chain, "more", text));
         }
         if different.is_empty() && reordered {
-            self.content(Difference::told(chain, "entry-order", "the same entries in another order"));
+            self.content(Difference::note(chain, "entry-order", "the same entries in another order"));
         }
         if changed.len() > MOST_FILES {
             let text = format!("{} files have other contents; the first {MOST_FILES} follow", changed.len());
-            self.content(Difference::told(chain, "more", text));
+            self.content(Difference::note(chain, "more", text));
         }
         let looked_into: BTreeSet<String> = changed.into_iter().take(MOST_FILES).collect();
         let mut contents = [stored[0].contents(&looked_into, chain)?, stored[1].contents(&looked_into, chain)?];

@@ -100,7 +100,7 @@ impl Verdict {
 
 /// What a comparison found.
 #[derive(Clone, Debug, Serialize)]
-pub struct Report {
+pub struct DiffReport {
     /// Digest of the first image.
     pub first: Digest,
     /// Digest of the second image.
@@ -115,7 +115,7 @@ pub struct Report {
 }
 
 /// Compares two images; of their platforms only `platforms`, or all where that is empty.
-pub fn diff(first: Side<'_>, second: Side<'_>, platforms: &[Platform], progress: &dyn Progress) -> Result<Report, Error> {
+pub fn diff(first: Side<'_>, second: Side<'_>, platforms: &[Platform], progress: &dyn Progress) -> Result<DiffReport, Error> {
     let roots = [first.source.resolve(first.selector)?, second.source.resolve(second.selector)?];
     let sources = [first.source, second.source];
     let (verdict, mut differences) = compare(sources, &roots, platforms, progress)?;
@@ -126,7 +126,7 @@ pub fn diff(first: Side<'_>, second: Side<'_>, platforms: &[Platform], progress:
         differences.splice(0..0, told);
     }
     let [first, second] = roots.map(|root| root.digest);
-    Ok(Report { first, second, verdict, tools, differences })
+    Ok(DiffReport { first, second, verdict, tools, differences })
 }
 
 /// Compares what two descriptors name.
@@ -141,7 +141,7 @@ pub fn compare(
     comparison.roots(roots)?;
     if comparison.more > 0 {
         let text = format!("{} more differences", comparison.more);
-        comparison.differences.push(Difference::told("", "more", text));
+        comparison.differences.push(Difference::note("", "more", text));
     }
     Ok((comparison.verdict, comparison.differences))
 }
@@ -193,7 +193,7 @@ impl Comparison<'_> {
     fn is_enough(&mut self, chain: &str) -> bool {
         let enough = self.read >= READ_TOGETHER || self.more > 0;
         if enough {
-            self.content(Difference::told(
+            self.content(Difference::note(
                 chain,
                 "more",
                 format!("not looked into: {READ_TOGETHER} bytes of other layers were read"),
@@ -228,7 +228,7 @@ impl Difference {
     }
 
     /// Something that is no pair of values.
-    fn told(object: impl Into<String>, rule: &'static str, message: impl Into<String>) -> Self {
+    fn note(object: impl Into<String>, rule: &'static str, message: impl Into<String>) -> Self {
         Self { object: object.into(), rule, message: message.into(), first: None, second: None }
     }
 }

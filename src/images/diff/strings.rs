@@ -65,7 +65,7 @@ pub(super) fn compare(
     let mut told: Vec<Difference> = told.into_iter().map(|(_, told)| told).collect();
     if told.len() > MOST_TOLD {
         told.truncate(MOST_TOLD);
-        told.push(Difference::told(chain, "more", "more texts differ"));
+        told.push(Difference::note(chain, "more", "more texts differ"));
     }
     Ok(told)
 }

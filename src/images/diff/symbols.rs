@@ -100,7 +100,7 @@ pub(super) fn compare(files: [&mut SpooledTempFile; 2], chain: &str) -> io::Resu
              versions or source paths",
             super::cut(&example)
         );
-        told.push(Difference::told(chain, "symbol-hash", text));
+        told.push(Difference::note(chain, "symbol-hash", text));
     }
     let mut changes: Vec<(Origin, Difference)> = Vec::new();
     for (side, [own, other]) in [[&a, &b], [&b, &a]].into_iter().enumerate() {
@@ -123,7 +123,7 @@ pub(super) fn compare(files: [&mut SpooledTempFile; 2], chain: &str) -> io::Resu
                 break;
             }
             if changes.len() <= MOST_TOLD && hash(first, a[name].1)? != hash(second, other)? {
-                let told = Difference::told(below(chain, name), "symbol", "other content of the same size");
+                let told = Difference::note(below(chain, name), "symbol", "other content of the same size");
                 changes.push((Origin::of(name), told));
             }
         }
@@ -132,7 +132,7 @@ pub(super) fn compare(files: [&mut SpooledTempFile; 2], chain: &str) -> io::Resu
     let more = changes.len().saturating_sub(MOST_TOLD);
     told.extend(changes.into_iter().take(MOST_TOLD).map(|(_, change)| change));
     if more > 0 {
-        told.push(Difference::told(chain, "more", "more symbols differ"));
+        told.push(Difference::note(chain, "more", "more symbols differ"));
     }
     Ok(told)
 }

@@ -24,7 +24,7 @@ use serde::Serialize;
 use super::unpack::{ImageLayer, apply, layers_of, warn_of_dropped};
 use crate::build::kinds::Kind;
 use crate::build::plan::annotations::{KIND_KEY, NAME_KEY};
-use place::{Dirs, Place, Record, State, installed_names, link_target};
+use place::{Dirs, LockedDirs, Record, State, installed_names, link_target};
 use survey::{Item, Survey, compare, survey};
 
 /// What to install, and where.
@@ -137,7 +137,7 @@ impl Failure for InstallError {
 /// Installs an image.
 pub fn install(source: &dyn Source, options: &InstallOptions, progress: &dyn Progress) -> Result<Installed, Error> {
     let chosen = choose(source, options)?;
-    let place = Place::open(&options.plugins_dir, &chosen.name, progress)?;
+    let place = LockedDirs::open(&options.plugins_dir, &chosen.name, progress)?;
     match install_at(source, &chosen, &place, options, progress) {
         Ok(installed) => Ok(installed),
         Err(error) => {
@@ -150,7 +150,7 @@ pub fn install(source: &dyn Source, options: &InstallOptions, progress: &dyn Pro
 fn install_at(
     source: &dyn Source,
     chosen: &Chosen,
-    place: &Place,
+    place: &LockedDirs,
     options: &InstallOptions,
     progress: &dyn Progress,
 ) -> Result<Installed, Error> {
@@ -183,7 +183,7 @@ pub fn rollback(plugins_dir: &Path, name: &str, progress: &dyn Progress) -> Resu
     check_name(name)?;
     let absent = || InstallError::Absent { name: name.to_owned(), plugins_dir: plugins_dir.to_owned() };
     Dirs::find(plugins_dir, name)?.ok_or_else(absent)?.state()?.ok_or_else(absent)?;
-    let place = Place::open(plugins_dir, name, progress)?;
+    let place = LockedDirs::open(plugins_dir, name, progress)?;
     let before = place.state()?.ok_or_else(absent)?;
     place.check_replaceable(Some(&before))?;
     let previous = before.previous.clone().filter(|record| place.intact(&before, record).is_some());
@@ -308,7 +308,7 @@ fn check_name(name: &str) -> Result<(), InstallError> {
 fn unpack_into(
     source: &dyn Source,
     chosen: &Chosen,
-    place: &Place,
+    place: &LockedDirs,
     options: &InstallOptions,
     progress: &dyn Progress,
 ) -> Result<Record, Error> {
@@ -362,14 +362,14 @@ fn warn_of_missing_program(chosen: &Chosen, files: &Survey, progress: &dyn Progr
     }
 }
 
-fn is_visible(place: &Place, name: &str, state: &State) -> bool {
+fn is_visible(place: &LockedDirs, name: &str, state: &State) -> bool {
     if state.copied {
         return place.intact(state, &state.current) == Some(place.dirs().shown());
     }
     place.dirs().link().is_ok_and(|target| target == link_target(name, &state.current.id))
 }
 
-fn report(place: &Place, name: String, state: &State, changed: bool) -> Installed {
+fn report(place: &LockedDirs, name: String, state: &State, changed: bool) -> Installed {
     let Record { digest, source, platforms, .. } = state.current.clone();
     let previous = state.previous.as_ref().map(|record| record.digest.clone());
     Installed { name, path: place.dirs().shown(), digest, source, platforms, changed, previous }

@@ -64,7 +64,7 @@ pub struct State {
 }
 
 /// The places of one plugin.
-pub struct Place {
+pub struct LockedDirs {
     dirs: Arc<Dirs>,
     _cleanup: Registration,
     _lock: Lock,
@@ -192,7 +192,7 @@ fn is_id(id: &str) -> bool {
     id.starts_with("sha") && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._+".contains(&byte))
 }
 
-impl Place {
+impl LockedDirs {
     /// Makes the places and takes the lock.
     pub fn open(plugins_dir: &Path, name: &str, progress: &dyn Progress) -> Result<Self, Error> {
         let dirs = Arc::new(Dirs::make(plugins_dir, name)?);

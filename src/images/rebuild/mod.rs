@@ -44,7 +44,7 @@ use record::{Record, Request};
 
 /// How to rebuild.
 #[derive(Clone, Debug, Default)]
-pub struct Options {
+pub struct RebuildOptions {
     /// What the checker gives: where the sources are, `--hermetic`, and what `build` was given.
     pub flags: BuildFlags,
     /// Whether what the sources do not say may be taken from the image without being held against it.
@@ -57,7 +57,7 @@ pub struct Options {
 
 /// What a rebuild showed.
 #[derive(Clone, Debug, Serialize)]
-pub struct Report {
+pub struct RebuildReport {
     pub image: Digest,
     /// Digest of what was built again; absent where the request is not repeated here.
     pub rebuilt: Option<Digest>,
@@ -75,7 +75,7 @@ pub struct Report {
     pub differences: Vec<Difference>,
 }
 
-impl Report {
+impl RebuildReport {
     /// Whether the image is what its sources give.
     pub fn is_same(&self) -> bool {
         self.rebuilt.as_ref() == Some(&self.image) && (self.request_accepted || !self.request_differs())
@@ -99,10 +99,10 @@ struct Rebuilt {
 pub fn rebuild(
     source: &dyn Source,
     selector: &Selector,
-    options: &Options,
+    options: &RebuildOptions,
     env: &Environment,
     progress: &dyn Progress,
-) -> Result<Report, Error> {
+) -> Result<RebuildReport, Error> {
     apart(options, env)?;
     let root = source.resolve(selector)?;
     let records = record::records(source, &platform_images(source, &root)?)?;
@@ -110,7 +110,7 @@ pub fn rebuild(
     // An index names the base's index, each platform's manifest that of its platform.
     let base_digest = read_document(source, &root)?.0.annotations().get(BASE_DIGEST).cloned();
     let elsewhere = Elsewhere::new(env)?;
-    let mut told = Told::default();
+    let mut findings = Findings::default();
     let mut rebuilt = Vec::new();
     {
         let _umask = OtherUmask::set();
@@ -120,19 +120,19 @@ pub fn rebuild(
             let hazards = Hazards { progress, told: Mutex::default() };
             let again =
                 Again { group, base_digest, options, here: env, there: &there, elsewhere: &elsewhere, progress: &hazards };
-            rebuilt.extend(again.build(number, &mut told)?);
-            told.hazards.extend(hazards.told.into_inner().unwrap_or_default());
+            rebuilt.extend(again.build(number, &mut findings)?);
+            findings.hazards.extend(hazards.told.into_inner().unwrap_or_default());
         }
     }
-    let mut report = Report {
+    let mut report = RebuildReport {
         image: root.digest.clone(),
         rebuilt: None,
         tools: Tools::Unknown,
         verdict: None,
-        refused: told.refused,
+        refused: findings.refused,
         request_accepted: options.accept_request,
-        taken: told.taken,
-        differences: told.differences,
+        taken: findings.taken,
+        differences: findings.differences,
     };
     if !report.refused.is_empty() {
         return Ok(report);
@@ -143,7 +143,7 @@ pub fn rebuild(
     report.tools = tools;
     let mut verdict = Verdict::Same;
     if digest != root.digest {
-        report.differences.extend(told.hazards);
+        report.differences.extend(findings.hazards);
         let first = report.differences.len();
         for one in &rebuilt {
             let platforms = if rebuilt.len() > 1 { one.platforms.as_slice() } else { &[] };
@@ -170,7 +170,7 @@ pub fn rebuild(
 }
 
 /// Refuses to be called in the image, or to take sources that lie in it: cargo would take its manifests and configuration.
-fn apart(options: &Options, env: &Environment) -> Result<(), RebuildError> {
+fn apart(options: &RebuildOptions, env: &Environment) -> Result<(), RebuildError> {
     let Some(image) = options.image.as_ref().and_then(|image| image.canonicalize().ok()) else { return Ok(()) };
     let manifest = options.flags.manifest_path.as_ref().map(|path| env.resolve(path));
     let within = [Some(env.cwd.clone()), manifest].into_iter().flatten();
@@ -197,7 +197,7 @@ impl Progress for Hazards<'_> {
 
 /// What is told beside the comparison.
 #[derive(Default)]
-struct Told {
+struct Findings {
     /// What the sources do not say of the request.
     differences: Vec<Difference>,
     /// What of it is not repeated.
@@ -212,7 +212,7 @@ struct Told {
 struct Again<'a> {
     group: &'a [&'a Record],
     base_digest: Option<&'a str>,
-    options: &'a Options,
+    options: &'a RebuildOptions,
     here: &'a Environment,
     there: &'a Environment,
     elsewhere: &'a Elsewhere,
@@ -221,7 +221,7 @@ struct Again<'a> {
 
 impl Again<'_> {
     /// Builds; nothing where the request holds what is not repeated here.
-    fn build(&self, number: usize, told: &mut Told) -> Result<Option<Rebuilt>, Error> {
+    fn build(&self, number: usize, findings: &mut Findings) -> Result<Option<Rebuilt>, Error> {
         let checker = &self.options.flags;
         let mut flags = BuildFlags {
             offline: checker.offline,
@@ -243,7 +243,7 @@ impl Again<'_> {
         there.set("SOURCE_DATE_EPOCH", self.group[0].epoch.seconds().to_string());
         let place = BuildFlags {
             locked: workspace.root.join("Cargo.lock").is_file(),
-            base: self.base(&planned, told)?,
+            base: self.base(&planned, findings)?,
             target_dir: Some(self.elsewhere.target_dir()),
             output: Some(self.elsewhere.layout(number)),
             tags: vec!["again".parse().map_err(ReferenceError::from)?],
@@ -259,13 +259,13 @@ impl Again<'_> {
                 return Err(RebuildError::Foreign { file }.into());
             }
         }
-        told.differences.extend(compared.differences);
-        told.refused.extend(compared.refused);
-        if !told.refused.is_empty() {
+        findings.differences.extend(compared.differences);
+        findings.refused.extend(compared.refused);
+        if !findings.refused.is_empty() {
             return Ok(None);
         }
         flags = BuildFlags { cargo_args: flags.cargo_args, ..place };
-        self.take(&planned, &mut flags, &mut told.taken);
+        self.take(&planned, &mut flags, &mut findings.taken);
         let plan = self.plan(&flags, &plan, &mut there)?;
         self.progress.status("Rebuilding", format!("{} in {}", planned.images[0].name, there.cwd.display()));
         let root = build::build(&plan, &self.options.registries, &there, self.progress)?.pop().map(|built| built.root);
@@ -349,7 +349,7 @@ impl Again<'_> {
     /// The base: a local one lies where the sources say, one that was given on the command line must be given again. A digest
     /// that sources or checker name is the one; where they name a tag, what it named then is taken from the image, and held
     /// against it unless it still does. Never another repository, or an image could have anything fetched.
-    fn base(&self, planned: &Plan, told: &mut Told) -> Result<Option<String>, Error> {
+    fn base(&self, planned: &Plan, findings: &mut Findings) -> Result<Option<String>, Error> {
         let annotations = &self.group[0].annotations;
         match (&planned.images[0].base, annotations.get(BASE_NAME), self.base_digest) {
             (Some(Reference::Registry(base)), Some(name), recorded) => {
@@ -360,7 +360,7 @@ impl Again<'_> {
                 let own = base.digest.clone().map_or_else(|| self.named_now(base), |digest| digest.to_string());
                 if recorded.is_none_or(|recorded| recorded != own) {
                     let asked = recorded.unwrap_or("no digest");
-                    told.differences.push(differs::difference("base", asked.to_owned(), own));
+                    findings.differences.push(differs::difference("base", asked.to_owned(), own));
                 }
                 let pinned = base.digest.is_some();
                 Ok(Some(match recorded.filter(|_| !pinned) {

@@ -28,7 +28,7 @@ pub use program::Program;
 
 /// What to run.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct RunOptions {
     /// Which image of the source.
     pub selector: Selector,
     /// Which platform of it.
@@ -48,7 +48,7 @@ pub enum Ready {
 }
 
 /// Finds the image, sees what it is, and unpacks it.
-pub fn prepare(source: &dyn Source, options: &Options, progress: &dyn Progress) -> Result<Ready, Error> {
+pub fn prepare(source: &dyn Source, options: &RunOptions, progress: &dyn Progress) -> Result<Ready, Error> {
     let root = source.resolve(&options.selector)?;
     let kind = kind_of(source, &root)?;
     if !matches!(kind, Kind::Executable | Kind::CosmoRouter) {
@@ -77,7 +77,7 @@ fn started(
     image: &PlatformImage,
     config: &Config,
     kind: Kind,
-    options: &Options,
+    options: &RunOptions,
     progress: &dyn Progress,
 ) -> Result<Started, Error> {
     let mut command = start::Command::of(config);

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::Options;
+use super::RunOptions;
 use crate::build::kinds::Kind;
 use crate::images::install::survey::{Survey, survey_at};
 use crate::images::unpack::{UnpackOptions, unpack};
@@ -44,7 +44,7 @@ pub(super) fn ready(
     source: &dyn Source,
     manifest: &Digest,
     kind: Kind,
-    options: &Options,
+    options: &RunOptions,
     progress: &dyn Progress,
 ) -> Result<PathBuf, Error> {
     create_private(&options.cache)?;

@@ -7,7 +7,7 @@ use std::io;
 
 use super::contracts::Contracts;
 use super::rules::{finding_of, text_of};
-use super::{Report, format};
+use super::{VerifyReport, format};
 use crate::build::start::{self, Command, Root};
 use plugin_oci::documents::{Config, Descriptor, Document, Index, Manifest, NESTING_LIMIT, media_type};
 use plugin_oci::failure::{Complaint, Error};
@@ -126,7 +126,7 @@ impl<'a> Walk<'a> {
     }
 
     /// What was found.
-    pub fn finish(mut self, images: Vec<Digest>) -> Result<Report, Error> {
+    pub fn finish(mut self, images: Vec<Digest>) -> Result<VerifyReport, Error> {
         for finding in self.contracts.findings(self.progress) {
             self.hold(finding);
         }
@@ -135,7 +135,7 @@ impl<'a> Walk<'a> {
         }
         match self.failure {
             Some(failure) => Err(failure),
-            None => Ok(Report {
+            None => Ok(VerifyReport {
                 images,
                 blobs: self.blobs,
                 bytes: self.bytes,

@@ -33,7 +33,7 @@ pub use image::Walk;
 
 /// What was checked, and what is wrong with it.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Report {
+pub struct VerifyReport {
     /// The roots that were checked.
     pub images: Vec<Digest>,
     /// Blobs, manifests and indexes that were read.
@@ -48,11 +48,11 @@ pub struct Report {
 }
 
 /// Checks one image of a store, with what refers to it.
-pub fn image(source: &dyn Source, selector: &Selector, progress: &dyn Progress) -> Result<Report, Error> {
+pub fn image(source: &dyn Source, selector: &Selector, progress: &dyn Progress) -> Result<VerifyReport, Error> {
     let root = match source.resolve(selector) {
         Ok(root) => root,
         Err(error) => match rules::finding_of(&source.name(), &error) {
-            Some(finding) => return Ok(Report { findings: vec![finding], ..Report::default() }),
+            Some(finding) => return Ok(VerifyReport { findings: vec![finding], ..VerifyReport::default() }),
             None => return Err(error.into()),
         },
     };
@@ -69,14 +69,17 @@ pub fn image(source: &dyn Source, selector: &Selector, progress: &dyn Progress) 
 }
 
 /// Checks a whole layout: its files, and every image in it.
-pub fn layout(dir: &std::path::Path, progress: &dyn Progress) -> Result<Report, Error> {
+pub fn layout(dir: &std::path::Path, progress: &dyn Progress) -> Result<VerifyReport, Error> {
     if let Err(error) = std::fs::metadata(dir) {
         return Err(plugin_oci::fs::FileError::at("read", dir)(error).into());
     }
     let layout = match Layout::open(dir) {
         Ok(layout) => layout,
         Err(error) => {
-            return Ok(Report { findings: vec![finding(&format!("oci:{}", dir.display()), &error)?], ..Report::default() });
+            return Ok(VerifyReport {
+                findings: vec![finding(&format!("oci:{}", dir.display()), &error)?],
+                ..VerifyReport::default()
+            });
         }
     };
     let mut walk = Walk::new(&layout, progress);

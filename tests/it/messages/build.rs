@@ -13,7 +13,7 @@ use plugin_build::build::kinds::proxy_wasm::ProxyWasmError;
 use plugin_build::build::kinds::{Kind, KindError, Product};
 use plugin_build::build::manifest::PluginError;
 use plugin_build::build::manifest::files::FilesError;
-use plugin_build::build::manifest::place::Place;
+use plugin_build::build::manifest::location::Location;
 use plugin_build::build::plan::PlanError;
 use plugin_build::build::toolchain::ToolchainError;
 use plugin_build::hosts::cosmo::rules::CosmoError;
@@ -29,8 +29,8 @@ fn full() -> FileError {
     FileError { what: "write", path: path("/some/file"), source: std::io::ErrorKind::StorageFull.into() }
 }
 
-fn place() -> Place {
-    Place { path: path("Cargo.toml"), line: 7 }
+fn place() -> Location {
+    Location { path: path("Cargo.toml"), line: 7 }
 }
 
 fn infer() -> InferError {

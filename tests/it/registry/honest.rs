@@ -108,7 +108,7 @@ fn every_page_of_tags_is_read() {
     let at = registry.repository("p");
     let wanted: Vec<Tag> = (0..7).map(|n| format!("v{n}").parse().unwrap()).collect();
     let sink = Repository::new(&client, &at).writing();
-    let options = copy::Options { tags: wanted.clone(), ..copy::Options::default() };
+    let options = copy::CopyOptions { tags: wanted.clone(), ..copy::CopyOptions::default() };
     copy::copy(&sample, &sink, sample.root(), &options, &Silent).unwrap();
     let source = Repository::new(&client, &at);
     assert_eq!(source.tag_names().unwrap(), wanted);
@@ -133,10 +133,10 @@ fn a_tag_that_must_not_move_stays_and_nothing_is_written() {
     let at = registry.repository("keep");
     push(&client, &Sample::image("old", 100), &at).unwrap();
     let new = Sample::image("new", 100);
-    let options = copy::Options {
+    let options = copy::CopyOptions {
         no_clobber: true,
         tags: vec!["2.0".parse().unwrap(), "1.0".parse().unwrap()],
-        ..copy::Options::default()
+        ..copy::CopyOptions::default()
     };
     let sink = Repository::new(&client, &at).writing();
     let error = copy::copy(&new, &sink, new.root(), &options, &Silent).unwrap_err();

@@ -7,7 +7,7 @@ use plugin_build::hosts::cosmo::contract::Contract;
 use plugin_oci::documents::Descriptor;
 use plugin_oci::documents::image::{Image, Layer, Settings, index_over};
 use plugin_oci::progress::Silent;
-use plugin_oci::stores::copy::{Options, copy};
+use plugin_oci::stores::copy::{CopyOptions, copy};
 use plugin_oci::stores::layout::{LayoutWriter, Obsolete};
 use plugin_oci::stores::staged::Bundle;
 use plugin_oci::values::digest::Digest;
@@ -58,7 +58,7 @@ impl Packed {
         }
         let layout: PathBuf = dir.join("layout");
         let sink = LayoutWriter::new(&layout, Obsolete::Keep, &Silent).unwrap();
-        let options = Options { tags: vec!["1.0".parse().unwrap()], ..Options::default() };
+        let options = CopyOptions { tags: vec!["1.0".parse().unwrap()], ..CopyOptions::default() };
         copy(&bundle, &sink, &root, &options, &Silent).unwrap();
         format!("oci:{}:1.0", layout.display())
     }

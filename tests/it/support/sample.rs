@@ -72,7 +72,7 @@ impl Sample {
     /// Writes it as a layout.
     pub fn to_layout(&self, dir: &std::path::Path) -> Reference {
         let writer = LayoutWriter::new(dir, Obsolete::Keep, &Silent).unwrap();
-        let options = copy::Options { tags: vec!["1.0".parse().unwrap()], ..copy::Options::default() };
+        let options = copy::CopyOptions { tags: vec!["1.0".parse().unwrap()], ..copy::CopyOptions::default() };
         copy::copy(self, &writer, self.root(), &options, &Silent).unwrap();
         Reference::layout(dir, Some("1.0".parse().unwrap()))
     }

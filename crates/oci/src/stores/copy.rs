@@ -16,7 +16,7 @@ use crate::values::tag::Tag;
 
 /// What to copy besides the root, and how.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct CopyOptions {
     /// Carry the manifests that refer to what is copied.
     pub referrers: bool,
     /// Referrers that are not carried even so.
@@ -31,7 +31,7 @@ pub struct Options {
     pub verb: &'static str,
 }
 
-impl Default for Options {
+impl Default for CopyOptions {
     fn default() -> Self {
         let (strangers, tags, have) = (BTreeSet::new(), Vec::new(), BTreeSet::new());
         Self { referrers: true, strangers, tags, no_clobber: false, have, verb: "Copying" }
@@ -40,7 +40,7 @@ impl Default for Options {
 
 /// What a copy did.
 #[derive(Clone, Debug, Default)]
-pub struct Report {
+pub struct CopyReport {
     /// Blobs and manifests by outcome, keyed by digest.
     pub outcomes: BTreeMap<Digest, Outcome>,
     /// Bytes that were written or sent.
@@ -54,9 +54,9 @@ pub fn copy(
     source: &dyn Source,
     sink: &dyn Sink,
     root: &Descriptor,
-    options: &Options,
+    options: &CopyOptions,
     progress: &dyn Progress,
-) -> Result<Report, StoreError> {
+) -> Result<CopyReport, StoreError> {
     let mut movement = Movement::new(source, sink, options, progress);
     movement.stage(root)?;
     movement.commit(std::slice::from_ref(root))
@@ -66,16 +66,16 @@ pub fn copy(
 pub struct Movement<'a> {
     source: &'a dyn Source,
     sink: &'a dyn Sink,
-    options: &'a Options,
+    options: &'a CopyOptions,
     progress: &'a dyn Progress,
     referrers: Vec<Referrer>,
-    report: Report,
+    report: CopyReport,
 }
 
 impl<'a> Movement<'a> {
     /// Starts a movement in which nothing has moved.
-    pub fn new(source: &'a dyn Source, sink: &'a dyn Sink, options: &'a Options, progress: &'a dyn Progress) -> Self {
-        Self { source, sink, options, progress, referrers: Vec::new(), report: Report::default() }
+    pub fn new(source: &'a dyn Source, sink: &'a dyn Sink, options: &'a CopyOptions, progress: &'a dyn Progress) -> Self {
+        Self { source, sink, options, progress, referrers: Vec::new(), report: CopyReport::default() }
     }
 
     /// Brings everything that `root` reaches to the sink, without a tag.
@@ -117,7 +117,7 @@ impl<'a> Movement<'a> {
     }
 
     /// Sets the tags of the options on the (last) root and makes everything visible.
-    pub fn commit(self, roots: &[Descriptor]) -> Result<Report, StoreError> {
+    pub fn commit(self, roots: &[Descriptor]) -> Result<CopyReport, StoreError> {
         let tagged = |root: &Descriptor| {
             let root = root.clone();
             self.options.tags.iter().map(move |tag| Tagged { tag: tag.to_string(), root: root.clone() }).collect::<Vec<_>>()
@@ -127,7 +127,7 @@ impl<'a> Movement<'a> {
     }
 
     /// Sets these tags, keeps these roots without one, and makes everything visible.
-    pub fn commit_tags(mut self, tags: Vec<Tagged>, untagged: Vec<Descriptor>) -> Result<Report, StoreError> {
+    pub fn commit_tags(mut self, tags: Vec<Tagged>, untagged: Vec<Descriptor>) -> Result<CopyReport, StoreError> {
         let commit =
             Commit { tags, untagged, referrers: std::mem::take(&mut self.referrers), no_clobber: self.options.no_clobber };
         self.report.tags = self.sink.commit(&commit)?;

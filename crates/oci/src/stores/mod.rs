@@ -9,7 +9,7 @@
 //! ```
 //! use plugin_oci::progress::Silent;
 //! use plugin_oci::stores::archive::{Archive, ArchiveWriter};
-//! use plugin_oci::stores::copy::{Options, copy};
+//! use plugin_oci::stores::copy::{CopyOptions, copy};
 //! use plugin_oci::stores::layout::{Layout, LayoutWriter, Obsolete};
 //! use plugin_oci::stores::staged::Bundle;
 //! use plugin_oci::stores::{Selector, Source as _};
@@ -18,7 +18,7 @@
 //! let scratch = tempfile::tempdir()?;
 //! let (layout, archive) = (scratch.path().join("layout"), scratch.path().join("image.tar"));
 //! let bundle = Bundle::of_index(&plugin_oci::documents::image::index_over(&[], Default::default()), &[]);
-//! let options = Options { tags: vec!["1.0".parse()?], ..Options::default() };
+//! let options = CopyOptions { tags: vec!["1.0".parse()?], ..CopyOptions::default() };
 //! copy(&bundle, &LayoutWriter::new(&layout, Obsolete::Keep, &Silent)?, bundle.root(), &options, &Silent)?;
 //!
 //! let source = Layout::open(&layout)?;

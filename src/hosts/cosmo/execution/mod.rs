@@ -38,7 +38,7 @@ use plugin_oci::finding::Finding;
 use plugin_oci::stores::open::Stores;
 use plugin_oci::values::digest::{Digest, Hasher};
 use plugin_oci::values::text;
-use plugins::Place;
+use plugins::PluginEntry;
 use scan::ScanError;
 
 /// What is done with a configuration.
@@ -52,7 +52,7 @@ pub enum Mode {
 
 /// What was found, and perhaps written.
 #[derive(Clone, Debug, Serialize)]
-pub struct Report {
+pub struct ExecutionReport {
     /// The file.
     pub config: PathBuf,
     /// Whether it was changed.
@@ -82,11 +82,11 @@ pub struct Plugin {
 }
 
 /// Sets or compares the images of plugins.
-pub fn set(config: &Path, wanted: &[Wanted], mode: Mode, stores: &Stores<'_>) -> Result<Report, Error> {
+pub fn set(config: &Path, wanted: &[Wanted], mode: Mode, stores: &Stores<'_>) -> Result<ExecutionReport, Error> {
     let images = images::resolve(wanted, stores)?;
     let file = ConfigFile::open(config, mode == Mode::Set)?;
     let (places, digest) = file.read(|input| plugins::places(input)).map_err(malformed(&file.path()))?;
-    let mut report = Report {
+    let mut report = ExecutionReport {
         config: file.path(),
         changed: false,
         plugins: Vec::new(),
@@ -95,7 +95,7 @@ pub fn set(config: &Path, wanted: &[Wanted], mode: Mode, stores: &Stores<'_>) ->
     };
     let mut edits = Vec::new();
     for image in &images {
-        let named: Vec<&Place> = places.iter().filter(|place| place.name == image.name).collect();
+        let named: Vec<&PluginEntry> = places.iter().filter(|place| place.name == image.name).collect();
         if named.is_empty() {
             let (path, known) = (file.path(), known(&places).into_iter().collect());
             return Err(ExecutionError::Unknown { path, name: image.name.clone(), known }.into());
@@ -143,12 +143,12 @@ fn malformed(path: &Path) -> impl FnOnce(ScanError) -> ExecutionError {
     move |source| ExecutionError::Malformed { path, source }
 }
 
-fn known(places: &[Place]) -> BTreeSet<String> {
+fn known(places: &[PluginEntry]) -> BTreeSet<String> {
     places.iter().map(|place| place.name.clone()).collect()
 }
 
 /// What a place was composed with, and the image was not built for.
-fn contract_findings(place: &Place, image: &Image) -> Vec<Finding> {
+fn contract_findings(place: &PluginEntry, image: &Image) -> Vec<Finding> {
     let parts = [
         ("config-schema", "federation.serviceSdl", "schema", &place.composed.schema, &image.contract.schema),
         ("config-proto", "grpc.protoSchema", "proto", &place.composed.proto, &image.contract.proto),
@@ -163,7 +163,7 @@ fn contract_findings(place: &Place, image: &Image) -> Vec<Finding> {
 }
 
 /// What a place says of its image that is not so.
-fn image_findings(place: &Place, image: &Image) -> Vec<Finding> {
+fn image_findings(place: &PluginEntry, image: &Image) -> Vec<Finding> {
     let mut findings = Vec::new();
     let name = text::name(&place.name);
     match &place.reference {
@@ -188,7 +188,7 @@ fn image_findings(place: &Place, image: &Image) -> Vec<Finding> {
 }
 
 /// What makes a place name the image: nothing where it does.
-fn edits_of(place: &Place, image: &Image) -> Vec<Edit> {
+fn edits_of(place: &PluginEntry, image: &Image) -> Vec<Edit> {
     let (mut edits, mut members) = (Vec::new(), Vec::new());
     let (end, gap) = place.last.clone().unwrap_or((place.plugin.start + 1, Vec::new()));
     let gap = String::from_utf8(gap).unwrap_or_default();
@@ -222,7 +222,7 @@ fn quoted(value: &str) -> String {
 /// The digest of a configuration in which each plugin is its name alone.
 fn skeleton(file: &File) -> Result<Digest, ScanError> {
     let (places, _) = file::read(file, |input| plugins::places(input))?;
-    let cut = |place: Place| Edit { span: place.plugin, text: quoted(&place.name) };
+    let cut = |place: PluginEntry| Edit { span: place.plugin, text: quoted(&place.name) };
     let mut edits: Vec<Edit> = places.into_iter().map(cut).collect();
     edits.sort_by_key(|edit| edit.span.start);
     let mut hash = Hash(Hasher::new());
@@ -256,7 +256,7 @@ mod tests {
         output
     }
 
-    fn cut(text: &[u8], places: &[Place]) -> Vec<u8> {
+    fn cut(text: &[u8], places: &[PluginEntry]) -> Vec<u8> {
         let cut: Vec<Edit> = places.iter().map(|place| Edit { span: place.plugin.clone(), text: quoted(&place.name) }).collect();
         edited(text, &cut)
     }
@@ -294,7 +294,7 @@ mod tests {
                 }
             }
             let Ok(places) = plugins::places(text.as_slice()) else { continue };
-            let mine: Vec<&Place> = places.iter().filter(|place| place.name == image.name).collect();
+            let mine: Vec<&PluginEntry> = places.iter().filter(|place| place.name == image.name).collect();
             let mut edits: Vec<Edit> = mine.iter().flat_map(|place| edits_of(place, &image)).collect();
             edits.sort_by_key(|edit| edit.span.start);
             let set = edited(&text, &edits);

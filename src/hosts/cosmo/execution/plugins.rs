@@ -16,7 +16,7 @@ const TEXT_LIMIT: usize = 16 << 20;
 
 /// One place where a plugin is named.
 #[derive(Clone, Debug, Default)]
-pub struct Place {
+pub struct PluginEntry {
     /// The way to it: `engineConfig.datasourceConfigurations[2]`.
     pub at: String,
     /// The plugin's name.
@@ -54,7 +54,7 @@ pub struct Composed {
 }
 
 /// The plugins of a configuration, in the order of its text.
-pub fn places(input: impl Read) -> Result<Vec<Place>, ScanError> {
+pub fn places(input: impl Read) -> Result<Vec<PluginEntry>, ScanError> {
     let mut scanner = Scanner::new(input);
     let mut found = Vec::new();
     if scanner.kind()? != Some(b'{') {
@@ -69,7 +69,7 @@ pub fn places(input: impl Read) -> Result<Vec<Place>, ScanError> {
     Ok(found)
 }
 
-fn flags<R: Read>(scanner: &mut Scanner<R>, found: &mut Vec<Place>) -> Result<(), ScanError> {
+fn flags<R: Read>(scanner: &mut Scanner<R>, found: &mut Vec<PluginEntry>) -> Result<(), ScanError> {
     let of_flag = &mut |scanner: &mut Scanner<R>, flag: &super::scan::Member| {
         let at = format!("featureFlagConfigs.configByFeatureFlagName[{:?}].engineConfig", flag.key);
         scanner.object(&mut |scanner, member| match camel(&member.key).as_str() {
@@ -85,7 +85,7 @@ fn flags<R: Read>(scanner: &mut Scanner<R>, found: &mut Vec<Place>) -> Result<()
     Ok(())
 }
 
-fn engine<R: Read>(scanner: &mut Scanner<R>, at: &str, found: &mut Vec<Place>) -> Result<(), ScanError> {
+fn engine<R: Read>(scanner: &mut Scanner<R>, at: &str, found: &mut Vec<PluginEntry>) -> Result<(), ScanError> {
     scanner.object(&mut |scanner, member| {
         if camel(&member.key) != "datasourceConfigurations" {
             return scanner.skip();
@@ -105,8 +105,8 @@ fn engine<R: Read>(scanner: &mut Scanner<R>, at: &str, found: &mut Vec<Place>) -
     Ok(())
 }
 
-fn data_source<R: Read>(scanner: &mut Scanner<R>, at: &str, found: &mut Vec<Place>) -> Result<(), ScanError> {
-    let (mut place, mut composed, mut is_plugin) = (Place::default(), Composed::default(), false);
+fn data_source<R: Read>(scanner: &mut Scanner<R>, at: &str, found: &mut Vec<PluginEntry>) -> Result<(), ScanError> {
+    let (mut place, mut composed, mut is_plugin) = (PluginEntry::default(), Composed::default(), false);
     scanner.object(&mut |scanner, member| match camel(&member.key).as_str() {
         "federation" => scanner
             .object(&mut |scanner, member| match camel(&member.key).as_str() {
@@ -132,12 +132,12 @@ fn data_source<R: Read>(scanner: &mut Scanner<R>, at: &str, found: &mut Vec<Plac
         _ => scanner.skip(),
     })?;
     if is_plugin {
-        found.push(Place { at: at.to_owned(), composed, ..place });
+        found.push(PluginEntry { at: at.to_owned(), composed, ..place });
     }
     Ok(())
 }
 
-fn plugin<R: Read>(scanner: &mut Scanner<R>, place: &mut Place) -> Result<(), ScanError> {
+fn plugin<R: Read>(scanner: &mut Scanner<R>, place: &mut PluginEntry) -> Result<(), ScanError> {
     let mut last = None;
     let span = scanner.object(&mut |scanner, member| {
         match camel(&member.key).as_str() {

@@ -35,7 +35,7 @@ pub(super) struct Tree<D> {
 }
 
 /// Where an entry goes: below the directory that was entered last.
-struct Place<'a> {
+struct EntryPath<'a> {
     path: &'a str,
     name: &'a str,
 }
@@ -130,7 +130,7 @@ impl<D: Directory> Tree<D> {
         let (parent, name) = split(path);
         let path = join(&self.make_parent(parent, path)?, name);
         self.claim(&path, if raw.flag == Flag::Directory { As::Directory } else { As::Other })?;
-        let place = Place { path: &path, name };
+        let place = EntryPath { path: &path, name };
         match raw.flag {
             Flag::Directory => self.directory(&place, metadata),
             Flag::Symlink => self.symlink(&place, &raw.link, metadata),
@@ -151,7 +151,7 @@ impl<D: Directory> Tree<D> {
         Metadata { mode: raw.mode & mask, seconds: raw.mtime.0, nanos: raw.mtime.1 }
     }
 
-    fn directory(&mut self, place: &Place<'_>, metadata: Metadata) -> Result<(), ExtractError> {
+    fn directory(&mut self, place: &EntryPath<'_>, metadata: Metadata) -> Result<(), ExtractError> {
         self.counts.directories += 1;
         let here = self.walk.current();
         let made = here.enter(place.name).and_then(|found| match found {
@@ -167,7 +167,7 @@ impl<D: Directory> Tree<D> {
         self.directories.insert(place.path, Some(metadata), &self.options.limits)
     }
 
-    fn symlink(&mut self, place: &Place<'_>, target: &[u8], metadata: Metadata) -> Result<(), ExtractError> {
+    fn symlink(&mut self, place: &EntryPath<'_>, target: &[u8], metadata: Metadata) -> Result<(), ExtractError> {
         self.counts.symlinks += 1;
         let target =
             names::symlink(place.path, target, &self.options).map_err(|why| ExtractError::link(place.path, target, why))?;
@@ -175,7 +175,7 @@ impl<D: Directory> Tree<D> {
         self.make(place, |parent| parent.make_symlink(place.name, &target, metadata))
     }
 
-    fn hard_link(&mut self, place: &Place<'_>, target: &[u8]) -> Result<(), ExtractError> {
+    fn hard_link(&mut self, place: &EntryPath<'_>, target: &[u8]) -> Result<(), ExtractError> {
         const NOWHERE: &str = "nothing in the image has that path";
         self.counts.hard_links += 1;
         let refused = |why| ExtractError::link(place.path, target, why);
@@ -208,7 +208,7 @@ impl<D: Directory> Tree<D> {
 
     fn file<S: Stream<Error = ExtractError>>(
         &mut self,
-        place: &Place<'_>,
+        place: &EntryPath<'_>,
         size: u64,
         metadata: Metadata,
         walker: &mut Walker<S>,
@@ -251,7 +251,7 @@ impl<D: Directory> Tree<D> {
     }
 
     /// Makes something new, after removing what a lower layer has there.
-    fn make<T>(&mut self, place: &Place<'_>, make: impl Fn(&D) -> io::Result<T>) -> Result<T, ExtractError> {
+    fn make<T>(&mut self, place: &EntryPath<'_>, make: impl Fn(&D) -> io::Result<T>) -> Result<T, ExtractError> {
         let done = match make(self.walk.current()) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 self.vacate(place)?;
@@ -263,7 +263,7 @@ impl<D: Directory> Tree<D> {
     }
 
     /// Removes what a lower layer has at a place below the directory entered last.
-    fn vacate(&mut self, place: &Place<'_>) -> Result<(), ExtractError> {
+    fn vacate(&mut self, place: &EntryPath<'_>) -> Result<(), ExtractError> {
         self.link_walk.reset();
         self.directories.forget(place.path);
         self.walk.current().remove(place.name).map_err(|source| ExtractError::disk("remove", place.path, source))
@@ -275,7 +275,7 @@ impl<D: Directory> Tree<D> {
         match self.seen.get(&path) {
             Some(As::Other) => Ok(()),
             Some(As::Parent | As::Directory) => self.opaque(&path),
-            None => self.vacate(&Place { path: &path, name }),
+            None => self.vacate(&EntryPath { path: &path, name }),
         }
     }
 

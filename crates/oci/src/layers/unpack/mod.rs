@@ -83,10 +83,10 @@ impl Extraction {
     }
 
     /// Sets the directories' modes, writes everything to the disk and gives the directory its name.
-    pub fn commit(self) -> Result<Report, ExtractError> {
+    pub fn commit(self) -> Result<UnpackReport, ExtractError> {
         let (root, counts) = self.tree.finish()?;
         self.staging.commit(&root)?;
-        Ok(Report { layers: self.layers, counts })
+        Ok(UnpackReport { layers: self.layers, counts })
     }
 }
 
@@ -133,7 +133,7 @@ pub struct LayerFacts {
 
 /// What was applied.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Report {
+pub struct UnpackReport {
     /// The layers, lowest first.
     pub layers: Vec<LayerFacts>,
     /// What was in them.

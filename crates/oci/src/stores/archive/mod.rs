@@ -49,12 +49,12 @@ pub struct Archive {
     path: PathBuf,
     file: Arc<File>,
     index: IndexFile,
-    blobs: BTreeMap<Digest, Place>,
+    blobs: BTreeMap<Digest, Extent>,
 }
 
 /// Where in the file something lies.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+struct Extent {
     offset: u64,
     size: u64,
 }
@@ -79,7 +79,7 @@ impl Archive {
             WalkError::Tar(error) => not_one(error.to_string()),
             WalkError::Io(error) => FileError::at("read", path)(error).into(),
         })?;
-        let document = |name: &str, place: Option<Place>| -> Result<Vec<u8>, StoreError> {
+        let document = |name: &str, place: Option<Extent>| -> Result<Vec<u8>, StoreError> {
             let place = place.ok_or_else(|| not_one(format!("it has no `{name}` file")))?;
             if place.size > documents::MANIFEST_LIMIT {
                 let object = format!("{}:{name}", path.display());
@@ -147,9 +147,9 @@ fn compression_of(file: &Arc<File>) -> Option<(&'static str, &'static str)> {
 
 #[derive(Default)]
 struct Found {
-    marker: Option<Place>,
-    index: Option<Place>,
-    blobs: BTreeMap<Digest, Place>,
+    marker: Option<Extent>,
+    index: Option<Extent>,
+    blobs: BTreeMap<Digest, Extent>,
 }
 
 enum WalkError {
@@ -176,7 +176,7 @@ fn find(file: &Arc<File>) -> Result<Found, WalkError> {
         let offset = walker.offset();
         let malformed = |what| WalkError::Tar(TarError::Malformed { offset, what });
         let Some(name) = std::str::from_utf8(&entry.name).ok().map(|name| name.trim_start_matches("./")) else { continue };
-        let place = Place { offset, size: entry.size };
+        let place = Extent { offset, size: entry.size };
         let doubled = match name {
             MARKER_FILE => found.marker.replace(place).is_some(),
             INDEX_FILE => found.index.replace(place).is_some(),

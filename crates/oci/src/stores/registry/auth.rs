@@ -8,7 +8,7 @@
 //!   user named by `--trust-realm`: another port of one host may be another user's program. Any other https realm is asked
 //!   without credentials, and only where there are none to give.
 //! - *Downgrade.* A realm over http is taken at the registry's own host, itself reached over http, and nowhere else.
-//! - *A token that may do more than the work needs.* What is asked for is [`Leave::scopes`]; the scope of a challenge adds
+//! - *A token that may do more than the work needs.* What is asked for is [`Access::scopes`]; the scope of a challenge adds
 //!   nothing to it.
 //! - *Replay after expiry.* A token is renewed before its time is over, and once more when it is refused.
 
@@ -30,9 +30,9 @@ const TOKEN_LIMIT: u64 = 1 << 20;
 /// What a token without `expires_in` lives (distribution's token specification).
 const TOKEN_LIFE: Duration = Duration::from_mins(1);
 
-/// What a request needs leave for.
+/// The access that a request asks for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Leave {
+pub(super) struct Access {
     /// The registry as the user wrote it: the key of its credentials.
     pub(super) host: String,
     /// The repository.
@@ -66,13 +66,13 @@ pub(super) trait Caller {
     fn exchange_patiently(&self, call: &Call<'_>) -> Result<Reply, RegistryError>;
 
     /// What an answer that is no success says.
-    fn refused(&self, reply: Reply, leave: &Leave) -> RegistryError;
+    fn refused(&self, reply: Reply, access: &Access) -> RegistryError;
 }
 
 /// Remembers what was granted. One request at a time asks for more.
 #[derive(Default)]
 pub(super) struct Authority {
-    granted: Mutex<BTreeMap<(Origin, Leave), Granted>>,
+    granted: Mutex<BTreeMap<(Origin, Access), Granted>>,
 }
 
 #[derive(Deserialize)]
@@ -84,9 +84,9 @@ struct TokenAnswer {
 
 impl Authority {
     /// The header to send, if one was granted and still holds.
-    pub(super) fn current(&self, origin: &Origin, leave: &Leave) -> Option<String> {
+    pub(super) fn current(&self, origin: &Origin, access: &Access) -> Option<String> {
         let granted = self.lock();
-        let found = granted.get(&(origin.clone(), leave.clone()))?;
+        let found = granted.get(&(origin.clone(), access.clone()))?;
         found.until.is_none_or(|until| Instant::now() < until).then(|| found.header.clone())
     }
 
@@ -96,21 +96,21 @@ impl Authority {
         &self,
         caller: &dyn Caller,
         refusal: &Reply,
-        leave: &Leave,
+        access: &Access,
         refused: Option<&str>,
     ) -> Result<Option<Renewed>, RegistryError> {
         let origin = refusal.url.origin();
-        let key = (origin.clone(), leave.clone());
+        let key = (origin.clone(), access.clone());
         let mut granted = self.lock();
         if let Some(other) = granted.get(&key).filter(|found| Some(found.header.as_str()) != refused) {
             return Ok(Some(Renewed { header: other.header.clone(), fresh: false }));
         }
         let challenges: Vec<Challenge> =
             refusal.headers("WWW-Authenticate").iter().flat_map(|text| challenge::parse(text)).collect();
-        let credential = caller.credential(&leave.host, &leave.repository)?;
+        let credential = caller.credential(&access.host, &access.repository)?;
         let bearer = challenges.iter().find(|challenge| challenge.scheme == "bearer");
         let new = match (bearer, credential) {
-            (Some(bearer), credential) => Some(fetch_token(caller, bearer, leave, origin, credential.as_ref())?),
+            (Some(bearer), credential) => Some(fetch_token(caller, bearer, access, origin, credential.as_ref())?),
             (None, Some(Credential::Basic { user, password })) if challenges.iter().any(|c| c.scheme == "basic") => {
                 Some(Granted { header: Credential::basic_header(&user, &password), until: None })
             }
@@ -123,7 +123,7 @@ impl Authority {
         Ok(new.map(|new| Renewed { header: new.header, fresh: true }))
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<(Origin, Leave), Granted>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<(Origin, Access), Granted>> {
         self.granted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -131,16 +131,16 @@ impl Authority {
 fn fetch_token(
     caller: &dyn Caller,
     challenge: &Challenge,
-    leave: &Leave,
+    access: &Access,
     origin: &Origin,
     credential: Option<&Credential>,
 ) -> Result<Granted, RegistryError> {
-    let broken = |reason: &str| RegistryError::Protocol { url: leave.host.clone(), reason: reason.to_owned() };
+    let broken = |reason: &str| RegistryError::Protocol { url: access.host.clone(), reason: reason.to_owned() };
     let realm = challenge.parameter("realm").and_then(Url::parse);
     let realm = realm.ok_or_else(|| broken("its authentication challenge has no usable realm"))?;
-    check_realm(caller, &realm, origin, leave, credential.is_some())?;
+    check_realm(caller, &realm, origin, access, credential.is_some())?;
     let service = challenge.parameter("service");
-    let scopes = &leave.scopes;
+    let scopes = &access.scopes;
     let reply = match credential {
         Some(Credential::Identity(token)) => refresh(caller, realm, service, scopes, token)?,
         Some(Credential::Basic { user, password }) => {
@@ -150,7 +150,7 @@ fn fetch_token(
         None => ask(caller, realm, service, scopes, None)?,
     };
     if !reply.is_success() {
-        return Err(caller.refused(reply, leave));
+        return Err(caller.refused(reply, access));
     }
     let url = reply.url.to_string();
     let bytes = reply.read(TOKEN_LIMIT)?;
@@ -211,13 +211,13 @@ fn check_realm(
     caller: &dyn Caller,
     realm: &Url,
     registry: &Origin,
-    leave: &Leave,
+    access: &Access,
     has_credential: bool,
 ) -> Result<(), RegistryError> {
     let own_host = realm.origin().host == registry.host;
     if realm.scheme() == Scheme::Http && !(own_host && registry.scheme == Scheme::Http) {
         return Err(RegistryError::PlainHttp {
-            from: format!("the authentication realm of {}", leave.host),
+            from: format!("the authentication realm of {}", access.host),
             host: realm.origin().host.clone(),
             url: realm.to_string(),
         });
@@ -225,7 +225,7 @@ fn check_realm(
     let same_door = (realm.scheme(), realm.origin().port) == (registry.scheme, registry.port);
     let same_house = own_host || same_site(&realm.origin().host, &registry.host);
     if has_credential && !(same_door && same_house) && !caller.trusts_realm(realm.origin()) {
-        return Err(RegistryError::ForeignRealm { host: leave.host.clone(), realm: realm.authority() });
+        return Err(RegistryError::ForeignRealm { host: access.host.clone(), realm: realm.authority() });
     }
     Ok(())
 }

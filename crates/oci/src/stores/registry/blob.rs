@@ -30,14 +30,14 @@ impl<'a> BlobReader<'a> {
     /// Opens a blob; `None` where the registry has none.
     pub(super) fn open(repository: &'a Repository<'a>, descriptor: &Descriptor) -> Result<Option<Self>, StoreError> {
         let url = repository.url(&format!("blobs/{}", descriptor.digest))?;
-        let leave = repository.leave();
-        let reply = repository.client.send(&Call::new(Method::GET, url.clone()), &leave)?;
+        let access = repository.access();
+        let reply = repository.client.send(&Call::new(Method::GET, url.clone()), &access)?;
         if reply.status == 404 {
             reply.drain();
             return Ok(None);
         }
         if reply.status != 200 {
-            return Err(repository.client.refused(reply, &leave).into());
+            return Err(repository.client.refused(reply, &access).into());
         }
         check_digest(&reply.url, &descriptor.digest, stated_digest(&reply)?.as_ref())?;
         let stream: Box<dyn Read + Send> = Box::new(reply.stream());
@@ -46,9 +46,9 @@ impl<'a> BlobReader<'a> {
 
     /// Asks for the rest. The inner error is one of the stream, which a further try may mend.
     fn reopen(&mut self) -> Result<io::Result<()>, RegistryError> {
-        let leave = self.repository.leave();
+        let access = self.repository.access();
         let call = Call::new(Method::GET, self.url.clone()).header("Range", format!("bytes={}-", self.position));
-        let reply = self.repository.client.send(&call, &leave)?;
+        let reply = self.repository.client.send(&call, &access)?;
         let starts = format!("bytes {}-", self.position);
         match reply.status {
             206 if reply.header("Content-Range").is_some_and(|range| range.starts_with(&starts)) => {
@@ -67,7 +67,7 @@ impl<'a> BlobReader<'a> {
                 })
             }
             206 => Err(RegistryError::protocol(&reply.url, "it answers with another range than was asked for")),
-            _ => Err(self.repository.client.refused(reply, &leave)),
+            _ => Err(self.repository.client.refused(reply, &access)),
         }
     }
 

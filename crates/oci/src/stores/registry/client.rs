@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use ureq::http::Method;
 
-use super::auth::{Authority, Caller, Leave, Renewed};
+use super::auth::{Access, Authority, Caller, Renewed};
 use super::credentials::{AuthFiles, Credential, is_hub};
 use super::error::{RegistryError, clean, is_passing_status};
 use super::transport::{Call, Payload, Reply, Timeouts, Transport};
@@ -98,9 +98,9 @@ impl<'a> Client<'a> {
 
     /// Asks a registry whether it accepts the credentials (distribution-spec, "Determining support").
     pub fn check_login(&self, host: &str) -> Result<(), RegistryError> {
-        let leave = Leave { host: host.to_owned(), repository: String::new(), scopes: BTreeSet::new() };
-        let reply = self.send(&Call::new(Method::GET, self.url(host, "/v2/")?), &leave)?;
-        if reply.is_success() { Ok(()) } else { Err(self.refused(reply, &leave)) }
+        let access = Access { host: host.to_owned(), repository: String::new(), scopes: BTreeSet::new() };
+        let reply = self.send(&Call::new(Method::GET, self.url(host, "/v2/")?), &access)?;
+        if reply.is_success() { Ok(()) } else { Err(self.refused(reply, &access)) }
     }
 
     /// A URL of a registry's API.
@@ -154,8 +154,8 @@ impl<'a> Client<'a> {
 
     /// Sends a request that can be sent again: with credentials where they belong, through redirects, and again after a pause
     /// where the answer says "later" or the connection breaks. Any other answer is the caller's to judge.
-    pub(super) fn send(&self, call: &Call<'_>, leave: &Leave) -> Result<Reply, RegistryError> {
-        self.patiently(|| self.follow(call, leave))
+    pub(super) fn send(&self, call: &Call<'_>, access: &Access) -> Result<Reply, RegistryError> {
+        self.patiently(|| self.follow(call, access))
     }
 
     fn patiently(&self, send: impl Fn() -> Result<Reply, RegistryError>) -> Result<Reply, RegistryError> {
@@ -185,11 +185,11 @@ impl<'a> Client<'a> {
         true
     }
 
-    fn follow(&self, call: &Call<'_>, leave: &Leave) -> Result<Reply, RegistryError> {
+    fn follow(&self, call: &Call<'_>, access: &Access) -> Result<Reply, RegistryError> {
         let first = call.url.to_string();
         let mut call = call.again();
         for _ in 0..=REDIRECTS {
-            let reply = self.authenticated(&call, leave)?;
+            let reply = self.authenticated(&call, access)?;
             let same_method = matches!(reply.status, 307 | 308);
             let any_method = matches!(reply.status, 301..=303) && matches!(call.method, Method::GET | Method::HEAD);
             let Some(location) = reply.header("Location").filter(|_| same_method || any_method) else { return Ok(reply) };
@@ -201,19 +201,19 @@ impl<'a> Client<'a> {
 
     /// One request; a refusal is answered with new credentials, if there are any. This request fetches new ones once; what other
     /// threads have fetched meanwhile is used too.
-    fn authenticated(&self, call: &Call<'_>, leave: &Leave) -> Result<Reply, RegistryError> {
-        let mut header = self.header_for(&call.url, leave)?;
+    fn authenticated(&self, call: &Call<'_>, access: &Access) -> Result<Reply, RegistryError> {
+        let mut header = self.header_for(&call.url, access)?;
         let mut fetched = false;
         for _ in 0..TRIES {
             let reply = self.exchange(with_authorization(call.again(), header.as_deref()))?;
             if reply.status != 401 {
                 return Ok(reply);
             }
-            let newer = self.header_for(&call.url, leave)?.filter(|newer| Some(newer) != header.as_ref());
+            let newer = self.header_for(&call.url, access)?.filter(|newer| Some(newer) != header.as_ref());
             header = match newer {
                 Some(newer) => Some(newer),
                 None if fetched => return Ok(reply),
-                None => match self.answer_refusal(&reply, leave, header.as_deref())? {
+                None => match self.answer_refusal(&reply, access, header.as_deref())? {
                     Some(renewed) => {
                         fetched = renewed.fresh;
                         Some(renewed.header)
@@ -227,25 +227,25 @@ impl<'a> Client<'a> {
     }
 
     /// The `Authorization` that may go to this URL now.
-    fn header_for(&self, url: &Url, leave: &Leave) -> Result<Option<String>, RegistryError> {
-        let home = self.url(&leave.host, "/v2/")?;
-        Ok(if url.origin() == home.origin() { self.authority.current(url.origin(), leave) } else { None })
+    fn header_for(&self, url: &Url, access: &Access) -> Result<Option<String>, RegistryError> {
+        let home = self.url(&access.host, "/v2/")?;
+        Ok(if url.origin() == home.origin() { self.authority.current(url.origin(), access) } else { None })
     }
 
     /// New credentials after a 401, from the registry's own origin only.
-    fn answer_refusal(&self, reply: &Reply, leave: &Leave, refused: Option<&str>) -> Result<Option<Renewed>, RegistryError> {
-        if reply.url.origin() != self.url(&leave.host, "/v2/")?.origin() {
+    fn answer_refusal(&self, reply: &Reply, access: &Access, refused: Option<&str>) -> Result<Option<Renewed>, RegistryError> {
+        if reply.url.origin() != self.url(&access.host, "/v2/")?.origin() {
             return Ok(None);
         }
-        self.authority.renew(self, reply, leave, refused)
+        self.authority.renew(self, reply, access, refused)
     }
 
     /// One request whose payload cannot be sent again by itself. After a 401 new credentials are fetched and `true` comes back
     /// beside the answer: the caller may start over.
-    pub(super) fn send_stream(&self, call: Call<'_>, leave: &Leave) -> Result<(Reply, bool), RegistryError> {
-        let header = self.header_for(&call.url, leave)?;
+    pub(super) fn send_stream(&self, call: Call<'_>, access: &Access) -> Result<(Reply, bool), RegistryError> {
+        let header = self.header_for(&call.url, access)?;
         let reply = self.exchange(with_authorization(call, header.as_deref()))?;
-        let renewed = reply.status == 401 && self.answer_refusal(&reply, leave, header.as_deref())?.is_some();
+        let renewed = reply.status == 401 && self.answer_refusal(&reply, access, header.as_deref())?.is_some();
         Ok((reply, renewed))
     }
 
@@ -274,7 +274,7 @@ impl<'a> Client<'a> {
     }
 
     /// What an answer that is no success says.
-    pub(super) fn refused(&self, reply: Reply, leave: &Leave) -> RegistryError {
+    pub(super) fn refused(&self, reply: Reply, access: &Access) -> RegistryError {
         let (status, url) = (reply.status, reply.url.to_string());
         let body = reply.read(ERROR_LIMIT).unwrap_or_default();
         let message = match serde_json::from_slice::<ErrorBody>(&body) {
@@ -285,10 +285,10 @@ impl<'a> Client<'a> {
             Err(_) => String::new(),
         };
         if matches!(status, 401 | 403) {
-            let known = matches!(self.credential(&leave.host, &leave.repository), Ok(Some(_)));
+            let known = matches!(self.credential(&access.host, &access.repository), Ok(Some(_)));
             let what =
-                if leave.repository.is_empty() { leave.host.clone() } else { format!("{}/{}", leave.host, leave.repository) };
-            return RegistryError::Denied { what, host: leave.host.clone(), known, status, message };
+                if access.repository.is_empty() { access.host.clone() } else { format!("{}/{}", access.host, access.repository) };
+            return RegistryError::Denied { what, host: access.host.clone(), known, status, message };
         }
         RegistryError::Status { url, status, message }
     }
@@ -317,8 +317,8 @@ impl Caller for Client<'_> {
         self.patiently(|| self.exchange(call.again()))
     }
 
-    fn refused(&self, reply: Reply, leave: &Leave) -> RegistryError {
-        Client::refused(self, reply, leave)
+    fn refused(&self, reply: Reply, access: &Access) -> RegistryError {
+        Client::refused(self, reply, access)
     }
 }
 

@@ -59,9 +59,9 @@ impl Repository<'_> {
 
     /// A `GET` that must succeed.
     fn get(&self, url: &Url, accept: &str) -> Result<Reply, RegistryError> {
-        let leave = self.leave();
-        let reply = self.client.send(&Call::new(Method::GET, url.clone()).header("Accept", accept), &leave)?;
-        if reply.status == 200 { Ok(reply) } else { Err(self.client.refused(reply, &leave)) }
+        let access = self.access();
+        let reply = self.client.send(&Call::new(Method::GET, url.clone()).header("Accept", accept), &access)?;
+        if reply.status == 200 { Ok(reply) } else { Err(self.client.refused(reply, &access)) }
     }
 
     fn next_page(&self, reply: &Reply) -> Result<Option<Url>, RegistryError> {
@@ -81,15 +81,15 @@ impl Repository<'_> {
     /// What is behind a tag or digest: fetched, hashed, compared with what the registry says; `None` where it is not there.
     pub(super) fn fetch_manifest(&self, wanted: &str, digest: Option<&Digest>) -> Result<Option<Fetched>, RegistryError> {
         let url = self.url(&format!("manifests/{wanted}"))?;
-        let leave = self.leave();
+        let access = self.access();
         let call = Call::new(Method::GET, url).header("Accept", ACCEPT.join(", "));
-        let reply = self.client.send(&call, &leave)?;
+        let reply = self.client.send(&call, &access)?;
         if reply.status == 404 {
             reply.drain();
             return Ok(None);
         }
         if reply.status != 200 {
-            return Err(self.client.refused(reply, &leave));
+            return Err(self.client.refused(reply, &access));
         }
         let at = reply.url.clone();
         let said = stated_digest(&reply)?;
@@ -114,13 +114,13 @@ impl Repository<'_> {
     /// What a tag names, by `HEAD` where that says enough.
     pub(super) fn look_up(&self, tag: &Tag) -> Result<Option<Descriptor>, RegistryError> {
         let url = self.url(&format!("manifests/{tag}"))?;
-        let leave = self.leave();
-        let reply = self.client.send(&Call::new(Method::HEAD, url).header("Accept", ACCEPT.join(", ")), &leave)?;
+        let access = self.access();
+        let reply = self.client.send(&Call::new(Method::HEAD, url).header("Accept", ACCEPT.join(", ")), &access)?;
         if reply.status == 404 {
             return Ok(None);
         }
         if reply.status != 200 {
-            return Err(self.client.refused(reply, &leave));
+            return Err(self.client.refused(reply, &access));
         }
         let media_type = reply.header("Content-Type").map(|text| bare_type(&text).to_owned());
         let known = |media_type: &String| media_type::is_index(media_type) || media_type::is_manifest(media_type);
@@ -132,21 +132,21 @@ impl Repository<'_> {
 
     /// The referrers API's answer; `None` where the registry lacks it.
     pub(super) fn listed_referrers(&self, subject: &Digest) -> Result<Option<Vec<Descriptor>>, RegistryError> {
-        let leave = self.leave();
+        let access = self.access();
         let mut found = Vec::new();
         let mut next = Some(self.url(&format!("referrers/{subject}"))?);
         let mut left = LISTING_LIMIT;
         for page in 0..PAGES {
             let Some(url) = next.take() else { break };
             let call = Call::new(Method::GET, url).header("Accept", media_type::INDEX);
-            let reply = self.client.send(&call, &leave)?;
+            let reply = self.client.send(&call, &access)?;
             let json = reply.header("Content-Type").is_none_or(|text| bare_type(&text) == media_type::INDEX);
             if page == 0 && (matches!(reply.status, 400 | 404 | 405 | 501) || (reply.status == 200 && !json)) {
                 reply.drain();
                 return Ok(None);
             }
             if reply.status != 200 {
-                return Err(self.client.refused(reply, &leave));
+                return Err(self.client.refused(reply, &access));
             }
             next = self.next_page(&reply)?;
             let at = reply.url.clone();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
-use super::auth::Leave;
+use super::auth::Access;
 use super::client::Client;
 use super::error::RegistryError;
 use super::session::Session;
@@ -51,10 +51,10 @@ impl<'a> Repository<'a> {
         self.client.url(&self.host, &format!("/v2/{}/{rest}", self.name))
     }
 
-    pub(super) fn leave(&self) -> Leave {
+    pub(super) fn access(&self) -> Access {
         let actions = if self.writing { "pull,push" } else { "pull" };
         let scopes = BTreeSet::from([format!("repository:{}:{actions}", self.name)]);
-        Leave { host: self.host.clone(), repository: self.name.clone(), scopes }
+        Access { host: self.host.clone(), repository: self.name.clone(), scopes }
     }
 }
 

@@ -26,12 +26,12 @@ const PARALLEL: usize = 4;
 impl Repository<'_> {
     /// Writes a manifest or index under a tag or digest.
     pub(super) fn send_manifest(&self, reference: &str, media_type: &str, bytes: &[u8]) -> Result<(), RegistryError> {
-        let leave = self.leave();
+        let access = self.access();
         let mut call = Call::new(Method::PUT, self.url(&format!("manifests/{reference}"))?).header("Content-Type", media_type);
         call.payload = Payload::Bytes(bytes);
-        let reply = self.client.send(&call, &leave)?;
+        let reply = self.client.send(&call, &access)?;
         if !reply.is_success() {
-            return Err(self.client.refused(reply, &leave));
+            return Err(self.client.refused(reply, &access));
         }
         if let Some(said) = stated_digest(&reply)? {
             check_digest(&reply.url, &hash(&said, bytes), Some(&said))?;
@@ -69,20 +69,20 @@ impl Sink for Repository<'_> {
     }
 
     fn contains(&self, descriptor: &Descriptor) -> Result<bool, StoreError> {
-        let leave = self.leave();
+        let access = self.access();
         let kind = if descriptor.is_manifest_or_index() { "manifests" } else { "blobs" };
         let mut call = Call::new(Method::HEAD, self.url(&format!("{kind}/{}", descriptor.digest))?);
         if descriptor.is_manifest_or_index() {
             call = call.header("Accept", ACCEPT.join(", "));
         }
-        let reply = self.client.send(&call, &leave)?;
+        let reply = self.client.send(&call, &access)?;
         match reply.status {
             200 => {
                 check_digest(&reply.url, &descriptor.digest, stated_digest(&reply)?.as_ref())?;
                 Ok(reply.number("Content-Length").is_none_or(|length| length == descriptor.size))
             }
             404 => Ok(false),
-            _ => Err(self.client.refused(reply, &leave).into()),
+            _ => Err(self.client.refused(reply, &access).into()),
         }
     }
 
@@ -125,9 +125,9 @@ impl Sink for Repository<'_> {
             return Ok(false);
         };
         let url = self.url("blobs/uploads/")?.with_query("mount", &descriptor.digest.to_string()).with_query("from", from);
-        let mut leave = self.leave();
-        leave.scopes.insert(format!("repository:{from}:pull"));
-        let reply = match self.client.send(&Call::new(Method::POST, url), &leave) {
+        let mut access = self.access();
+        access.scopes.insert(format!("repository:{from}:pull"));
+        let reply = match self.client.send(&Call::new(Method::POST, url), &access) {
             // Some token servers give all that is asked for or nothing: uploading needs less.
             Err(RegistryError::Denied { .. }) => return Ok(false),
             outcome => outcome?,
@@ -149,7 +149,7 @@ impl Sink for Repository<'_> {
                 reply.drain();
                 Ok(false)
             }
-            _ => Err(self.client.refused(reply, &leave).into()),
+            _ => Err(self.client.refused(reply, &access).into()),
         }
     }
 

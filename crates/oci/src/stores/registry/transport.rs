@@ -161,13 +161,13 @@ pub(super) struct Transport {
     environment: Environment,
     authorities: Vec<PathBuf>,
     timeouts: Timeouts,
-    ways: Mutex<BTreeMap<Origin, Way>>,
+    routes: Mutex<BTreeMap<Origin, Route>>,
     tls: OnceLock<TlsConfig>,
 }
 
 /// How an origin is reached.
 #[derive(Clone)]
-struct Way {
+struct Route {
     agent: Agent,
     /// The variable that names the proxy in between.
     proxy: Option<&'static str>,
@@ -175,7 +175,7 @@ struct Way {
 
 impl Transport {
     pub(super) fn new(environment: Environment, authorities: Vec<PathBuf>, timeouts: Timeouts) -> Self {
-        Self { environment, authorities, timeouts, ways: Mutex::default(), tls: OnceLock::new() }
+        Self { environment, authorities, timeouts, routes: Mutex::default(), tls: OnceLock::new() }
     }
 
     pub(super) fn timeouts(&self) -> &Timeouts {
@@ -186,7 +186,7 @@ impl Transport {
     pub(super) fn exchange(&self, call: Call<'_>) -> Result<Reply, RegistryError> {
         let Call { method, url, headers, payload } = call;
         let name = name_of(&method);
-        let Way { agent, proxy } = self.way(url.origin())?;
+        let Route { agent, proxy } = self.route(url.origin())?;
         let failed = |error: ureq::Error| RegistryError::Unreachable {
             method: name,
             url: url.to_string(),
@@ -212,10 +212,10 @@ impl Transport {
         Ok(Reply { status: head.status.as_u16(), url, headers: head.headers, body, floor: self.timeouts.floor, proxy })
     }
 
-    fn way(&self, origin: &Origin) -> Result<Way, RegistryError> {
-        let mut ways = self.ways.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(way) = ways.get(origin) {
-            return Ok(way.clone());
+    fn route(&self, origin: &Origin) -> Result<Route, RegistryError> {
+        let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(route) = routes.get(origin) {
+            return Ok(route.clone());
         }
         let (variable, proxy) = self.proxy(origin)?.unzip();
         let is_encrypted = origin.scheme == Scheme::Https
@@ -240,9 +240,9 @@ impl Transport {
         let connection = ().chain(ConnectProxyConnector::default()).chain(TcpConnector::default());
         let connection = connection.chain(PaceConnector(self.timeouts.floor)).chain(RustlsConnector::default());
         let agent = Agent::with_parts(config.build(), connection, DefaultResolver::default());
-        let way = Way { agent, proxy: variable };
-        ways.insert(origin.clone(), way.clone());
-        Ok(way)
+        let route = Route { agent, proxy: variable };
+        routes.insert(origin.clone(), route.clone());
+        Ok(route)
     }
 
     fn tls(&self) -> Result<TlsConfig, RegistryError> {

@@ -113,10 +113,10 @@ impl Repository<'_> {
     }
 
     fn start_upload(&self) -> Result<Session, RegistryError> {
-        let leave = self.leave();
-        let reply = self.client.send(&Call::new(Method::POST, self.url("blobs/uploads/")?), &leave)?;
+        let access = self.access();
+        let reply = self.client.send(&Call::new(Method::POST, self.url("blobs/uploads/")?), &access)?;
         if reply.status != 202 {
-            return Err(self.client.refused(reply, &leave));
+            return Err(self.client.refused(reply, &access));
         }
         let session = Session::of(self.client, &reply);
         reply.drain();
@@ -125,7 +125,7 @@ impl Repository<'_> {
 
     /// How far an upload is; `None` where the registry does not know it any more, or says what cannot be.
     fn state_of(&self, session: Session, size: u64) -> Option<Session> {
-        let reply = self.client.send(&Call::new(Method::GET, session.url.clone()), &self.leave()).ok()?;
+        let reply = self.client.send(&Call::new(Method::GET, session.url.clone()), &self.access()).ok()?;
         if reply.status != 204 && reply.status != 202 {
             return None;
         }
@@ -188,8 +188,8 @@ impl Repository<'_> {
         let Call { method, url, headers, .. } = call.header("Content-Type", "application/octet-stream");
         let payload = if length > 0 { Payload::Stream(&mut part, length) } else { Payload::Empty };
         let call = Call { method, url, headers, payload };
-        let leave = self.leave();
-        let outcome = self.client.send_stream(call, &leave);
+        let access = self.access();
+        let outcome = self.client.send_stream(call, &access);
         if let Some(failure) = content.failure.take() {
             return Err(Setback::Final(Box::new(failure)));
         }
@@ -209,13 +209,13 @@ impl Repository<'_> {
                 Err(Setback::passing(error, None, Resume::Go(Session { url, ..session.clone() })))
             }
             413 if self.lower_limit(session, length) => {
-                Err(Setback::passing(self.client.refused(reply, &leave), None, Resume::Less(session.clone())))
+                Err(Setback::passing(self.client.refused(reply, &access), None, Resume::Less(session.clone())))
             }
-            401 if renewed => Err(Setback::passing(self.client.refused(reply, &leave), None, ask())),
-            416 => Err(Setback::passing(self.client.refused(reply, &leave), pause, ask())),
-            404 => Err(Setback::passing(self.client.refused(reply, &leave), pause, Resume::Anew)),
-            status if is_passing_status(status) => Err(Setback::passing(self.client.refused(reply, &leave), pause, ask())),
-            _ => Err(self.client.refused(reply, &leave).into()),
+            401 if renewed => Err(Setback::passing(self.client.refused(reply, &access), None, ask())),
+            416 => Err(Setback::passing(self.client.refused(reply, &access), pause, ask())),
+            404 => Err(Setback::passing(self.client.refused(reply, &access), pause, Resume::Anew)),
+            status if is_passing_status(status) => Err(Setback::passing(self.client.refused(reply, &access), pause, ask())),
+            _ => Err(self.client.refused(reply, &access).into()),
         }
     }
 

@@ -61,7 +61,7 @@ impl Maker<'_> {
                 }
             }
         }
-        let comment = Some(told("Request", field));
+        let comment = Some(comment_of("Request", field));
         Ok(Message { name: message.to_owned(), comment, reserved, fields, origin: field.name.at, ..Message::default() })
     }
 
@@ -74,7 +74,7 @@ impl Maker<'_> {
         self.numbers.lock.messages.settle(message, &only);
         let mut made = model::Field::new(name, ty, number, field.name.at).repeated(repeated);
         made.comments.extend(field.description.clone());
-        let comment = Some(told("Response", field));
+        let comment = Some(comment_of("Response", field));
         Ok(Message {
             name: message.to_owned(),
             comment,
@@ -86,7 +86,7 @@ impl Maker<'_> {
     }
 }
 
-fn told(what: &str, field: &Field) -> Arc<str> {
+fn comment_of(what: &str, field: &Field) -> Arc<str> {
     let name = &field.name.text;
     match field.description.as_deref().filter(|text| !text.is_empty()) {
         Some(description) => Arc::from(format!("{what} message for {name} operation: {description}.")),
