@@ -53,11 +53,15 @@ pub enum Verb {
     Push(Box<super::push::PushArgs>),
     /// Pull an image from a registry into a layout
     Pull(super::pull::PullArgs),
+    /// Attach files to an image: they refer to it and travel with it
+    Attach(super::attach::AttachArgs),
+    /// Remove attachments of an image
+    Detach(super::attach::DetachArgs),
     /// Store credentials for a registry
     Login(super::login::LoginArgs),
     /// Forget the credentials for a registry
     Logout(super::login::LogoutArgs),
-    /// Remove a tag, and what only it reached
+    /// Remove a tag or an image, and what only it reached
     Rm(super::remove::RemoveArgs),
     /// Remove what no tag reaches
     Gc(super::tidy::GcArgs),

@@ -121,7 +121,8 @@ where
     PossibleValuesParser::new(all.map(word)).try_map(value)
 }
 
-fn parse_pair(text: &str) -> Result<(String, String), String> {
+/// Parses `KEY=VALUE`.
+pub fn parse_pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err("want KEY=VALUE".to_owned()),

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use serde::Serialize;
 
 use super::context::Context;
 use super::terminal::human_size;
@@ -14,12 +15,16 @@ use plugin_oci::values::text::field;
 /// Flags of `ls`.
 #[derive(Debug, Args)]
 pub struct ListArgs {
-    /// The store: `oci:DIR`, `oci-archive:FILE` or `docker://HOST/REPO`
+    /// The store: `oci:DIR`, `oci-archive:FILE` or `docker://HOST/REPO`; of `docker://HOST` or `docker://HOST/PREFIX/` the
+    /// repositories are listed
     store: String,
 }
 
 /// Lists the tags of a store.
 pub fn list(args: &ListArgs, context: &Context) -> Result<ExitCode, Error> {
+    if let Some((host, prefix)) = registry(&args.store) {
+        return repositories(host, prefix, context);
+    }
     let source = context.stores().source(&args.store.parse::<Reference>()?)?;
     let listed = list::list(source.as_ref())?;
     let width = listed.iter().map(|entry| field(&entry.tag).chars().count()).max().unwrap_or(0).min(WIDEST);
@@ -27,6 +32,31 @@ pub fn list(args: &ListArgs, context: &Context) -> Result<ExitCode, Error> {
         context.result("image", entry, || line(entry, width));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The host, and the beginning of the repositories' names, where a registry is named and no repository of it.
+fn registry(text: &str) -> Option<(&str, &str)> {
+    let rest = text.strip_prefix("docker://")?;
+    let (host, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let is_host = name != host || name.contains('.') || name == "localhost";
+    (is_host && (prefix.is_empty() || prefix.ends_with('/'))).then_some((host, prefix))
+}
+
+fn repositories(host: &str, prefix: &str, context: &Context) -> Result<ExitCode, Error> {
+    let found = context.stores().client().catalogue(host)?;
+    for name in found.iter().filter(|name| name.starts_with(prefix)) {
+        let repository = Repository { repository: format!("{host}/{name}") };
+        context.result("repository", &repository, || repository.repository.clone());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A repository of a registry.
+#[derive(Serialize)]
+struct Repository {
+    /// `HOST/REPO`.
+    repository: String,
 }
 
 /// As many characters as a tag may have (distribution-spec); a layout may name an image by more.

@@ -5,6 +5,7 @@
 //! problems found some; 130 and 143 on SIGINT and SIGTERM.
 
 mod args;
+mod attach;
 mod build;
 mod build_flags;
 mod context;
@@ -161,6 +162,8 @@ fn run(cli: Cli, context: &Context) -> Result<ExitCode, Error> {
         Some(Verb::Copy(args)) => copy::copy(args, context),
         Some(Verb::Push(args)) => push::push(*args, context),
         Some(Verb::Pull(args)) => pull::pull(&args, context),
+        Some(Verb::Attach(args)) => attach::attach(args, context),
+        Some(Verb::Detach(args)) => attach::detach(args, context),
         Some(Verb::Login(args)) => login::login(&args, context),
         Some(Verb::Logout(args)) => login::logout(&args, context),
         Some(Verb::Rm(args)) => remove::remove(&args, context),

@@ -1,4 +1,4 @@
-//! `rm`: remove a tag.
+//! `rm`: remove a tag, or an image by its digest.
 
 use std::process::ExitCode;
 
@@ -12,14 +12,17 @@ use plugin_oci::values::reference::Reference;
 /// Flags of `rm`.
 #[derive(Debug, Args)]
 pub struct RemoveArgs {
-    /// The image: `oci:DIR[:TAG]`
+    /// The image: `oci:DIR[:TAG]` or `docker://HOST/REPO:TAG`; with `@DIGEST`, under all its tags and with its attachments
     image: String,
 }
 
-/// Removes a tag and what only it reached.
+/// Removes a tag or an image, and what only it reached.
 pub fn remove(args: &RemoveArgs, context: &Context) -> Result<ExitCode, Error> {
     let reference: Reference = args.image.parse()?;
-    let removed = images::remove::remove(&reference, context.progress())?;
-    context.result("removed", &removed, || format!("{}@{}", removed.tag, removed.digest));
+    let removed = images::remove::remove(&reference, context.stores(), context.progress())?;
+    context.result("removed", &removed, || match &removed.tag {
+        Some(tag) => format!("{tag}@{}", removed.digest),
+        None => removed.digest.to_string(),
+    });
     Ok(ExitCode::SUCCESS)
 }

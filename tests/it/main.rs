@@ -3,6 +3,7 @@
 mod agreement;
 mod architecture;
 mod archives;
+mod attach;
 mod attachment;
 mod base;
 mod bounds;

@@ -159,6 +159,13 @@ fn registry(error: &RegistryError) -> Option<String> {
         }
         RegistryError::Denied { host, known: true, .. } => Some(format!("the credentials for {host} do not allow this")),
         RegistryError::PlainHttp { host, .. } => Some(format!("if that network can be trusted, add `--plain-http {host}`")),
+        RegistryError::NoDeletion { .. } => of(
+            "registries may be set up to remove nothing (distribution: `storage.delete.enabled`), or only in a page of their own",
+        ),
+        RegistryError::SharedTag { image, .. } => {
+            Some(format!("`cargo plugin-build rm {image}` removes the image under all its tags"))
+        }
+        RegistryError::NoCatalogue { .. } => of("name a repository: `ls docker://HOST/REPO`"),
         RegistryError::ForeignRealm { realm, .. } => Some(format!("if that is its token server, add `--trust-realm {realm}`")),
         RegistryError::Status { status: 413, .. } => {
             of("a proxy before the registry limits the size of requests: raise its limit (nginx: `client_max_body_size`)")

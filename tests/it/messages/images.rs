@@ -1,6 +1,7 @@
 //! Errors of what is done with images.
 
 use plugin_build::build::kinds::Kind;
+use plugin_build::images::attach::AttachError;
 use plugin_build::images::copy::CopyError;
 use plugin_build::images::diff::DiffError;
 use plugin_build::images::install::InstallError;
@@ -30,6 +31,11 @@ fn of_images() {
     let all = errors![
         UnpackError::NotATar { manifest: manifest.clone(), media_type: s("text/plain") },
         UnpackError::LayerCount { manifest: manifest.clone(), layers: 1, diff_ids: 2 },
+        AttachError::MediaType(s("sbom")),
+        AttachError::NoName(path("a/..")),
+        AttachError::SameName(s("bom.json")),
+        AttachError::TooLarge { limit: 64 },
+        AttachError::Absent { image: s("oci:dir:1.0"), wanted: s("text/plain") },
         InstallError::NoName { image: s("sha256:abc") },
         InstallError::BadName { name: s("../a") },
         InstallError::Disagree { path: s("share/a") },

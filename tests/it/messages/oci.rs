@@ -164,6 +164,13 @@ fn of_stores() {
         StoreError::Clobber { store: s("oci:dir"), tag: s("1.0"), old: s("sha256:abc") },
         StoreError::Remote(RemoteError::new(denied(false))),
         StoreError::Remote(RemoteError::new(Complaint::usage("a message").with_hint("a way out"))),
+        RegistryError::NoDeletion { what: s("registry.example/a:1"), status: 405, message: s("UNSUPPORTED") },
+        RegistryError::SharedTag {
+            what: s("registry.example/a:1"),
+            others: list(&["2", "3"]),
+            image: s("docker://registry.example/a@sha256:abc")
+        },
+        RegistryError::NoCatalogue { host: s("registry.example"), message: String::new() },
         RegistryError::Status { url: url(), status: 413, message: s("too much") },
         RegistryError::Status { url: url(), status: 500, message: String::new() },
         RegistryError::Protocol { url: url(), reason: s("it has no location") },

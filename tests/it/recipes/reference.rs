@@ -114,6 +114,8 @@ fn every_object_has_a_row_with_its_fields() {
         (&["unpack", "oci:one", "unpacked"], 0),
         (&["install", "oci:one", "plugins"], 0),
         (&["install", "--check", "plugins"], 0),
+        (&["attach", "oci:two", "Cargo.toml", "--type", "text/toml"], 0),
+        (&["detach", "oci:two", "--type", "text/toml"], 0),
         (&["rm", "oci:two:0.3.1"], 0),
         (&["gc", "oci:two"], 0),
         (&["new", "--list"], 0),
@@ -136,8 +138,8 @@ fn every_object_has_a_row_with_its_fields() {
     };
     assert_eq!(seen.iter().filter_map(undocumented).collect::<Vec<_>>(), Vec::<String>::new());
     assert!(seen["progress"].contains("event"));
-    // These need a host's plugin or a password: `run.rs` and `login.rs`.
-    let elsewhere = ["logged-in", "logged-out", "plugin-run", "plugin-running"].map(str::to_owned);
+    // These need a password, a host's plugin or a catalogue: `login.rs`, `run.rs` and `attach.rs`.
+    let elsewhere = ["logged-in", "logged-out", "plugin-run", "plugin-running", "repository"].map(str::to_owned);
     let reasons: BTreeSet<String> = seen.into_keys().chain(elsewhere).collect();
     assert_eq!(reasons, listed.into_keys().collect::<BTreeSet<String>>());
 }

@@ -22,21 +22,26 @@ pub const USER: (&str, &str) = ("plugin", "correct-horse-battery");
 impl DockerRegistry {
     /// Starts one that lets everybody in; `None` where the program is missing.
     pub fn start() -> Option<Self> {
-        Self::launch("", "")
+        Self::launch("", "", "")
     }
 
     /// Starts one that wants [`USER`].
     pub fn protected() -> Option<Self> {
         // bcrypt of the password: docker-registry takes nothing else.
-        Self::launch("auth:\n  htpasswd: {realm: test, path: HTPASSWD}\n", "")
+        Self::launch("auth:\n  htpasswd: {realm: test, path: HTPASSWD}\n", "", "")
     }
 
     /// Starts one that speaks TLS with this certificate and key.
     pub fn encrypted(certificate: &Path, key: &Path) -> Option<Self> {
-        Self::launch("", &format!("  tls: {{certificate: '{}', key: '{}'}}\n", certificate.display(), key.display()))
+        Self::launch("", &format!("  tls: {{certificate: '{}', key: '{}'}}\n", certificate.display(), key.display()), "")
     }
 
-    fn launch(auth: &str, tls: &str) -> Option<Self> {
+    /// Starts one that may be asked to remove something.
+    pub fn removing() -> Option<Self> {
+        Self::launch("", "", "  delete: {enabled: true}\n")
+    }
+
+    fn launch(auth: &str, tls: &str, storage: &str) -> Option<Self> {
         let program = tools::require("docker-registry")?;
         let dir = tempfile::tempdir().unwrap();
         let htpasswd = dir.path().join("htpasswd");
@@ -45,7 +50,7 @@ impl DockerRegistry {
         for _ in 0..20 {
             let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
             let config = format!(
-                "version: 0.1\nlog: {{level: info, formatter: text}}\nstorage:\n  filesystem: {{rootdirectory: '{}'}}\nhttp:\n  addr: 127.0.0.1:{port}\n  relativeurls: false\n{tls}{}",
+                "version: 0.1\nlog: {{level: info, formatter: text}}\nstorage:\n  filesystem: {{rootdirectory: '{}'}}\n{storage}http:\n  addr: 127.0.0.1:{port}\n  relativeurls: false\n{tls}{}",
                 dir.path().join("data").display(),
                 auth.replace("HTPASSWD", &htpasswd.display().to_string()),
             );

@@ -34,6 +34,10 @@ pub struct Quirks {
     pub no_mount: bool,
     /// An interrupted upload is forgotten.
     pub forgetful: bool,
+    /// Removes by digest only.
+    pub no_tag_removal: bool,
+    /// Removes nothing.
+    pub no_removal: bool,
     /// No request may carry more bytes than this: 413.
     pub largest: Option<usize>,
 }
@@ -84,6 +88,9 @@ impl Memory {
         let Some(rest) = request.path.strip_prefix("/v2/") else { return Reply::new(404).into() };
         if rest.is_empty() {
             return Reply::new(200).into();
+        }
+        if rest == "_catalog" {
+            return self.catalogue(request).into();
         }
         for (kind, answer) in [
             ("/blobs/uploads/", Self::upload as fn(&Self, &Request, &str, &str) -> Reply),
@@ -195,6 +202,20 @@ impl Memory {
             };
         }
         let digest = tail.parse().ok().or_else(|| state.tags.get(&(repository.clone(), tail.to_owned())).cloned());
+        if request.method == "DELETE" {
+            let by_tag = tail.parse::<Digest>().is_err();
+            if self.quirks.no_removal || by_tag && self.quirks.no_tag_removal {
+                return error(405, "UNSUPPORTED");
+            }
+            if by_tag {
+                state.tags.remove(&(repository, tail.to_owned()));
+            } else {
+                let digest = digest.unwrap();
+                state.tags.retain(|(of, _), named| *of != repository || *named != digest);
+                state.manifests.remove(&(repository, digest));
+            }
+            return Reply::new(202);
+        }
         let Some((media_type, bytes)) = digest.clone().and_then(|digest| state.manifests.get(&(repository, digest))) else {
             return error(404, "MANIFEST_UNKNOWN");
         };
@@ -221,6 +242,20 @@ impl Memory {
         }
         let index = json!({"schemaVersion": 2, "mediaType": media_type::INDEX, "manifests": found});
         Reply::new(200).header("Content-Type", media_type::INDEX).body(index.to_string())
+    }
+
+    fn catalogue(&self, request: &Request) -> Reply {
+        let state = self.state();
+        let names: std::collections::BTreeSet<&String> = state.tags.keys().map(|(of, _)| of).collect();
+        let last = request.query.get("last").cloned().unwrap_or_default();
+        let mut page = names.into_iter().filter(|name| **name > last);
+        let reply = |found: &[&String]| Reply::new(200).body(json!({ "repositories": found }).to_string());
+        match (page.next(), page.next()) {
+            // One a page, to have pages.
+            (Some(name), Some(_)) => reply(&[name]).header("Link", format!("</v2/_catalog?n=1&last={name}>; rel=\"next\"")),
+            (Some(name), None) => reply(&[name]),
+            (None, _) => reply(&[]),
+        }
     }
 
     fn tags(&self, request: &Request, repository: &str, _tail: &str) -> Reply {

@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 
 use crate::documents::{Descriptor, Document, Manifest, media_type};
 use crate::stores::staged::Bundle;
-use crate::stores::{Source, StoreError, read_document};
+use crate::stores::{Commit, Referrer, Sink, Source, StoreError, read_document};
 use crate::values::digest::Digest;
 
 /// Annotation with the file name of a layer.
@@ -44,9 +44,9 @@ pub struct Attachment {
 
 impl Attachment {
     /// Starts an attachment to the image whose root is `subject`.
-    pub fn builder(artifact_type: &'static str, subject: &Descriptor) -> Builder {
+    pub fn builder(artifact_type: impl Into<String>, subject: &Descriptor) -> Builder {
         let subject = Descriptor::new(subject.media_type.clone(), subject.digest.clone(), subject.size);
-        Builder { artifact_type, subject, layers: Vec::new(), annotations: BTreeMap::new() }
+        Builder { artifact_type: artifact_type.into(), subject, layers: Vec::new(), annotations: BTreeMap::new() }
     }
 
     /// Puts the attachment into a bundle that is about to be written.
@@ -56,12 +56,25 @@ impl Attachment {
         }
         bundle.add_referrer(self.subject, self.descriptor, self.manifest);
     }
+
+    /// Brings the attachment to a store that has its subject. What is there already stays as it is.
+    pub fn write(&self, sink: &dyn Sink) -> Result<(), StoreError> {
+        for (descriptor, bytes) in &self.blobs {
+            if !sink.contains(descriptor)? {
+                sink.put_blob(descriptor, &mut bytes.as_slice())?;
+            }
+        }
+        sink.put_manifest(&self.descriptor, &self.manifest)?;
+        let referrer = Referrer { descriptor: self.descriptor.clone(), subject: self.subject.clone() };
+        sink.commit(&Commit { referrers: vec![referrer], ..Commit::default() })?;
+        Ok(())
+    }
 }
 
 /// An attachment in the making.
 #[derive(Clone, Debug)]
 pub struct Builder {
-    artifact_type: &'static str,
+    artifact_type: String,
     subject: Descriptor,
     layers: Vec<(Descriptor, Vec<u8>)>,
     annotations: BTreeMap<String, String>,
@@ -96,7 +109,7 @@ impl Builder {
         let subject = self.subject.digest.clone();
         let manifest = Manifest {
             media_type: media_type::MANIFEST.to_owned(),
-            artifact_type: Some(self.artifact_type.to_owned()),
+            artifact_type: Some(self.artifact_type),
             config: config.clone(),
             layers: self.layers.iter().map(|(descriptor, _)| descriptor.clone()).collect(),
             subject: Some(self.subject),

@@ -7,7 +7,7 @@ use super::{Sink, Source, StoreError};
 use crate::environment::Environment;
 use crate::failure::Complaint;
 use crate::progress::Progress;
-use crate::values::reference::Reference;
+use crate::values::reference::{Reference, RegistryReference};
 
 /// Everything that one command opens: registries share connections and tokens.
 pub struct Stores<'a> {
@@ -27,6 +27,16 @@ impl<'a> Stores<'a> {
             Reference::Registry(registry) => Ok(Box::new(Repository::new(&self.client, registry))),
             local => source(local).map(|source| source as Box<dyn Source>),
         }
+    }
+
+    /// The connections to registries.
+    pub fn client(&self) -> &Client<'a> {
+        &self.client
+    }
+
+    /// Opens a repository to remove from.
+    pub fn remover(&self, repository: &RegistryReference) -> Repository<'_> {
+        Repository::new(&self.client, repository).removing()
     }
 
     /// Opens the store of a reference for writing. Nothing changes before the commit.

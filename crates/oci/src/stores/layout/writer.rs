@@ -92,22 +92,39 @@ impl<'a> LayoutWriter<'a> {
 
     /// Removes a tag, and with it what nothing reaches any more.
     pub fn remove_tag(&self, tag: &str) -> Result<Digest, StoreError> {
+        self.remove(tag, &format!("tag `{tag}`"), |entry| entry.ref_name() == Some(tag))
+    }
+
+    /// Removes an image or attachment under all its tags, and with it what nothing reaches any more.
+    pub fn remove_digest(&self, digest: &Digest) -> Result<(), StoreError> {
+        let wanted = digest.to_string();
+        self.remove(&wanted, &wanted, |entry| entry.digest == *digest).map(drop)
+    }
+
+    /// Removes entries of the index, called `wanted` among the tags and `what` in a sentence, and what only they reached; the
+    /// digest of the first.
+    fn remove(&self, wanted: &str, what: &str, is_meant: impl Fn(&Descriptor) -> bool) -> Result<Digest, StoreError> {
         let _lock = self.lock()?;
         let mut index = self.layout.index()?;
-        let tags = index.tags()?;
-        let Some(found) = tags.iter().find(|tagged| tagged.tag == tag) else {
-            let available = tags.into_iter().map(|tagged| tagged.tag).collect();
-            return Err(StoreError::NotFound { store: self.layout.name(), wanted: tag.to_owned(), available });
+        let meant: Vec<Descriptor> = index.entries()?.into_iter().filter(is_meant).collect();
+        let Some(first) = meant.first().map(|entry| entry.digest.clone()) else {
+            let available = index.tags()?.into_iter().map(|tagged| tagged.tag).collect();
+            return Err(StoreError::NotFound { store: self.layout.name(), wanted: wanted.to_owned(), available });
         };
         let mut candidates = Reachable::default();
-        if let Err(error) = candidates.follow(&self.layout, &found.root, 0) {
-            // What is damaged is what one wants to be rid of.
-            let hint = "`gc` removes what else is left of it".to_owned();
-            self.progress.warn(format!("not all of tag `{tag}` can be read: {error}"), Some(hint));
+        for entry in &meant {
+            if let Err(error) = candidates.follow(&self.layout, entry, 0) {
+                // What is damaged is what one wants to be rid of.
+                let hint = "`gc` removes what else is left of it".to_owned();
+                self.progress.warn(format!("not all of {what} can be read: {error}"), Some(hint));
+            }
+            match entry.ref_name() {
+                Some(tag) => drop(index.remove_tag(tag)),
+                None => index.remove_untagged(&BTreeSet::from([entry.digest.clone()])),
+            }
         }
-        index.remove_tag(tag);
         self.write_index_and_sweep(index, candidates.digests)?;
-        Ok(found.root.digest.clone())
+        Ok(first)
     }
 
     /// Removes every blob that no entry reaches, and returns what was removed with its size.

@@ -103,6 +103,10 @@ impl<'a> Client<'a> {
         if reply.is_success() { Ok(()) } else { Err(self.refused(reply, &access)) }
     }
 
+    pub(super) fn warn(&self, text: String) {
+        self.progress.warn(text, None);
+    }
+
     /// A URL of a registry's API.
     pub(super) fn url(&self, host: &str, path: &str) -> Result<Url, RegistryError> {
         let scheme = self.scheme(host);

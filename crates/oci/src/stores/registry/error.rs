@@ -48,6 +48,34 @@ pub enum RegistryError {
         /// What the server said, cleaned.
         message: String,
     },
+    /// The registry deletes nothing, or not this.
+    #[error("the registry does not remove {what} ({status}{})", said(message))]
+    NoDeletion {
+        /// `host/repository:tag` or `host/repository@digest`.
+        what: String,
+        /// The HTTP status.
+        status: u16,
+        /// What the server said, cleaned.
+        message: String,
+    },
+    /// The registry deletes whole images only, and one has further tags.
+    #[error("the registry removes no single tag, and {} name the same image as {what}", others.join(", "))]
+    SharedTag {
+        /// `host/repository:tag`.
+        what: String,
+        /// The other tags.
+        others: Vec<String>,
+        /// `docker://host/repository@digest`.
+        image: String,
+    },
+    /// The registry does not list its repositories.
+    #[error("{host} does not list its repositories{}", said(message))]
+    NoCatalogue {
+        /// The registry.
+        host: String,
+        /// What the server said, cleaned.
+        message: String,
+    },
     /// An answer that breaks the protocol.
     #[error("{url} broke the protocol: {reason}")]
     Protocol {

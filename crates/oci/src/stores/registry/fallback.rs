@@ -38,6 +38,20 @@ impl Repository<'_> {
         }
     }
 
+    /// Takes an entry out of the index at the subject's tag, if there is such an index.
+    pub(super) fn untag_referrer(&self, subject: &Digest, gone: &Digest) -> Result<(), RegistryError> {
+        let tag = Tag::of_referrers(subject);
+        let Some(found) = self.fetch_manifest(&tag, None)? else { return Ok(()) };
+        let mut tree = strict::parse(&found.bytes).unwrap_or_default();
+        let Some(entries) = tree.get_mut("manifests").and_then(Value::as_array_mut) else { return Ok(()) };
+        let before = entries.len();
+        entries.retain(|entry| entry["digest"] != json!(gone));
+        match entries.len() {
+            left if left == before => Ok(()),
+            _ => self.send_manifest(&tag, media_type::INDEX, &strict::to_canonical(&tree)),
+        }
+    }
+
     /// The index at the tag with these entries; `None` where it has them.
     fn extended(&self, tag: &Tag, new: &[Descriptor]) -> Result<Option<Vec<u8>>, RegistryError> {
         let mut tree = match self.fetch_manifest(tag, None)? {

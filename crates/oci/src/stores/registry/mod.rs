@@ -6,6 +6,8 @@
 //! | `blob.rs` | reading a blob, resumed where the connection breaks |
 //! | `sink.rs` | [`Repository`] as a sink: what is there, mounts, manifests, tags |
 //! | `upload.rs` | sending a blob: monolithic, chunked, resumed |
+//! | `removal.rs` | removing a tag or an image |
+//! | `catalogue.rs` | which repositories there are |
 //! | `fallback.rs` | referrers by tag, where the registry lacks their API |
 //! | `client.rs` | [`Client`]: scheme, redirects, second tries, warnings |
 //! | `auth.rs`, `challenge.rs` | tokens |
@@ -42,6 +44,7 @@
 
 mod auth;
 mod blob;
+mod catalogue;
 mod challenge;
 mod client;
 mod credentials;
@@ -50,6 +53,7 @@ mod fallback;
 mod pace;
 mod probe;
 mod reading;
+mod removal;
 mod repository;
 mod session;
 mod sink;

@@ -9,7 +9,7 @@ use serde_json::Value;
 use ureq::http::Method;
 
 use super::blob::BlobReader;
-use super::client::held;
+use super::client::{Client, held};
 use super::error::{RegistryError, clean};
 use super::repository::{Fetched, Repository, check_digest, hash, stated_digest};
 use super::transport::{Call, Reply};
@@ -23,9 +23,9 @@ use crate::values::tag::Tag;
 pub(super) const ACCEPT: [&str; 4] =
     [media_type::INDEX, media_type::MANIFEST, media_type::DOCKER_LIST, media_type::DOCKER_MANIFEST];
 /// How many pages of a listing are read.
-const PAGES: usize = 1000;
+pub(super) const PAGES: usize = 1000;
 /// How many bytes the pages of a listing may have together.
-const LISTING_LIMIT: u64 = 16 << 20;
+pub(super) const LISTING_LIMIT: u64 = 16 << 20;
 
 #[derive(Deserialize)]
 struct TagList {
@@ -42,7 +42,7 @@ impl Repository<'_> {
         for _ in 0..PAGES {
             let Some(url) = next.take() else { break };
             let reply = self.get(&url, "application/json")?;
-            next = self.next_page(&reply)?;
+            next = next_page(self.client, &reply)?;
             let at = reply.url.clone();
             let found: TagList = serde_json::from_slice(&read_page(reply, &mut left)?)
                 .map_err(|_| RegistryError::protocol(&at, "its list of tags is no JSON"))?;
@@ -62,20 +62,6 @@ impl Repository<'_> {
         let access = self.access();
         let reply = self.client.send(&Call::new(Method::GET, url.clone()).header("Accept", accept), &access)?;
         if reply.status == 200 { Ok(reply) } else { Err(self.client.refused(reply, &access)) }
-    }
-
-    fn next_page(&self, reply: &Reply) -> Result<Option<Url>, RegistryError> {
-        let Some(link) = reply.header("Link").as_deref().and_then(next_link).map(str::to_owned) else { return Ok(None) };
-        let url = self.client.admit(&reply.url, &link)?;
-        if url == reply.url {
-            return Err(RegistryError::protocol(&reply.url, "its next page is itself"));
-        }
-        // A page may not lead to another host: nothing honest does.
-        if url.origin() == reply.url.origin() {
-            Ok(Some(url))
-        } else {
-            Err(RegistryError::protocol(&reply.url, "its next page is elsewhere"))
-        }
     }
 
     /// What is behind a tag or digest: fetched, hashed, compared with what the registry says; `None` where it is not there.
@@ -148,7 +134,7 @@ impl Repository<'_> {
             if reply.status != 200 {
                 return Err(self.client.refused(reply, &access));
             }
-            next = self.next_page(&reply)?;
+            next = next_page(self.client, &reply)?;
             let at = reply.url.clone();
             let index = Index::parse(&read_page(reply, &mut left)?, None)
                 .map_err(|error| RegistryError::protocol(&at, format!("its list of referrers is malformed: {error}")))?;
@@ -251,8 +237,23 @@ impl AsRef<[u8]> for Shared {
     }
 }
 
+/// Where the next page of a listing is.
+pub(super) fn next_page(client: &Client<'_>, reply: &Reply) -> Result<Option<Url>, RegistryError> {
+    let Some(link) = reply.header("Link").as_deref().and_then(next_link).map(str::to_owned) else { return Ok(None) };
+    let url = client.admit(&reply.url, &link)?;
+    if url == reply.url {
+        return Err(RegistryError::protocol(&reply.url, "its next page is itself"));
+    }
+    // A page may not lead to another host: nothing honest does.
+    if url.origin() == reply.url.origin() {
+        Ok(Some(url))
+    } else {
+        Err(RegistryError::protocol(&reply.url, "its next page is elsewhere"))
+    }
+}
+
 /// One page of a listing, where all of them may have `left` more bytes.
-fn read_page(reply: Reply, left: &mut u64) -> Result<Vec<u8>, RegistryError> {
+pub(super) fn read_page(reply: Reply, left: &mut u64) -> Result<Vec<u8>, RegistryError> {
     let url = reply.url.to_string();
     let bytes = reply.read(documents::MANIFEST_LIMIT)?;
     *left = left.checked_sub(bytes.len() as u64).ok_or(RegistryError::TooLong { url, limit: LISTING_LIMIT })?;

@@ -28,8 +28,8 @@ pub struct Repository<'a> {
     pub(super) sessions: Mutex<BTreeMap<Digest, Session>>,
     /// Bytes that one request of an upload may carry, as far as refusals have told.
     pub(super) part_limit: AtomicU64,
-    /// Whether leave to write is asked for.
-    writing: bool,
+    /// What leave is asked for.
+    actions: &'static str,
 }
 
 impl<'a> Repository<'a> {
@@ -37,13 +37,20 @@ impl<'a> Repository<'a> {
     pub fn new(client: &'a Client<'a>, reference: &RegistryReference) -> Self {
         let (host, name) = (reference.host.clone(), reference.repository.clone());
         let (manifests, sessions) = (Mutex::default(), Mutex::default());
-        Self { client, host, name, manifests, sessions, part_limit: AtomicU64::new(u64::MAX), writing: false }
+        Self { client, host, name, manifests, sessions, part_limit: AtomicU64::new(u64::MAX), actions: "pull" }
     }
 
     /// The same, asking for leave to write from the first request on.
     #[must_use]
     pub fn writing(mut self) -> Self {
-        self.writing = true;
+        self.actions = "pull,push";
+        self
+    }
+
+    /// The same, asking for leave to remove as well.
+    #[must_use]
+    pub fn removing(mut self) -> Self {
+        self.actions = "delete,pull,push";
         self
     }
 
@@ -52,8 +59,7 @@ impl<'a> Repository<'a> {
     }
 
     pub(super) fn access(&self) -> Access {
-        let actions = if self.writing { "pull,push" } else { "pull" };
-        let scopes = BTreeSet::from([format!("repository:{}:{actions}", self.name)]);
+        let scopes = BTreeSet::from([format!("repository:{}:{}", self.name, self.actions)]);
         Access { host: self.host.clone(), repository: self.name.clone(), scopes }
     }
 }
