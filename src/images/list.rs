@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use plugin_oci::documents::{Descriptor, Document};
+use plugin_oci::documents::{Descriptor, Document, media_type};
 use plugin_oci::failure::Error;
 use plugin_oci::stores::{Source, StoreError, read_document};
 use plugin_oci::values::digest::Digest;
@@ -49,11 +49,15 @@ pub fn list(source: &dyn Source) -> Result<Vec<Listed>, Error> {
 
 /// The artifact type of a referrer: its descriptor's, or else its manifest's.
 pub fn artifact_type(source: &dyn Source, referrer: &Descriptor) -> Result<String, StoreError> {
-    if let Some(known) = &referrer.artifact_type {
+    if let Some(known) = referrer.artifact_type.as_ref().filter(|known| !media_type::is_config(known)) {
         return Ok(known.clone());
     }
     Ok(match read_document(source, referrer)?.0 {
-        Document::Manifest(manifest) => manifest.effective_artifact_type().unwrap_or(&manifest.media_type).to_owned(),
+        // One that has the shape of an image says by its first layer what it is.
+        Document::Manifest(manifest) => {
+            let layer = manifest.layers.first().map_or(&manifest.media_type, |layer| &layer.media_type);
+            manifest.effective_artifact_type().unwrap_or(layer).to_owned()
+        }
         Document::Index(index) => index.artifact_type.unwrap_or(index.media_type),
     })
 }

@@ -51,6 +51,7 @@ mod reprotest;
 mod requests;
 mod router;
 mod run;
+mod signatures;
 mod snapshots;
 mod sources;
 mod start;

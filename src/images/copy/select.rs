@@ -2,7 +2,7 @@
 
 use super::{CopyError, Transfer};
 use plugin_oci::documents::Descriptor;
-use plugin_oci::stores::{Selector, Source, StoreError, Tagged, read_document, select_platform};
+use plugin_oci::stores::{Selector, Source, StoreError, Tagged, images, read_document, select_platform};
 use plugin_oci::values::reference::Reference;
 
 /// Annotations that name an image, the first that is set.
@@ -22,13 +22,11 @@ pub(super) struct Item {
 pub(super) fn items(source: &dyn Source, reference: &Reference, options: &Transfer) -> Result<Vec<Item>, CopyError> {
     let is_registry = matches!(reference, Reference::Registry(_));
     if options.all {
-        let tags = source.tags()?;
+        let tags = images(source)?;
         if tags.is_empty() {
             return Err(CopyError::Nothing(source.name()));
         }
-        // The list that stands for the referrers API is no image.
-        let tags = tags.into_iter().filter(|tagged| !(is_registry && is_referrers_tag(&tagged.tag)));
-        return group(source, tags.collect());
+        return group(source, tags);
     }
     let found = one(source, reference, is_registry)?;
     let mut items = group(source, found)?;
@@ -53,11 +51,8 @@ fn one(source: &dyn Source, reference: &Reference, is_registry: bool) -> Result<
         return Ok(vec![Tagged { tag, root }]);
     }
     let tags = source.tags()?;
-    let root = match (&selector, tags.split_first()) {
-        // Several tags of one image name one image.
-        (Selector::Only, Some((first, rest))) if rest.iter().all(|other| other.root.digest == first.root.digest) => {
-            first.root.clone()
-        }
+    let root = match selector {
+        Selector::Only => only(source)?,
         _ => source.resolve(&selector)?,
     };
     let own: Vec<Tagged> = match reference.tag() {
@@ -65,6 +60,14 @@ fn one(source: &dyn Source, reference: &Reference, is_registry: bool) -> Result<
         None => tags.into_iter().filter(|tagged| tagged.root.digest == root.digest).collect(),
     };
     Ok(if own.is_empty() { vec![Tagged { tag: String::new(), root }] } else { own })
+}
+
+/// The only image of a store. Several tags of one image name one image.
+fn only(source: &dyn Source) -> Result<Descriptor, StoreError> {
+    match images(source)?.split_first() {
+        Some((first, rest)) if rest.iter().all(|other| other.root.digest == first.root.digest) => Ok(first.root.clone()),
+        _ => source.resolve(&Selector::Only),
+    }
 }
 
 /// Puts tags of one image and name together. A local name `greeter:1.0` is a name and a tag.
@@ -108,9 +111,4 @@ fn annotated_name(source: &dyn Source, root: &Descriptor) -> Result<Option<Strin
     }
     let annotations = read_document(source, root)?.0.annotations().clone();
     Ok(NAMES.iter().find_map(|key| annotations.get(*key)).filter(|name| !name.is_empty()).cloned())
-}
-
-fn is_referrers_tag(tag: &str) -> bool {
-    let digest = tag.replacen('-', ":", 1);
-    digest.parse::<plugin_oci::values::digest::Digest>().is_ok() || digest.starts_with("sha512:") && digest.len() == 7 + 64
 }

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 
-use plugin_oci::documents::{Descriptor, Index, Manifest, media_type};
+use plugin_oci::documents::{Descriptor, Index, Manifest, REF_NAME, media_type};
 use plugin_oci::progress::Silent;
 use plugin_oci::stores::layout::{LayoutWriter, Obsolete};
 use plugin_oci::stores::{Selector, Source, StoreError, Tagged, copy};
 use plugin_oci::values::digest::Digest;
 use plugin_oci::values::platform::Platform;
 use plugin_oci::values::reference::Reference;
+use plugin_oci::values::tag::Tag;
 use serde_json::json;
 
 /// Blobs by digest, one tagged index, and what refers to it.
@@ -54,6 +55,27 @@ impl Sample {
         };
         let mut descriptor = self.add(media_type::MANIFEST, manifest.to_bytes());
         descriptor.artifact_type = manifest.artifact_type;
+        self.referrers.push((subject.digest, descriptor));
+        self
+    }
+
+    /// Adds a signature in the classic form: it has the shape of an image, a subject, and a tag where others look for it.
+    pub fn with_signature(mut self) -> Self {
+        let subject = self.root().clone();
+        let payload = self.add("application/vnd.dev.cosign.simplesigning.v1+json", br#"{"critical":{}}"#.to_vec());
+        let config =
+            json!({"os": "", "architecture": "", "config": {}, "rootfs": {"type": "layers", "diff_ids": [payload.digest]}});
+        let config = self.add(media_type::CONFIG, config.to_string().into_bytes());
+        let manifest = Manifest {
+            media_type: media_type::MANIFEST.to_owned(),
+            artifact_type: None,
+            config,
+            layers: vec![payload],
+            subject: Some(Descriptor::new(subject.media_type, subject.digest.clone(), subject.size)),
+            annotations: BTreeMap::new(),
+        };
+        let mut descriptor = self.add(media_type::MANIFEST, manifest.to_bytes());
+        descriptor.annotations.insert(REF_NAME.to_owned(), Tag::of_signatures(&subject.digest).to_string());
         self.referrers.push((subject.digest, descriptor));
         self
     }

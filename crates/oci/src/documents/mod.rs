@@ -79,6 +79,22 @@ impl Document {
         }
     }
 
+    /// The manifest that this one refers to.
+    pub fn subject(&self) -> Option<&Descriptor> {
+        match self {
+            Self::Manifest(manifest) => manifest.subject.as_ref(),
+            Self::Index(index) => index.subject.as_ref(),
+        }
+    }
+
+    /// What it is a document of: the artifact type of the manifest or index, where it has one.
+    pub fn artifact_type(&self) -> Option<&str> {
+        match self {
+            Self::Manifest(manifest) => manifest.effective_artifact_type(),
+            Self::Index(index) => index.artifact_type.as_deref(),
+        }
+    }
+
     /// The document's own annotations.
     pub fn annotations(&self) -> &BTreeMap<String, String> {
         match self {

@@ -8,8 +8,9 @@ use std::io::{self, Read};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use super::referrers::attached_tag;
 use super::{Commit, Held, Referrer, Sink, Source, StoreError, TagChange, Tagged, Verified, read_document};
-use crate::documents::{Descriptor, Document};
+use crate::documents::{Descriptor, Document, REF_NAME};
 use crate::progress::{Event, Outcome, Progress};
 use crate::values::digest::Digest;
 use crate::values::tag::Tag;
@@ -82,6 +83,13 @@ impl<'a> Movement<'a> {
     pub fn stage(&mut self, root: &Descriptor) -> Result<(), StoreError> {
         let mut walk = Walk::default();
         walk.add(self.source, root, 0)?;
+        if let Some((_, bytes)) = walk.manifests.last()
+            && let Some(subject) = Document::parse(bytes, &root.media_type).ok().as_ref().and_then(Document::subject)
+        {
+            let mut descriptor = root.clone();
+            descriptor.annotations.remove(REF_NAME);
+            self.refer(Referrer { descriptor, subject: subject.digest.clone() });
+        }
         if self.options.referrers {
             let mut next = 0;
             while let Some(manifest) = walk.manifests.get(next).map(|(descriptor, _)| descriptor.digest.clone()) {
@@ -99,10 +107,7 @@ impl<'a> Movement<'a> {
                         }
                         Err(error) => return Err(error),
                     }
-                    let referrer = Referrer { descriptor: found, subject: manifest.clone() };
-                    if !self.referrers.contains(&referrer) {
-                        self.referrers.push(referrer);
-                    }
+                    self.refer(Referrer { descriptor: found, subject: manifest.clone() });
                 }
                 next += 1;
             }
@@ -128,14 +133,29 @@ impl<'a> Movement<'a> {
 
     /// Sets these tags, keeps these roots without one, and makes everything visible.
     pub fn commit_tags(mut self, tags: Vec<Tagged>, untagged: Vec<Descriptor>) -> Result<CopyReport, StoreError> {
-        let commit =
-            Commit { tags, untagged, referrers: std::mem::take(&mut self.referrers), no_clobber: self.options.no_clobber };
+        let mut referrers = std::mem::take(&mut self.referrers);
+        // What is looked for by its own tag has it before the image can be seen.
+        let mut all = Vec::new();
+        for Referrer { descriptor, subject } in &mut referrers {
+            if let Some(tag) = attached_tag(descriptor, subject).map(str::to_owned) {
+                all.push(Tagged { tag, root: descriptor.clone() });
+            }
+            descriptor.annotations.remove(REF_NAME);
+        }
+        all.extend(tags);
+        let commit = Commit { tags: all, untagged, referrers, no_clobber: self.options.no_clobber };
         self.report.tags = self.sink.commit(&commit)?;
         for change in &self.report.tags {
             let TagChange { tag, old, new } = change.clone();
             self.progress.event(Event::TagMoved { tag, old, new });
         }
         Ok(self.report)
+    }
+
+    fn refer(&mut self, referrer: Referrer) {
+        if !self.referrers.contains(&referrer) {
+            self.referrers.push(referrer);
+        }
     }
 
     fn record(&mut self, digest: &Digest, outcome: Outcome, bytes: u64) {

@@ -33,6 +33,7 @@ pub mod copy;
 mod error;
 pub mod layout;
 pub mod open;
+mod referrers;
 pub mod registry;
 pub mod staged;
 mod verified;
@@ -40,6 +41,7 @@ mod verified;
 use std::io::Read;
 
 pub use error::{RemoteError, StoreError};
+pub use referrers::images;
 pub use verified::{Mismatch, Verified};
 
 use crate::documents::{Descriptor, Document};
@@ -93,7 +95,8 @@ pub trait Source: Sync {
     /// Opens content, unchecked: wrap it in [`Verified`].
     fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, StoreError>;
 
-    /// The manifests whose `subject` is `subject`, sorted by digest.
+    /// The manifests whose `subject` is `subject`, sorted by digest. One with a tag of its subject
+    /// ([`is_attached_to`](crate::values::tag::is_attached_to)) has it as its name.
     fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, StoreError>;
 
     /// Hands over a blob that still is a temporary file of ours, so that a sink can adopt it without copying.

@@ -81,6 +81,11 @@ impl Digest {
     }
 }
 
+/// Whether all characters are lowercase hexadecimal digits.
+pub(super) fn is_lowercase_hex(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.algorithm.as_str(), self.hex)
@@ -119,8 +124,7 @@ impl FromStr for Digest {
             _ if is_algorithm_name(name) => return Err(DigestError::UnknownAlgorithm(name.to_owned())),
             _ => return Err(bad()),
         };
-        let lowercase_hex = hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        if hex.len() != algorithm.hex_len() || !lowercase_hex {
+        if hex.len() != algorithm.hex_len() || !is_lowercase_hex(hex) {
             return Err(bad());
         }
         Ok(Self { algorithm, hex: hex.to_owned() })

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::Serialize;
 
 use crate::failure::{Class, Failure};
-use crate::values::digest::Digest;
+use crate::values::digest::{Digest, is_lowercase_hex};
 
 /// A tag: `[A-Za-z0-9_][A-Za-z0-9._-]{0,127}` (distribution-spec, "Pulling manifests").
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -30,6 +30,24 @@ impl Tag {
         let hex = subject.hex();
         Self(format!("{}-{}", subject.algorithm().as_str(), &hex[..hex.len().min(64)]))
     }
+
+    /// Where cosign and skopeo look for the signatures of a digest.
+    pub fn of_signatures(subject: &Digest) -> Self {
+        Self(format!("{}.sig", Self::of_referrers(subject)))
+    }
+}
+
+/// Whether a tag is where others look for what is attached to a digest: the tag of its referrers and a suffix, `.sig` for
+/// cosign and skopeo.
+pub fn is_attached_to(tag: &str, subject: &Digest) -> bool {
+    tag.starts_with(&*Tag::of_referrers(subject)) && referrers_suffix(tag).is_some_and(|suffix| !suffix.is_empty())
+}
+
+/// What follows in a tag that stands for the referrers of some digest: nothing, or `.` and a word. None for another tag.
+pub fn referrers_suffix(tag: &str) -> Option<&str> {
+    let (digest, suffix) = tag.split_at(tag.find('.').unwrap_or(tag.len()));
+    let hex = digest.strip_prefix("sha256-").or_else(|| digest.strip_prefix("sha512-"))?;
+    (hex.len() == 64 && is_lowercase_hex(hex) && suffix != ".").then_some(suffix)
 }
 
 impl FromStr for Tag {
@@ -126,6 +144,20 @@ mod tests {
         for bad in ["", "a//b", "a b", "/a", "a:", &"x".repeat(513)] {
             assert!(bad.parse::<LocalName>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_tag_of_referrers_is_told_from_others_and_by_its_suffix() {
+        let digest = Digest::of(b"");
+        let tag = Tag::of_referrers(&digest);
+        assert_eq!(referrers_suffix(&tag), Some(""));
+        assert_eq!(referrers_suffix(&format!("{tag}.sig")), Some(".sig"));
+        assert!(is_attached_to(&format!("{tag}.sig"), &digest) && !is_attached_to(&format!("{tag}.sig"), &Digest::of(b"x")));
+        for other in [format!("{tag}."), format!("{tag}-x"), format!("{}.sig", &tag[..70]), format!("x{tag}"), "1.0".to_owned()] {
+            assert_eq!(referrers_suffix(&other), None, "{other}");
+            assert!(!is_attached_to(&other, &digest));
+        }
+        assert!(!is_attached_to(&tag, &digest), "a list is not attached");
     }
 
     #[test]

@@ -31,8 +31,9 @@ use std::sync::Arc;
 pub use writer::ArchiveWriter;
 
 use self::section::Section;
-use super::layout::{INDEX_FILE, IndexFile, MARKER_FILE, check_marker, referrers_in, resolve_in};
-use super::{Selector, Source, StoreError, Tagged, read_document};
+use super::layout::{INDEX_FILE, IndexFile, MARKER_FILE, check_marker, resolve_in};
+use super::referrers::Subjects;
+use super::{Selector, Source, StoreError, Tagged};
 use crate::documents::{self, Descriptor};
 use crate::fs::FileError;
 use crate::layers::tar::{Flag, Stream, TarError, Walker};
@@ -50,6 +51,7 @@ pub struct Archive {
     file: Arc<File>,
     index: IndexFile,
     blobs: BTreeMap<Digest, Extent>,
+    subjects: Subjects,
 }
 
 /// Where in the file something lies.
@@ -91,7 +93,7 @@ impl Archive {
         };
         check_marker(&document(MARKER_FILE, found.marker)?).map_err(not_one)?;
         let index = IndexFile::parse(&document(INDEX_FILE, found.index)?, format!("{}:{INDEX_FILE}", path.display()))?;
-        Ok(Self { path: path.to_owned(), file, index, blobs: found.blobs })
+        Ok(Self { path: path.to_owned(), file, index, blobs: found.blobs, subjects: Subjects::default() })
     }
 
     /// Its index.
@@ -119,7 +121,7 @@ impl Source for Archive {
     }
 
     fn resolve(&self, selector: &Selector) -> Result<Descriptor, StoreError> {
-        resolve_in(&self.name(), &self.index, selector, |root| Ok(read_document(self, root)?.0))
+        resolve_in(self, &self.index, selector)
     }
 
     fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, StoreError> {
@@ -130,7 +132,7 @@ impl Source for Archive {
     }
 
     fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, StoreError> {
-        referrers_in(&self.index, subject, |root| Ok(read_document(self, root)?.0))
+        self.subjects.referrers(self, self.index.entries()?, subject)
     }
 }
 

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{INDEX_FILE, StoreError, Tagged, read_top};
 use crate::documents::{self, Descriptor, DocumentError, Index, json as strict};
 use crate::fs::FileError;
+use crate::values::digest::Digest;
 
 /// The document and where it came from.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,8 +88,17 @@ impl IndexFile {
 
     /// Adds an entry without a tag, unless one with its digest is there.
     pub fn add_untagged(&mut self, root: &Descriptor) {
+        self.add_unless(root, |entry| tag_of(entry).is_none());
+    }
+
+    /// Adds a referrer, which is found under any tag, unless it is there.
+    pub fn add_referrer(&mut self, referrer: &Descriptor) {
+        self.add_unless(referrer, |_| true);
+    }
+
+    fn add_unless(&mut self, root: &Descriptor, counts: impl Fn(&Value) -> bool) {
         let digest = json!(root.digest);
-        if !self.manifests().iter().any(|entry| entry["digest"] == digest && tag_of(entry).is_none()) {
+        if !self.manifests().iter().any(|entry| entry["digest"] == digest && counts(entry)) {
             let entry = Value::Object(entry_of(root));
             self.manifests().push(entry);
         }
@@ -101,11 +111,10 @@ impl IndexFile {
         self.manifests().len() < before
     }
 
-    /// Removes untagged entries by digest.
-    pub fn remove_untagged(&mut self, digests: &BTreeSet<crate::values::digest::Digest>) {
-        let digests: BTreeSet<String> = digests.iter().map(ToString::to_string).collect();
-        let gone = |entry: &Value| tag_of(entry).is_none() && entry["digest"].as_str().is_some_and(|d| digests.contains(d));
-        self.manifests().retain(|entry| !gone(entry));
+    /// Removes the untagged entry of a digest.
+    pub fn remove_untagged(&mut self, digest: &Digest) {
+        let digest = json!(digest);
+        self.manifests().retain(|entry| tag_of(entry).is_some() || entry["digest"] != digest);
     }
 
     fn manifests(&mut self) -> &mut Vec<Value> {

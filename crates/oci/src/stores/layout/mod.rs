@@ -26,7 +26,8 @@ pub use reach::{Reachable, reachable};
 pub(super) use writer::change_tags;
 pub use writer::{LayoutWriter, Obsolete};
 
-use super::{Selector, Source, StoreError, Tagged, read_document};
+use super::referrers::{Subjects, refers};
+use super::{Selector, Source, StoreError, Tagged, images, read_document};
 use crate::documents::{self, Descriptor, Document, json};
 use crate::fs::FileError;
 use crate::values::digest::{Digest, Hasher};
@@ -46,14 +47,20 @@ const BLOBS: &str = "blobs";
 #[derive(Clone, Debug)]
 pub struct Layout {
     dir: PathBuf,
+    subjects: Subjects,
 }
 
 impl Layout {
     /// Opens a directory, checking that it is a layout of a known version.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
-        let layout = Self { dir: dir.to_owned() };
+        let layout = Self::at(dir);
         layout.check_marker()?;
         Ok(layout)
+    }
+
+    /// The layout at a directory, unchecked.
+    fn at(dir: &Path) -> Self {
+        Self { dir: dir.to_owned(), subjects: Subjects::default() }
     }
 
     /// Opens a directory that is a layout already; `None` where there is nothing yet, an empty directory, or what a first
@@ -179,8 +186,7 @@ impl Source for Layout {
     }
 
     fn resolve(&self, selector: &Selector) -> Result<Descriptor, StoreError> {
-        let index = self.index()?;
-        resolve_in(&self.name(), &index, selector, |root| Ok(read_document(self, root)?.0))
+        resolve_in(self, &self.index()?, selector)
     }
 
     fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, StoreError> {
@@ -199,42 +205,46 @@ impl Source for Layout {
     }
 
     fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, StoreError> {
-        referrers_in(&self.index()?, subject, |root| Ok(read_document(self, root)?.0))
+        self.subjects.referrers(self, self.index()?.entries()?, subject)
     }
 }
 
 /// Finds an image by the entries of an `index.json`: for layouts and archives alike.
-pub(super) fn resolve_in(
-    store: &str,
-    index: &IndexFile,
-    selector: &Selector,
-    read: impl Fn(&Descriptor) -> Result<Document, StoreError>,
-) -> Result<Descriptor, StoreError> {
-    let tags = index.tags()?;
+pub(super) fn resolve_in(source: &dyn Source, index: &IndexFile, selector: &Selector) -> Result<Descriptor, StoreError> {
+    let (store, tags) = (source.name(), index.tags()?);
     let available = || tags.iter().map(|tagged| tagged.tag.clone()).collect::<Vec<_>>();
     match selector {
         Selector::Tag(tag) => tags
             .iter()
             .find(|tagged| tagged.tag == *tag)
             .map(|tagged| tagged.root.clone())
-            .ok_or_else(|| StoreError::NotFound { store: store.to_owned(), wanted: tag.clone(), available: available() }),
+            .ok_or_else(|| StoreError::NotFound { store, wanted: tag.clone(), available: available() }),
         Selector::Only => match tags.as_slice() {
             [only] => Ok(only.root.clone()),
-            [] => match index.entries()?.as_slice() {
-                [only] => Ok(only.clone()),
-                _ => Err(StoreError::Ambiguous { store: store.to_owned(), available: Vec::new() }),
+            [] => {
+                let mut entries = index.entries()?;
+                if entries.len() > 1 {
+                    entries.retain(|entry| !refers(source, entry));
+                }
+                match entries.as_slice() {
+                    [only] => Ok(only.clone()),
+                    _ => Err(StoreError::Ambiguous { store, available: Vec::new() }),
+                }
+            }
+            _ => match images(source)?.as_slice() {
+                [only] => Ok(only.root.clone()),
+                _ => Err(StoreError::Ambiguous { store, available: available() }),
             },
-            _ => Err(StoreError::Ambiguous { store: store.to_owned(), available: available() }),
         },
-        Selector::Digest(digest) => find_digest(&index.entries()?, digest, &read, 0, &mut BTreeSet::new())?
-            .ok_or_else(|| StoreError::NotFound { store: store.to_owned(), wanted: digest.to_string(), available: available() }),
+        Selector::Digest(digest) => find_digest(source, &index.entries()?, digest, 0, &mut BTreeSet::new())?
+            .ok_or_else(|| StoreError::NotFound { store, wanted: digest.to_string(), available: available() }),
     }
 }
 
 fn find_digest(
+    source: &dyn Source,
     among: &[Descriptor],
     digest: &Digest,
-    read: &dyn Fn(&Descriptor) -> Result<Document, StoreError>,
     depth: usize,
     searched: &mut BTreeSet<Digest>,
 ) -> Result<Option<Descriptor>, StoreError> {
@@ -246,31 +256,11 @@ fn find_digest(
     }
     for descriptor in among.iter().filter(|descriptor| documents::media_type::is_index(&descriptor.media_type)) {
         if searched.insert(descriptor.digest.clone())
-            && let Document::Index(index) = read(descriptor)?
-            && let Some(found) = find_digest(&index.manifests, digest, read, depth + 1, searched)?
+            && let Document::Index(index) = read_document(source, descriptor)?.0
+            && let Some(found) = find_digest(source, &index.manifests, digest, depth + 1, searched)?
         {
             return Ok(Some(found));
         }
     }
     Ok(None)
-}
-
-/// The untagged entries of an `index.json` whose manifest has `subject` as its subject.
-pub(super) fn referrers_in(
-    index: &IndexFile,
-    subject: &Digest,
-    read: impl Fn(&Descriptor) -> Result<Document, StoreError>,
-) -> Result<Vec<Descriptor>, StoreError> {
-    let mut found = Vec::new();
-    for entry in index.entries()?.into_iter().filter(|entry| entry.ref_name().is_none() && entry.is_manifest_or_index()) {
-        let named = match read(&entry)? {
-            Document::Manifest(manifest) => manifest.subject,
-            Document::Index(index) => index.subject,
-        };
-        if named.is_some_and(|named| named.digest == *subject) {
-            found.push(entry);
-        }
-    }
-    found.sort_by(|a, b| a.digest.cmp(&b.digest));
-    Ok(found)
 }

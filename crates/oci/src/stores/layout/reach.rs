@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::{IndexFile, Layout, StoreError, read_document};
 use crate::documents::{self, Descriptor, Document};
 use crate::values::digest::Digest;
+use crate::values::tag::{is_attached_to, referrers_suffix};
 
 /// The digests that an index reaches, and referrers whose subject it does not.
 #[derive(Clone, Debug, Default)]
@@ -13,6 +14,8 @@ pub struct Reachable {
     pub digests: BTreeSet<Digest>,
     /// Untagged entries whose subject is gone: they leave with it.
     pub orphaned: BTreeSet<Digest>,
+    /// Entries with a tag of their subject, and the subject: they leave when it does.
+    pub attached: Vec<(Digest, Digest)>,
     followed: BTreeSet<Digest>,
 }
 
@@ -22,13 +25,16 @@ pub fn reachable(layout: &Layout, index: &IndexFile) -> Result<Reachable, StoreE
     let mut found = Reachable::default();
     let mut waiting: Vec<(Descriptor, Digest)> = Vec::new();
     for entry in index.entries()? {
-        let subject = match (entry.ref_name(), entry.is_manifest_or_index()) {
-            (None, true) => subject_of(&read_document(layout, &entry)?.0),
-            _ => None,
-        };
+        let looks_so = entry.is_manifest_or_index() && entry.ref_name().is_none_or(|tag| referrers_suffix(tag).is_some());
+        let document = if looks_so { Some(read_document(layout, &entry)?.0) } else { None };
+        let subject = document.as_ref().and_then(Document::subject).map(|subject| subject.digest.clone());
         match subject {
-            Some(subject) => waiting.push((entry, subject)),
-            None => found.follow(layout, &entry, 0)?,
+            Some(subject) if entry.ref_name().is_some_and(|tag| is_attached_to(tag, &subject)) => {
+                found.follow(layout, &entry, 0)?;
+                found.attached.push((entry.digest, subject));
+            }
+            Some(subject) if entry.ref_name().is_none() => waiting.push((entry, subject)),
+            _ => found.follow(layout, &entry, 0)?,
         }
     }
     loop {
@@ -65,12 +71,4 @@ impl Reachable {
             }
         }
     }
-}
-
-fn subject_of(document: &Document) -> Option<Digest> {
-    match document {
-        Document::Manifest(manifest) => manifest.subject.as_ref(),
-        Document::Index(index) => index.subject.as_ref(),
-    }
-    .map(|subject| subject.digest.clone())
 }

@@ -61,7 +61,7 @@ impl<'a> LayoutWriter<'a> {
     /// made or changed yet.
     pub fn new(dir: &Path, obsolete: Obsolete, progress: &'a dyn Progress) -> Result<Self, StoreError> {
         let existing = Layout::open_existing(dir)?;
-        let layout = Layout { dir: dir.to_owned() };
+        let layout = Layout::at(dir);
         let absent = !dir.exists();
         Ok(Self { existing: existing.is_some(), absent, layout, obsolete, progress, hints: None, pending: Mutex::default() })
     }
@@ -120,7 +120,7 @@ impl<'a> LayoutWriter<'a> {
             }
             match entry.ref_name() {
                 Some(tag) => drop(index.remove_tag(tag)),
-                None => index.remove_untagged(&BTreeSet::from([entry.digest.clone()])),
+                None => index.remove_untagged(&entry.digest),
             }
         }
         self.write_index_and_sweep(index, candidates.digests)?;
@@ -159,13 +159,26 @@ impl<'a> LayoutWriter<'a> {
         self.layout.check_blob_dirs()?;
         let on_disk = self.layout.index()?;
         let mut reach = reachable(&self.layout, &index)?;
-        if !reach.orphaned.is_empty() {
+        loop {
+            let leaves = |entry: &Descriptor| match entry.ref_name() {
+                None => reach.orphaned.contains(&entry.digest),
+                Some(_) => reach.attached.iter().any(|(attached, subject)| {
+                    *attached == entry.digest && candidates.contains(subject) && !reach.digests.contains(subject)
+                }),
+            };
+            let leaving: Vec<Descriptor> = index.entries()?.into_iter().filter(leaves).collect();
+            if leaving.is_empty() {
+                break;
+            }
             let mut gone = Reachable::default();
-            for entry in index.entries()?.iter().filter(|entry| reach.orphaned.contains(&entry.digest)) {
+            for entry in &leaving {
                 gone.follow(&self.layout, entry, 0)?;
+                match entry.ref_name() {
+                    Some(tag) => drop(index.remove_tag(tag)),
+                    None => index.remove_untagged(&entry.digest),
+                }
             }
             candidates.append(&mut gone.digests);
-            index.remove_untagged(&reach.orphaned);
             reach = reachable(&self.layout, &index)?;
         }
         if index != on_disk {
@@ -328,7 +341,7 @@ pub(in crate::stores) fn change_tags(index: &mut IndexFile, commit: &Commit, sto
         index.add_untagged(root);
     }
     for referrer in &commit.referrers {
-        index.add_untagged(&referrer.descriptor);
+        index.add_referrer(&referrer.descriptor);
     }
     Ok(changes)
 }

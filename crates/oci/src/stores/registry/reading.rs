@@ -221,12 +221,29 @@ impl Source for Repository<'_> {
         found.retain(Descriptor::is_manifest_or_index);
         found.sort_by(|a, b| a.digest.cmp(&b.digest));
         found.dedup_by(|a, b| a.digest == b.digest);
+        for referrer in &mut found {
+            referrer.annotations.remove(documents::REF_NAME);
+        }
+        // Lists do not tell tags. Signatures have the shape of an image and are found by this tag alone.
+        if found.iter().any(has_shape_of_image) {
+            let tag = Tag::of_signatures(subject);
+            if let Some(named) = self.look_up(&tag)?
+                && let Some(referrer) = found.iter_mut().find(|referrer| referrer.digest == named.digest)
+            {
+                referrer.annotations.insert(documents::REF_NAME.to_owned(), tag.to_string());
+            }
+        }
         Ok(found)
     }
 
     fn repository(&self) -> Option<String> {
         Some(format!("{}/{}", self.host, self.name))
     }
+}
+
+/// Whether a referrer is listed as an image, and not as an artifact of another type.
+fn has_shape_of_image(referrer: &Descriptor) -> bool {
+    referrer.artifact_type.as_deref().is_none_or(media_type::is_config)
 }
 
 struct Shared(Arc<Vec<u8>>);

@@ -12,10 +12,11 @@ use super::reading::ACCEPT;
 use super::repository::{Repository, check_digest, hash, stated_digest};
 use super::session::Session;
 use super::transport::{Call, Payload};
-use crate::documents::Descriptor;
+use crate::documents::{Descriptor, Document};
 use crate::fs::TempFile;
 use crate::progress::Outcome;
 use crate::stores::error::UNKNOWN;
+use crate::stores::referrers::listed;
 use crate::stores::{Commit, Reopen, Sink, StoreError, TagChange, Verified};
 use crate::values::digest::Digest;
 use crate::values::tag::Tag;
@@ -47,17 +48,30 @@ impl Repository<'_> {
         Ok(Arc::new(crate::stores::read_blob(self, root, crate::documents::MANIFEST_LIMIT)?))
     }
 
+    /// A referrer as a list must show it, where the descriptor that is at hand does not say.
+    fn listed(&self, at: &Descriptor) -> Result<Descriptor, StoreError> {
+        if at.artifact_type.is_some() {
+            return Ok(at.clone());
+        }
+        let bytes = self.bytes_of(at)?;
+        let document = Document::parse(&bytes, &at.media_type);
+        let document =
+            document.map_err(|source| StoreError::Document { object: at.digest.to_string(), source: Box::new(source) })?;
+        Ok(listed(at, &document))
+    }
+
     fn commit_referrers(&self, commit: &Commit) -> Result<(), StoreError> {
-        let mut by_subject: BTreeMap<&Digest, Vec<Descriptor>> = BTreeMap::new();
+        let mut by_subject: BTreeMap<&Digest, Vec<&Descriptor>> = BTreeMap::new();
         for referrer in &commit.referrers {
-            by_subject.entry(&referrer.subject).or_default().push(referrer.descriptor.clone());
+            by_subject.entry(&referrer.subject).or_default().push(&referrer.descriptor);
         }
         for (subject, entries) in by_subject {
             if self.listed_referrers(subject)?.is_some() {
                 // The registry has read the `subject` of each manifest by itself.
                 return Ok(());
             }
-            self.tag_referrers(subject, &entries)?;
+            let entries: Result<Vec<_>, StoreError> = entries.into_iter().map(|entry| self.listed(entry)).collect();
+            self.tag_referrers(subject, &entries?)?;
         }
         Ok(())
     }
