@@ -13,7 +13,7 @@ use plugin_oci::stores::layout::Layout;
 use plugin_oci::stores::{Source, read_document};
 use plugin_oci::values::compression::Compression;
 use plugin_oci::values::platform::Platform;
-use plugin_oci::values::reference::Reference;
+use plugin_oci::values::reference::{Reference, RegistryReference};
 
 /// Small enough that a bomb found by chance ends soon.
 fn options(rules: Rules) -> ExtractOptions {
@@ -116,7 +116,7 @@ pub fn references(data: &[u8]) {
     if let Ok(reference) = text.parse::<Reference>() {
         assert_eq!(reference.to_string().parse::<Reference>().as_ref(), Ok(&reference), "{text}");
     }
-    drop(Reference::parse_image_or_repository(text));
+    drop(RegistryReference::parse(text));
     if let Ok(platform) = text.parse::<Platform>() {
         assert_eq!(platform.to_string(), text);
     }

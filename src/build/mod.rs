@@ -29,6 +29,7 @@ use plugin_oci::documents::Descriptor;
 use plugin_oci::documents::image::Image;
 use plugin_oci::environment::Environment;
 use plugin_oci::failure::Error;
+use plugin_oci::fs;
 use plugin_oci::fs::stamps::Hints;
 use plugin_oci::progress::Progress;
 use plugin_oci::stores::StoreError;
@@ -116,6 +117,7 @@ pub fn build(plan: &Plan, registries: &Settings, env: &Environment, progress: &d
             stays(&image.output)?;
         }
         Layout::open_existing(&image.output)?;
+        fs::check_writable(&image.output)?;
         bases.push(finder.resolve(image)?);
     }
     let _alone = compile::alone(plan, progress)?;

@@ -52,7 +52,7 @@ pub struct DetachArgs {
 
 /// Attaches files to an image.
 pub fn attach(args: AttachArgs, context: &Context) -> Result<ExitCode, Error> {
-    let subject = Subject { image: args.image.parse()?, platform: args.platform };
+    let subject = Subject { image: context.image(&args.image)?, platform: args.platform };
     let files = Files {
         artifact_type: args.artifact_type,
         media_type: args.media_type,
@@ -66,7 +66,7 @@ pub fn attach(args: AttachArgs, context: &Context) -> Result<ExitCode, Error> {
 
 /// Removes attachments of an image.
 pub fn detach(args: DetachArgs, context: &Context) -> Result<ExitCode, Error> {
-    let subject = Subject { image: args.image.parse()?, platform: args.platform };
+    let subject = Subject { image: context.image(&args.image)?, platform: args.platform };
     let digests = args.digests.iter().map(|text| text.parse::<Digest>());
     let digests = digests.collect::<Result<Vec<_>, _>>().map_err(|error| Complaint::usage(error.to_string()))?;
     if digests.is_empty() && args.artifact_types.is_empty() {

@@ -9,6 +9,7 @@ use clap::Args;
 use super::build_flags::BuildArgs;
 use super::context::Context;
 use super::copy::CarryArgs;
+use super::image::Meant;
 use super::output::json_line;
 use super::push;
 use crate::build::{self, Built};
@@ -16,7 +17,7 @@ use crate::images::copy::Target;
 use plugin_oci::failure::{Complaint, Error};
 use plugin_oci::fs;
 use plugin_oci::interrupt::within;
-use plugin_oci::values::reference::Reference;
+use plugin_oci::values::reference::{LocalReference, Reference};
 
 /// Flags that only `build` itself has.
 #[derive(Debug, Clone, Default, Args)]
@@ -54,7 +55,7 @@ pub fn build(args: &BuildVerbArgs, context: &Context) -> Result<ExitCode, Error>
             }
             return Ok(Vec::new());
         }
-        targets = push_targets(&args.push, plan.images.len())?;
+        targets = push_targets(&args.push, plan.images.len(), context)?;
         build::build(&plan, &context.global.registries.settings(), &context.env, context.progress())
     })?;
     if args.dry_run {
@@ -71,35 +72,24 @@ pub fn build(args: &BuildVerbArgs, context: &Context) -> Result<ExitCode, Error>
         file.parent().map_or(Ok(()), fs::create_dirs)?;
         fs::write_atomically(&file, text.as_bytes())?;
     }
-    let mut earlier = None;
-    for image in &built {
-        for target in &targets {
-            push_image(image, target, &mut earlier, context)?;
-        }
-    }
+    let pushes = built.iter().map(|image| {
+        let digest = Some(image.digest.clone());
+        let reference = Reference::Layout(LocalReference { path: image.layout.clone(), name: None, digest });
+        Meant { reference, tags: image.tags.clone() }
+    });
+    push::push_all(&pushes.collect::<Vec<_>>(), &targets, &CarryArgs::default(), false, context)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Where to push; several images need a place each, which only a prefix gives them.
-fn push_targets(repositories: &[String], images: usize) -> Result<Vec<Target>, Error> {
+fn push_targets(repositories: &[String], images: usize, context: &Context) -> Result<Vec<Target>, Error> {
     if images > 1
         && let Some(repository) = repositories.iter().find(|repository| !repository.ends_with('/'))
     {
         let message = format!("{images} plugins cannot all be pushed to `{repository}`");
         return Err(Complaint::usage(message).with_hint("end it with a slash: each goes to PREFIX/NAME").into());
     }
-    repositories.iter().map(|repository| push::target(repository)).collect()
-}
-
-/// Pushes under the tag that the target names, else under each of the image's own.
-fn push_image(image: &Built, target: &Target, earlier: &mut Option<String>, context: &Context) -> Result<(), Error> {
-    let tags = if target.has_tag() { image.tags.get(..1).unwrap_or_default() } else { image.tags.as_slice() };
-    for tag in tags {
-        let reference = Reference::layout(&image.layout, Some(tag.clone()));
-        push::warn_of_breaks(&reference, target, false, context)?;
-        push::push_to(&reference, target.clone(), &CarryArgs::default(), earlier, context)?;
-    }
-    Ok(())
+    repositories.iter().map(|repository| push::target(repository, context)).collect()
 }
 
 /// `oci:<dir>:<first tag>`, the directory as seen from here where it lies below.

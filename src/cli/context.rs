@@ -10,8 +10,10 @@ use super::output::found_line;
 use super::terminal::Terminal;
 use plugin_oci::environment::Environment;
 use plugin_oci::failure::{Complaint, Error};
-use plugin_oci::progress::Progress;
+use plugin_oci::progress::{Event, Progress};
+use plugin_oci::stores::named;
 use plugin_oci::stores::open::Stores;
+use plugin_oci::values::reference::{DOCKER_HUB, Reference};
 
 /// The environment, the terminal and the output format.
 pub struct Context<'t> {
@@ -47,6 +49,27 @@ impl<'t> Context<'t> {
     /// A path as the user meant it.
     pub fn path(&self, path: &Path) -> PathBuf {
         self.env.resolve(path)
+    }
+
+    /// Reads what names an image, and tells where a short name leads.
+    pub fn image(&self, text: &str) -> Result<Reference, Error> {
+        let reference = named::image(text, &self.env.cwd)?;
+        if let Reference::Registry(registry) = &reference {
+            self.tell_short(text, &registry.host, registry);
+        }
+        Ok(reference)
+    }
+
+    /// Tells what a name without a host is short for.
+    pub fn tell_short(&self, text: &str, host: &str, full: impl std::fmt::Display) {
+        if host == DOCKER_HUB && !text.strip_prefix("docker://").unwrap_or(text).starts_with(DOCKER_HUB) {
+            self.progress().event(Event::Note { text: format!("`{text}` is short for `{full}`, of Docker Hub") });
+        }
+    }
+
+    /// A directory as the user meant it; an image in its place is refused.
+    pub fn directory(&self, path: &Path) -> Result<PathBuf, Error> {
+        Ok(self.path(named::directory(path, &self.env.cwd)?))
     }
 
     /// Prints a result: the line for people, or the object with its `reason`.

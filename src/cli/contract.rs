@@ -10,8 +10,7 @@ use super::context::Context;
 use crate::build::plan::annotations::NAME_KEY;
 use crate::hosts::cosmo::contract::{Contract, diff, directory};
 use plugin_oci::failure::{Class, Complaint, Error};
-use plugin_oci::stores::{Selector, read_document};
-use plugin_oci::values::reference::{Reference, has_transport};
+use plugin_oci::stores::{Selector, named, read_document};
 use plugin_oci::values::text;
 
 /// Flags of `contract`.
@@ -56,7 +55,7 @@ struct ContractDiffArgs {
 pub fn contract(args: &ContractArgs, context: &Context) -> Result<ExitCode, Error> {
     match (&args.verb, &args.image, &args.dir) {
         (Some(ContractVerb::Diff(args)), ..) => compare(args, context),
-        (None, Some(image), Some(dir)) => write(image, &context.path(dir), args.force, context),
+        (None, Some(image), Some(dir)) => write(image, &context.directory(dir)?, args.force, context),
         _ => Err(Complaint::usage("want an image and a directory").into()),
     }
 }
@@ -101,15 +100,15 @@ fn compare(args: &ContractDiffArgs, context: &Context) -> Result<ExitCode, Error
 
 /// The contract of an image or a directory.
 fn of(text: &str, context: &Context) -> Result<Contract, Error> {
-    if has_transport(text) {
-        return Ok(of_image(text, context)?.0);
+    match named::directory(Path::new(text), &context.env.cwd) {
+        Ok(dir) => Ok(directory::read(&context.path(dir))?),
+        Err(_) => Ok(of_image(text, context)?.0),
     }
-    Ok(directory::read(&context.path(Path::new(text)))?)
 }
 
 /// The contract of an image, and its plugin's name.
 fn of_image(image: &str, context: &Context) -> Result<(Contract, Option<String>), Error> {
-    let reference: Reference = image.parse()?;
+    let reference = context.image(image)?;
     let source = context.stores().source(&reference)?;
     let root = source.resolve(&Selector::of(reference.tag(), reference.digest()))?;
     let name = read_document(source.as_ref(), &root)?.0.annotations().get(NAME_KEY).cloned();

@@ -11,7 +11,6 @@ use crate::images::copy::{self, Target, Transfer, Transferred};
 use plugin_oci::failure::{Complaint, Error};
 use plugin_oci::progress::Outcome;
 use plugin_oci::values::platform::Platform;
-use plugin_oci::values::reference::Reference;
 
 /// Flags of `copy`.
 #[derive(Debug, Args)]
@@ -53,7 +52,7 @@ pub fn copy(args: CopyArgs, context: &Context) -> Result<ExitCode, Error> {
     let Some((target, sources)) = args.references.split_last() else {
         return Err(Complaint::usage("want a source and a destination").into());
     };
-    let sources = sources.iter().map(|text| text.parse::<Reference>()).collect::<Result<Vec<_>, _>>()?;
+    let sources = sources.iter().map(|text| context.image(text)).collect::<Result<Vec<_>, _>>()?;
     let options = Transfer {
         all: args.all,
         platform: args.platform,
@@ -61,7 +60,7 @@ pub fn copy(args: CopyArgs, context: &Context) -> Result<ExitCode, Error> {
         have: args.have,
         referrers: !args.carry.no_referrers,
         no_clobber: args.carry.no_clobber,
-        ..Transfer::new(sources, target.parse::<Target>()?)
+        ..Transfer::new(sources, Target::named(target, &context.env.cwd)?)
     };
     let report = copy::copy(&options, context.stores(), context.progress())?;
     tell(&report, "copied", context);

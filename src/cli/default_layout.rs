@@ -31,7 +31,7 @@ impl DefaultLayoutArgs {
     /// Parses the image, or finds the layout that `build` writes for the selected package.
     pub fn image_or_default(&self, image: Option<&str>, context: &Context) -> Result<Reference, Error> {
         if let Some(image) = image {
-            return Ok(image.parse::<Reference>()?);
+            return context.image(image);
         }
         let flags = BuildFlags {
             packages: self.package.iter().cloned().collect(),

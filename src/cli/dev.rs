@@ -123,7 +123,7 @@ fn renew<'c>(
 ) -> Result<(), Error> {
     let written = generate(args, context)?;
     sources.accept(&written);
-    let chosen = ImageArgs::of(None, false, args.build.clone()).open(context);
+    let chosen = ImageArgs::of(None, false, args.build.clone()).open(context, |_| Ok(()));
     sources.accept(&[lock.to_owned()]);
     let chosen = chosen?;
     match goal {

@@ -26,8 +26,8 @@ pub struct DiffArgs {
 
 /// Compares two images; exit code 3 when they differ.
 pub fn diff(args: &DiffArgs, context: &Context) -> Result<ExitCode, Error> {
-    let first: Reference = args.first.parse()?;
-    let second: Reference = args.second.parse()?;
+    let first: Reference = context.image(&args.first)?;
+    let second: Reference = context.image(&args.second)?;
     let sources = [context.stores().source(&first)?, context.stores().source(&second)?];
     let selectors = [&first, &second].map(|reference| Selector::of(reference.tag(), reference.digest()));
     let side = |side: usize| Side { source: sources[side].as_ref(), selector: &selectors[side] };

@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::build_flags::BuildArgs;
 use super::context::Context;
+use crate::build::kinds::Kind;
 use crate::build::plan::Plan;
 use crate::build::{self, Built};
 use plugin_oci::failure::{Complaint, Error};
@@ -11,6 +12,7 @@ use plugin_oci::progress::Silent;
 use plugin_oci::stores::{Selector, Source};
 use plugin_oci::values::platform::Platform;
 use plugin_oci::values::reference::{LocalReference, Reference};
+use plugin_oci::values::tag::Tag;
 
 /// The image, and how to build it where none is named.
 #[derive(Debug, Clone, Default, Args)]
@@ -31,6 +33,14 @@ pub struct Chosen<'c> {
     pub source: Box<dyn Source + 'c>,
     /// The image in it.
     pub selector: Selector,
+}
+
+/// What is meant by an image that was named, or by none.
+pub struct Meant {
+    /// The image; one that nobody named is named by its digest.
+    pub reference: Reference,
+    /// The tags that are meant of one that nobody named; of one that was named, those that the reference means.
+    pub tags: Vec<Tag>,
 }
 
 impl ImageArgs {
@@ -56,40 +66,42 @@ impl ImageArgs {
         }
     }
 
-    /// Opens the store, after a build where that is wanted.
-    pub fn open<'c>(&self, context: &'c Context) -> Result<Chosen<'c>, Error> {
-        let reference = self.reference(context)?;
+    /// Opens the store, after a build where that is wanted. What is to be built is first asked whether it will do.
+    pub fn open<'c>(&self, context: &'c Context, will_do: impl Fn(Kind) -> Result<(), Error>) -> Result<Chosen<'c>, Error> {
+        let Meant { reference, .. } = self.meant(context, will_do)?;
         let selector = Selector::of(reference.tag(), reference.digest());
         Ok(Chosen { source: context.stores().source(&reference)?, selector })
     }
 
-    /// The image as a reference, after a build where that is wanted. One that nobody named is named by its digest: all its
-    /// tags are meant.
-    pub fn reference(&self, context: &Context) -> Result<Reference, Error> {
+    /// The image that is meant, after a build where that is wanted.
+    pub fn meant(&self, context: &Context, will_do: impl Fn(Kind) -> Result<(), Error>) -> Result<Meant, Error> {
         if let Some(image) = &self.image {
-            return Ok(image.parse::<Reference>()?);
+            return Ok(Meant { reference: context.image(image)?, tags: Vec::new() });
         }
-        let by_digest = |path, digest| Reference::Layout(LocalReference { path, name: None, digest: Some(digest) });
+        let by_digest = |path, digest, tags| {
+            let reference = Reference::Layout(LocalReference { path, name: None, digest: Some(digest) });
+            Meant { reference, tags }
+        };
         if !self.no_build {
-            let built = build_one(&self.build, context)?;
-            return Ok(by_digest(built.layout, built.digest));
+            let built = build_one(&self.build, context, will_do)?;
+            return Ok(by_digest(built.layout, built.digest, built.tags));
         }
         let plan = build::plan(&self.build.flags(&context.global)?, &context.env, &Silent)?;
         let [only] = plan.images.as_slice() else { return Err(not_one(packages(&plan)).into()) };
+        will_do(only.kind)?;
         let tag = only.tags.first().cloned();
         let source = context.stores().source(&Reference::layout(&only.output, tag.clone()))?;
         let root = source.resolve(&Selector::of(tag.as_deref(), None))?;
-        Ok(by_digest(only.output.clone(), root.digest))
+        Ok(by_digest(only.output.clone(), root.digest, only.tags.clone()))
     }
 }
 
 /// Builds the one selected plugin for a verb that goes on with it.
-fn build_one(args: &BuildArgs, context: &Context) -> Result<Built, Error> {
+fn build_one(args: &BuildArgs, context: &Context, will_do: impl Fn(Kind) -> Result<(), Error>) -> Result<Built, Error> {
     let flags = args.flags(&context.global)?;
     let plan = build::plan(&flags, &context.env, context.progress())?;
-    if plan.images.len() != 1 {
-        return Err(not_one(packages(&plan)).into());
-    }
+    let [only] = plan.images.as_slice() else { return Err(not_one(packages(&plan)).into()) };
+    will_do(only.kind)?;
     build::build(&plan, &context.global.registries.settings(), &context.env, context.progress())?
         .pop()
         .ok_or_else(|| Complaint::failed("nothing was built").into())

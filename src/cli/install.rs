@@ -48,8 +48,8 @@ pub struct InstallArgs {
 /// Installs, checks or brings back a plugin.
 pub fn install(args: InstallArgs, context: &Context) -> Result<ExitCode, Error> {
     let (image, dir) = match args.words.as_slice() {
-        [image, dir] => (Some(image.clone()), context.path(Path::new(dir))),
-        [dir] => (None, context.path(Path::new(dir))),
+        [image, dir] => (Some(image.clone()), context.directory(Path::new(dir))?),
+        [dir] => (None, context.directory(Path::new(dir))?),
         _ => return Err(Complaint::usage("want an image and a directory").into()),
     };
     if (args.check || args.rollback) && image.is_some() {
@@ -63,7 +63,7 @@ pub fn install(args: InstallArgs, context: &Context) -> Result<ExitCode, Error> 
         return Ok(tell(&install::rollback(&dir, name, context.progress())?, "Restored", context));
     }
     let platforms = args.build.platforms().to_vec();
-    let chosen = ImageArgs::of(image, args.no_build, args.build).open(context)?;
+    let chosen = ImageArgs::of(image, args.no_build, args.build).open(context, |_| Ok(()))?;
     let options = InstallOptions {
         selector: chosen.selector,
         plugins_dir: dir,

@@ -9,24 +9,25 @@ use super::context::Context;
 use super::terminal::human_size;
 use crate::images::list::{self, Listed};
 use plugin_oci::failure::Error;
-use plugin_oci::values::reference::Reference;
+use plugin_oci::stores::Selector;
 use plugin_oci::values::text::field;
 
 /// Flags of `ls`.
 #[derive(Debug, Args)]
 pub struct ListArgs {
-    /// The store: `oci:DIR`, `oci-archive:FILE` or `docker://HOST/REPO`; of `docker://HOST` or `docker://HOST/PREFIX/` the
-    /// repositories are listed
+    /// The store: `oci:DIR`, `oci-archive:FILE` or `HOST/REPO`, with a tag or digest only that image; of `HOST/`, `HOST:PORT` or
+    /// `HOST/PREFIX/` the repositories are listed
     store: String,
 }
 
 /// Lists the tags of a store.
 pub fn list(args: &ListArgs, context: &Context) -> Result<ExitCode, Error> {
-    if let Some((host, prefix)) = registry(&args.store) {
-        return repositories(host, prefix, context);
-    }
-    let source = context.stores().source(&args.store.parse::<Reference>()?)?;
-    let listed = list::list(source.as_ref())?;
+    let reference = match (context.image(&args.store), registry(&args.store)) {
+        (Err(_), Some((host, prefix))) => return repositories(host, prefix, context),
+        (reference, _) => reference?,
+    };
+    let source = context.stores().source(&reference)?;
+    let listed = list::list(source.as_ref(), &Selector::of(reference.tag(), reference.digest()))?;
     let width = listed.iter().map(|entry| field(&entry.tag).chars().count()).max().unwrap_or(0).min(WIDEST);
     for entry in &listed {
         context.result("image", entry, || line(entry, width));
@@ -36,7 +37,7 @@ pub fn list(args: &ListArgs, context: &Context) -> Result<ExitCode, Error> {
 
 /// The host, and the beginning of the repositories' names, where a registry is named and no repository of it.
 fn registry(text: &str) -> Option<(&str, &str)> {
-    let rest = text.strip_prefix("docker://")?;
+    let rest = text.strip_prefix("docker://").or_else(|| (text.ends_with('/') || text.contains(':')).then_some(text))?;
     let (host, prefix) = rest.split_once('/').unwrap_or((rest, ""));
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
     let is_host = name != host || name.contains('.') || name == "localhost";
@@ -64,7 +65,8 @@ const WIDEST: usize = 128;
 
 fn line(entry: &Listed, width: usize) -> String {
     let platforms = if entry.platforms.is_empty() { "-".to_owned() } else { entry.platforms.join(",") };
-    let (tag, platforms) = (field(&entry.tag), field(&platforms));
+    let tag = if entry.tag.is_empty() { "-" } else { &entry.tag };
+    let (tag, platforms) = (field(tag), field(&platforms));
     let mut line = format!("{tag:width$}  {}  {:>10}  {platforms}", entry.digest, human_size(entry.size));
     for attachment in &entry.attachments {
         line.push_str("  +");

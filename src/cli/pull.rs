@@ -1,6 +1,6 @@
 //! `pull`: an image from a registry into a layout, `copy` in its short spelling.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -8,21 +8,19 @@ use clap::Args;
 use super::build_flags::parse_platform;
 use super::context::Context;
 use super::copy::{CarryArgs, tell};
-use super::push::bare;
 use crate::images::copy::{self, Target, Transfer};
 use plugin_oci::failure::Error;
+use plugin_oci::stores::named;
 use plugin_oci::values::platform::Platform;
-use plugin_oci::values::reference::{Reference, RegistryReference, check_output_path};
+use plugin_oci::values::reference::{Reference, ReferenceError, RegistryReference, check_output_path};
 
 /// Flags of `pull`.
 #[derive(Debug, Args)]
 pub struct PullArgs {
     /// The image: `HOST/REPO[:TAG][@DIGEST]` [TAG default: latest]
-    #[arg(value_name = "REPO")]
-    repository: String,
-    /// Layout directory to write
-    #[arg(value_name = "DIR")]
-    dir: PathBuf,
+    image: String,
+    /// Layout directory to write: `DIR` or `oci:DIR[:TAG]`
+    dir: String,
     /// Only the manifest for this platform, without the index above it
     #[arg(long, value_name = "PLATFORM", value_parser = parse_platform)]
     platform: Option<Platform>,
@@ -32,15 +30,37 @@ pub struct PullArgs {
 
 /// Pulls an image.
 pub fn pull(args: &PullArgs, context: &Context) -> Result<ExitCode, Error> {
-    check_output_path(&args.dir)?;
-    let source = Reference::Registry(RegistryReference::parse(bare(&args.repository)?)?);
     let options = Transfer {
         platform: args.platform.clone(),
         referrers: !args.carry.no_referrers,
         no_clobber: args.carry.no_clobber,
         verb: "Pulling",
-        ..Transfer::new(vec![source], Target::Store(Reference::layout(&args.dir, None)))
+        ..Transfer::new(vec![source(&args.image, context)?], Target::Store(layout(&args.dir, context)?))
     };
     tell(&copy::copy(&options, context.stores(), context.progress())?, "pulled", context);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Any image, and beside that a name short for one of Docker Hub: what is pulled is seldom here.
+fn source(text: &str, context: &Context) -> Result<Reference, Error> {
+    match named::image(text, &context.env.cwd) {
+        Err(ReferenceError::NotThere(_)) => {
+            let registry = RegistryReference::parse(text)?;
+            context.tell_short(text, &registry.host, &registry);
+            Ok(Reference::Registry(registry))
+        }
+        _ => context.image(text),
+    }
+}
+
+/// A layout as references spell it, or a directory that becomes one.
+fn layout(text: &str, context: &Context) -> Result<Reference, Error> {
+    match named::image(text, &context.env.cwd) {
+        Ok(Reference::Registry(_)) => Ok(Reference::layout(named::directory(Path::new(text), &context.env.cwd)?, None)),
+        Err(ReferenceError::NotThere(_)) => {
+            check_output_path(Path::new(text))?;
+            Ok(Reference::layout(text, None))
+        }
+        local => Ok(local?),
+    }
 }

@@ -7,19 +7,20 @@ use clap::Args;
 use super::build_flags::BuildArgs;
 use super::context::Context;
 use super::copy::{CarryArgs, tell};
-use super::image::ImageArgs;
+use super::image::{ImageArgs, Meant};
 use super::output::found_line;
 use crate::images::copy::{self, Breaking, Target, Transfer};
 use plugin_oci::failure::{Complaint, Error};
 use plugin_oci::progress::Event;
-use plugin_oci::values::reference::{Reference, has_transport};
+use plugin_oci::stores::named;
+use plugin_oci::values::reference::{Reference, ReferenceError, RegistryReference, has_transport};
 
 /// Flags of `push`.
 #[derive(Debug, Args)]
 #[command(override_usage = "cargo plugin-build push [OPTIONS] [IMAGE] <REPO[:TAG]>...")]
 pub struct PushArgs {
     /// The image (`oci:DIR[:TAG]` or `oci-archive:FILE[:TAG]`), which is built where none is named, and the repositories;
-    /// without TAG, the image's own tags
+    /// without TAG, the tags that it is built under or has
     #[arg(required = true, num_args = 1.., value_name = "[IMAGE] REPO")]
     words: Vec<String>,
     /// Push nothing where a tag would move to a router's plugin whose contract breaks that of the one it names
@@ -37,30 +38,55 @@ pub struct PushArgs {
 /// Pushes an image.
 pub fn push(args: PushArgs, context: &Context) -> Result<ExitCode, Error> {
     let (image, repositories) = match args.words.split_first() {
-        Some((first, rest)) if is_local(first) => (Some(first.parse::<Reference>()?), rest),
+        Some((first, rest)) if is_source(first, !rest.is_empty(), context) => (Some(first.clone()), rest),
         _ => (None, args.words.as_slice()),
     };
-    let targets = repositories.iter().map(|text| target(text)).collect::<Result<Vec<_>, _>>()?;
+    let targets = repositories.iter().map(|text| target(text, context)).collect::<Result<Vec<_>, _>>()?;
     if targets.is_empty() {
-        return Err(Complaint::usage("no repository to push to").into());
+        return Err(Complaint::usage("no repository to push to")
+            .with_hint("name the repository after the image: `HOST/REPO`")
+            .into());
     }
-    let image = match image {
-        Some(image) => image,
-        None => ImageArgs::of(None, args.no_build, args.build).reference(context)?,
-    };
-    for target in &targets {
-        warn_of_breaks(&image, target, args.deny_breaking, context)?;
-    }
-    let mut earlier = None;
-    for target in targets {
-        push_to(&image, target, &args.carry, &mut earlier, context)?;
-    }
+    let image = ImageArgs::of(image, args.no_build, args.build).meant(context, |_| Ok(()))?;
+    push_all(&[image], &targets, &args.carry, args.deny_breaking, context)?;
     Ok(ExitCode::SUCCESS)
 }
 
+/// Whether the first word is the image rather than a place to push to: it lies here, or is pinned as no place can be.
+fn is_source(text: &str, more_follow: bool, context: &Context) -> bool {
+    match named::image(text, &context.env.cwd) {
+        Ok(Reference::Registry(registry)) => more_follow && registry.digest.is_some(),
+        Ok(_) | Err(ReferenceError::TwoReadings(_)) => true,
+        Err(_) => has_transport(text) && !text.starts_with("docker://"),
+    }
+}
+
+/// Pushes each image to each place, after telling what that breaks. Where one fails, it is told what was done before.
+pub fn push_all(images: &[Meant], targets: &[Target], carry: &CarryArgs, deny: bool, context: &Context) -> Result<(), Error> {
+    let pushes: Vec<(&Meant, &Target)> = images.iter().flat_map(|image| targets.iter().map(move |to| (image, to))).collect();
+    for (image, target) in &pushes {
+        warn_of_breaks(image, target, deny, context)?;
+    }
+    let mut earlier = None;
+    for (position, (image, target)) in pushes.iter().enumerate() {
+        if let Err(source) = push_to(image, target, carry, &mut earlier, context) {
+            let places =
+                |pushes: &[(&Meant, &Target)]| pushes.iter().map(|(_, to)| to.to_string()).collect::<Vec<_>>().join(", ");
+            let (done, open) = (places(&pushes[..position]), places(&pushes[position..]));
+            return Err(if pushes.len() == 1 { source } else { partly(source, &done, &open) });
+        }
+    }
+    Ok(())
+}
+
+/// One of several pushes failed: what is done, and what is open.
+fn partly(cause: Error, done: &str, open: &str) -> Error {
+    let done = if done.is_empty() { "nothing was pushed".to_owned() } else { format!("pushed to {done}") };
+    Complaint::because(cause, format!("{done}; not pushed to {open}")).into()
+}
 /// Tells what a push would break for those who follow the tags that it moves.
-pub fn warn_of_breaks(image: &Reference, target: &Target, deny: bool, context: &Context) -> Result<(), Error> {
-    let options = Transfer::new(vec![image.clone()], target.clone());
+fn warn_of_breaks(image: &Meant, target: &Target, deny: bool, context: &Context) -> Result<(), Error> {
+    let options = Transfer { tags: image.tags.clone(), ..Transfer::new(vec![image.reference.clone()], target.clone()) };
     let breaking = match copy::breaking(&options, context.stores(), context.progress()) {
         Ok(breaking) => breaking,
         // Whoever wants to be sure must know; a push that cannot be done at all says so itself.
@@ -86,41 +112,43 @@ pub fn warn_of_breaks(image: &Reference, target: &Target, deny: bool, context: &
 
 /// Pushes one image to one place. `earlier` is the repository that was pushed to before: what it has, its registry need not be
 /// sent again.
-pub fn push_to(
-    image: &Reference,
-    target: Target,
+fn push_to(
+    image: &Meant,
+    target: &Target,
     carry: &CarryArgs,
     earlier: &mut Option<String>,
     context: &Context,
 ) -> Result<(), Error> {
-    let repository = target.repository();
     let options = Transfer {
+        tags: image.tags.clone(),
         referrers: !carry.no_referrers,
         no_clobber: carry.no_clobber,
         earlier: earlier.take(),
         verb: "Pushing",
-        ..Transfer::new(vec![image.clone()], target)
+        ..Transfer::new(vec![image.reference.clone()], target.clone())
     };
     tell(&copy::copy(&options, context.stores(), context.progress())?, "pushed", context);
-    *earlier = repository;
+    *earlier = target.repository();
     Ok(())
 }
 
-/// A repository, `docker://` before it or not.
-pub fn target(text: &str) -> Result<Target, Error> {
-    Ok(format!("docker://{}", bare(text)?).parse()?)
-}
-
-/// A repository without `docker://` before it.
-pub fn bare(text: &str) -> Result<&str, Error> {
-    if is_local(text) {
+/// A repository to push to, `docker://` before it or not.
+pub fn target(text: &str, context: &Context) -> Result<Target, Error> {
+    let bare = text.strip_prefix("docker://").unwrap_or(text);
+    if is_source(text, false, context) {
         return Err(Complaint::usage(format!("`{text}` is no repository"))
             .with_hint("`push` takes the image first, then repositories; `copy` takes any store for each")
             .into());
     }
-    Ok(text.strip_prefix("docker://").unwrap_or(text))
-}
-
-fn is_local(text: &str) -> bool {
-    has_transport(text) && !text.starts_with("docker://")
+    if !bare.contains('/') {
+        RegistryReference::parse(bare)?;
+        return Err(Complaint::usage(format!("`{text}` names no repository to push to"))
+            .with_hint("write `HOST/REPO`, and a tag behind it: `HOST/REPO:TAG`")
+            .into());
+    }
+    let target = Target::named(&format!("docker://{bare}"), &context.env.cwd)?;
+    if let Some(host) = target.host() {
+        context.tell_short(text, &host, &target);
+    }
+    Ok(target)
 }

@@ -7,7 +7,6 @@ use clap::Args;
 use super::context::Context;
 use crate::images;
 use plugin_oci::failure::Error;
-use plugin_oci::values::reference::Reference;
 
 /// Flags of `rm`.
 #[derive(Debug, Args)]
@@ -18,7 +17,7 @@ pub struct RemoveArgs {
 
 /// Removes a tag or an image, and what only it reached.
 pub fn remove(args: &RemoveArgs, context: &Context) -> Result<ExitCode, Error> {
-    let reference: Reference = args.image.parse()?;
+    let reference = context.image(&args.image)?;
     let removed = images::remove::remove(&reference, context.stores(), context.progress())?;
     context.result("removed", &removed, || match &removed.tag {
         Some(tag) => format!("{tag}@{}", removed.digest),

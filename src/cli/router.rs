@@ -46,7 +46,7 @@ struct SetArgs {
 /// Does what is asked with a configuration.
 pub fn router(args: RouterArgs, context: &Context) -> Result<ExitCode, Error> {
     let RouterVerb::Set(args) = args.verb;
-    let config = context.path(&args.config);
+    let config = context.directory(&args.config)?;
     if args.rollback {
         let config = execution::rollback(&config)?;
         context.progress().status("Restored", config.display().to_string());

@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::context::Context;
 use super::image::ImageArgs;
+use crate::build::kinds::Kind;
 use crate::hosts::cosmo::run::{Call, Router};
 use crate::hosts::cosmo::run::{RouterReport, Steps};
 use crate::images::run::{self, Program, Ready, RunOptions};
@@ -47,24 +48,30 @@ pub fn run(mut args: RunArgs, context: &Context) -> Result<ExitCode, Error> {
     let arguments = args.image.take_arguments();
     let platform = args.image.platform()?;
     let cache = cache(args.cache_dir.as_deref(), &context.env);
-    let chosen = args.image.open(context)?;
+    let for_hosts = [
+        ("--call", args.call.is_some()),
+        ("--keep", args.keep),
+        ("--timeout", args.timeout.is_some()),
+        ("--startup-config", args.startup_config.is_some()),
+    ];
+    let unfit = for_hosts.into_iter().find(|(_, given)| *given).map(|(flag, _)| flag);
+    let chosen = args.image.open(context, |kind| match unfit {
+        Some(flag) if kind == Kind::Executable => Err(takes_over(flag).into()),
+        _ => Ok(()),
+    })?;
     let options = RunOptions { selector: chosen.selector, platform, args: arguments, cache };
     match run::prepare(chosen.source.as_ref(), &options, context.progress())? {
         Ready::Router(router) => host(router, chosen.source.as_ref(), &args, context),
-        Ready::Program(program) => {
-            let host = [
-                ("--call", args.call.is_some()),
-                ("--keep", args.keep),
-                ("--timeout", args.timeout.is_some()),
-                ("--startup-config", args.startup_config.is_some()),
-            ];
-            if let Some((flag, _)) = host.into_iter().find(|(_, given)| *given) {
-                let message = format!("this plugin is a program that takes over, and `{flag}` is for those that a host calls");
-                return Err(Complaint::usage(message).with_hint(format!("leave out `{flag}`")).into());
-            }
-            start(program, context)
-        }
+        Ready::Program(program) => match unfit {
+            Some(flag) => Err(takes_over(flag).into()),
+            None => start(program, context),
+        },
     }
+}
+
+fn takes_over(flag: &str) -> Complaint {
+    let message = format!("this plugin is a program that takes over, and `{flag}` is for those that a host calls");
+    Complaint::usage(message).with_hint(format!("leave out `{flag}`"))
 }
 
 fn host(router: Router, source: &dyn Source, args: &RunArgs, context: &Context) -> Result<ExitCode, Error> {

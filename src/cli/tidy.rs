@@ -19,7 +19,7 @@ pub struct GcArgs {
 
 /// Removes unreachable blobs.
 pub fn collect(args: &GcArgs, context: &Context) -> Result<ExitCode, Error> {
-    let reference = args.store.parse::<Reference>()?;
+    let reference = context.image(&args.store)?;
     let Reference::Layout(local) = &reference else {
         return Err(Complaint::usage(format!("`{reference}` is no layout directory (`oci:DIR`)")).into());
     };

@@ -13,7 +13,6 @@ use plugin_oci::failure::Error;
 use plugin_oci::layers::unpack::{ExtractOptions, Rules};
 use plugin_oci::stores::Selector;
 use plugin_oci::values::platform::Platform;
-use plugin_oci::values::reference::Reference;
 
 /// Flags of `unpack`.
 #[derive(Debug, Args)]
@@ -34,12 +33,13 @@ pub struct UnpackArgs {
 
 /// Unpacks an image.
 pub fn unpack(args: &UnpackArgs, context: &Context) -> Result<ExitCode, Error> {
-    let reference: Reference = args.image.parse()?;
+    let reference = context.image(&args.image)?;
+    let target = context.directory(&args.dir)?;
     let source = context.stores().source(&reference)?;
     let options = UnpackOptions {
         selector: Selector::of(reference.tag(), reference.digest()),
         platform: args.platform.clone().unwrap_or_else(Platform::host),
-        target: context.path(&args.dir),
+        target,
         extract: ExtractOptions { limits: args.limits.limits(), rules: if args.strict { Rules::Strict } else { Rules::Foreign } },
     };
     let unpacked = unpack::unpack(source.as_ref(), &options, context.progress())?;

@@ -6,12 +6,13 @@ use serde::Serialize;
 
 use plugin_oci::documents::{Descriptor, Document, media_type};
 use plugin_oci::failure::Error;
-use plugin_oci::stores::{Source, StoreError, read_document};
+use plugin_oci::stores::{Selector, Source, StoreError, Tagged, read_document};
 use plugin_oci::values::digest::Digest;
 
-/// One tag of a store.
+/// One tag of a store, or an image that was named by its digest.
 #[derive(Clone, Debug, Serialize)]
 pub struct Listed {
+    /// Empty for what no tag is known of.
     pub tag: String,
     /// What it names.
     pub digest: Digest,
@@ -25,10 +26,10 @@ pub struct Listed {
     pub attachments: Vec<String>,
 }
 
-/// Lists every tag of a store.
-pub fn list(source: &dyn Source) -> Result<Vec<Listed>, Error> {
+/// Lists every tag of a store, or those that a selector means.
+pub fn list(source: &dyn Source, selector: &Selector) -> Result<Vec<Listed>, Error> {
     let mut listed = Vec::new();
-    for tagged in source.tags()? {
+    for tagged in selected(source, selector)? {
         let mut sizes = Sizes::default();
         let platforms = sizes.add(source, &tagged.root, 0)?;
         let mut attachments = Vec::new();
@@ -45,6 +46,24 @@ pub fn list(source: &dyn Source) -> Result<Vec<Listed>, Error> {
         });
     }
     Ok(listed)
+}
+
+fn selected(source: &dyn Source, selector: &Selector) -> Result<Vec<Tagged>, StoreError> {
+    let one = |tag: String| Ok(vec![Tagged { tag, root: source.resolve(selector)? }]);
+    match selector {
+        Selector::Only => {
+            let tags = source.tags()?;
+            // One image without a tag is what a pull by digest leaves.
+            if tags.is_empty() && source.repository().is_none() { one(String::new()).or(Ok(tags)) } else { Ok(tags) }
+        }
+        Selector::Tag(tag) => one(tag.clone()),
+        // A registry would have to be asked for each of its tags.
+        Selector::Digest(_) if source.repository().is_some() => one(String::new()),
+        Selector::Digest(digest) => {
+            let named: Vec<Tagged> = source.tags()?.into_iter().filter(|tagged| tagged.root.digest == *digest).collect();
+            if named.is_empty() { one(String::new()) } else { Ok(named) }
+        }
+    }
 }
 
 /// The artifact type of a referrer: its descriptor's, or else its manifest's.

@@ -223,13 +223,13 @@ fn what_cannot_mean_one_thing_is_a_usage_error() {
         (&["copy", "oci:one", "oci:two", "oci:x:tag"], "names one tag, and 2 images"),
         (&["copy", "--all", "--platform", "linux/amd64", "oci:one", "oci:x"], "cannot be given together"),
         (&["copy", "--into-index", "--platform", "linux/amd64", "oci:one", "oci:x"], "cannot be given together"),
-        (&["copy", "one", "oci:x"], "not an image reference"),
+        (&["copy", "none", "oci:x"], "names no image"),
         (&["copy", "oci:one"], ""),
         (&["push", "oci:one"], "no repository"),
         (&["push", "oci:one", "oci:two"], "is no repository"),
         (&["pull", "localhost:1/UPPER", "x"], "not a repository reference"),
         (&["pull", "localhost:1/x", "a:b"], "has a `:`"),
-        (&["pull", "oci:one", "x"], "`oci:one` is no repository"),
+        (&["pull", "oci:one", "h.example/x"], "a directory is wanted there"),
     ] {
         let error = refused(dir, 2, arguments);
         assert!(error.contains(said), "{arguments:?}: {error}");

@@ -45,6 +45,7 @@ mod platforms;
 mod plugin;
 mod rebuild;
 mod recipes;
+mod references;
 mod registry;
 mod reproducible;
 mod reprotest;

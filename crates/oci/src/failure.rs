@@ -82,28 +82,45 @@ impl std::fmt::Display for Error {
 }
 
 /// A complaint that needs no type of its own.
-#[derive(Debug, thiserror::Error)]
-#[error("{message}")]
+#[derive(Debug)]
 pub struct Complaint {
     message: String,
     hint: Option<String>,
     class: Class,
+    cause: Option<Error>,
+}
+
+impl std::fmt::Display for Complaint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Complaint {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.cause.as_ref().map(Error::inner)
+    }
 }
 
 impl Complaint {
     /// A complaint about flags, a reference or metadata.
     pub fn usage(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None, class: Class::Usage }
+        Self { message: message.into(), hint: None, class: Class::Usage, cause: None }
     }
 
     /// A complaint about work that failed.
     pub fn failed(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None, class: Class::Failed }
+        Self { message: message.into(), hint: None, class: Class::Failed, cause: None }
     }
 
     /// A complaint about bytes that were looked into.
     pub fn found(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None, class: Class::Found }
+        Self { message: message.into(), hint: None, class: Class::Found, cause: None }
+    }
+
+    /// A complaint over what an error leaves behind, of its class.
+    pub fn because(cause: Error, message: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: None, class: cause.class(), cause: Some(cause) }
     }
 
     /// Adds the way out.

@@ -26,6 +26,7 @@ use crate::hosts::cosmo::contract::directory;
 use plugin_oci::documents::image::Execution;
 use plugin_oci::environment::Environment;
 use plugin_oci::progress::Progress;
+use plugin_oci::stores::named;
 use plugin_oci::values::compression::Compression;
 use plugin_oci::values::reference::{LocalReference, Reference};
 
@@ -343,8 +344,8 @@ impl Loader<'_> {
     fn base(&self, text: &str, place: &Location) -> Result<Reference, PluginError> {
         let of_flag = self.flags.base.is_some();
         let origin = if of_flag { "--base".to_owned() } else { place.to_string() };
-        let parsed = text.parse().map_err(|source| PluginError::Base { place: origin, source })?;
         let start = if of_flag { self.env.cwd.as_path() } else { place.path.parent().unwrap_or(self.root) };
+        let parsed = named::image(text, start).map_err(|source| PluginError::Base { place: origin, source })?;
         let rooted = |local: LocalReference| LocalReference { path: start.join(&local.path), ..local };
         Ok(match parsed {
             Reference::Layout(local) => Reference::Layout(rooted(local)),

@@ -14,7 +14,7 @@ use plugin_oci::stores::registry::{CredentialError, RegistryError, TransportErro
 use plugin_oci::values::compression::Compression;
 use plugin_oci::values::epoch::EpochError;
 use plugin_oci::values::platform::{self, PlatformError};
-use plugin_oci::values::reference::ReferenceError;
+use plugin_oci::values::reference::{DOCKER_HUB, ReferenceError, RegistryReference, has_transport};
 
 use super::{ask, of};
 
@@ -43,13 +43,29 @@ fn complaint(error: &Complaint) -> Option<String> {
 
 fn reference(error: &ReferenceError) -> Option<String> {
     match error {
-        ReferenceError::NoTransport(_) => of("write `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]` or `docker://HOST/REPO[:TAG]`"),
+        ReferenceError::NoTransport(text) | ReferenceError::NotThere(text) => {
+            let ways = "write `HOST/REPO[:TAG]`, `oci:DIR[:TAG]` or `oci-archive:FILE[:TAG]`";
+            Some(on_docker_hub(text).map_or_else(|| ways.to_owned(), |hub| format!("{ways}; on Docker Hub it would be `{hub}`")))
+        }
+        ReferenceError::TwoReadings(text) => Some(format!("did you mean `oci:{text}`, or `docker://{text}`?")),
+        ReferenceError::NotADirectory(text) if has_transport(text) || !text.contains('/') => {
+            of("the directory stands behind the image: give both")
+        }
+        ReferenceError::NotADirectory(text) => {
+            Some(format!("the directory stands behind the image: give both; did you mean the directory `./{text}`?"))
+        }
+        ReferenceError::NoRepository { host } => Some(format!("name the repository too: `{host}/REPO`")),
         ReferenceError::Credentials { host } => {
             Some(format!("`cargo plugin-build login {host}` keeps credentials, where other tools do too"))
         }
         ReferenceError::ColonInPath(_) => of("choose an output path without a colon"),
         _ => None,
     }
+}
+
+/// What a name without a host is there, whose repositories have one or two parts.
+fn on_docker_hub(text: &str) -> Option<RegistryReference> {
+    RegistryReference::parse(text).ok().filter(|hub| hub.host == DOCKER_HUB && hub.repository.split('/').count() == 2)
 }
 
 fn epoch(_: &EpochError) -> Option<String> {
@@ -135,6 +151,10 @@ fn store(error: &StoreError) -> Option<String> {
             Some(format!("it has {}", available.join(", ")))
         }
         StoreError::Ambiguous { available, .. } => Some(format!("add one of these after a colon: {}", available.join(", "))),
+        StoreError::NotALayout { path, .. } if path.join("Cargo.toml").is_file() => {
+            let manifest = path.join("Cargo.toml");
+            Some(format!("a package lies there: build it with `--manifest-path {}`", manifest.display()))
+        }
         StoreError::Clobber { .. } => of("leave out `--no-clobber` to move the tag"),
         StoreError::Corrupt { .. } => of("`cargo plugin-build verify` lists everything that is wrong"),
         StoreError::MissingBlob { .. } => {

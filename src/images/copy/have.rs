@@ -11,28 +11,22 @@ use std::path::Path;
 use super::CopyError;
 use plugin_oci::documents::{Descriptor, Document, NESTING_LIMIT};
 use plugin_oci::fs::FileError;
+use plugin_oci::stores::named;
 use plugin_oci::stores::open::Stores;
 use plugin_oci::stores::{Source, StoreError, read_document};
 use plugin_oci::values::digest::Digest;
-use plugin_oci::values::reference::{Reference, has_transport};
 
 /// A list of a million digests is shorter.
 const LIST_LIMIT: u64 = 128 << 20;
 
 /// The digests that the other side has.
 pub fn digests(text: &str, stores: &Stores<'_>) -> Result<BTreeSet<Digest>, CopyError> {
-    if has_transport(text) {
-        return reachable(stores.source(&text.parse::<Reference>()?)?.as_ref());
-    }
     let path = Path::new(text);
-    if path.is_dir() {
-        return reachable(stores.source(&Reference::layout(path, None))?.as_ref());
+    if !path.is_file() || named::is_archive(path) {
+        return reachable(stores.source(&named::image(text, Path::new(""))?)?.as_ref());
     }
     let mut bytes = Vec::new();
     File::open(path).and_then(|file| file.take(LIST_LIMIT).read_to_end(&mut bytes)).map_err(FileError::at("read", path))?;
-    if is_tar(&bytes) {
-        return reachable(stores.source(&format!("oci-archive:{text}").parse::<Reference>()?)?.as_ref());
-    }
     let mut found = BTreeSet::new();
     for (number, line) in String::from_utf8_lossy(&bytes).lines().enumerate() {
         let Some(word) = line.split_ascii_whitespace().next().filter(|word| !word.starts_with('#')) else { continue };
@@ -40,10 +34,6 @@ pub fn digests(text: &str, stores: &Stores<'_>) -> Result<BTreeSet<Digest>, Copy
         found.insert(digest);
     }
     Ok(found)
-}
-
-fn is_tar(bytes: &[u8]) -> bool {
-    bytes.get(257..262) == Some(b"ustar")
 }
 
 fn reachable(source: &dyn Source) -> Result<BTreeSet<Digest>, CopyError> {

@@ -42,6 +42,7 @@ use plugin_oci::stores::{Selector, Source, StoreError, Tagged, read_document};
 use plugin_oci::values::digest::Digest;
 use plugin_oci::values::platform::Platform;
 use plugin_oci::values::reference::{Reference, ReferenceError};
+use plugin_oci::values::tag::Tag;
 
 /// What to copy, and how.
 #[derive(Clone, Debug)]
@@ -50,6 +51,8 @@ pub struct Transfer {
     pub sources: Vec<Reference>,
     /// Where to.
     pub target: Target,
+    /// The tags of the source that are meant, where its reference does not say; empty for those that it has.
+    pub tags: Vec<Tag>,
     /// Every tag of the sources.
     pub all: bool,
     /// Only the manifest for this platform, without the index above it.
@@ -73,7 +76,7 @@ impl Transfer {
     pub fn new(sources: Vec<Reference>, target: Target) -> Self {
         let (all, platform, no_clobber, have, into_index) = (false, None, false, None, false);
         let (earlier, verb) = (None, "Copying");
-        Self { sources, target, all, platform, referrers: true, no_clobber, have, into_index, earlier, verb }
+        Self { sources, target, tags: Vec::new(), all, platform, referrers: true, no_clobber, have, into_index, earlier, verb }
     }
 }
 

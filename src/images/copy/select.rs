@@ -20,7 +20,6 @@ pub(super) struct Item {
 
 /// The images that one source contributes.
 pub(super) fn items(source: &dyn Source, reference: &Reference, options: &Transfer) -> Result<Vec<Item>, CopyError> {
-    let is_registry = matches!(reference, Reference::Registry(_));
     if options.all {
         let tags = images(source)?;
         if tags.is_empty() {
@@ -28,7 +27,7 @@ pub(super) fn items(source: &dyn Source, reference: &Reference, options: &Transf
         }
         return group(source, tags);
     }
-    let found = one(source, reference, is_registry)?;
+    let found = one(source, reference, options)?;
     let mut items = group(source, found)?;
     if let Some(platform) = &options.platform {
         for item in &mut items {
@@ -40,9 +39,13 @@ pub(super) fn items(source: &dyn Source, reference: &Reference, options: &Transf
 }
 
 /// The one image that a reference names, under each tag that is meant: the one given, or all that a local store has for it.
-fn one(source: &dyn Source, reference: &Reference, is_registry: bool) -> Result<Vec<Tagged>, StoreError> {
+fn one(source: &dyn Source, reference: &Reference, options: &Transfer) -> Result<Vec<Tagged>, StoreError> {
     let selector = Selector::of(reference.tag(), reference.digest());
-    if is_registry {
+    if !options.tags.is_empty() {
+        let root = source.resolve(&selector)?;
+        return Ok(options.tags.iter().map(|tag| Tagged { tag: tag.to_string(), root: root.clone() }).collect());
+    }
+    if matches!(reference, Reference::Registry(_)) {
         let root = source.resolve(&selector)?;
         let tag = match selector {
             Selector::Only => "latest".to_owned(),

@@ -1,12 +1,13 @@
 //! Where images go, and under which tags.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::str::FromStr;
+use std::fmt;
+use std::path::Path;
 
 use super::select::Item;
 use super::{Copied, CopyError};
 use plugin_oci::documents::Descriptor;
-use plugin_oci::stores::Tagged;
+use plugin_oci::stores::{Tagged, named};
 use plugin_oci::values::reference::{Reference, ReferenceError, RegistryReference};
 use plugin_oci::values::tag::{LocalName, Tag, TagError};
 
@@ -19,9 +20,33 @@ pub enum Target {
 }
 
 impl Target {
+    /// Reads what names a destination. Relative paths are looked for in `dir`.
+    pub fn named(text: &str, dir: &Path) -> Result<Self, CopyError> {
+        match named::image(text, dir) {
+            Ok(reference) if reference.digest().is_some() => Err(CopyError::DigestAtDestination),
+            Ok(reference) => Ok(Self::Store(reference)),
+            // With any name it must be a repository.
+            Err(error) => match text.strip_suffix('/').map(|prefix| (prefix, format!("{prefix}/x").parse())) {
+                Some((prefix, Ok(Reference::Registry(_)))) => {
+                    Ok(Self::Below(prefix.strip_prefix("docker://").unwrap_or(prefix).to_owned()))
+                }
+                _ => Err(error.into()),
+            },
+        }
+    }
+
     /// Whether it is a layout or an archive.
     pub fn is_local(&self) -> bool {
         matches!(self, Self::Store(Reference::Layout(_) | Reference::Archive(_)))
+    }
+
+    /// The registry, where it is one.
+    pub fn host(&self) -> Option<String> {
+        match self {
+            Self::Store(Reference::Registry(registry)) => Some(registry.host.clone()),
+            Self::Store(_) => None,
+            Self::Below(prefix) => RegistryReference::parse(&format!("{prefix}/x")).ok().map(|registry| registry.host),
+        }
     }
 
     /// The repository (`host/name`), where it is one.
@@ -31,21 +56,14 @@ impl Target {
             _ => None,
         }
     }
-
-    /// Whether it says under which tag.
-    pub fn has_tag(&self) -> bool {
-        matches!(self, Self::Store(reference) if reference.tag().is_some())
-    }
 }
 
-impl FromStr for Target {
-    type Err = ReferenceError;
-
-    fn from_str(text: &str) -> Result<Self, ReferenceError> {
-        match text.strip_prefix("docker://").and_then(|rest| rest.strip_suffix('/')) {
-            // With any name it must be a repository.
-            Some(prefix) => RegistryReference::parse(&format!("{prefix}/x")).map(|_| Self::Below(prefix.to_owned())),
-            None => text.parse().map(Self::Store),
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(Reference::Registry(registry)) => write!(f, "{registry}"),
+            Self::Store(local) => write!(f, "{local}"),
+            Self::Below(prefix) => write!(f, "{prefix}/"),
         }
     }
 }

@@ -31,7 +31,12 @@ fn of_values_and_files() {
     let mut all = errors![
         DigestError::Malformed(s("sha256:x")),
         DigestError::UnknownAlgorithm(s("md5")),
-        ReferenceError::NoTransport(s("x")),
+        ReferenceError::NoTransport(s("x/y/z")),
+        ReferenceError::NotThere(s("x")),
+        ReferenceError::TwoReadings(s("registry.example/x")),
+        ReferenceError::NotADirectory(s("oci:x")),
+        ReferenceError::NotADirectory(s("registry.example/x")),
+        ReferenceError::NoRepository { host: s("localhost:5000") },
         ReferenceError::EmptyPath,
         ReferenceError::BadRepository(s("HOST")),
         ReferenceError::Credentials { host: s("registry.example") },

@@ -80,6 +80,13 @@ pub fn create_dirs(dir: &Path) -> Result<(), FileError> {
     }
 }
 
+/// Whether something can be written in a directory, or made where it is to be: by a file without a name, so that nothing is
+/// left whatever happens.
+pub fn check_writable(dir: &Path) -> Result<(), FileError> {
+    let there = dir.ancestors().find(|at| at.exists()).filter(|at| !at.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    tempfile::tempfile_in(there).map(drop).map_err(FileError::at("write in", there))
+}
+
 /// Sets permission bits; on systems without them, nothing.
 pub fn set_mode(path: &Path, mode: u32) -> Result<(), FileError> {
     #[cfg(unix)]

@@ -32,6 +32,7 @@ pub mod archive;
 pub mod copy;
 mod error;
 pub mod layout;
+pub mod named;
 pub mod open;
 mod referrers;
 pub mod registry;

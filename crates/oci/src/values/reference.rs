@@ -1,8 +1,9 @@
 //! How users name images: containers-transports(5), as skopeo and podman spell them.
 //!
-//! `oci:DIR[:NAME][@DIGEST]`, `oci-archive:FILE[:NAME][@DIGEST]`, `docker://HOST/REPO[:TAG][@DIGEST]`. For the local
+//! `oci:DIR[:NAME][@DIGEST]`, `oci-archive:FILE[:NAME][@DIGEST]`, `[docker://]HOST/REPO[:TAG][@DIGEST]`. For the local
 //! transports the first `:` after the prefix ends the path. Grammar of repositories: distribution-spec,
-//! "Pulling manifests"; of tags and names: [`tag`](super::tag).
+//! "Pulling manifests"; of tags and names: [`tag`](super::tag). What people may write beside that, because of what lies on
+//! their disk: [`crate::stores::named`].
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -48,11 +49,6 @@ pub struct RegistryReference {
 }
 
 impl Reference {
-    /// Parses a positional that may be an image with a transport prefix, or else a repository.
-    pub fn parse_image_or_repository(text: &str) -> Result<Self, ReferenceError> {
-        if has_transport(text) { text.parse() } else { Ok(Self::Registry(RegistryReference::parse(text)?)) }
-    }
-
     /// A reference to a tag of a layout directory.
     pub fn layout(path: impl Into<PathBuf>, tag: Option<Tag>) -> Self {
         Self::Layout(LocalReference { path: path.into(), name: tag.map(LocalName::from), digest: None })
@@ -75,6 +71,14 @@ impl Reference {
     }
 }
 
+/// The host that is meant where none is written.
+pub const DOCKER_HUB: &str = "docker.io";
+
+/// Whether what stands before the first slash is a host, and not the first part of a name: as docker and skopeo tell them apart.
+fn is_host(head: &str) -> bool {
+    head.contains('.') || head.contains(':') || head == "localhost"
+}
+
 /// Whether a text starts with one of the three transports.
 pub fn has_transport(text: &str) -> bool {
     ["oci:", "oci-archive:", "docker://"].iter().any(|prefix| text.starts_with(prefix))
@@ -93,7 +97,11 @@ impl FromStr for Reference {
         if let Some(rest) = text.strip_prefix("docker://") {
             return Ok(Self::Registry(RegistryReference::parse(rest)?));
         }
-        Err(ReferenceError::NoTransport(text.to_owned()))
+        // Without the prefix a host has to be there: a word alone could be anything.
+        match text.split_once('/') {
+            Some((head, _)) if is_host(head) => Ok(Self::Registry(RegistryReference::parse(text)?)),
+            _ => Err(ReferenceError::NoTransport(text.to_owned())),
+        }
     }
 }
 
@@ -123,14 +131,16 @@ impl RegistryReference {
         }
         let (named, digest) = split_digest(text)?;
         let (head, rest) = named.split_once('/').unwrap_or(("", named));
-        let is_host = head.contains('.') || head.contains(':') || head == "localhost";
-        let (host, remainder) = if is_host { (head, rest) } else { ("docker.io", named) };
+        if head.is_empty() && is_host(named.rsplit_once(':').map_or(named, |(head, _)| head)) && is_host_text(named) {
+            return Err(ReferenceError::NoRepository { host: named.to_owned() });
+        }
+        let (host, remainder) = if is_host(head) { (head, rest) } else { (DOCKER_HUB, named) };
         let (repository, tag) = match remainder.rsplit_once(':') {
             Some((repository, tag)) => (repository, Some(tag)),
             None => (remainder, None),
         };
         let mut repository = repository.to_owned();
-        if host == "docker.io" && !repository.contains('/') && !repository.is_empty() {
+        if host == DOCKER_HUB && !repository.contains('/') && !repository.is_empty() {
             repository.insert_str(0, "library/");
         }
         if !is_repository(&repository) || !is_host_text(host) {
@@ -218,6 +228,21 @@ pub enum ReferenceError {
     /// No known transport prefix.
     #[error("`{0}` is not an image reference")]
     NoTransport(String),
+    /// Neither a store that exists nor an image in a registry.
+    #[error("`{0}` names no image: nothing of that name lies here, and it names no registry")]
+    NotThere(String),
+    /// A store that exists is called like an image in a registry.
+    #[error("`{0}` names two things: what lies here under that name, and an image in a registry")]
+    TwoReadings(String),
+    /// An image where a directory is wanted.
+    #[error("`{0}` is an image, and a directory is wanted there")]
+    NotADirectory(String),
+    /// A host alone.
+    #[error("`{host}` is a registry without a repository")]
+    NoRepository {
+        /// The host.
+        host: String,
+    },
     /// Nothing between the prefix and the first colon.
     #[error("the reference has an empty path")]
     EmptyPath,
@@ -271,6 +296,16 @@ mod tests {
     fn a_missing_host_is_docker_hub() {
         let hub = RegistryReference::parse("alpine:3").unwrap();
         assert_eq!((hub.host.as_str(), hub.repository.as_str()), ("docker.io", "library/alpine"));
+    }
+
+    #[test]
+    fn a_host_needs_no_prefix_and_a_repository() {
+        let parsed: Reference = "localhost:5000/a/b:1".parse().unwrap();
+        assert_eq!(parsed.to_string(), "docker://localhost:5000/a/b:1");
+        for host in ["localhost", "localhost:5710", "registry.example", "10.0.0.1:5000", "[::1]:5000"] {
+            let refused = RegistryReference::parse(host);
+            assert_eq!(refused, Err(ReferenceError::NoRepository { host: host.to_owned() }));
+        }
     }
 
     #[test]
