@@ -87,7 +87,9 @@ fn a_contract_elsewhere_is_told_since_wgc_reads_fixed_places() {
     project.write("api/schema.graphql", "type Query { p: String }\n");
     let same = run(&project.root, &["build", "-o", "out"]);
     assert!(same.code == 0 && !same.stderr.contains("wgc router compose"), "{}", same.stderr);
+    project.schema("type Query { p: String q: Int }\n");
     project.write("api/schema.graphql", "type Query { p: String q: Int }\n");
+    project.write("src/schema.graphql", "type Query { p: String }\n");
     let told = run(&project.root, &["build", "-o", "out"]);
     assert_eq!(told.code, 0, "{}", told.stderr);
     assert!(told.stderr.contains("`wgc router compose` reads `src/schema.graphql`"), "{}", told.stderr);
@@ -104,7 +106,7 @@ fn contract(schema: &str, proto: &str) -> Contract {
 
 #[test]
 fn every_break_of_a_schema_is_named_with_its_place() {
-    let old = "type Query { a(x: Int): String b: [Int!]! c(x: Int y: Int): String gone: Int }\ntype Gone { a: Int }\nenum E { A B }\n\
+    let old = "type Query { a(x: Int): String b: [Int!]! c(x: Int y: Int): String d(x: Int! = 3): Int gone: Int }\ntype Gone { a: Int }\nenum E { A B }\n\
                union U = Query | Gone2\ntype Gone2 { a: Int }\ninput I { a: Int }\ntype Turned { a: Int }\nextend type Query { later: Int }\n";
     let cases = [
         (old, Vec::new()),
@@ -128,6 +130,7 @@ fn every_break_of_a_schema_is_named_with_its_place() {
         ("enum E { A B }", "enum E { A }", "E.B", "value-removed"),
         ("union U = Query | Gone2", "union U = Query", "U = Gone2", "member-removed"),
         ("input I { a: Int }", "input I { a: Int b: Int! }", "I.b", "input-required"),
+        ("x: Int! = 3", "x: Int!", "Query.d(x:)", "argument-required"),
         ("type Turned { a: Int }", "interface Turned { a: Int }", "Turned", "kind-changed"),
     ] {
         let breaks = found(&contract(old, ""), &contract(&old.replace(from, to), ""));
@@ -215,7 +218,7 @@ fn a_push_tells_what_moving_its_tag_breaks_and_may_be_denied() {
     let digest = first.stdout.trim().to_owned();
     assert_eq!(run(dir, &["push", "--deny-breaking", "oci:out:0.1.0", &repository]).code, 0);
 
-    project.write("src/schema.graphql", "type Query { q: String }\n");
+    project.schema("type Query { q: String }\n");
     done(dir, &["build", "-q", "-o", "out"]);
     let writes = || registry.memory.count("POST PATCH PUT", "/v2/");
     let before = writes();

@@ -40,6 +40,20 @@ pub enum Kind {
     Input,
 }
 
+impl Kind {
+    /// The word that a definition begins with.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Scalar => "scalar",
+            Self::Object => "type",
+            Self::Interface => "interface",
+            Self::Union => "union",
+            Self::Enum => "enum",
+            Self::Input => "input",
+        }
+    }
+}
+
 /// A definition of a type, or an extension of one.
 #[derive(Clone, Debug)]
 pub struct TypeDefinition {
@@ -70,6 +84,8 @@ pub struct Field {
     pub description: Option<Arc<str>>,
     pub arguments: Vec<Field>,
     pub ty: Type,
+    /// Whether it is given where nobody gives it.
+    pub has_default: bool,
     pub directives: Vec<Directive>,
 }
 
@@ -82,6 +98,8 @@ pub struct Type {
     pub nullable: bool,
     /// How many lists are around the name.
     pub lists: u32,
+    /// As it is written, without white space: `[String!]!`.
+    pub spelt: Arc<str>,
     /// The innermost list, if what it holds may be null: its place and text.
     pub nullable_items: Option<(Position, Arc<str>)>,
 }
@@ -331,6 +349,7 @@ impl Reader<'_> {
             description: self.description(node.description())?,
             arguments: self.arguments(node.arguments_definition())?,
             ty: self.ty(&present(node.ty(), node.syntax(), self)?)?,
+            has_default: false,
             directives: self.directives(node.directives())?,
         })
     }
@@ -350,6 +369,7 @@ impl Reader<'_> {
             description: self.description(node.description())?,
             arguments: Vec::new(),
             ty: self.ty(&present(node.ty(), node.syntax(), self)?)?,
+            has_default: node.default_value().is_some(),
             directives: self.directives(node.directives())?,
         })
     }
@@ -388,27 +408,26 @@ impl Reader<'_> {
     }
 
     fn ty(&self, node: &cst::Type) -> Result<Type, Problem> {
-        let mut nullable = true;
-        let mut lists = 0;
+        let mut levels = Vec::new();
         let mut innermost = None;
         let mut at = node.clone();
         loop {
-            let (named, list) = match &at {
-                cst::Type::NamedType(named) => (Some((named.clone(), true)), None),
-                cst::Type::ListType(list) => (None, Some(list.clone())),
-                cst::Type::NonNullType(node) => {
-                    nullable &= lists > 0;
-                    (node.named_type().map(|named| (named, false)), node.list_type())
-                }
+            let (named, list, mark) = match &at {
+                cst::Type::NamedType(named) => (Some(named.clone()), None, ""),
+                cst::Type::ListType(list) => (None, Some(list.clone()), ""),
+                cst::Type::NonNullType(node) => (node.named_type(), node.list_type(), "!"),
             };
-            if let Some((named, is_nullable)) = named {
+            if let Some(named) = named {
                 let name = self.name(named.name(), named.syntax())?;
-                let nullable_items = innermost.filter(|_| is_nullable).map(|list: cst::ListType| self.excerpt(list.syntax()));
-                return Ok(Type { name, nullable, lists, nullable_items });
+                let nullable_items = innermost.filter(|_| mark.is_empty()).map(|list: cst::ListType| self.excerpt(list.syntax()));
+                let innermost = format!("{}{mark}", name.text);
+                let spelt: String = levels.iter().rev().fold(innermost, |inner, mark| format!("[{inner}]{mark}"));
+                let (lists, nullable) = (u32::try_from(levels.len()).unwrap_or(MAX_LISTS), !spelt.ends_with('!'));
+                return Ok(Type { name, nullable, lists, spelt: Arc::from(spelt), nullable_items });
             }
             let list = present(list, at.syntax(), self)?;
-            lists += 1;
-            if lists > MAX_LISTS {
+            levels.push(mark);
+            if levels.len() > MAX_LISTS as usize {
                 let message = format!("lists nest more than {MAX_LISTS} deep");
                 return Err(Problem::new(self.place(list.syntax()), message, "nest less deeply"));
             }
