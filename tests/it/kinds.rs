@@ -74,23 +74,20 @@ fn the_image_of_every_kind_passes_our_verify_before_and_after_skopeo_copied_it()
     for Row { kind, layout, root, .. } in ROWS {
         let (Some(layout), dir) = (layout(), tempfile::tempdir().unwrap()) else { continue };
         let from = format!("oci:{}:0.1.0", layout.display());
-        let before = verified(&from, dir.path(), &[]);
-        // skopeo leaves referrers behind, and with them the contract that a router's image names.
-        let lacks: &[&str] = if kind == "cosmo-router" { &["[contract-missing]"] } else { &[] };
+        let before = verified(&from, dir.path());
         assert_eq!((before["kind"].as_str(), before["media_type"].as_str()), (Some(kind), Some(root)), "{before}");
         for how in [&["--all", "--preserve-digests"][..], &["--all"]] {
             let mut copy = Command::new(&skopeo);
             stdout(copy.args(["copy", "-q"]).args(how).args([&from, "oci:copied:1"]).current_dir(&dir));
-            assert_eq!(verified("oci:copied:1", dir.path(), lacks), before, "{kind} {how:?}");
+            assert_eq!(verified("oci:copied:1", dir.path()), before, "{kind} {how:?}");
         }
     }
 }
 
-/// Verifies an image, which breaks these rules and no others; its digest, media type and kind.
-fn verified(image: &str, dir: &Path, broken: &[&str]) -> Value {
+/// Verifies an image, also one of a router without its contract, which skopeo leaves behind; its digest, media type and kind.
+fn verified(image: &str, dir: &Path) -> Value {
     let verify = ran(plugin_build(dir).args(["verify", image]));
-    let rules: Vec<&str> = verify.stdout.lines().filter_map(|line| line.split_whitespace().last()).collect();
-    assert_eq!((verify.code, &rules[..]), (if broken.is_empty() { 0 } else { 3 }, broken), "{}{}", verify.stdout, verify.stderr);
+    assert_eq!((verify.code, verify.stdout.as_str()), (0, ""), "{}", verify.stderr);
     let inspect = ran(plugin_build(dir).args(["inspect", "--no-files", "--message-format", "json", image]));
     let image: Value = serde_json::from_str(&inspect.stdout).unwrap();
     let kind = &image["annotations"]["dev.cargo-plugin-build.kind"];
@@ -146,7 +143,12 @@ fn what_the_router_would_refuse_is_refused_before_compiling() {
         ),
         ("", |project| fs::remove_file(project.root.join("src/schema.graphql")).unwrap(), &[], "contract's schema"),
         ("", |project| rewrite(project, "generated/mapping.json", "QueryP", "QueryX"), &[], "`QueryP`"),
-        ("", |project| rewrite(project, "generated/service.proto", "returns (M)", "returns (stream M)"), &[], "streams"),
+        (
+            "",
+            |project| rewrite(project, "generated/service.proto", "(QueryPResponse)", "(stream QueryPResponse)"),
+            &[],
+            "streams",
+        ),
         // The standard library for it is not asked for first.
         ("", nothing, &["--target", "riscv64gc-unknown-linux-gnu"], "does not run on `linux/riscv64`"),
     ];

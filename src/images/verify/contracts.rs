@@ -90,6 +90,12 @@ impl Contracts {
             (None, Some(other), None) => Lack::Other(other.digest.clone()),
             (None, None, None) => Lack::Missing,
         };
-        Some(Finding::new(&named.chain, lack.rule(), lack.message(&named.contract)))
+        let message = lack.message(&named.contract);
+        let Some(rule) = lack.rule() else {
+            let hint = "`contract` and `router set` need it: `cargo plugin-build copy` carries it from where the image was built";
+            progress.warn(format!("{}: {message}", named.chain), Some(hint.to_owned()));
+            return None;
+        };
+        Some(Finding::new(&named.chain, rule, message))
     }
 }

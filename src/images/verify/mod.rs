@@ -9,8 +9,9 @@
 //! For images that this tool made (annotation `dev.cargo-plugin-build.format`): the law of the byte format too, in
 //! [`format`].
 //!
-//! For an image that names a contract ([`crate::hosts::cosmo::contract`]): that this one is attached and can be read
-//! (`contract-missing`, `contract-other`, `contract-unreachable`).
+//! For an image that names a contract ([`crate::hosts::cosmo::contract`]): that no other is attached in its place
+//! (`contract-other`), and that it can be read (`contract-unreachable`). Where nothing is attached, which is how other tools copy,
+//! there is a warning.
 //!
 //! For a layout: its marker, its index, and every file below `blobs/`, reached or not.
 

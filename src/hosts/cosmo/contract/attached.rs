@@ -91,12 +91,13 @@ pub enum Lack {
 }
 
 impl Lack {
-    /// The rule, for scripts.
-    pub const fn rule(&self) -> &'static str {
+    /// The rule that the image breaks, for scripts. An image without its contract breaks none: most tools copy an image and leave
+    /// behind what is attached to it, and what they copied is whole. Who needs the contract says that it lacks.
+    pub const fn rule(&self) -> Option<&'static str> {
         match self {
-            Self::Missing => "contract-missing",
-            Self::Other(_) => "contract-other",
-            Self::Unreachable(_) => "contract-unreachable",
+            Self::Missing => None,
+            Self::Other(_) => Some("contract-other"),
+            Self::Unreachable(_) => Some("contract-unreachable"),
         }
     }
 
