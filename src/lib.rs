@@ -8,7 +8,7 @@
 //!
 //! | floor | rooms | what |
 //! |---|---|---|
-//! | 1 | `hosts::cosmo::rules`, `hosts::cosmo::contract`, `hosts::cosmo::process`, `hosts::cosmo::generate` | what a host wants of a plugin |
+//! | 1 | `hosts::cosmo::rules`, `hosts::cosmo::agreement`, `hosts::cosmo::contract`, `hosts::cosmo::process`, `hosts::cosmo::generate` | what a host wants of a plugin |
 //! | 2 | `build` | manifest, toolchain, plan, compile, inspect, assemble |
 //! | 3 | `templates` | new packages |
 //! | 3 | `images`, `hosts` | what is done with images that exist |

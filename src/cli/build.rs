@@ -9,6 +9,7 @@ use clap::Args;
 use super::build_flags::BuildArgs;
 use super::context::Context;
 use super::copy::CarryArgs;
+use super::generate;
 use super::image::Meant;
 use super::output::json_line;
 use super::push;
@@ -27,6 +28,9 @@ pub struct BuildVerbArgs {
     /// Longest that planning, compiling and packing may take together: `10m`
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, help_heading = "Cargo")]
     timeout: Option<Duration>,
+    /// Make stale proto and mapping of router plugins anew from their schema first, as the verb `generate` does
+    #[arg(long, conflicts_with_all = ["dry_run", "hermetic"], help_heading = "Image")]
+    generate: bool,
     /// Print everything that is decided, and do nothing
     #[arg(long, help_heading = "Image")]
     dry_run: bool,
@@ -43,6 +47,9 @@ pub fn build(args: &BuildVerbArgs, context: &Context) -> Result<ExitCode, Error>
     let flags = args.build.flags(&context.global)?;
     let mut targets = Vec::new();
     let built = within(args.timeout, || {
+        if args.generate {
+            generate::renew(&flags, context)?;
+        }
         let plan = build::plan(&flags, &context.env, context.progress())?;
         if args.dry_run {
             // JSON for people is JSON all the same, and the user's own.

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::context::Context;
 use crate::build::manifest::BuildFlags;
-use crate::hosts::cosmo::generated;
+use crate::hosts::cosmo::generated::{self, Generated};
 use plugin_oci::failure::{Class, Error};
 
 /// Flags of `generate`.
@@ -39,6 +39,21 @@ pub struct GenerateArgs {
     frozen: bool,
 }
 
+/// Generates what is stale before something else is done.
+pub fn renew(flags: &BuildFlags, context: &Context) -> Result<(), Error> {
+    for generated in generated::generate(flags, false, &context.env, context.progress())? {
+        if generated.files.iter().any(|file| file.changed) {
+            tell("Generated", &generated, context);
+        }
+    }
+    Ok(())
+}
+
+fn tell(verb: &'static str, generated: &Generated, context: &Context) {
+    let changed = generated.files.iter().filter(|file| file.changed).count();
+    context.progress().status(verb, format!("the contract of {} ({changed} of 3 files changed)", generated.package));
+}
+
 /// Generates, or tells what is stale.
 pub fn generate(args: GenerateArgs, context: &Context) -> Result<ExitCode, Error> {
     let check = args.check;
@@ -67,7 +82,7 @@ pub fn generate(args: GenerateArgs, context: &Context) -> Result<ExitCode, Error
             continue;
         }
         let verb = if changed == 0 { "Fresh" } else { "Generated" };
-        context.progress().status(verb, format!("the contract of {} ({changed} of 3 files changed)", generated.package));
+        tell(verb, &generated, context);
         context.result("contract-generated", &generated, || {
             let paths = generated.files.iter().map(|file| file.path.display().to_string());
             paths.collect::<Vec<_>>().join("\n")

@@ -86,7 +86,8 @@ fn wgc_composes_what_contract_writes_and_set_names_the_images_in_it() {
     // A schema that nobody composed.
     let schema = fs::read_to_string(first.root.join("src/schema.graphql")).unwrap();
     first.write("src/schema.graphql", &schema.replace("text: String!", "text: String!\n  more: Int"));
-    scene.done(&["build", "-q", "--manifest-path", first.root.join("Cargo.toml").to_str().unwrap(), "-o", "hello"]);
+    let manifest = first.root.join("Cargo.toml");
+    scene.done(&["build", "-q", "--generate", "--manifest-path", manifest.to_str().unwrap(), "-o", "hello"]);
     let repository = format!("{}/plugins/hello", scene.registry.server.host());
     let newer = scene.done(&["push", "oci:hello:0.1.0", &repository]);
     let refused = scene.run(&["router", "set", "graph/config.json", newer.trim(), &p]);

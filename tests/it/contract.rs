@@ -72,7 +72,7 @@ fn another_schema_is_another_image_with_one_contract() {
     let named = Digest::of(json!(files).to_string().as_bytes());
     assert_eq!(first["annotations"][KEY], named.to_string());
 
-    project.write("src/schema.graphql", "type Query { p: String! }\n");
+    project.schema("type Query { p: String! }\n");
     let second = build(&project);
     assert_ne!(second["digest"], first["digest"]);
     assert_eq!((attachments(&first).len(), attachments(&second).len()), (1, 1));
@@ -98,7 +98,7 @@ fn only_the_contract_that_the_image_names_is_copied() {
 }
 
 #[test]
-fn verify_tells_a_contract_that_is_missing_another_or_out_of_reach() {
+fn verify_warns_of_a_contract_that_is_missing_and_finds_another_or_one_out_of_reach() {
     let project = Project::router_plugin("");
     let image = build(&project);
     let found = |store: &str| {
@@ -110,8 +110,16 @@ fn verify_tells_a_contract_that_is_missing_another_or_out_of_reach() {
     assert_eq!(found("oci:out"), (0, Vec::new()));
     done(&project.root, &["copy", "--no-referrers", "oci:out:0.1.0", "oci:bare:1"]);
     for store in ["oci:bare", "oci:bare:1"] {
-        assert_eq!(found(store), (3, vec!["contract-missing".to_owned()]));
+        let told = run(&project.root, &["verify", store]);
+        assert_eq!((told.code, told.stdout.as_str()), (0, ""), "as other tools copy: {}", told.stderr);
+        assert!(
+            told.stderr.contains("and none is attached") && told.stderr.contains("cargo plugin-build copy"),
+            "{}",
+            told.stderr
+        );
     }
+    let needed = run(&project.root, &["contract", "oci:bare:1", "p"]);
+    assert!(needed.code == 1 && needed.stderr.contains("is not attached to it"), "{}", needed.stderr);
     attach(&project.root.join("bare"), &image, "type Other");
     for store in ["oci:bare", "oci:bare:1"] {
         assert_eq!(found(store), (3, vec!["contract-other".to_owned()]));
@@ -136,7 +144,7 @@ fn joined_platforms_keep_their_contract() {
     done(dir, &["verify", "oci:joined"]);
     assert_eq!(attachments(&inspected(dir, "oci:joined:1")), attachments(&image));
 
-    project.write("src/schema.graphql", "type Query { p: String! }\n");
+    project.schema("type Query { p: String! }\n");
     done(dir, &["build", "-q", "-o", "other"]);
     let refused = run(dir, &["copy", "--into-index", "oci:out:0.1.0", "oci:other:0.1.0", "oci:mixed:1"]);
     assert_eq!(refused.code, 2, "{}", refused.stderr);

@@ -415,7 +415,10 @@ fn preflight(plugin: &Plugin, progress: &dyn Progress) -> Result<(), PlanError> 
             brings_system: plugin.base.is_some() || plugin.bundle_libs,
             link: link.map(|file| file.path.as_str()),
         };
-        rules::preflight(&subject).map_err(KindError::from)?;
+        if let Some(refused) = rules::preflight(&subject).map_err(KindError::from)? {
+            let text = format!("{} was not compared with proto and mapping: {refused}", contract.schema.display());
+            progress.warn(text, Some(refused.help()));
+        }
         let files = [contract.schema.as_path(), &contract.proto, &contract.mapping];
         if let Some(place) = directory::misplaced(&plugin.package.directory, files) {
             let text =

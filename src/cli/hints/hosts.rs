@@ -91,8 +91,8 @@ fn cosmo(error: &CosmoError) -> Option<String> {
         CosmoError::Missing { .. } => {
             "generate it with `cargo plugin-build generate`, or say where it lies with `contract` in [package.metadata.plugin-build]"
         }
-        CosmoError::Unmapped { .. } | CosmoError::Unserved { .. } | CosmoError::NoService { .. } => {
-            "generate proto and mapping again from the schema, with `cargo plugin-build generate`"
+        CosmoError::Stale { .. } | CosmoError::Unmapped { .. } | CosmoError::Unserved { .. } | CosmoError::NoService { .. } => {
+            "generate proto and mapping again from the schema, with `cargo plugin-build generate`, or build with `--generate`"
         }
         CosmoError::Schema { .. } | CosmoError::Unreadable { .. } | CosmoError::Streaming { .. } => return None,
     })

@@ -11,14 +11,17 @@
 //! - It takes the entrypoint as a path, without a shell and without `PATH`.
 //! - It writes links as they are, and a relative one resolves from the image root instead of its own directory.
 //! - A composer joins `service.<Name>Service` with the schema by the mapping: a call that the mapping does not know is
-//!   never made, one that the service does not have fails at run time.
+//!   never made, one that the service does not have fails at run time, and so does a field that the proto has not, or has of
+//!   another type ([`agreement`]).
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::agreement::{self, Difference, File, Names, PACKAGE, What};
 use super::generate;
+use super::process::Api;
 use plugin_oci::failure::{Class, Failure};
 use plugin_oci::values::platform::Platform;
 
@@ -55,8 +58,9 @@ pub struct Preflight<'a> {
     pub link: Option<&'a str>,
 }
 
-/// Checks everything that can be told without the program.
-pub fn preflight(subject: &Preflight<'_>) -> Result<(), CosmoError> {
+/// Checks everything that can be told without the program. Why the schema was not compared with proto and mapping, if it was not:
+/// nothing can be generated from it.
+pub fn preflight(subject: &Preflight<'_>) -> Result<Option<generate::Error>, CosmoError> {
     if subject.brings_system {
         return Err(CosmoError::System);
     }
@@ -71,70 +75,49 @@ pub fn preflight(subject: &Preflight<'_>) -> Result<(), CosmoError> {
             return Err(CosmoError::Missing { what, path: path.to_owned() });
         }
     }
-    let schema = std::fs::read_to_string(subject.schema);
-    let schema = schema.map_err(|error| CosmoError::Unreadable { path: subject.schema.into(), detail: error.to_string() })?;
+    compare(subject)
+}
+
+/// Whether schema, proto and mapping say the same.
+fn compare(subject: &Preflight<'_>) -> Result<Option<generate::Error>, CosmoError> {
+    let unreadable = |path: &Path, detail: String| CosmoError::Unreadable { path: path.to_owned(), detail };
+    let read = |path: &Path| std::fs::read_to_string(path).map_err(|error| unreadable(path, error.to_string()));
+    let (proto, mapping) = (|| subject.proto.to_owned(), || subject.mapping.to_owned());
+    let schema = read(subject.schema)?;
     generate::parse(&schema).map_err(|source| CosmoError::Schema { path: subject.schema.into(), source })?;
-    let mapping = Mapping::read(subject.mapping)?;
-    let methods = methods(subject.proto, &mapping.service)?;
-    if let Some(rpc) = methods.difference(&mapping.rpcs).next() {
-        return Err(CosmoError::Unmapped { rpc: rpc.clone(), proto: subject.proto.into(), mapping: subject.mapping.into() });
+    let document: Value =
+        serde_json::from_str(&read(subject.mapping)?).map_err(|error| unreadable(subject.mapping, error.to_string()))?;
+    let names = Names::of(&document);
+    if names.service.is_empty() {
+        return Err(unreadable(subject.mapping, "no `service`".to_owned()));
     }
-    let unserved: Vec<&String> = mapping.rpcs.difference(&methods).collect();
-    let harmless = if unserved.is_empty() { BTreeSet::new() } else { never_called(&schema) };
-    if let Some(rpc) = unserved.into_iter().find(|rpc| !harmless.contains(*rpc)) {
-        return Err(CosmoError::Unserved { rpc: rpc.clone(), proto: subject.proto.into(), mapping: subject.mapping.into() });
+    let api = Api::of_file(subject.proto).map_err(|error| unreadable(subject.proto, error.to_string()))?;
+    let wanted = format!("{PACKAGE}.{}", names.service);
+    let service = api.pool().get_service_by_name(&wanted);
+    let service = service.ok_or_else(|| CosmoError::NoService { service: wanted, proto: proto() })?;
+    if let Some(method) = service.methods().find(|method| method.is_client_streaming() || method.is_server_streaming()) {
+        return Err(CosmoError::Streaming { rpc: method.name().to_owned(), proto: proto() });
     }
-    Ok(())
-}
-
-/// Calls that a schema maps and the router never makes, which therefore need not be served.
-fn never_called(schema: &str) -> BTreeSet<String> {
-    let made = generate::generate(schema, &generate::Options::of_plugin(""), None);
-    made.map_or_else(|_| BTreeSet::new(), |made| made.contract.never_called().into_iter().map(str::to_owned).collect())
-}
-
-/// What the mapping says about the service.
-struct Mapping {
-    service: String,
-    /// Methods that some operation, entity or field resolver is mapped to.
-    rpcs: BTreeSet<String>,
-}
-
-impl Mapping {
-    fn read(path: &Path) -> Result<Self, CosmoError> {
-        let bad = |detail: String| CosmoError::Unreadable { path: path.to_owned(), detail };
-        let text = std::fs::read_to_string(path).map_err(|error| bad(error.to_string()))?;
-        let document: Value = serde_json::from_str(&text).map_err(|error| bad(error.to_string()))?;
-        let service = document.get("service").and_then(Value::as_str).ok_or_else(|| bad("no `service`".to_owned()))?;
-        let entries = |key: &str| document.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
-        let name = |entry: &Value, key: &str| entry.get(key).and_then(Value::as_str).map(str::to_owned);
-        let mut rpcs = BTreeSet::new();
-        rpcs.extend(entries("operationMappings").iter().filter_map(|entry| name(entry, "mapped")));
-        for entity in entries("entityMappings") {
-            rpcs.extend(name(&entity, "rpc"));
-            let required = entity.get("requiredFieldMappings").and_then(Value::as_array);
-            rpcs.extend(required.into_iter().flatten().filter_map(|entry| name(entry, "rpc")));
-        }
-        let resolvers = entries("resolveMappings");
-        rpcs.extend(resolvers.iter().filter_map(|entry| name(entry, "rpc").or_else(|| name(entry.get("lookupMapping")?, "rpc"))));
-        Ok(Self { service: service.to_owned(), rpcs })
+    let methods: BTreeSet<String> = service.methods().map(|method| method.name().to_owned()).collect();
+    if let Some(rpc) = methods.iter().find(|rpc| !names.rpcs.contains(*rpc)) {
+        return Err(CosmoError::Unmapped { rpc: rpc.clone(), proto: proto(), mapping: mapping() });
     }
-}
-
-/// The methods of a service of package `service`.
-fn methods(proto: &Path, service: &str) -> Result<BTreeSet<String>, CosmoError> {
-    let bad = |detail: String| CosmoError::Unreadable { path: proto.to_owned(), detail };
-    let directory = proto.parent().unwrap_or(Path::new("."));
-    let mut compiler = protox::Compiler::new([directory]).map_err(|error| bad(error.to_string()))?;
-    compiler.open_file(proto).map_err(|error| bad(error.to_string()))?;
-    let pool = compiler.descriptor_pool();
-    let wanted = format!("service.{service}");
-    let found = pool.services().find(|candidate| candidate.full_name() == wanted);
-    let found = found.ok_or_else(|| CosmoError::NoService { service: wanted, proto: proto.to_owned() })?;
-    if let Some(method) = found.methods().find(|method| method.is_client_streaming() || method.is_server_streaming()) {
-        return Err(CosmoError::Streaming { rpc: method.name().to_owned(), proto: proto.to_owned() });
+    let made = generate::generate(&schema, &generate::Options::of_plugin(""), None);
+    let never_called = made.as_ref().map_or_else(|_| BTreeSet::new(), |made| made.contract.never_called());
+    let mut called = names.calls.values().map(|call| &call.rpc);
+    if let Some(rpc) = called.find(|rpc| !methods.contains(*rpc) && !never_called.contains(rpc.as_str())) {
+        return Err(CosmoError::Unserved { rpc: rpc.clone(), proto: proto(), mapping: mapping() });
     }
-    Ok(found.methods().map(|method| method.name().to_owned()).collect())
+    let made = match made {
+        Ok(made) => made,
+        Err(refused) => return Ok(Some(refused)),
+    };
+    let differences = agreement::differences(&made, api.pool(), &names)
+        .map_err(|error| CosmoError::Schema { path: subject.schema.into(), source: generate::Error::Proto(error.to_string()) })?;
+    if differences.is_empty() {
+        return Ok(None);
+    }
+    Err(CosmoError::Stale { schema: subject.schema.into(), proto: proto(), mapping: mapping(), differences })
 }
 
 /// A rule of the router that the plugin breaks.
@@ -173,6 +156,31 @@ pub enum CosmoError {
     /// A method that the service does not have.
     #[error("{} maps to rpc `{rpc}`, which {} does not have", mapping.display(), proto.display())]
     Unserved { rpc: String, proto: PathBuf, mapping: PathBuf },
+    /// Proto or mapping are of another schema.
+    #[error("proto and mapping are not those of {}:\n{}", schema.display(), told(differences, proto, mapping))]
+    Stale { schema: PathBuf, proto: PathBuf, mapping: PathBuf, differences: Vec<Difference> },
+}
+
+/// How many differences are told.
+const TOLD: usize = 20;
+
+fn told(differences: &[Difference], proto: &Path, mapping: &Path) -> String {
+    let line = |Difference { part, file, what }: &Difference| {
+        let file = match file {
+            File::Proto => proto.display(),
+            File::Mapping => mapping.display(),
+        };
+        match what {
+            What::Missing => format!("`{part}` is missing from {file}"),
+            What::Gone => format!("`{part}` is in {file}, and no longer in the schema"),
+            What::Changed { found, wanted } => format!("`{part}` is {found} in {file}, and would be {wanted}"),
+        }
+    };
+    let mut lines: Vec<String> = differences.iter().take(TOLD).map(line).collect();
+    if differences.len() > TOLD {
+        lines.push(format!("and {} more", differences.len() - TOLD));
+    }
+    lines.join("\n")
 }
 
 impl Failure for CosmoError {
@@ -185,15 +193,9 @@ impl Failure for CosmoError {
 mod tests {
     use super::*;
 
-    const PROTO: &str = "syntax = \"proto3\";\npackage service;\nservice AService { rpc QueryB(M) returns (M) {} rpc LookupC(M) returns (M) {} }\nmessage M {}\n";
-    const MAPPING: &str =
-        r#"{"service":"AService","operationMappings":[{"mapped":"QueryB"}],"entityMappings":[{"rpc":"LookupC"}]}"#;
+    const SCHEMA: &str = "type Query { b(d: Int!): C } type C @key(fields: \"id\") { id: ID! }";
 
-    fn check(proto: &str, mapping: &str) -> Result<(), CosmoError> {
-        check_all("type Query { b: Int }", proto, mapping)
-    }
-
-    fn check_all(schema: &str, proto: &str, mapping: &str) -> Result<(), CosmoError> {
+    fn check(schema: &str, proto: &str, mapping: &str) -> Result<Option<generate::Error>, CosmoError> {
         let directory = tempfile::tempdir().unwrap();
         let file = |name: &str, text: &str| {
             let path = directory.path().join(name);
@@ -208,17 +210,28 @@ mod tests {
 
     #[test]
     fn a_contract_agrees_when_service_and_mapping_name_the_same_calls() {
-        check(PROTO, MAPPING).unwrap();
-        let more = PROTO.replace("rpc QueryB", "rpc QueryD(M) returns (M) {} rpc QueryB");
-        assert!(matches!(check(&more, MAPPING), Err(CosmoError::Unmapped { rpc, .. }) if rpc == "QueryD"));
-        let less = PROTO.replace("rpc LookupC(M) returns (M) {}", "");
-        assert!(matches!(check(&less, MAPPING), Err(CosmoError::Unserved { rpc, .. }) if rpc == "LookupC"));
-        let other = MAPPING.replace("AService", "BService");
-        assert!(matches!(check(PROTO, &other), Err(CosmoError::NoService { .. })));
-        let streams = PROTO.replace("QueryB(M) returns (M)", "QueryB(M) returns (stream M)");
-        assert!(matches!(check(&streams, MAPPING), Err(CosmoError::Streaming { .. })));
-        assert!(matches!(check("syntax", MAPPING), Err(CosmoError::Unreadable { .. })));
-        assert!(matches!(check(PROTO, "{"), Err(CosmoError::Unreadable { .. })));
+        let made = generate::generate(SCHEMA, &generate::Options::of_plugin("a"), None).unwrap();
+        let check = |proto: &str, mapping: &str| check(SCHEMA, proto, mapping);
+        assert!(check(&made.proto, &made.mapping).unwrap().is_none());
+        let call = |line: &str| made.proto.lines().find(|candidate| candidate.contains(line)).unwrap();
+        let (lookup, query) = (call("rpc LookupCById("), call("rpc QueryB("));
+        let more = made.proto.replace(query, &format!("{query}\n{}", query.replace("rpc QueryB", "rpc QueryD")));
+        assert!(matches!(check(&more, &made.mapping), Err(CosmoError::Unmapped { rpc, .. }) if rpc == "QueryD"));
+        let less = made.proto.replace(lookup, "");
+        assert!(matches!(check(&less, &made.mapping), Err(CosmoError::Unserved { rpc, .. }) if rpc == "LookupCById"));
+        let other = made.mapping.replace("AService", "BService");
+        assert!(matches!(check(&made.proto, &other), Err(CosmoError::NoService { .. })));
+        let streams = made.proto.replace(query, &query.replace("(QueryBResponse)", "(stream QueryBResponse)"));
+        assert!(matches!(check(&streams, &made.mapping), Err(CosmoError::Streaming { .. })));
+        assert!(matches!(check("syntax", &made.mapping), Err(CosmoError::Unreadable { .. })));
+        assert!(matches!(check(&made.proto, "{"), Err(CosmoError::Unreadable { .. })));
+    }
+
+    #[test]
+    fn what_nothing_can_be_generated_from_is_not_compared() {
+        let made = generate::generate(SCHEMA, &generate::Options::of_plugin("a"), None).unwrap();
+        let refused = check("type Query { b: Unknown }", &made.proto, &made.mapping).unwrap();
+        assert!(matches!(refused, Some(generate::Error::Schema(_))));
     }
 
     #[test]
@@ -228,13 +241,13 @@ mod tests {
             type A @key(fields: \"id\") { id: ID! x: Int! @external y: Int! @requires(fields: \"x\") z(of: Int): Int }
             type Far @key(fields: \"id\", resolvable: false) { id: ID! }";
         let made = generate::generate(schema, &generate::Options::of_plugin("a"), None).unwrap();
-        check_all(schema, &made.proto, &made.mapping).unwrap();
+        assert!(check(schema, &made.proto, &made.mapping).unwrap().is_none());
         for call in ["QueryA", "RequireAYById", "ResolveAZ", "LookupAById"] {
             let is_other = |line: &&str| !line.contains(&format!("rpc {call}("));
             let without = made.proto.lines().filter(is_other).collect::<Vec<_>>().join("\n");
-            assert!(matches!(check_all(schema, &without, &made.mapping), Err(CosmoError::Unserved { rpc, .. }) if rpc == call));
+            assert!(matches!(check(schema, &without, &made.mapping), Err(CosmoError::Unserved { rpc, .. }) if rpc == call));
             let other = made.mapping.replace(&format!("\"{call}\""), "\"QueryA\"");
-            let unmapped = check_all(schema, &made.proto, &other);
+            let unmapped = check(schema, &made.proto, &other);
             assert!(call == "QueryA" || matches!(unmapped, Err(CosmoError::Unmapped { rpc, .. }) if rpc == call));
         }
     }

@@ -6,6 +6,7 @@ mod golden;
 mod hostile;
 mod invent;
 mod oracle;
+mod stale;
 mod verb;
 
 use plugin_build::hosts::cosmo::generate::Options;

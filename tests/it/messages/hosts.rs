@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use plugin_build::hosts::cosmo::agreement::{Difference, File, What};
 use plugin_build::hosts::cosmo::contract::ContractError;
 use plugin_build::hosts::cosmo::contract::directory::DirectoryError;
 use plugin_build::hosts::cosmo::dev::sources::SourcesError;
@@ -70,6 +71,20 @@ fn of_the_cosmo_router() {
         CosmoError::Streaming { rpc: s("X"), proto: path("a.proto") },
         CosmoError::Unmapped { rpc: s("X"), proto: path("a.proto"), mapping: path("mapping.json") },
         CosmoError::Unserved { rpc: s("X"), proto: path("a.proto"), mapping: path("mapping.json") },
+        CosmoError::Stale {
+            schema: path("src/schema.graphql"),
+            proto: path("service.proto"),
+            mapping: path("mapping.json"),
+            differences: vec![
+                Difference { part: s("A.b"), file: File::Mapping, what: What::Missing },
+                Difference { part: s("A.c"), file: File::Proto, what: What::Gone },
+                Difference {
+                    part: s("A.d"),
+                    file: File::Proto,
+                    what: What::Changed { found: s("string"), wanted: s("repeated string") },
+                },
+            ],
+        },
         RouterError::NoProto,
         RouterError::StartupConfig(bad_json()),
         ContractError::Store(StoreError::MissingBlob { store: s("oci:dir"), digest: s("sha256:abc") }),

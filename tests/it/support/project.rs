@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use plugin_build::build::manifest::{BuildFlags, PluginError, Workspace, load};
 use plugin_build::build::plan::{Plan, PlanError, plan};
+use plugin_build::hosts::cosmo::contract::directory;
+use plugin_build::hosts::cosmo::generate::{Options, generate};
 use plugin_oci::environment::Environment;
 use plugin_oci::progress::{Progress, Silent};
 
@@ -46,14 +48,19 @@ impl Project {
     /// A plugin of the Cosmo Router with a whole contract, and these lines in its table.
     pub fn router_plugin(table: &str) -> Self {
         let project = Self::with_table(&format!("[package.metadata.plugin-build]\nkind = 'cosmo-router'\n{table}\n"));
-        project.write("src/schema.graphql", "type Query { p: String }\n");
-        project.write("generated/mapping.json", r#"{"service":"PService","operationMappings":[{"mapped":"QueryP"}]}"#);
-        let call = "rpc QueryP(M) returns (M) {}";
-        let proto = format!("syntax = \"proto3\";\npackage service;\nservice PService {{ {call} }}\nmessage M {{}}\n");
-        project.write("generated/service.proto", &proto);
-        project.write("generated/service.proto.lock.json", r#"{"version":"1.0.0","messages":{},"enums":{}}"#);
+        project.schema("type Query { p: String }\n");
         project.write("assets/a.txt", "a\n");
         project
+    }
+
+    /// Writes a schema, and the contract that goes with it.
+    pub fn schema(&self, schema: &str) {
+        self.write(directory::SCHEMA, schema);
+        let lock = fs::read_to_string(self.root.join(directory::LOCK)).ok();
+        let made = generate(schema, &Options::of_plugin("p"), lock.as_deref()).unwrap();
+        for (path, text) in [(directory::PROTO, made.proto), (directory::MAPPING, made.mapping), (directory::LOCK, made.lock)] {
+            self.write(path, &text);
+        }
     }
 
     /// Writes a file.

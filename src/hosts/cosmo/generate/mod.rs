@@ -45,10 +45,11 @@ mod rules;
 mod schema;
 mod sound;
 mod source;
-mod syntax;
+pub mod syntax;
 mod text;
 
 pub use error::{Error, Position, Problem, Warning, WarningKind};
+pub use make::FEDERATION;
 pub use syntax::{MAX_DEPTH, MAX_SCHEMA};
 
 use std::collections::BTreeSet;
