@@ -17,7 +17,8 @@ use plugin_oci::values::platform::Platform;
 #[command(override_usage = "cargo plugin-build copy [OPTIONS] <SRC>... <DST>")]
 pub struct CopyArgs {
     /// Images or stores, the destination last: `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker://HOST/REPO[:TAG][@DIGEST]`;
-    /// a destination `docker://HOST/PREFIX/` takes each image to `PREFIX/NAME`
+    /// a destination `docker://HOST/PREFIX/` takes each image to `PREFIX/NAME`, `docker-archive:FILE[:NAME:TAG]` is for
+    /// `docker load`
     #[arg(required = true, num_args = 2.., value_name = "SRC... DST")]
     references: Vec<String>,
     /// Every tag of each source

@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::build::plan::annotations::NAME_KEY;
 use plugin_oci::documents::{Descriptor, media_type};
 use plugin_oci::failure::{Class, Error, Failure};
-use plugin_oci::layers::unpack::{ExtractOptions, Extraction, LayerInput, UnpackReport};
+use plugin_oci::layers::unpack::{ExtractError, ExtractOptions, Extraction, LayerInput, UnpackReport};
 use plugin_oci::progress::{Event, Outcome, Progress};
 use plugin_oci::stores::{PlatformImage, Selector, Source, StoreError, Verified, platform_of, read_config, select_platform};
 use plugin_oci::values::compression::Compression;
@@ -69,7 +69,7 @@ pub fn unpack(source: &dyn Source, options: &UnpackOptions, progress: &dyn Progr
 pub(super) struct ImageLayer {
     pub(super) descriptor: Descriptor,
     content: Content,
-    diff_id: Option<Digest>,
+    pub(super) diff_id: Option<Digest>,
 }
 
 /// What the bytes of a layer are.
@@ -160,30 +160,42 @@ pub(super) fn apply(
     extraction: Extraction,
     progress: &dyn Progress,
 ) -> Result<Extraction, Error> {
-    let ImageLayer { descriptor, content, diff_id } = layer;
-    let stored: Box<dyn Read + Send + '_> = match &descriptor.data {
-        Some(data) => Box::new(Cursor::new(data)),
-        None => source.open(descriptor)?,
-    };
-    let blob = descriptor.digest.to_string();
-    progress.event(Event::BlobStarted { blob: blob.clone(), verb: "Unpacking", total: Some(descriptor.size) });
-    let reader = ProgressReader { inner: Verified::new(stored, descriptor), blob: blob.clone(), progress };
-    let (reader, compression): (Box<dyn Read + Send + '_>, _) = match content {
-        Content::Archive(compression) => (Box::new(reader), *compression),
-        Content::File(header) => {
-            // The content fills its last block, and two empty ones end an archive.
-            let filler = descriptor.size.wrapping_neg() % 512 + 1024;
-            (Box::new(Cursor::new(header).chain(reader).chain(io::repeat(0).take(filler))), Compression::None)
-        }
-    };
-    let input = LayerInput { reader, compression, diff_id: diff_id.clone() };
-    let extraction = extraction.apply(input).map_err(|error| match error.stored_bytes() {
-        // What the store yields is not what its manifest says: the store's error says so better.
-        Ok(source_error) => Error::from(StoreError::reading(&source.name(), descriptor, source_error)),
-        Err(error) => Error::from(error),
-    })?;
-    progress.event(Event::BlobFinished { blob, outcome: Outcome::Copied, bytes: descriptor.size });
+    let (blob, bytes) = (layer.descriptor.digest.to_string(), layer.descriptor.size);
+    progress.event(Event::BlobStarted { blob: blob.clone(), verb: "Unpacking", total: Some(bytes) });
+    let input = layer.input(source, progress)?;
+    let extraction = extraction.apply(input).map_err(|error| layer.failed(source, error))?;
+    progress.event(Event::BlobFinished { blob, outcome: Outcome::Copied, bytes });
     Ok(extraction)
+}
+
+impl ImageLayer {
+    /// Its bytes on their way from a store, checked and told.
+    pub(super) fn input<'a>(&'a self, source: &'a dyn Source, progress: &'a dyn Progress) -> Result<LayerInput<'a>, Error> {
+        let Self { descriptor, content, diff_id } = self;
+        let stored: Box<dyn Read + Send + '_> = match &descriptor.data {
+            Some(data) => Box::new(Cursor::new(data)),
+            None => source.open(descriptor)?,
+        };
+        let read = ProgressReader { inner: Verified::new(stored, descriptor), blob: descriptor.digest.to_string(), progress };
+        let (reader, compression): (Box<dyn Read + Send + '_>, _) = match content {
+            Content::Archive(compression) => (Box::new(read), *compression),
+            Content::File(header) => {
+                // The content fills its last block, and two empty ones end an archive.
+                let filler = descriptor.size.wrapping_neg() % 512 + 1024;
+                (Box::new(Cursor::new(header).chain(read).chain(io::repeat(0).take(filler))), Compression::None)
+            }
+        };
+        Ok(LayerInput { reader, compression, diff_id: diff_id.clone() })
+    }
+
+    /// What it means that the layer could not be read.
+    pub(super) fn failed(&self, source: &dyn Source, error: ExtractError) -> Error {
+        match error.stored_bytes() {
+            // What the store yields is not what its manifest says: the store's error says so better.
+            Ok(source_error) => Error::from(StoreError::reading(&source.name(), &self.descriptor, source_error)),
+            Err(error) => Error::from(error),
+        }
+    }
 }
 
 /// Says what an unpacked image does not have although its layers do.

@@ -78,6 +78,14 @@ fn podman_loads_an_archive_and_keeps_its_name_and_digests() {
     let named = format!("oci-archive:{}:greeter:0.3.1", path("all.tar"));
     let pulled = run(&["pull", "--quiet", "--signature-policy", "policy.json", &named]);
     assert_eq!(pulled.trim(), image.manifest.config.digest.hex());
+
+    // What docker loads is the same image to podman, by the same id.
+    done(&project.root, &["copy", "oci:out", "docker-archive:docker.tar:plugins/greeter:0.3.1"]);
+    let loaded = run(&["load", "--quiet", "--signature-policy", "policy.json", "--input", &path("docker.tar")]);
+    assert_eq!(loaded.trim(), "Loaded image: localhost/plugins/greeter:0.3.1");
+    let inspected: Value = serde_json::from_str(&run(&["image", "inspect", "localhost/plugins/greeter:0.3.1"])).unwrap();
+    assert_eq!(inspected[0]["Id"], image.manifest.config.digest.hex());
+    assert_eq!(inspected[0]["RootFS"]["Layers"], json!(config.tree()["rootfs"]["diff_ids"]));
 }
 
 /// A running containerd; stopped when dropped.
@@ -157,4 +165,12 @@ fn containerd_imports_every_platform_of_an_archive_byte_for_byte() {
     let blobs: Vec<&Digest> = archive.blobs().collect();
     assert_eq!(blobs.len(), 8, "an index, two manifests, two configurations, three layers");
     assert!(blobs.iter().all(|blob| kept.contains(blob)), "{kept:?}");
+
+    // A file for docker is one for containerd too, as kind and k3s import it.
+    done(dir.path(), &["copy", "--platform", "linux/amd64", "oci:layout", "docker-archive:docker.tar:plugins/greeter:1.0"]);
+    let path = dir.path().join("docker.tar");
+    engine.ask(&ctr, &["images", "import", "--no-unpack", path.to_str().unwrap()]);
+    let listed = engine.ask(&ctr, &["images", "list"]);
+    let line = listed.lines().find(|line| line.contains("docker.io/plugins/greeter:1.0")).unwrap_or_else(|| panic!("{listed}"));
+    assert!(line.contains("linux/amd64"), "{line}");
 }

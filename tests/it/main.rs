@@ -17,6 +17,7 @@ mod copy;
 mod dependencies;
 mod dev;
 mod diff;
+mod docker_archive;
 mod documents;
 mod doors;
 mod engines;

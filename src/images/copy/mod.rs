@@ -7,6 +7,7 @@
 //! | `target.rs` | where each goes, and under which tags |
 //! | `union.rs` | several sources as one |
 //! | `merge.rs` | `--into-index` |
+//! | `docker.rs` | `docker-archive:`, which is written and not read |
 //! | `breaking.rs` | what moving a tag breaks |
 //! | `have.rs` | `--have`: what the other side has |
 //!
@@ -14,6 +15,7 @@
 //! blobs and manifests are brought there and one commit sets the tags. A destination that fails leaves its tags as they were.
 
 mod breaking;
+mod docker;
 mod have;
 mod merge;
 mod select;
@@ -107,6 +109,10 @@ pub fn copy(options: &Transfer, stores: &Stores<'_>, progress: &dyn Progress) ->
     let operation = Operation { options, stores, progress };
     operation.check()?;
     let sources = options.sources.iter().map(|reference| stores.source(reference)).collect::<Result<Vec<_>, _>>()?;
+    if let Target::Docker(archive) = &options.target {
+        let (items, made) = operation.items(&sources)?;
+        return docker::write(archive, items, &options.sources, &Union::new(&sources, made.as_ref()), progress);
+    }
     let have = options.have.as_deref().map(|text| have::digests(text, stores)).transpose()?.unwrap_or_default();
     let decided = operation.decide(&sources)?;
     match operation.deliver(&decided, &sources, &have) {
@@ -163,7 +169,8 @@ impl Operation<'_> {
         Ok(())
     }
 
-    fn decide(&self, sources: &[Box<dyn Source + '_>]) -> Result<Decided, Error> {
+    /// What is copied, and an image that was made of it.
+    fn items(&self, sources: &[Box<dyn Source + '_>]) -> Result<(Vec<Item>, Option<Bundle<'static>>), Error> {
         let mut items: Vec<Item> = Vec::new();
         for (source, reference) in sources.iter().zip(&self.options.sources) {
             let mut found = select::items(source.as_ref(), reference, self.options)?;
@@ -178,6 +185,11 @@ impl Operation<'_> {
             made = Some(merged.bundle);
             items = vec![merged.item];
         }
+        Ok((items, made))
+    }
+
+    fn decide(&self, sources: &[Box<dyn Source + '_>]) -> Result<Decided, Error> {
+        let (items, made) = self.items(sources)?;
         let deliveries = target::deliveries(&self.options.target, items, self.options.sources.len())?;
         let strangers =
             if self.options.referrers { self.strangers(sources, &deliveries, made.as_ref())? } else { BTreeSet::new() };
@@ -309,6 +321,15 @@ pub enum CopyError {
     /// A manifest that says nothing about its platform.
     #[error("manifest {0} states no platform: it cannot go into an index")]
     NoPlatform(String),
+    /// Docker's archives hold images that docker runs.
+    #[error("manifest {digest} cannot go into a docker archive: its configuration is `{media_type}`, no image's")]
+    NotForDocker { digest: String, media_type: String },
+    /// Something else has the archive's name.
+    #[error("`{}` is there already, and is no docker archive that could be replaced", .0.display())]
+    InTheWay(std::path::PathBuf),
+    /// A bomb.
+    #[error("layer {0} inflates beyond all reason, and is not written")]
+    Inflates(String),
     /// A line that is no digest.
     #[error("line {line} of `{path}` starts with no digest")]
     DigestList { path: String, line: usize },
@@ -329,7 +350,7 @@ pub enum CopyError {
 impl Failure for CopyError {
     fn class(&self) -> Class {
         match self {
-            Self::File(_) | Self::Nothing(_) => Class::Failed,
+            Self::File(_) | Self::Nothing(_) | Self::Inflates(_) => Class::Failed,
             Self::Contract(error) => error.class(),
             Self::Store(error) => error.class(),
             _ => Class::Usage,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
 
+use super::docker::DockerArchive;
 use super::select::Item;
 use super::{Copied, CopyError};
 use plugin_oci::documents::Descriptor;
@@ -17,11 +18,16 @@ pub enum Target {
     Store(Reference),
     /// `docker://HOST/PREFIX/`: a repository below it for each name.
     Below(String),
+    /// `docker-archive:FILE[:NAME:TAG]`: what `docker load` takes.
+    Docker(DockerArchive),
 }
 
 impl Target {
     /// Reads what names a destination. Relative paths are looked for in `dir`.
     pub fn named(text: &str, dir: &Path) -> Result<Self, CopyError> {
+        if let Some(archive) = text.strip_prefix("docker-archive:") {
+            return Ok(Self::Docker(archive.parse()?));
+        }
         match named::image(text, dir) {
             Ok(reference) if reference.digest().is_some() => Err(CopyError::DigestAtDestination),
             Ok(reference) => Ok(Self::Store(reference)),
@@ -44,7 +50,7 @@ impl Target {
     pub fn host(&self) -> Option<String> {
         match self {
             Self::Store(Reference::Registry(registry)) => Some(registry.host.clone()),
-            Self::Store(_) => None,
+            Self::Store(_) | Self::Docker(_) => None,
             Self::Below(prefix) => RegistryReference::parse(&format!("{prefix}/x")).ok().map(|registry| registry.host),
         }
     }
@@ -64,6 +70,7 @@ impl fmt::Display for Target {
             Self::Store(Reference::Registry(registry)) => write!(f, "{registry}"),
             Self::Store(local) => write!(f, "{local}"),
             Self::Below(prefix) => write!(f, "{prefix}/"),
+            Self::Docker(archive) => write!(f, "docker-archive:{}", archive.path.display()),
         }
     }
 }
@@ -106,6 +113,7 @@ impl Delivery {
 pub(super) fn deliveries(target: &Target, items: Vec<Item>, sources: usize) -> Result<Vec<Delivery>, CopyError> {
     let deliveries = match target {
         Target::Below(prefix) => below(prefix, items)?,
+        Target::Docker(_) => Vec::new(),
         Target::Store(reference) => vec![into(reference, items, sources)?],
     };
     deliveries.iter().try_for_each(check_tags)?;

@@ -105,7 +105,7 @@ fn every_block_of_commands_has_a_test() {
 }
 
 /// Flags of other programs, which pages name beside ours.
-const FOREIGN: [&str; 11] = [
+const FOREIGN: [&str; 13] = [
     // cargo
     "--bench",
     "--no-deps",
@@ -116,7 +116,9 @@ const FOREIGN: [&str; 11] = [
     // docker
     "--cap-add",
     "--security-opt",
+    "--input",
     // ctr, skopeo, tar
+    "--namespace",
     "--all-platforms",
     "--preserve-digests",
     "--exclude",

@@ -5,6 +5,7 @@
 mod air_gap;
 mod book;
 mod ci;
+mod engines;
 mod first;
 mod graph;
 mod moving;

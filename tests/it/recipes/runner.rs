@@ -87,7 +87,7 @@ impl Job {
     }
 
     /// Writes a program that knows these words, and does something else for all others.
-    fn tool(&self, name: &str, known: &[(&str, &str)], otherwise: &str) {
+    pub fn tool(&self, name: &str, known: &[(&str, &str)], otherwise: &str) {
         let cases = known.iter().map(|(words, script)| format!("'{words}') {script};;")).collect::<Vec<_>>().join("\n");
         let path = self.tools().join(name);
         fs::create_dir_all(self.tools()).unwrap();

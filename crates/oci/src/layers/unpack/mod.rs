@@ -32,6 +32,7 @@ mod staging;
 mod stream;
 mod writer;
 
+use std::io::Write;
 use std::path::Path;
 
 use serde::Serialize;
@@ -42,10 +43,12 @@ pub use read::{Entry, Kind, list_entries, read_entries};
 pub use root::remove_tree;
 pub use stream::LayerInput;
 
+use crate::layers::tar::Stream as _;
 use crate::values::digest::Digest;
 use layer::Tree;
 use root::{Handle, shadow::Shadow};
 use staging::Staging;
+use stream::Pieces;
 
 /// A directory being filled, layer by layer. Nothing is visible before [`Extraction::commit`]; dropping it removes all.
 pub struct Extraction {
@@ -118,6 +121,24 @@ impl Rehearsal {
         let (entries, facts) = stream::run(layer, &options.limits, unpacked, |pieces| tree.apply(pieces, &mut visit))?;
         Ok(LayerFacts { diff_id: facts.diff_id, tar_size: facts.tar_size, entries })
     }
+}
+
+/// Writes the uncompressed tar of a layer, without looking into it; its diff id is checked at the end. `spent` counts
+/// uncompressed bytes over several layers.
+pub fn inflate(layer: LayerInput<'_>, limits: &Limits, spent: &mut u64, out: &mut dyn Write) -> Result<(), ExtractError> {
+    let write = |pieces: &mut Pieces| {
+        let mut pieces = pieces;
+        loop {
+            let piece = pieces.fill()?;
+            let bytes = piece.len();
+            if bytes == 0 {
+                return Ok(());
+            }
+            out.write_all(piece).map_err(|source| ExtractError::disk("write", "the layer", source))?;
+            pieces.consume(bytes);
+        }
+    };
+    stream::run(layer, limits, spent, write).map(drop)
 }
 
 /// What a layer turned out to be.
