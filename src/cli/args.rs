@@ -39,6 +39,12 @@ pub enum Verb {
     Diff(super::diff::DiffArgs),
     /// Check every digest, size and rule of an image or a whole layout
     Verify(super::verify::VerifyArgs),
+    /// Make a pair of keys for signing
+    Keygen(super::keygen::KeygenArgs),
+    /// Sign an image, with its SBOM and provenance
+    Sign(super::sign::SignArgs),
+    /// Sign something else about an image
+    Attest(super::sign::AttestArgs),
     /// Unpack one platform of an image into a directory
     Unpack(super::unpack::UnpackArgs),
     /// Place a plugin where a host loads it from the file system

@@ -11,8 +11,10 @@ use super::context::Context;
 use super::copy::CarryArgs;
 use super::generate;
 use super::image::Meant;
+use super::keys::SignerArgs;
 use super::output::json_line;
 use super::push;
+use super::sign::sign_with;
 use crate::build::{self, Built};
 use crate::images::copy::Target;
 use plugin_oci::failure::{Complaint, Error};
@@ -37,6 +39,9 @@ pub struct BuildVerbArgs {
     /// Push the image to a repository too, under its own tags or the one given (repeatable)
     #[arg(long, value_name = "REPO[:TAG]", conflicts_with = "dry_run", help_heading = "Image")]
     push: Vec<String>,
+    /// Sign the image by this private key, as `sign` does
+    #[arg(long, value_name = "FILE", conflicts_with = "dry_run", help_heading = "Image")]
+    sign_key: Option<PathBuf>,
     /// Write the JSON of the result to a file as well
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     metadata_file: Option<PathBuf>,
@@ -46,6 +51,8 @@ pub struct BuildVerbArgs {
 pub fn build(args: &BuildVerbArgs, context: &Context) -> Result<ExitCode, Error> {
     let flags = args.build.flags(&context.global)?;
     let mut targets = Vec::new();
+    // Before anything is compiled: its password may be asked for.
+    let signer = args.sign_key.as_ref().map(|key| SignerArgs::of(key.clone()).signer(context)).transpose()?;
     let built = within(args.timeout, || {
         if args.generate {
             generate::renew(&flags, context)?;
@@ -67,6 +74,15 @@ pub fn build(args: &BuildVerbArgs, context: &Context) -> Result<ExitCode, Error>
     })?;
     if args.dry_run {
         return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(signer) = &signer {
+        for image in &built {
+            let path = image.layout.clone();
+            let reference = Reference::Layout(LocalReference { path, name: None, digest: Some(image.digest.clone()) });
+            let signed = sign_with(&reference, signer.as_ref(), context)?;
+            // What is printed for people is one line for each image.
+            context.result("signed", &signed, String::new);
+        }
     }
     for image in &built {
         context.result("plugin-image", image, || line(image, context));

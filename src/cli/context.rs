@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use serde::Serialize;
+use zeroize::Zeroizing;
 
 use super::global::{GlobalArgs, MessageFormat};
 use super::output::found_line;
@@ -15,20 +16,28 @@ use plugin_oci::stores::named;
 use plugin_oci::stores::open::Stores;
 use plugin_oci::values::reference::{DOCKER_HUB, Reference};
 
+/// The variable with the password of a private key, as cosign has it.
+pub const PASSWORD: &str = "COSIGN_PASSWORD";
+
 /// The environment, the terminal and the output format.
 pub struct Context<'t> {
     /// Variables and working directory.
     pub env: Environment,
     /// Flags that every verb takes.
     pub global: GlobalArgs,
+    /// The password of a private key, where one is given.
+    pub password: Option<Zeroizing<String>>,
     terminal: &'t Terminal,
     stores: OnceLock<Stores<'t>>,
 }
 
 impl<'t> Context<'t> {
     /// Puts together what the flags say.
-    pub fn new(env: Environment, global: &GlobalArgs, terminal: &'t Terminal) -> Self {
-        Self { env, global: global.clone(), terminal, stores: OnceLock::new() }
+    pub fn new(mut env: Environment, global: &GlobalArgs, terminal: &'t Terminal) -> Self {
+        let password = env.text(PASSWORD).map(|password| Zeroizing::new(password.to_owned()));
+        // Nothing that is compiled here is to see it.
+        env.remove(PASSWORD);
+        Self { env, global: global.clone(), password, terminal, stores: OnceLock::new() }
     }
 
     /// Opens stores, registries among them; all verbs share one set of connections.

@@ -10,6 +10,7 @@ use super::context::Context;
 use super::image::ImageArgs;
 use super::limits::LimitArgs;
 use super::output::found_line;
+use super::trust::TrustArgs;
 use crate::images::install::{self, CheckOptions, InstallOptions, Installed};
 use plugin_oci::failure::{Class, Complaint, Error};
 use plugin_oci::values::digest::Digest;
@@ -42,6 +43,8 @@ pub struct InstallArgs {
     #[command(flatten)]
     build: BuildArgs,
     #[command(flatten)]
+    trust: TrustArgs,
+    #[command(flatten)]
     limits: LimitArgs,
 }
 
@@ -65,7 +68,7 @@ pub fn install(args: InstallArgs, context: &Context) -> Result<ExitCode, Error> 
     let platforms = args.build.platforms().to_vec();
     let chosen = ImageArgs::of(image, args.no_build, args.build).open(context, |_| Ok(()))?;
     let options = InstallOptions {
-        selector: chosen.selector,
+        selector: args.trust.check(chosen.source.as_ref(), chosen.selector, context)?,
         plugins_dir: dir,
         name: args.name,
         platforms,

@@ -23,6 +23,8 @@ pub mod hints;
 mod image;
 mod inspect;
 mod install;
+mod keygen;
+mod keys;
 mod limits;
 mod list;
 mod login;
@@ -34,9 +36,11 @@ mod push;
 mod remove;
 mod router;
 mod run;
+mod sign;
 mod signals;
 mod terminal;
 mod tidy;
+mod trust;
 mod unpack;
 mod verify;
 
@@ -155,6 +159,9 @@ fn run(cli: Cli, context: &Context) -> Result<ExitCode, Error> {
         Some(Verb::Inspect(args)) => inspect::inspect(&args, context),
         Some(Verb::Diff(args)) => diff::diff(&args, context),
         Some(Verb::Verify(args)) => verify::verify(&args, context),
+        Some(Verb::Keygen(args)) => keygen::keygen(&args, context),
+        Some(Verb::Sign(args)) => sign::sign(&args, context),
+        Some(Verb::Attest(args)) => sign::attest(&args, context),
         Some(Verb::Unpack(args)) => unpack::unpack(&args, context),
         Some(Verb::Install(args)) => install::install(*args, context),
         Some(Verb::Contract(args)) => contract::contract(&args, context),

@@ -8,9 +8,10 @@ use clap::Args;
 use super::build_flags::parse_platform;
 use super::context::Context;
 use super::copy::{CarryArgs, tell};
+use super::trust::TrustArgs;
 use crate::images::copy::{self, Target, Transfer};
 use plugin_oci::failure::Error;
-use plugin_oci::stores::named;
+use plugin_oci::stores::{Selector, named};
 use plugin_oci::values::platform::Platform;
 use plugin_oci::values::reference::{Reference, ReferenceError, RegistryReference, check_output_path};
 
@@ -25,17 +26,33 @@ pub struct PullArgs {
     #[arg(long, value_name = "PLATFORM", value_parser = parse_platform)]
     platform: Option<Platform>,
     #[command(flatten)]
+    trust: TrustArgs,
+    #[command(flatten)]
     carry: CarryArgs,
 }
 
 /// Pulls an image.
 pub fn pull(args: &PullArgs, context: &Context) -> Result<ExitCode, Error> {
+    let mut from = source(&args.image, context)?;
+    let selector = Selector::of(from.tag(), from.digest());
+    let is_latest = selector == Selector::Only;
+    let store = context.stores().source(&from)?;
+    if let Selector::Digest(digest) = args.trust.check(store.as_ref(), selector, context)? {
+        // What was judged is what comes, wherever its tag leads by then.
+        match &mut from {
+            Reference::Registry(registry) => {
+                registry.tag = if is_latest { Some("latest".parse()?) } else { registry.tag.take() };
+                registry.digest = Some(digest);
+            }
+            Reference::Layout(local) | Reference::Archive(local) => local.digest = Some(digest),
+        }
+    }
     let options = Transfer {
         platform: args.platform.clone(),
         referrers: !args.carry.no_referrers,
         no_clobber: args.carry.no_clobber,
         verb: "Pulling",
-        ..Transfer::new(vec![source(&args.image, context)?], Target::Store(layout(&args.dir, context)?))
+        ..Transfer::new(vec![from], Target::Store(layout(&args.dir, context)?))
     };
     tell(&copy::copy(&options, context.stores(), context.progress())?, "pulled", context);
     Ok(ExitCode::SUCCESS)

@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::context::Context;
 use super::image::ImageArgs;
+use super::trust::TrustArgs;
 use crate::build::kinds::Kind;
 use crate::hosts::cosmo::run::{Call, Router};
 use crate::hosts::cosmo::run::{RouterReport, Steps};
@@ -23,6 +24,8 @@ use plugin_oci::stores::Source;
 pub struct RunArgs {
     #[command(flatten)]
     image: ImageArgs,
+    #[command(flatten)]
+    trust: TrustArgs,
     /// How long each step may take: the handshake, health, a call [default: 1m]
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, help_heading = "Host")]
     timeout: Option<Duration>,
@@ -59,7 +62,8 @@ pub fn run(mut args: RunArgs, context: &Context) -> Result<ExitCode, Error> {
         Some(flag) if kind == Kind::Executable => Err(takes_over(flag).into()),
         _ => Ok(()),
     })?;
-    let options = RunOptions { selector: chosen.selector, platform, args: arguments, cache };
+    let selector = args.trust.check(chosen.source.as_ref(), chosen.selector, context)?;
+    let options = RunOptions { selector, platform, args: arguments, cache };
     match run::prepare(chosen.source.as_ref(), &options, context.progress())? {
         Ready::Router(router) => host(router, chosen.source.as_ref(), &args, context),
         Ready::Program(program) => match unfit {

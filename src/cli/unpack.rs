@@ -8,6 +8,7 @@ use clap::Args;
 use super::build_flags::parse_platform;
 use super::context::Context;
 use super::limits::LimitArgs;
+use super::trust::TrustArgs;
 use crate::images::unpack::{self, UnpackOptions};
 use plugin_oci::failure::Error;
 use plugin_oci::layers::unpack::{ExtractOptions, Rules};
@@ -28,6 +29,8 @@ pub struct UnpackArgs {
     #[arg(long)]
     strict: bool,
     #[command(flatten)]
+    trust: TrustArgs,
+    #[command(flatten)]
     limits: LimitArgs,
 }
 
@@ -36,8 +39,9 @@ pub fn unpack(args: &UnpackArgs, context: &Context) -> Result<ExitCode, Error> {
     let reference = context.image(&args.image)?;
     let target = context.directory(&args.dir)?;
     let source = context.stores().source(&reference)?;
+    let selector = Selector::of(reference.tag(), reference.digest());
     let options = UnpackOptions {
-        selector: Selector::of(reference.tag(), reference.digest()),
+        selector: args.trust.check(source.as_ref(), selector, context)?,
         platform: args.platform.clone().unwrap_or_else(Platform::host),
         target,
         extract: ExtractOptions { limits: args.limits.limits(), rules: if args.strict { Rules::Strict } else { Rules::Foreign } },

@@ -10,7 +10,9 @@ use super::context::Context;
 use super::default_layout::DefaultLayoutArgs;
 use super::global::{ColorChoice, GlobalArgs};
 use super::terminal::human_size;
+use super::trust::{self, TrustArgs};
 use crate::build::manifest::{BuildFlags, Builder};
+use crate::images;
 use crate::images::diff::{Tools, Verdict};
 use crate::images::rebuild;
 use crate::images::verify::{self, VerifyReport};
@@ -35,6 +37,8 @@ pub struct VerifyArgs {
     /// Build the image again from its sources, elsewhere and under other circumstances, and compare
     #[arg(long)]
     rebuild: bool,
+    #[command(flatten)]
+    trust: TrustArgs,
     #[command(flatten)]
     again: RebuildArgs,
 }
@@ -123,7 +127,8 @@ pub fn verify(args: &VerifyArgs, context: &Context) -> Result<ExitCode, Error> {
     }
     let default = DefaultLayoutArgs::new(args.package.clone(), args.manifest_path.clone());
     let reference = default.image_or_default(args.image.as_deref(), context)?;
-    let report = match &reference {
+    let demands = args.trust.demands(context)?;
+    let mut report = match &reference {
         Reference::Layout(local) if local.name.is_none() && local.digest.is_none() && !args.rebuild => {
             verify::layout(&local.path, context.progress())?
         }
@@ -132,6 +137,11 @@ pub fn verify(args: &VerifyArgs, context: &Context) -> Result<ExitCode, Error> {
             verify::image(source.as_ref(), &Selector::of(reference.tag(), reference.digest()), context.progress())?
         }
     };
+    if !demands.is_empty() && !report.images.is_empty() {
+        let source = context.stores().source(&reference)?;
+        let root = source.resolve(&Selector::of(reference.tag(), reference.digest()))?;
+        report.findings.extend(images::trust::judge(source.as_ref(), &root, &demands)?);
+    }
     print(&reference, &report, context);
     let mut same = report.findings.is_empty();
     // What another tool wrote anew breaks rules of ours; what the rebuild says of it explains more than they do.
@@ -189,9 +199,7 @@ fn rebuild(args: &VerifyArgs, reference: &Reference, context: &Context) -> Resul
 }
 
 fn print(reference: &Reference, report: &VerifyReport, context: &Context) {
-    for finding in &report.findings {
-        context.found("finding", finding, (&finding.object, &finding.message, finding.rule));
-    }
+    trust::print(&report.findings, context);
     let checked = format!("{} blobs, {}", report.blobs, human_size(report.bytes));
     if report.findings.is_empty() {
         context.progress().status("Verified", format!("{reference}: {checked}, nothing wrong"));

@@ -12,5 +12,7 @@ pub mod login;
 pub mod rebuild;
 pub mod remove;
 pub mod run;
+pub mod sign;
+pub mod trust;
 pub mod unpack;
 pub mod verify;

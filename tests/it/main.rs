@@ -53,6 +53,7 @@ mod reprotest;
 mod requests;
 mod router;
 mod run;
+mod sign;
 mod signatures;
 mod snapshots;
 mod sources;

@@ -11,6 +11,7 @@
 //! | 1 | `documents`, `fs`, `layers::tar` | documents and disk |
 //! | 2 | `layers`, `stores` | bytes and places |
 //! | 3 | `attachments` | what refers to images |
+//! | 4 | `signatures` | who says what of them |
 
 #![warn(missing_docs)]
 
@@ -23,5 +24,6 @@ pub mod fs;
 pub mod interrupt;
 pub mod layers;
 pub mod progress;
+pub mod signatures;
 pub mod stores;
 pub mod values;

@@ -9,6 +9,7 @@ use plugin_oci::interrupt::Overdue;
 use plugin_oci::layers::pack::LayerError;
 use plugin_oci::layers::tree::TreeError;
 use plugin_oci::layers::unpack::{Bound, Exceeded, ExtractError};
+use plugin_oci::signatures::keys::KeyError;
 use plugin_oci::stores::StoreError;
 use plugin_oci::stores::registry::{CredentialError, RegistryError, TransportError};
 use plugin_oci::values::compression::Compression;
@@ -34,6 +35,7 @@ pub fn hint(error: &(dyn Error + 'static)) -> Option<String> {
         store: StoreError,
         credential: CredentialError,
         registry: RegistryError,
+        key: KeyError,
     )
 }
 
@@ -202,5 +204,19 @@ fn registry(error: &RegistryError) -> Option<String> {
             of("try again later, or let it be slower with `--min-speed`")
         }
         _ => None,
+    }
+}
+
+fn key(error: &KeyError) -> Option<String> {
+    match error {
+        KeyError::Empty | KeyError::Malformed | KeyError::Label(_) | KeyError::Algorithm => {
+            of("`cargo plugin-build keygen` makes a pair of keys that fits")
+        }
+        KeyError::Private => of("name the file with the public key, `.pub`"),
+        KeyError::Public => of("name the file with the private key"),
+        KeyError::Password => of("the password is that of `COSIGN_PASSWORD`; without it, it is asked for"),
+        KeyError::Encryption => of("`openssl pkcs8 -topk8` writes it anew"),
+        KeyError::Expired { .. } => of("name one that is valid today"),
+        KeyError::Random => None,
     }
 }

@@ -31,6 +31,7 @@ use plugin_oci::stores::{Selector, Source, StoreError};
 use plugin_oci::values::digest::Digest;
 
 pub use image::Walk;
+pub(super) use rules::finding_of;
 
 /// What was checked, and what is wrong with it.
 #[derive(Clone, Debug, Default, Serialize)]

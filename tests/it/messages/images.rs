@@ -7,11 +7,13 @@ use plugin_build::images::diff::DiffError;
 use plugin_build::images::install::InstallError;
 use plugin_build::images::rebuild::RebuildError;
 use plugin_build::images::run::RunError;
+use plugin_build::images::sign::{AttachedError, SignError};
 use plugin_build::images::unpack::UnpackError;
 use plugin_build::templates::TemplateError;
 use plugin_build::templates::new::NewError;
 use plugin_oci::documents::json;
 use plugin_oci::fs::FileError;
+use plugin_oci::signatures::Fault;
 use plugin_oci::stores::StoreError;
 use plugin_oci::values::digest::Digest;
 use plugin_oci::values::reference::ReferenceError;
@@ -36,6 +38,14 @@ fn of_images() {
         AttachError::SameName(s("bom.json")),
         AttachError::TooLarge { limit: 64 },
         AttachError::Absent { image: s("oci:dir:1.0"), wanted: s("text/plain") },
+        SignError::Attached { digest: manifest.clone(), what: "SBOM", source: json::parse(b"{").unwrap_err().into() },
+        SignError::Attached {
+            digest: manifest.clone(),
+            what: "provenance",
+            source: AttachedError::Statement(Fault::missing("it has none"))
+        },
+        SignError::Predicate(json::parse(b"{").unwrap_err()),
+        AttachedError::Json(json::parse(b"{").unwrap_err()),
         InstallError::NoName { image: s("sha256:abc") },
         InstallError::BadName { name: s("../a") },
         InstallError::Disagree { path: s("share/a") },

@@ -10,6 +10,7 @@ use plugin_oci::interrupt::Overdue;
 use plugin_oci::layers::pack::LayerError;
 use plugin_oci::layers::tree::{NameRule, TreeError};
 use plugin_oci::layers::unpack::{Bound, Exceeded, ExtractError};
+use plugin_oci::signatures::keys::{KeyError, KeyFileError};
 use plugin_oci::stores::registry::{CredentialError, RegistryError, TransportError};
 use plugin_oci::stores::{Mismatch, RemoteError, StoreError};
 use plugin_oci::values::compression::Compression;
@@ -47,6 +48,21 @@ fn of_values_and_files() {
         PlatformError::NoTarget(s("plan9/amd64")),
         PlatformError::UnknownTarget(s("x86_64-unknown-none")),
     ];
+    let key = |source: KeyError| KeyFileError { path: path("a.key"), source }.into();
+    let keys: [(&str, Error); 11] = [
+        ("KeyError::Empty", key(KeyError::Empty)),
+        ("KeyError::Malformed", key(KeyError::Malformed)),
+        ("KeyError::Label", key(KeyError::Label(s("RSA PRIVATE KEY")))),
+        ("KeyError::Algorithm", key(KeyError::Algorithm)),
+        ("KeyError::Private", key(KeyError::Private)),
+        ("KeyError::Public", key(KeyError::Public)),
+        ("KeyError::Password", key(KeyError::Password)),
+        ("KeyError::Encryption", key(KeyError::Encryption)),
+        ("KeyError::Expired", key(KeyError::Expired { from: s("2020-01-01"), until: s("2021-01-01") })),
+        ("KeyError::Random", key(KeyError::Random)),
+        ("KeyError::Random", KeyError::Random.into()),
+    ];
+    all.extend(keys);
     all.push(("EpochError", Epoch::parse("now").unwrap_err().into()));
     all.push(("TagError", TagError(s("!")).into()));
     all.push(("Overdue", Overdue { limit: Duration::from_secs(90) }.into()));

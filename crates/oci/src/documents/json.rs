@@ -105,6 +105,11 @@ impl JsonError {
     pub fn is_duplicate_key(&self) -> bool {
         self.0.to_string().starts_with(DUPLICATE)
     }
+
+    /// Whether it ends where it should go on.
+    pub fn is_cut(&self) -> bool {
+        self.0.is_eof()
+    }
 }
 
 impl crate::failure::Failure for JsonError {}

@@ -1,0 +1,147 @@
+//! Signing: what a key says of an image, written beside it.
+//!
+//! The image is not changed: its digest stays, and what was signed before stays signed. What the key has said already is not said
+//! again, also by a signer whose signatures differ each time.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use plugin_oci::attachments::Attachment;
+use plugin_oci::documents::{Descriptor, Document, json};
+use plugin_oci::failure::{Class, Error, Failure};
+use plugin_oci::signatures::evidence::{Candidate, candidates};
+use plugin_oci::signatures::keys::Signer;
+use plugin_oci::signatures::statement::{self, Statement};
+use plugin_oci::signatures::{Fault, bundle};
+use plugin_oci::stores::{Selector, Sink, Source, read_blob, read_document};
+use plugin_oci::values::digest::Digest;
+
+/// Media types of SBOMs, and what a statement calls them.
+pub const SBOMS: [(&str, &str); 2] =
+    [("application/vnd.cyclonedx+json", "https://cyclonedx.org/bom"), ("application/spdx+json", "https://spdx.dev/Document")];
+
+/// What was signed.
+#[derive(Clone, Debug, Serialize)]
+pub struct Signed {
+    /// Digest of the image.
+    pub digest: Digest,
+    /// What the key says of it.
+    pub said: Vec<Said>,
+}
+
+/// One thing that a key says.
+#[derive(Clone, Debug, Serialize)]
+pub struct Said {
+    /// What kind of thing.
+    pub predicate_type: String,
+    /// The manifest that holds it.
+    pub manifest: Digest,
+    /// Whether the key had said it before.
+    pub is_new: bool,
+}
+
+/// Why an image cannot be signed.
+#[derive(Debug, thiserror::Error)]
+pub enum SignError {
+    /// What is attached cannot be vouched for.
+    #[error("{digest}, which is attached to the image, is no {what} of it")]
+    Attached {
+        digest: Digest,
+        /// `SBOM` or `provenance`.
+        what: &'static str,
+        source: AttachedError,
+    },
+    /// A predicate is a JSON document.
+    #[error("the predicate is no JSON that all readers read alike")]
+    Predicate(#[source] json::JsonError),
+}
+
+/// Why what is attached is not what it claims to be.
+#[derive(Debug, thiserror::Error)]
+pub enum AttachedError {
+    #[error("{0}")]
+    Json(#[from] json::JsonError),
+    #[error("{}", .0.message())]
+    Statement(Fault),
+}
+
+impl Failure for AttachedError {}
+
+impl Failure for SignError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Attached { .. } => Class::Failed,
+            Self::Predicate(_) => Class::Usage,
+        }
+    }
+}
+
+/// Signs an image in bundles, and with it the SBOM and the provenance that are attached.
+pub fn sign(source: &dyn Source, sink: &dyn Sink, selector: &Selector, signer: &dyn Signer) -> Result<Signed, Error> {
+    let root = source.resolve(selector)?;
+    let mut statements = vec![(statement::SIGNATURE.to_owned(), statement::signature(&root.digest))];
+    statements.extend(attached(source, &root)?);
+    say(source, sink, &root, statements, signer)
+}
+
+/// Signs a predicate about an image.
+pub fn attest(
+    source: &dyn Source,
+    sink: &dyn Sink,
+    selector: &Selector,
+    (predicate_type, predicate): (&str, &[u8]),
+    signer: &dyn Signer,
+) -> Result<Signed, Error> {
+    let root = source.resolve(selector)?;
+    let predicate: Value = json::parse(predicate).map_err(SignError::Predicate)?;
+    let statement = statement::about(&root.digest, predicate_type, &predicate);
+    say(source, sink, &root, vec![(predicate_type.to_owned(), statement)], signer)
+}
+
+fn say(
+    source: &dyn Source,
+    sink: &dyn Sink,
+    root: &Descriptor,
+    statements: Vec<(String, Vec<u8>)>,
+    signer: &dyn Signer,
+) -> Result<Signed, Error> {
+    let known = candidates(source, root)?;
+    let (mut said, mut new): (Vec<Said>, Vec<Attachment>) = (Vec::new(), Vec::new());
+    for (predicate_type, statement) in statements {
+        let is_said =
+            |candidate: &&Candidate| candidate.payload() == statement && candidate.verify(signer.public(), &root.digest).is_ok();
+        if let Some(before) = known.iter().find(is_said) {
+            said.push(Said { predicate_type, manifest: before.digest.clone(), is_new: false });
+            continue;
+        }
+        let made = bundle::sign(&statement, &predicate_type, root, signer)?;
+        said.push(Said { predicate_type, manifest: made.descriptor.digest.clone(), is_new: true });
+        new.push(made);
+    }
+    new.iter().try_for_each(|attachment| attachment.write(sink))?;
+    Ok(Signed { digest: root.digest.clone(), said })
+}
+
+/// Statements of what is attached: the SBOM, and the provenance, which is one already.
+fn attached(source: &dyn Source, root: &Descriptor) -> Result<Vec<(String, Vec<u8>)>, Error> {
+    let mut statements = Vec::new();
+    for descriptor in source.referrers(&root.digest)? {
+        let (Document::Manifest(manifest), _) = read_document(source, &descriptor)? else { continue };
+        let Some(layer) = manifest.layers.first().filter(|_| !bundle::is_meant(&manifest)) else { continue };
+        let artifact_type = manifest.effective_artifact_type().unwrap_or_default();
+        let wrong = |what, source| SignError::Attached { digest: descriptor.digest.clone(), what, source };
+        if let Some((_, predicate_type)) = SBOMS.iter().find(|(known, _)| *known == artifact_type) {
+            let sbom = json::parse(&read_blob(source, layer, bundle::LIMIT)?).map_err(|error| wrong("SBOM", error.into()))?;
+            statements.push(((*predicate_type).to_owned(), statement::about(&root.digest, predicate_type, &sbom)));
+        }
+        if artifact_type == statement::MEDIA_TYPE {
+            let bytes = read_blob(source, layer, bundle::LIMIT)?;
+            let parsed =
+                Statement::parse(&bytes, &root.digest).map_err(|fault| wrong("provenance", AttachedError::Statement(fault)))?;
+            if parsed.predicate_type == statement::PROVENANCE {
+                statements.push((parsed.predicate_type, bytes));
+            }
+        }
+    }
+    Ok(statements)
+}

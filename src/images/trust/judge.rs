@@ -1,0 +1,137 @@
+//! One image before its judge.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::Demand;
+use crate::images::sign::SBOMS;
+use plugin_oci::attachments::find;
+use plugin_oci::documents::{Descriptor, json};
+use plugin_oci::finding::Finding;
+use plugin_oci::signatures::evidence::{Candidate, Said, candidates};
+use plugin_oci::signatures::keys::PublicKey;
+use plugin_oci::signatures::{Fault, bundle, statement};
+use plugin_oci::stores::{Source, StoreError, read_blob};
+
+/// What was read of an image.
+pub struct Judge<'a> {
+    source: &'a dyn Source,
+    root: &'a Descriptor,
+    candidates: Vec<Candidate>,
+}
+
+/// Something that a key says, and where.
+struct Found<'a> {
+    candidate: &'a Candidate,
+    said: Said,
+}
+
+impl<'a> Judge<'a> {
+    pub fn new(source: &'a dyn Source, root: &'a Descriptor) -> Result<Self, StoreError> {
+        Ok(Self { source, root, candidates: candidates(source, root)? })
+    }
+
+    pub fn all(&self, demands: &[Demand]) -> Result<Vec<Finding>, StoreError> {
+        let mut findings = BTreeSet::new();
+        for demand in demands {
+            findings.extend(match demand {
+                Demand::Signature(keys) => self.signed(keys, &[statement::SIGNATURE], "signature"),
+                Demand::Sbom(keys) => self.attached(keys, &SBOMS, "SBOM")?,
+                Demand::Provenance(keys) => {
+                    self.attached(keys, &[(statement::MEDIA_TYPE, statement::PROVENANCE)], "provenance")?
+                }
+            });
+        }
+        Ok(findings.into_iter().collect())
+    }
+
+    /// What is wrong unless one of the keys says one of these things of the image.
+    fn signed(&self, keys: &[PublicKey], wanted: &[&str], what: &str) -> Vec<Finding> {
+        let (found, faults) = self.heard(keys);
+        let (meant, others): (Vec<&Found<'_>>, Vec<_>) =
+            found.iter().partition(|found| wanted.contains(&found.said.predicate_type.as_str()));
+        // What another key signed is no fault where a key that counts has signed.
+        let is_told = |(candidate, fault): &&(&Candidate, Fault)| {
+            let is_others = !found.is_empty() && *fault == Fault::key();
+            keys.iter().any(|key| candidate.names(key)) || meant.is_empty() && !is_others
+        };
+        let mut findings: Vec<Finding> =
+            faults.iter().filter(is_told).map(|(candidate, fault)| about(candidate, fault)).collect();
+        let mut seen = BTreeSet::new();
+        for found in &meant {
+            if !seen.insert(found.candidate.payload()) {
+                findings.push(about(found.candidate, &Fault::duplicated("the key says the same twice")));
+            }
+        }
+        if meant.is_empty() && findings.is_empty() {
+            let object = self.root.digest.to_string();
+            let fault = match others.first() {
+                Some(other) => {
+                    let kind = plugin_oci::values::text::name(&other.said.predicate_type);
+                    Fault::purpose(format!("the key signed {kind}, which is no {what}"))
+                }
+                None if what == "signature" => Fault::missing("it is not signed"),
+                None => Fault::missing(format!("it has no {what} that is signed")),
+            };
+            findings.push(fault.finding(&object));
+        }
+        findings
+    }
+
+    /// What the keys say, and what is wrong with the rest.
+    fn heard(&self, keys: &[PublicKey]) -> (Vec<Found<'_>>, Vec<(&Candidate, Fault)>) {
+        let (mut found, mut faults) = (Vec::new(), Vec::new());
+        for candidate in &self.candidates {
+            let mut worst = None;
+            for key in keys {
+                match candidate.verify(key, &self.root.digest) {
+                    Ok(said) => {
+                        found.push(Found { candidate, said });
+                        worst = None;
+                        break;
+                    }
+                    // Where it names a key, that one knows best what is wrong with it.
+                    Err(fault) if worst.is_none() || candidate.names(key) || fault != Fault::key() => worst = Some(fault),
+                    Err(_) => {}
+                }
+            }
+            faults.extend(worst.map(|fault| (candidate, fault)));
+        }
+        (found, faults)
+    }
+
+    /// What is wrong unless one of these things is attached and, where there are keys, signed as it is attached.
+    fn attached(&self, keys: &[PublicKey], kinds: &[(&str, &str)], what: &str) -> Result<Vec<Finding>, StoreError> {
+        let mut raw = Vec::new();
+        for (artifact_type, predicate_type) in kinds {
+            for manifest in find(self.source, &self.root.digest, artifact_type)? {
+                if let Some(layer) = manifest.layers.first() {
+                    let value = json::parse(&read_blob(self.source, layer, bundle::LIMIT)?).unwrap_or_default();
+                    let is_statement = *artifact_type == statement::MEDIA_TYPE;
+                    if !is_statement || value["predicateType"] == *predicate_type {
+                        raw.push(if is_statement { value["predicate"].clone() } else { value });
+                    }
+                }
+            }
+        }
+        let object = self.root.digest.to_string();
+        if keys.is_empty() {
+            let missing = Finding::new(object, "attachment-missing", format!("it has no {what}"));
+            return Ok(if raw.is_empty() { vec![missing] } else { Vec::new() });
+        }
+        let wanted: Vec<&str> = kinds.iter().map(|(_, predicate_type)| *predicate_type).collect();
+        let mut findings = self.signed(keys, &wanted, what);
+        let signed = self.heard(keys).0;
+        let is_signed = |value: &Value| signed.iter().any(|found| found.said.predicate == *value);
+        if findings.is_empty() && raw.iter().any(|value| !is_signed(value)) {
+            let message = format!("the {what} that is attached is not the one that is signed");
+            findings.push(Finding::new(object, "attachment-other", message));
+        }
+        Ok(findings)
+    }
+}
+
+fn about(candidate: &Candidate, fault: &Fault) -> Finding {
+    fault.finding(&format!("signature {}", candidate.digest))
+}

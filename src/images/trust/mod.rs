@@ -1,0 +1,33 @@
+//! Trust: whether an image is what its user's keys have signed.
+//!
+//! A [`Demand`] is decided before anything is looked at, and each is met or gives findings. All that is read from beside the image is
+//! anybody's; a key from the user decides. It fails closed: what is missing, cannot be read or is in doubt is a finding.
+
+mod judge;
+
+use super::verify::finding_of;
+use plugin_oci::documents::Descriptor;
+use plugin_oci::failure::Error;
+use plugin_oci::finding::Finding;
+use plugin_oci::signatures::keys::PublicKey;
+use plugin_oci::stores::Source;
+
+/// What is asked of an image. All demands must be met.
+#[derive(Clone, Debug)]
+pub enum Demand {
+    /// A signature of the image by one of these keys.
+    Signature(Vec<PublicKey>),
+    /// An SBOM: signed by one of these keys, or, without any, attached.
+    Sbom(Vec<PublicKey>),
+    /// Provenance, likewise.
+    Provenance(Vec<PublicKey>),
+}
+
+/// What an image lacks of what is asked of it. Empty where it is trusted.
+pub fn judge(source: &dyn Source, root: &Descriptor, demands: &[Demand]) -> Result<Vec<Finding>, Error> {
+    match judge::Judge::new(source, root).and_then(|judge| judge.all(demands)) {
+        Ok(findings) => Ok(findings),
+        // Bytes that cannot be read are no reason to trust.
+        Err(error) => finding_of(&root.digest.to_string(), &error).map(|finding| vec![finding]).ok_or_else(|| error.into()),
+    }
+}
