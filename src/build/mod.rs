@@ -24,6 +24,7 @@ use crate::build::compile::check::{self, Checked};
 use crate::build::hermetic::{Enforced, HermeticError, Sandbox};
 use crate::build::kinds::Kind;
 use crate::build::manifest::BuildFlags;
+use crate::build::plan::destination::Destination;
 use crate::build::plan::{ImagePlan, Plan};
 use plugin_oci::documents::Descriptor;
 use plugin_oci::documents::image::Image;
@@ -103,6 +104,14 @@ struct Compiled<'a> {
 pub fn plan(flags: &BuildFlags, env: &Environment, progress: &dyn Progress) -> Result<Plan, Error> {
     let workspace = manifest::load(flags, env, progress)?;
     Ok(plan::plan(&workspace, flags, env, progress)?)
+}
+
+/// Where the images of a build go: without a compiler and without a network.
+pub fn destinations(flags: &BuildFlags, env: &Environment, progress: &dyn Progress) -> Result<Vec<Destination>, Error> {
+    let (packages, target_directory) = manifest::packages(flags, env, progress)?;
+    let several = packages.len() > 1;
+    let of = |package| Destination::of(package, several, &target_directory, flags, env);
+    Ok(packages.iter().map(of).collect::<Result<_, _>>()?)
 }
 
 /// Compiles and writes every image of a plan. `registries` says how to reach those that hold base images.

@@ -15,6 +15,7 @@ use super::keys::SignerArgs;
 use super::output::json_line;
 use super::push;
 use super::sign::sign_with;
+use crate::build::manifest::BuildFlags;
 use crate::build::{self, Built};
 use crate::images::copy::Target;
 use plugin_oci::failure::{Complaint, Error};
@@ -27,6 +28,9 @@ use plugin_oci::values::reference::{LocalReference, Reference};
 pub struct BuildVerbArgs {
     #[command(flatten)]
     build: BuildArgs,
+    /// The plugin's name [default: the package's]
+    #[arg(long, value_name = "NAME", help_heading = "Packages")]
+    name: Option<String>,
     /// Longest that planning, compiling and packing may take together: `10m`
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, help_heading = "Cargo")]
     timeout: Option<Duration>,
@@ -49,7 +53,7 @@ pub struct BuildVerbArgs {
 
 /// Builds and prints one line or object per plugin.
 pub fn build(args: &BuildVerbArgs, context: &Context) -> Result<ExitCode, Error> {
-    let flags = args.build.flags(&context.global)?;
+    let flags = BuildFlags { name: args.name.clone(), ..args.build.flags(&context.global)? };
     let mut targets = Vec::new();
     // Before anything is compiled: its password may be asked for.
     let signer = args.sign_key.as_ref().map(|key| SignerArgs::of(key.clone()).signer(context)).transpose()?;

@@ -6,6 +6,7 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::global::{ColorChoice, GlobalArgs};
+use crate::build::kinds::Kind;
 use crate::build::manifest::{BuildFlags, Builder};
 use plugin_oci::values::compression::Compression;
 use plugin_oci::values::platform::Platform;
@@ -27,6 +28,9 @@ pub struct BuildArgs {
     /// The binary, when there are several
     #[arg(long, value_name = "NAME", help_heading = "Packages")]
     bin: Option<String>,
+    /// What the plugin is to its host
+    #[arg(long, value_name = "KIND", help_heading = "Packages", value_parser = kind())]
+    kind: Option<Kind>,
     /// Path of a Cargo.toml
     #[arg(long, value_name = "PATH", help_heading = "Packages")]
     manifest_path: Option<PathBuf>,
@@ -109,6 +113,11 @@ pub fn builder() -> impl TypedValueParser<Value = Builder> {
     one_of(Builder::ALL, Builder::as_str)
 }
 
+/// One of the kinds, by its word.
+pub fn kind() -> impl TypedValueParser<Value = Kind> {
+    one_of(Kind::ALL, Kind::as_str)
+}
+
 fn compression() -> impl TypedValueParser<Value = Compression> {
     one_of(Compression::ALL, Compression::as_str)
 }
@@ -172,6 +181,8 @@ impl BuildArgs {
             cargo_args: args.cargo_args,
             hermetic: args.hermetic,
             bin: args.bin,
+            kind: args.kind,
+            name: None,
             targets: args.target,
             platforms: args.platform,
             builder: args.builder.unwrap_or_default(),

@@ -7,6 +7,7 @@ use clap::Args;
 use super::context::Context;
 use crate::build;
 use crate::build::manifest::BuildFlags;
+use crate::build::plan::destination::Destination;
 use plugin_oci::failure::{Complaint, Error};
 use plugin_oci::progress::Silent;
 use plugin_oci::values::reference::Reference;
@@ -38,18 +39,28 @@ impl DefaultLayoutArgs {
             manifest_path: self.manifest_path.clone(),
             ..BuildFlags::default()
         };
-        let plan = build::plan(&flags, &context.env, &Silent)?;
-        match plan.images.as_slice() {
-            [only] if only.output.is_dir() => Ok(Reference::layout(&only.output, only.tags.first().cloned())),
-            [only] => {
-                let message = format!("there is no layout at `{}` yet", only.output.display());
-                Err(Complaint::failed(message).with_hint("build first, or name an image").into())
-            }
-            several => {
-                let names: Vec<&str> = several.iter().map(|image| image.package.as_str()).collect();
-                let message = format!("{} plugins are selected: {}", names.len(), names.join(", "));
-                Err(Complaint::usage(message).with_hint("choose one with `-p`, or name an image").into())
-            }
-        }
+        let Destination { output, tags, .. } = last_built(&flags, context)?;
+        Ok(Reference::layout(&output, tags.first().cloned()))
     }
+}
+
+/// What the last build left of the one selected package. Asks cargo for packages and directories alone.
+pub fn last_built(flags: &BuildFlags, context: &Context) -> Result<Destination, Error> {
+    let mut destinations = build::destinations(flags, &context.env, &Silent)?;
+    if destinations.len() != 1 {
+        return Err(not_one(destinations.iter().map(|destination| destination.package.as_str())).into());
+    }
+    let only = destinations.remove(0);
+    if only.output.is_dir() {
+        return Ok(only);
+    }
+    let message = format!("there is no layout at `{}` yet", only.output.display());
+    Err(Complaint::failed(message).with_hint("build first, or name an image").into())
+}
+
+/// Says that a verb takes one plugin.
+pub fn not_one<'n>(packages: impl Iterator<Item = &'n str>) -> Complaint {
+    let names: Vec<&str> = packages.collect();
+    let message = format!("this verb takes one plugin, and {} are selected: {}", names.len(), names.join(", "));
+    Complaint::usage(message).with_hint("choose one with `-p`, or name an image")
 }

@@ -10,8 +10,8 @@ use serde::Serialize;
 
 use super::build_flags::BuildArgs;
 use super::context::Context;
+use super::default_layout::not_one;
 use super::failure;
-use super::image::not_one;
 use super::image::{Chosen, ImageArgs};
 use super::run::scratch;
 use crate::build::kinds::Kind;

@@ -4,12 +4,13 @@ use clap::Args;
 
 use super::build_flags::BuildArgs;
 use super::context::Context;
+use super::default_layout::{last_built, not_one};
 use crate::build::kinds::Kind;
 use crate::build::plan::Plan;
+use crate::build::plan::annotations::KIND_KEY;
 use crate::build::{self, Built};
 use plugin_oci::failure::{Complaint, Error};
-use plugin_oci::progress::Silent;
-use plugin_oci::stores::{Selector, Source};
+use plugin_oci::stores::{Selector, Source, read_document};
 use plugin_oci::values::platform::Platform;
 use plugin_oci::values::reference::{LocalReference, Reference};
 use plugin_oci::values::tag::Tag;
@@ -86,13 +87,15 @@ impl ImageArgs {
             let built = build_one(&self.build, context, will_do)?;
             return Ok(by_digest(built.layout, built.digest, built.tags));
         }
-        let plan = build::plan(&self.build.flags(&context.global)?, &context.env, &Silent)?;
-        let [only] = plan.images.as_slice() else { return Err(not_one(packages(&plan)).into()) };
-        will_do(only.kind)?;
-        let tag = only.tags.first().cloned();
-        let source = context.stores().source(&Reference::layout(&only.output, tag.clone()))?;
+        let last = last_built(&self.build.flags(&context.global)?, context)?;
+        let tag = last.tags.first().cloned();
+        let source = context.stores().source(&Reference::layout(&last.output, tag.clone()))?;
         let root = source.resolve(&Selector::of(tag.as_deref(), None))?;
-        Ok(by_digest(only.output.clone(), root.digest, only.tags.clone()))
+        let annotations = read_document(source.as_ref(), &root)?.0.annotations().clone();
+        if let Some(kind) = annotations.get(KIND_KEY).and_then(|word| Kind::of_word(word)) {
+            will_do(kind)?;
+        }
+        Ok(by_digest(last.output, root.digest, last.tags))
     }
 }
 
@@ -109,11 +112,4 @@ fn build_one(args: &BuildArgs, context: &Context, will_do: impl Fn(Kind) -> Resu
 
 fn packages(plan: &Plan) -> impl Iterator<Item = &str> {
     plan.images.iter().map(|image| image.package.as_str())
-}
-
-/// Says that a verb takes one plugin.
-pub fn not_one<'n>(packages: impl Iterator<Item = &'n str>) -> Complaint {
-    let names: Vec<&str> = packages.collect();
-    let message = format!("this verb takes one plugin, and {} are selected: {}", names.len(), names.join(", "));
-    Complaint::usage(message).with_hint("choose one with `-p`")
 }

@@ -11,6 +11,7 @@ use super::default_layout::DefaultLayoutArgs;
 use super::global::{ColorChoice, GlobalArgs};
 use super::terminal::human_size;
 use super::trust::{self, TrustArgs};
+use crate::build::kinds::Kind;
 use crate::build::manifest::{BuildFlags, Builder};
 use crate::images;
 use crate::images::diff::{Tools, Verdict};
@@ -66,6 +67,12 @@ struct RebuildArgs {
     /// The binary, as given to build
     #[arg(long, value_name = "NAME", requires = "rebuild")]
     bin: Option<String>,
+    /// The kind, as given to build
+    #[arg(long, value_name = "KIND", requires = "rebuild", value_parser = super::build_flags::kind())]
+    kind: Option<Kind>,
+    /// The name, as given to build
+    #[arg(long, value_name = "NAME", requires = "rebuild")]
+    name: Option<String>,
     /// Features, as given to build
     #[arg(short = 'F', long, value_name = "FEATURES", requires = "rebuild")]
     features: Vec<String>,
@@ -108,6 +115,8 @@ impl RebuildArgs {
             cargo_args: self.cargo_args.clone(),
             hermetic: self.hermetic,
             bin: self.bin.clone(),
+            kind: self.kind,
+            name: self.name.clone(),
             targets: self.target.clone(),
             platforms: self.platform.clone(),
             builder: self.builder.unwrap_or_default(),

@@ -133,9 +133,13 @@ pub fn inspect(source: &dyn Source, options: &InspectOptions) -> Result<Inspecte
     let root = source.resolve(&options.selector)?;
     let annotations = read_document(source, &root)?.0.annotations().clone();
     let (mut platforms, mut listing) = (Vec::new(), Listing::default());
-    for image in platform_images(source, &root)? {
-        let wanted = options.platform.as_ref().zip(image.descriptor.platform.as_ref());
-        if wanted.is_none_or(|(wanted, found)| found.serves(wanted)) {
+    let images = platform_images(source, &root)?;
+    let wanted = options.platform.as_ref();
+    let distance = |image: &PlatformImage| image.descriptor.platform.as_ref()?.distance(wanted?);
+    let best = images.iter().filter_map(distance).min();
+    for image in images {
+        let has_platform = image.descriptor.platform.is_some();
+        if wanted.is_none() || !has_platform || best.is_some() && distance(&image) == best {
             platforms.push(platform(source, image, options.files.then_some(&mut listing))?);
         }
     }

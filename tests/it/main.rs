@@ -53,6 +53,7 @@ mod reprotest;
 mod requests;
 mod router;
 mod run;
+mod said;
 mod sign;
 mod signatures;
 mod snapshots;

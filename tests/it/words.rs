@@ -26,8 +26,8 @@ const COMMANDS: [&str; 17] = [
     "src/images/rebuild/checkout.rs",
     "src/images/rebuild/grammar.rs",
     "src/images/run/loader.rs",
-    "src/build/manifest/mod.rs", // `--base`, as the place of what is wrong
-    "src/images/copy/mod.rs",    // the two of [`CopyError::Conflict`], which only flags can want
+    "src/build/manifest/loader.rs", // the place of what is wrong
+    "src/images/copy/mod.rs",       // the two of [`CopyError::Conflict`], which only flags can want
 ];
 
 /// Texts that name a flag all the same, by a part of each, and why.

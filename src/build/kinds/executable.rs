@@ -5,9 +5,10 @@
 
 use super::{Placement, Subject};
 
-/// The program lies at `/<name>`, on Windows with `.exe`.
+/// The program lies at `/<name>`, on Windows with `.exe`: the name that somebody gave the plugin, or else the binary's.
 pub(super) fn place(subject: &Subject<'_>) -> Placement {
     let suffix = if subject.platform.os == "windows" { ".exe" } else { "" };
-    let path = format!("{}{suffix}", subject.name);
+    let name = if subject.is_named { subject.name } else { subject.product.name() };
+    let path = format!("{name}{suffix}");
     Placement { entrypoint: vec![format!("/{path}")], path, mode: 0o755 }
 }

@@ -24,6 +24,8 @@ pub struct Traits {
     pub cdylib: Option<String>,
     /// The `bin` the user named.
     pub bin: Option<String>,
+    /// The members of the workspace that have it.
+    pub with_bin: Vec<String>,
     /// The binary `cargo run` would take.
     pub default_run: Option<String>,
     /// The targets wanted, where known.
@@ -84,6 +86,7 @@ fn bin(traits: &Traits) -> Result<Option<Product>, InferError> {
                 package: traits.package.clone(),
                 bin: wanted.clone(),
                 bins: traits.bins.clone(),
+                elsewhere: traits.with_bin.clone(),
             });
         }
         return Ok(Some(Product::Bin(wanted.clone())));
@@ -113,7 +116,13 @@ pub enum InferError {
     NoCdylib { package: String, kind: Kind },
     /// The named binary is none of the package's.
     #[error("package `{package}` has no binary `{bin}`")]
-    UnknownBin { package: String, bin: String, bins: Vec<String> },
+    UnknownBin {
+        package: String,
+        bin: String,
+        bins: Vec<String>,
+        /// The members of the workspace that have one of that name.
+        elsewhere: Vec<String>,
+    },
     /// Several binaries and no choice.
     #[error("package `{package}` has several binaries: {}", bins.join(", "))]
     SeveralBins { package: String, bins: Vec<String> },

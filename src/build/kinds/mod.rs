@@ -6,7 +6,7 @@
 //!
 //! | kind | compiled from | in the image | started by |
 //! |---|---|---|---|
-//! | [`executable`] | a `bin` | `/<name>` | entrypoint `["/<name>"]` |
+//! | [`executable`] | a `bin` | `/<name>`, the binary's unless the plugin is given one | entrypoint `["/<name>"]` |
 //! | [`cosmo-router`](cosmo) | a `bin` | `bin/<os>_<arch>` | entrypoint `["./bin/<os>_<arch>"]` |
 //! | [`wasm`] | a `bin` or `cdylib` for a wasm target | the raw module, one layer | the runtime |
 //! | [`proxy_wasm`] | a `cdylib` or `bin` for a wasm target | `plugin.wasm` | the proxy |
@@ -58,6 +58,11 @@ impl Kind {
         }
     }
 
+    /// The kind of a word.
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+
     /// Whether the artifact is WebAssembly.
     pub const fn is_wasm(self) -> bool {
         matches!(self, Self::Wasm | Self::ProxyWasm)
@@ -77,6 +82,13 @@ impl Kind {
     /// The target when none is named: the host's, except for wasm.
     pub const fn default_target(self) -> Option<&'static str> {
         if self.is_wasm() { Some("wasm32-wasip1") } else { None }
+    }
+
+    /// Whether a target that was named for all that is built here is one for this kind: cargo's `build.target`. Proxies load
+    /// core modules, and those of `wasip2` and later are components.
+    pub fn suits(self, target: &str) -> bool {
+        let is_component = target.contains("-wasip") && !target.contains("-wasip1");
+        self.is_wasm() == target.starts_with("wasm") && !(self == Self::ProxyWasm && is_component)
     }
 
     /// The target that a `--platform` means for this kind: a static one for a process in an image without a base, the
@@ -148,6 +160,8 @@ impl Product {
 pub struct Subject<'a> {
     /// The plugin's name.
     pub name: &'a str,
+    /// Whether somebody gave it that name.
+    pub is_named: bool,
     /// What cargo builds.
     pub product: &'a Product,
     /// The target triple.

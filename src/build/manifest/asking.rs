@@ -42,11 +42,7 @@ pub(super) fn ask(
     env: &Environment,
     progress: &dyn Progress,
 ) -> Result<Asked, PluginError> {
-    let ground = flags.hermetic.then(|| {
-        let manifest = flags.manifest_path.as_deref();
-        Ground::find(manifest, config, &flags.cargo_args, env, progress)
-    });
-    let ground = ground.transpose()?;
+    let ground = ground(flags, config, env, progress)?;
     let questions = ground.as_ref().map(Ground::questions).transpose()?;
     let place = place(questions.as_ref(), env);
     let mut options = metadata_options(flags, env);
@@ -79,6 +75,31 @@ pub(super) fn ask(
     }
     asked.foreign = foreign(&packages, asked.metadata.workspace_root.as_std_path());
     Ok(asked)
+}
+
+/// What cargo says of packages and directories alone: without a compiler, a lock file or a network. Under `--hermetic` in a
+/// sandbox all the same.
+pub(super) fn packages(flags: &BuildFlags, env: &Environment, progress: &dyn Progress) -> Result<Metadata, PluginError> {
+    let config = CargoConfig::load(env, &flags.cargo_args)?;
+    let ground = ground(flags, &config, env, progress)?;
+    let questions = ground.as_ref().map(Ground::questions).transpose()?;
+    let mut options = metadata_options(&BuildFlags { offline: true, ..flags.clone() }, env);
+    if let Some(ground) = &ground {
+        options.cargo.clone_from(&ground.toolchain.cargo);
+    }
+    Ok(metadata::ask(&options, place(questions.as_ref(), env), progress)?.answer()?)
+}
+
+/// What sandboxes stand on, under `--hermetic`.
+fn ground(
+    flags: &BuildFlags,
+    config: &CargoConfig,
+    env: &Environment,
+    progress: &dyn Progress,
+) -> Result<Option<Ground>, PluginError> {
+    let manifest = flags.manifest_path.as_deref();
+    let ground = flags.hermetic.then(|| Ground::find(manifest, config, &flags.cargo_args, env, progress));
+    Ok(ground.transpose()?)
 }
 
 impl Asked {

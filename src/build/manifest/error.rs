@@ -24,6 +24,14 @@ pub enum PluginError {
     /// An argument for cargo that says what is decided here.
     #[error("`{flag}` is not for cargo to decide")]
     Contradiction { flag: String },
+    /// A table that nothing would read, and that looks as if it were meant.
+    #[error("{place}: nothing reads [{table}]")]
+    UnknownTable {
+        place: Location,
+        table: String,
+        /// The name of the one that was probably meant.
+        meant: String,
+    },
     /// A key that nothing knows.
     #[error("{place}: unknown key `{key}` in plugin-build")]
     UnknownKey {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::config::Config;
+use crate::build::kinds::Kind;
 use plugin_oci::values::compression::Compression;
 use plugin_oci::values::platform::Platform;
 use plugin_oci::values::tag::Tag;
@@ -69,6 +70,9 @@ pub struct BuildFlags {
     pub hermetic: bool,
 
     pub bin: Option<String>,
+    pub kind: Option<Kind>,
+    /// `--name`.
+    pub name: Option<String>,
     /// `--target`, repeatable.
     pub targets: Vec<String>,
     /// `--platform`, repeatable, mapped to targets.
@@ -112,6 +116,8 @@ impl BuildFlags {
     pub fn table(&self) -> Config {
         let some = |map: &BTreeMap<String, String>| (!map.is_empty()).then(|| map.clone());
         Config {
+            kind: self.kind,
+            name: self.name.clone(),
             base: self.base.clone(),
             compression: self.compression,
             labels: some(&self.labels),

@@ -3,16 +3,19 @@
 //! - `-p` names packages (`name`, `name@version`, or a glob); they need no table.
 //! - `--workspace` takes every member, less `--exclude`; no flag takes the package of the manifest at hand, or the
 //!   workspace's default members. When more than one package is at hand this way, those are plugins that carry
-//!   `[package.metadata.plugin-build]`, which may be empty; the others are passed over. A lone package needs no table.
+//!   `[package.metadata.plugin-build]`, which may be empty; the others are passed over. A lone package needs no table, and
+//!   neither does one whose binary `--bin` names.
+//! - Of several, `--bin` takes those that have such a binary.
 
 use std::path::PathBuf;
 
 use cargo_metadata::{Metadata, Package};
 use globset::Glob;
 
-use super::PackageFacts;
 use super::error::PluginError;
+use super::facts::PackageFacts;
 use super::flags::BuildFlags;
+use super::tables;
 use plugin_oci::environment::Environment;
 use plugin_oci::progress::Progress;
 
@@ -27,9 +30,13 @@ pub(super) fn select<'m>(
     let mut chosen: Vec<&Package> = if flags.packages.is_empty() {
         let at_hand = if flags.workspace { without(&members, flags, progress)? } else { at_hand(metadata, flags, env) };
         let lone = at_hand.len() == 1;
+        let is_named = |package: &&Package| flags.bin.as_ref().is_some_and(|bin| has_bin(package, bin));
         let (plugins, others): (Vec<&Package>, Vec<&Package>) =
-            at_hand.into_iter().partition(|package| lone || has_table(package));
+            at_hand.into_iter().partition(|package| lone || has_table(package) || is_named(package));
         for other in others {
+            if other.metadata.as_object().is_some_and(|tables| tables.keys().any(|name| tables::is_misspelt(name))) {
+                tables::read(other.manifest_path.as_std_path(), "package")?;
+            }
             progress.detail(format!("passing over {}: no [package.metadata.plugin-build]", other.name));
         }
         plugins
@@ -40,6 +47,12 @@ pub(super) fn select<'m>(
         }
         chosen
     };
+    if let Some(bin) = &flags.bin {
+        let having = with_bin(&chosen, bin);
+        if !having.is_empty() {
+            chosen = having;
+        }
+    }
     chosen.sort_by(|a, b| a.name.cmp(&b.name));
     chosen.dedup_by(|a, b| a.id == b.id);
     if chosen.is_empty() {
@@ -47,6 +60,15 @@ pub(super) fn select<'m>(
         return Err(PluginError::NothingSelected { root, members: names(&members) });
     }
     Ok(chosen)
+}
+
+/// Those that have a binary of a name.
+pub(super) fn with_bin<'m>(packages: &[&'m Package], bin: &str) -> Vec<&'m Package> {
+    packages.iter().copied().filter(|package| has_bin(package, bin)).collect()
+}
+
+fn has_bin(package: &Package, bin: &str) -> bool {
+    package.targets.iter().any(|target| target.is_bin() && target.name == bin)
 }
 
 fn has_table(package: &Package) -> bool {

@@ -13,6 +13,9 @@ use super::error::PluginError;
 use super::location::Location;
 use crate::build::nearest::nearest;
 
+/// The table's name, below the `metadata` of a package or workspace.
+const TABLE: &str = "plugin-build";
+
 /// A table with the places of its keys.
 #[derive(Clone, Debug, Default)]
 pub struct Located {
@@ -44,7 +47,10 @@ pub fn read(path: &Path, section: &str) -> Result<Located, PluginError> {
         place: place(error.span().map_or(0, |span| span.start)),
         detail: error.message().to_owned(),
     })?;
-    let Some(table) = find(document.get_ref(), &[section, "metadata", "plugin-build"]) else {
+    let Some(table) = find(document.get_ref(), &[section, "metadata", TABLE]) else {
+        if let Some((table, offset)) = misplaced(document.get_ref(), section) {
+            return Err(PluginError::UnknownTable { place: place(offset), table, meant: format!("{section}.metadata.{TABLE}") });
+        }
         return Ok(Located { path: path.to_owned(), ..Located::default() });
     };
     let mut lines = BTreeMap::from([(String::new(), line(table.span().start))]);
@@ -67,6 +73,27 @@ pub fn read(path: &Path, section: &str) -> Result<Located, PluginError> {
         }
     })?;
     Ok(Located { config, path: path.to_owned(), lines })
+}
+
+/// Whether a table's name is this program's, written otherwise: with other signs or letters of another size, with `cargo-`
+/// before it, or with one slip.
+pub fn is_misspelt(name: &str) -> bool {
+    let plain = |text: &str| text.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+    let (name, ours) = (plain(name), plain(TABLE));
+    strsim::osa_distance(name.strip_prefix("cargo").unwrap_or(&name), &ours) <= 1
+}
+
+/// A table that was meant to be ours, by name or by place: its name as written, and where it stands. Nothing would read it.
+fn misplaced(document: &DeTable<'_>, section: &str) -> Option<(String, usize)> {
+    // What stands below neither is told once, as the package's where there is one.
+    let is_first = section == "package" || !document.contains_key("package");
+    let above: &[&[&str]] = if is_first { &[&[], &["metadata"]] } else { &[] };
+    above.iter().copied().chain([&[section][..], &[section, "metadata"]]).find_map(|path| {
+        let table = if path.is_empty() { document } else { find(document, path)?.get_ref().as_table()? };
+        let (key, _) = table.iter().find(|(key, value)| is_misspelt(key.get_ref()) && value.get_ref().is_table())?;
+        let name: Vec<&str> = path.iter().copied().chain([key.get_ref().as_ref()]).collect();
+        Some((name.join("."), key.span().start))
+    })
 }
 
 fn find<'t, 'i>(table: &'t DeTable<'i>, path: &[&str]) -> Option<&'t Spanned<DeValue<'i>>> {

@@ -8,7 +8,7 @@
 //! - [`identity`]: crates outside the workspace under names that do not tell where they lie, and [`out_dirs`], what their build
 //!   scripts make.
 //! - [`request`]: the record from which the same artifact can be built again.
-//! - [`annotations`]: what the image says about itself.
+//! - [`annotations`]: what the image says about itself; [`destination`]: where it goes.
 //! - `hazards`: what would make bytes differ all the same.
 //!
 //! # What makes a build the same everywhere
@@ -40,10 +40,11 @@ use plugin_oci::progress::{Event, Progress};
 use plugin_oci::values::compression::Compression;
 use plugin_oci::values::epoch::Epoch;
 use plugin_oci::values::platform::{Platform, split_glibc};
-use plugin_oci::values::reference::{Reference, ReferenceError, check_output_path};
+use plugin_oci::values::reference::Reference;
 use plugin_oci::values::tag::Tag;
 
 pub mod annotations;
+pub mod destination;
 mod error;
 mod hazards;
 pub mod identity;
@@ -55,6 +56,7 @@ pub mod rustflags;
 
 pub use error::PlanError;
 
+use destination::Destination;
 use invocation::Invocation;
 use remap::Remap;
 use rustflags::TargetFlags;
@@ -306,8 +308,9 @@ impl Planner<'_> {
                 });
             }
         }
-        let (output, output_is_default) = self.output(plugin);
-        check_output_path(&output)?;
+        let target_directory = &self.workspace.target_directory;
+        let Destination { output, is_default: output_is_default, tags, .. } =
+            Destination::of(&plugin.package, self.several, target_directory, self.flags, self.env)?;
         Ok(ImagePlan {
             package: plugin.package.name.clone(),
             package_id: plugin.package.id.clone(),
@@ -315,7 +318,7 @@ impl Planner<'_> {
             name: plugin.name.clone(),
             kind: plugin.kind,
             product: plugin.product.clone(),
-            tags: self.tags(plugin)?,
+            tags,
             output,
             output_is_default,
             targets,
@@ -344,29 +347,6 @@ impl Planner<'_> {
         Ok(TargetPlan { target: target.to_owned(), platform, place, must_be_static, request: record.0, rebuildable: record.1 })
     }
 
-    /// The package's version unless said otherwise.
-    fn tags(&self, plugin: &Plugin) -> Result<Vec<Tag>, PlanError> {
-        if self.flags.tags.is_empty() {
-            return Ok(vec![Tag::of_version(&plugin.package.version.to_string()).map_err(ReferenceError::from)?]);
-        }
-        let mut tags: Vec<Tag> = Vec::new();
-        for tag in &self.flags.tags {
-            if !tags.contains(tag) {
-                tags.push(tag.clone());
-            }
-        }
-        Ok(tags)
-    }
-
-    /// `-o DIR`, with several plugins `DIR/<package>`; else `<target>/plugin-build/<package>`.
-    fn output(&self, plugin: &Plugin) -> (PathBuf, bool) {
-        match &self.flags.output {
-            Some(output) if self.several => (self.env.resolve(output).join(&plugin.package.name), false),
-            Some(output) => (self.env.resolve(output), false),
-            None => (self.workspace.target_directory.join("plugin-build").join(&plugin.package.name), true),
-        }
-    }
-
     /// A base by tag changes under one's feet, which `--locked` forbids.
     fn check_base(&self, plugin: &Plugin) -> Result<(), PlanError> {
         match &plugin.base {
@@ -381,7 +361,8 @@ impl Planner<'_> {
 /// The platform of a target, and where the artifact for it lies.
 fn place(plugin: &Plugin, target: &str) -> Result<(Platform, Placement), PlanError> {
     let platform = plugin.kind.platform_of_target(target)?;
-    let subject = Subject { name: &plugin.name, product: &plugin.product, target, platform: &platform };
+    let subject =
+        Subject { name: &plugin.name, is_named: plugin.is_named, product: &plugin.product, target, platform: &platform };
     let place = plugin.kind.place(&subject)?;
     Ok((platform, place))
 }

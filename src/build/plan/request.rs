@@ -34,8 +34,8 @@ pub fn request(workspace: &Workspace, plugin: &Plugin, flags: &BuildFlags, targe
     set("package", json!(plugin.package.name));
     set(if plugin.product.is_bin() { "bin" } else { "lib" }, json!(plugin.product.name()));
     set("features", json!(flags.feature_list()));
-    set("all-features", json!(flags.all_features));
-    set("no-default-features", json!(flags.no_default_features));
+    set("all-features", json!(plugin.package.all_features(flags)));
+    set("no-default-features", json!(plugin.package.no_default_features(flags)));
     set("profile", json!(flags.profile()));
     set("profile-keys", json!(profile_keys(workspace, flags.profile())));
     set("builder", json!(flags.builder));

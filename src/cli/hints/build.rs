@@ -47,6 +47,7 @@ fn plugin(error: &PluginError) -> Option<String> {
             "--message-format" => of("what cargo says is read here; `--message-format json`, before `--`, tells the results"),
             _ => of("give it before `--`"),
         },
+        PluginError::UnknownTable { meant, .. } => Some(format!("did you mean [{meant}]?")),
         PluginError::UnknownKey { nearest: Some(nearest), .. } => Some(format!("did you mean `{nearest}`?")),
         PluginError::UnknownKey { known, .. } => Some(format!("the keys are {}", known.join(", "))),
         PluginError::NothingSelected { members, .. } => {
@@ -83,7 +84,7 @@ fn kind(error: &KindError) -> Option<String> {
 fn infer(error: &InferError) -> Option<String> {
     match error {
         InferError::Several { candidates, .. } => Some(format!(
-            "say `kind = \"{}\"` or `kind = \"{}\"` in [package.metadata.plugin-build]",
+            "say `kind = \"{}\"` or `kind = \"{}\"` in [package.metadata.plugin-build], or `--kind`",
             candidates.first()?,
             candidates.last()?
         )),
@@ -91,6 +92,9 @@ fn infer(error: &InferError) -> Option<String> {
                                             `cdylib`), wasm and proxy-wasm (from either)"),
         InferError::NoBin { .. } => of("add src/main.rs, or choose another `kind`"),
         InferError::NoCdylib { .. } => of("add `crate-type = [\"cdylib\"]` to [lib]"),
+        InferError::UnknownBin { elsewhere, .. } if !elsewhere.is_empty() => {
+            Some(format!("{} has it: `-p {}`", elsewhere.join(", "), elsewhere[0]))
+        }
         InferError::UnknownBin { bins, .. } if bins.is_empty() => of("the package has no binaries at all"),
         InferError::UnknownBin { bins, .. } => Some(format!("the package has {}", bins.join(", "))),
         InferError::SeveralBins { .. } => of("name one with `bin` in [package.metadata.plugin-build], or `--bin`"),
@@ -126,7 +130,10 @@ fn base(error: &BaseError) -> Option<String> {
 fn toolchain(error: &ToolchainError) -> Option<String> {
     match error {
         ToolchainError::NoLinker { cure, zig: true, .. } => Some(format!("{cure}, or use `--builder zigbuild`")),
-        ToolchainError::NoStd { cure, .. } | ToolchainError::NoLinker { cure, .. } => Some(cure.clone()),
+        ToolchainError::NoStd { cure, .. } => {
+            Some(format!("{cure}; where nobody has compiled one, nightly does from rust-src: `-- -Zbuild-std`"))
+        }
+        ToolchainError::NoLinker { cure, .. } => Some(cure.clone()),
         ToolchainError::UnknownTarget { nearest: Some(nearest), .. } => Some(format!("did you mean `{nearest}`?")),
         ToolchainError::UnknownTarget { .. } => of("`rustc --print target-list` lists them"),
         ToolchainError::Fetch(_) => of(FETCH_YOURSELF),

@@ -149,6 +149,11 @@ fn store(error: &StoreError) -> Option<String> {
     match error {
         StoreError::NoPlatform { available, .. } | StoreError::Ambiguous { available, .. } if available.is_empty() => None,
         StoreError::NotFound { available, .. } if available.is_empty() => of("it has no tags"),
+        StoreError::Versions { available, .. } => Some(format!(
+            "choose one of {} by `--platform '{}'`, or name the manifest's digest",
+            available.join(", "),
+            available.first()?
+        )),
         StoreError::NotFound { available, .. } | StoreError::NoPlatform { available, .. } => {
             Some(format!("it has {}", available.join(", ")))
         }

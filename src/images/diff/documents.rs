@@ -161,7 +161,7 @@ impl Comparison<'_> {
 
     fn wants(&self, child: &Descriptor) -> bool {
         let platform = child.platform.as_ref();
-        self.platforms.is_empty() || platform.is_some_and(|platform| self.platforms.iter().any(|wanted| platform.serves(wanted)))
+        self.platforms.is_empty() || platform.is_some_and(|platform| self.platforms.iter().any(|wanted| platform.agrees(wanted)))
     }
 
     /// What descriptors say beside digest and size.

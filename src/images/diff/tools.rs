@@ -39,7 +39,7 @@ pub(super) fn recorded(
     let of = |side: usize| Toolchain::recorded(sources[side], &roots[side].digest);
     let (Some(mut first), Some(second)) = (of(0)?, of(1)?) else { return Ok((Tools::Unknown, Vec::new())) };
     let wanted =
-        |target: &str| Platform::of_target(target).is_ok_and(|platform| platforms.iter().any(|wanted| platform.serves(wanted)));
+        |target: &str| Platform::of_target(target).is_ok_and(|platform| platforms.iter().any(|wanted| platform.agrees(wanted)));
     first.linkers.retain(|target, _| platforms.is_empty() || wanted(target));
     let told = compare(&first, &second);
     Ok((Tools::of(&told), told))

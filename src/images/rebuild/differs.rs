@@ -5,13 +5,15 @@
 //! gives on the command line or in the environment; every other difference is told as `request-differs`, and the same
 //! digest is no success then.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
 use super::grammar;
 use super::record::Request;
-use crate::build::manifest::{BuildFlags, Builder};
+use crate::build::kinds::Kind;
+use crate::build::manifest::{BuildFlags, Builder, PackageFacts, Plugin};
+use crate::build::plan::annotations::{KIND_KEY, NAME_KEY};
 use crate::images::diff::Difference;
 
 /// The rule of a difference.
@@ -21,6 +23,8 @@ pub const REQUEST_DIFFERS: &str = "request-differs";
 pub struct Own<'a> {
     /// The checker's flags.
     pub flags: &'a BuildFlags,
+    /// What cargo says of the package.
+    pub facts: &'a PackageFacts,
     /// The package by the flags, where they name another.
     pub package: Option<String>,
     /// The targets of the sources and the flags.
@@ -64,8 +68,8 @@ pub fn compare(requests: &[&Request], own: &Own<'_>) -> Compared {
     let builder = |builder: Builder| json!(builder.as_str());
     for (part, asked, own) in [
         ("features", json!(request.features), json!(flags.feature_list())),
-        ("all-features", json!(request.all_features), json!(flags.all_features)),
-        ("no-default-features", json!(request.no_default_features), json!(flags.no_default_features)),
+        ("all-features", json!(request.all_features), json!(own.facts.all_features(flags))),
+        ("no-default-features", json!(request.no_default_features), json!(own.facts.no_default_features(flags))),
         ("profile", json!(request.profile), json!(flags.profile())),
         ("builder", builder(request.builder), builder(flags.builder)),
     ] {
@@ -95,6 +99,22 @@ pub fn compare(requests: &[&Request], own: &Own<'_>) -> Compared {
         found.refused.extend(grammar::refused_profile_keys(asked.map(|value| (key, value))));
     }
     found
+}
+
+/// The name and the kind that an image says it has, where the sources and the checker's flags say otherwise; each is told. A
+/// name that is no plain one is never repeated.
+pub fn identity(annotations: &BTreeMap<String, String>, plugin: &Plugin) -> (Option<String>, Option<Kind>, Vec<Difference>) {
+    let mut found = Compared::default();
+    let name = annotations.get(NAME_KEY).filter(|name| **name != plugin.name && name.is_ascii() && grammar::is_name(name, ""));
+    let kind = annotations.get(KIND_KEY).and_then(|word| Kind::of_word(word));
+    let kind = kind.filter(|kind| *kind != plugin.kind);
+    if let Some(name) = name {
+        found.add("name", &json!(name), &json!(plugin.name));
+    }
+    if let Some(kind) = kind {
+        found.add("kind", &json!(kind.as_str()), &json!(plugin.kind.as_str()));
+    }
+    (name.cloned(), kind, found.differences)
 }
 
 impl Compared {

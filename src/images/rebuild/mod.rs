@@ -234,8 +234,17 @@ impl Again<'_> {
         // What the sources say with names of the image's choice, and no flag of it.
         let own = BuildFlags { cargo_args: checker.cargo_args.clone(), ..flags.clone() };
         // Where the sources are, and what of them is needed, the user's own cargo knows.
-        let original = BuildFlags { manifest_path: checker.manifest_path.clone(), base: checker.base.clone(), ..own.clone() };
+        let original = BuildFlags {
+            manifest_path: checker.manifest_path.clone(),
+            base: checker.base.clone(),
+            kind: checker.kind,
+            name: checker.name.clone(),
+            ..own.clone()
+        };
         let workspace = manifest::load(&original, self.here, &Silent)?;
+        let plugin = workspace.plugins.first().ok_or(RebuildError::Nothing)?;
+        let (name, kind, differences) = differs::identity(&self.group[0].annotations, plugin);
+        findings.differences.extend(differences);
         let planned = plan::plan(&workspace, &original, self.here, &Silent)?;
         let mut there = self.there.clone();
         let (checkout, cwd) = self.check_out(&workspace, &planned, number)?;
@@ -248,6 +257,8 @@ impl Again<'_> {
             output: Some(self.elsewhere.layout(number)),
             tags: vec!["again".parse().map_err(ReferenceError::from)?],
             jobs: Some("1".to_owned()),
+            name: name.or(original.name),
+            kind: kind.or(original.kind),
             ..own
         };
         let plan = build::plan(&place, &there, &Silent)?;
@@ -291,6 +302,7 @@ impl Again<'_> {
         let is_named = checker.packages.is_empty() || packages.try_fold(false, |any, names| names.map(|names| any || names))?;
         let own = differs::Own {
             flags: checker,
+            facts: &plugin.package,
             package: (!is_named).then(|| checker.packages.join(" ")),
             targets,
             product: checker.bin.clone().or(product),

@@ -270,7 +270,7 @@ impl<'a> Walk<'a> {
             problems.push(("history", format!("{layers} layers but {filled} history entries that are not empty")));
         }
         if let Some(platform) = &at.platform
-            && !config.platform().serves(platform)
+            && !config.platform().agrees(platform)
         {
             problems.push(("platform", format!("its index says {platform}, its configuration {}", config.platform())));
         }

@@ -50,8 +50,9 @@ fn of_manifests() {
         InferError::NoProduct { package: s("p") },
         InferError::NoBin { package: s("p"), kind: Kind::Executable },
         InferError::NoCdylib { package: s("p"), kind: Kind::Library },
-        InferError::UnknownBin { package: s("p"), bin: s("x"), bins: Vec::new() },
-        InferError::UnknownBin { package: s("p"), bin: s("x"), bins: list(&["a", "b"]) },
+        InferError::UnknownBin { package: s("p"), bin: s("x"), bins: Vec::new(), elsewhere: Vec::new() },
+        InferError::UnknownBin { package: s("p"), bin: s("x"), bins: list(&["a", "b"]), elsewhere: Vec::new() },
+        InferError::UnknownBin { package: s("p"), bin: s("x"), bins: list(&["a"]), elsewhere: list(&["q", "r"]) },
         InferError::SeveralBins { package: s("p"), bins: list(&["a", "b"]) },
         ProxyWasmError::Component,
         ProxyWasmError::NoAbi,
@@ -72,6 +73,11 @@ fn of_manifests() {
         FilesError::Walk { place: place(), source: ignore::Error::Io(refused()) },
         PluginError::Read { path: path("a"), source: refused() },
         PluginError::Syntax { place: place(), detail: s("a bad word") },
+        PluginError::UnknownTable {
+            place: place(),
+            table: s("metadata.plugin_build"),
+            meant: s("package.metadata.plugin-build")
+        },
         PluginError::UnknownKey { place: place(), key: s("x"), known: list(&["a", "b"]), nearest: None },
         PluginError::UnknownKey { place: place(), key: s("x"), known: list(&["a", "b"]), nearest: Some(s("a")) },
         PluginError::Value { place: place(), key: s("kind"), detail: s("it is none") },

@@ -166,6 +166,11 @@ fn of_stores() {
         StoreError::Ambiguous { store: s("oci:dir"), available: list(&["2.0", "3.0"]) },
         StoreError::Ambiguous { store: s("oci:dir"), available: Vec::new() },
         StoreError::DuplicateTag { store: s("oci:dir"), tag: s("1.0") },
+        StoreError::Versions {
+            image: s("sha256:abc"),
+            wanted: s("windows/amd64"),
+            available: list(&["windows(10.0.17763.5)/amd64", "windows(10.0.20348.9)/amd64"])
+        },
         StoreError::NoPlatform { image: s("sha256:abc"), wanted: s("linux/amd64"), available: list(&["linux/arm64"]) },
         StoreError::NoPlatform { image: s("sha256:abc"), wanted: s("linux/amd64"), available: Vec::new() },
         StoreError::MissingBlob { store: s("oci:dir"), digest: s("sha256:abc") },

@@ -70,6 +70,7 @@ impl Config {
             os: self.spec.os().to_string(),
             architecture: self.spec.architecture().to_string(),
             variant: self.spec.variant().clone().filter(|variant| !variant.is_empty()),
+            os_version: self.spec.os_version().clone().filter(|version| !version.is_empty()),
         }
     }
 

@@ -69,6 +69,7 @@ impl Descriptor {
             os: platform.os().to_string(),
             architecture: platform.architecture().to_string(),
             variant: platform.variant().clone().filter(|variant| !variant.is_empty()),
+            os_version: None,
         });
         let data = match found.data() {
             Some(text) => Some(checked_data(text, &digest, found.size())?),

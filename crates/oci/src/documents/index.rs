@@ -30,12 +30,21 @@ impl Index {
     pub fn parse(bytes: &[u8], outside: Option<&str>) -> Result<Self, DocumentError> {
         let value = json::parse(bytes)?;
         let media_type = checked_media_type(&value, outside, &KIND)?;
+        // `oci-spec` looks for it under another name.
+        let version = |child: &serde_json::Value| child["platform"]["os.version"].as_str().map(str::to_owned);
+        let versions: Vec<Option<String>> = value["manifests"].as_array().into_iter().flatten().map(version).collect();
         let found: spec::ImageIndex =
             serde_json::from_value(value).map_err(|source| DocumentError::Shape { what: "image index", source })?;
+        let mut manifests = found.manifests().iter().map(Descriptor::from_spec).collect::<Result<Vec<_>, _>>()?;
+        for (child, version) in manifests.iter_mut().zip(versions) {
+            if let Some(platform) = &mut child.platform {
+                platform.os_version = version.filter(|version| !version.is_empty());
+            }
+        }
         Ok(Self {
             media_type,
             artifact_type: found.artifact_type().as_ref().map(ToString::to_string),
-            manifests: found.manifests().iter().map(Descriptor::from_spec).collect::<Result<_, _>>()?,
+            manifests,
             subject: found.subject().as_ref().map(Descriptor::from_spec).transpose()?,
             annotations: found.annotations().clone().unwrap_or_default().into_iter().collect(),
         })
@@ -53,9 +62,10 @@ impl Index {
         json::to_canonical(&document)
     }
 
-    /// The first child that serves `wanted`, which is the one every consumer takes.
+    /// The child that serves `wanted` best, the first of several: the one that every consumer takes.
     pub fn child_for(&self, wanted: &Platform) -> Option<&Descriptor> {
-        self.manifests.iter().find(|child| child.platform.as_ref().is_some_and(|platform| platform.serves(wanted)))
+        let serving = self.manifests.iter().filter_map(|child| Some((child.platform.as_ref()?.distance(wanted)?, child)));
+        serving.min_by_key(|(distance, _)| *distance).map(|(_, child)| child)
     }
 
     /// The platforms of the children, in order.

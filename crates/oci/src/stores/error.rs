@@ -67,6 +67,16 @@ pub enum StoreError {
         /// What is there.
         available: Vec<String>,
     },
+    /// Images of one platform for several versions of its system.
+    #[error("{image} has several images for platform {wanted}")]
+    Versions {
+        /// The image.
+        image: String,
+        /// What was asked for.
+        wanted: String,
+        /// What is there.
+        available: Vec<String>,
+    },
     /// Content that a document points at is absent.
     #[error("{store} lacks blob {digest}")]
     MissingBlob {
@@ -201,7 +211,7 @@ pub(super) const UNKNOWN: &str = "the source";
 impl Failure for StoreError {
     fn class(&self) -> Class {
         match self {
-            Self::Ambiguous { .. } | Self::Tag(_) => Class::Usage,
+            Self::Ambiguous { .. } | Self::Versions { .. } | Self::Tag(_) => Class::Usage,
             Self::Remote(inner) => inner.0.class(),
             _ => Class::Failed,
         }

@@ -39,6 +39,7 @@ pub mod registry;
 pub mod staged;
 mod verified;
 
+use std::collections::BTreeSet;
 use std::io::Read;
 
 pub use error::{RemoteError, StoreError};
@@ -269,21 +270,30 @@ fn collect_images(
     Ok(())
 }
 
-/// Picks the manifest for a platform: the first child that serves it, or a lone manifest whose configuration does.
+/// Picks the manifest for a platform: the child that serves it best, the first of several, or a lone manifest whose
+/// configuration does. One of several that are for other versions of the system is nobody's guess.
 pub fn select_platform(source: &dyn Source, root: &Descriptor, wanted: &Platform) -> Result<PlatformImage, StoreError> {
-    let images = platform_images(source, root)?;
-    let mut available = Vec::new();
-    for image in images {
+    let (mut available, mut serving) = (Vec::new(), Vec::new());
+    for image in platform_images(source, root)? {
         let platform = match &image.descriptor.platform {
             Some(platform) => Some(platform.clone()),
             None => config_platform(source, &image)?,
         };
-        match platform {
-            Some(platform) if !platform.serves(wanted) => available.push(platform.to_string()),
-            _ => return Ok(image),
+        match platform.as_ref().map_or(Some(u8::MAX), |platform| platform.distance(wanted)) {
+            Some(distance) => serving.push((distance, platform, image)),
+            None => available.extend(platform.map(|platform| platform.to_string())),
         }
     }
-    Err(StoreError::NoPlatform { image: source.name(), wanted: wanted.to_string(), available })
+    let best = serving.iter().map(|(distance, ..)| *distance).min();
+    serving.retain(|(distance, ..)| Some(*distance) == best);
+    let versions: BTreeSet<&Platform> = serving.iter().filter_map(|(_, platform, _)| platform.as_ref()).collect();
+    let differs = |pair: [&&Platform; 2]| pair[0].os_version != pair[1].os_version;
+    if versions.iter().zip(versions.iter().skip(1)).any(|(one, next)| differs([one, next])) {
+        let available = versions.iter().map(ToString::to_string).collect();
+        return Err(StoreError::Versions { image: source.name(), wanted: wanted.to_string(), available });
+    }
+    let found = serving.into_iter().next().map(|(.., image)| image);
+    found.ok_or_else(|| StoreError::NoPlatform { image: source.name(), wanted: wanted.to_string(), available })
 }
 
 fn config_platform(source: &dyn Source, image: &PlatformImage) -> Result<Option<Platform>, StoreError> {

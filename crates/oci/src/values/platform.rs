@@ -17,6 +17,9 @@ pub struct Platform {
     /// `v7` for arm; absent where the architecture has only one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub variant: Option<String>,
+    /// The system's version, which Windows images are for: `10.0.20348.2700`.
+    #[serde(rename = "os.version", skip_serializing_if = "Option::is_none", default)]
+    pub os_version: Option<String>,
 }
 
 /// Target architecture (first component of a triple) -> Go's architecture and variant.
@@ -62,7 +65,7 @@ const TARGETS: [(&str, &str); 14] = [
 impl Platform {
     /// A platform without a variant.
     pub fn new(os: impl Into<String>, architecture: impl Into<String>) -> Self {
-        Self { os: os.into(), architecture: architecture.into(), variant: None }
+        Self { os: os.into(), architecture: architecture.into(), variant: None, os_version: None }
     }
 
     /// The platform that code for a Rust target triple runs on.
@@ -73,7 +76,7 @@ impl Platform {
         let rest: Vec<&str> = parts.collect();
         let (_, architecture, variant) = ARCHITECTURES.iter().find(|(name, _, _)| *name == cpu).ok_or_else(unknown)?;
         let os = rest.iter().find_map(|word| os_of_word(word)).ok_or_else(unknown)?;
-        Ok(Self { os: os.to_owned(), architecture: (*architecture).to_owned(), variant: variant.map(str::to_owned) })
+        Ok(Self { variant: variant.map(str::to_owned), ..Self::new(os, *architecture) })
     }
 
     /// The target that `--platform` means in an image without a base: static, and the same bytes everywhere.
@@ -82,12 +85,33 @@ impl Platform {
         TARGETS.iter().find(|(platform, _)| *platform == name).map(|(_, target)| *target).ok_or(PlatformError::NoTarget(name))
     }
 
-    /// Whether an image for `self` serves a host that asks for `wanted`: same os and architecture, and the same
-    /// variant where both say one (`arm64` is `arm64/v8`).
-    pub fn serves(&self, wanted: &Self) -> bool {
+    /// How far an image for `self` is from what a host that asks for `wanted` likes best: 0 is that itself, `None` does not
+    /// run there. An older `arm` serves a newer one, the newest first, and where no variant is said v7 is meant
+    /// (containerd, `platforms/compare.go` and `database.go`).
+    pub fn distance(&self, wanted: &Self) -> Option<u8> {
+        if self.architecture == "arm" && self.is_alike(wanted) {
+            let generation = |platform: &Self| platform.variant.as_deref().unwrap_or("v7").strip_prefix('v')?.parse::<u8>().ok();
+            if let (Some(own), Some(wanted)) = (generation(self), generation(wanted)) {
+                return wanted.checked_sub(own).filter(|_| own >= 5 || own == wanted);
+            }
+        }
+        self.agrees(wanted).then_some(0)
+    }
+
+    /// Whether both can be the same: os and architecture, and variant and version where both say one (`arm64` is `arm64/v8`).
+    pub fn agrees(&self, other: &Self) -> bool {
+        self.is_alike(other) && (other.variant.is_none() || self.variant.is_none() || self.variant == other.variant)
+    }
+
+    /// The same but for the variant. Of a version, the first parts are enough.
+    fn is_alike(&self, wanted: &Self) -> bool {
+        let is_within = |own: &str, wanted: &str| {
+            own.strip_prefix(wanted).is_some_and(|rest| matches!(rest.chars().next(), None | Some('.')))
+        };
+        let versions = self.os_version.as_deref().zip(wanted.os_version.as_deref());
         self.os == wanted.os
             && self.architecture == wanted.architecture
-            && (wanted.variant.is_none() || self.variant.is_none() || self.variant == wanted.variant)
+            && versions.is_none_or(|(own, wanted)| is_within(own, wanted))
     }
 
     /// The platform that this program itself runs on.
@@ -131,7 +155,11 @@ pub fn split_glibc(target: &str) -> (&str, Option<&str>) {
 
 impl fmt::Display for Platform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.os, self.architecture)?;
+        f.write_str(&self.os)?;
+        if let Some(version) = &self.os_version {
+            write!(f, "({version})")?;
+        }
+        write!(f, "/{}", self.architecture)?;
         match &self.variant {
             Some(variant) => write!(f, "/{variant}"),
             None => Ok(()),
@@ -151,10 +179,16 @@ impl FromStr for Platform {
         let bad = || PlatformError::Malformed(text.to_owned());
         let parts: Vec<&str> = text.split('/').collect();
         let word = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.' || b == b'_');
-        if !(2..=3).contains(&parts.len()) || !parts.iter().all(word) {
+        let (os, version) = match parts[0].strip_suffix(')').and_then(|os| os.split_once('(')) {
+            Some((os, version)) => (os, Some(version)),
+            None => (parts[0], None),
+        };
+        let words = [os].into_iter().chain(version).chain(parts[1..].iter().copied());
+        if !(2..=3).contains(&parts.len()) || !{ words }.all(|part| word(&part)) {
             return Err(bad());
         }
-        Ok(Self { os: parts[0].to_owned(), architecture: parts[1].to_owned(), variant: parts.get(2).map(|v| (*v).to_owned()) })
+        let variant = parts.get(2).map(|variant| (*variant).to_owned());
+        Ok(Self { variant, os_version: version.map(str::to_owned), ..Self::new(os, parts[1]) })
     }
 }
 
@@ -192,6 +226,30 @@ mod tests {
     }
 
     #[test]
+    fn an_older_arm_serves_a_newer_one_as_containerd_has_it() {
+        let distance = |own: &str, wanted: &str| own.parse::<Platform>().unwrap().distance(&wanted.parse().unwrap());
+        for (own, wanted, expected) in [
+            ("linux/arm/v7", "linux/arm", Some(0)),
+            ("linux/arm", "linux/arm/v7", Some(0)),
+            ("linux/arm/v6", "linux/arm/v7", Some(1)),
+            ("linux/arm/v5", "linux/arm", Some(2)),
+            ("linux/arm/v7", "linux/arm/v8", Some(1)),
+            ("linux/arm/v4", "linux/arm", None),
+            ("linux/arm/v7", "linux/arm/v6", None),
+            ("linux/arm", "linux/arm/v5", None),
+            ("linux/arm/v6", "freebsd/arm/v6", None),
+            ("linux/arm64", "linux/arm64/v8", Some(0)),
+            ("linux/arm64/v8", "linux/arm64/v9", None),
+            ("windows(10.0.17763.5)/amd64", "windows/amd64", Some(0)),
+            ("windows(10.0.17763.5)/amd64", "windows(10.0.17763)/amd64", Some(0)),
+            ("windows(10.0.17763.5)/amd64", "windows(10.0.1776)/amd64", None),
+        ] {
+            assert_eq!(distance(own, wanted), expected, "{own} for {wanted}");
+        }
+        assert_eq!("windows(10.0.1)/amd64".parse::<Platform>().unwrap().to_string(), "windows(10.0.1)/amd64");
+    }
+
+    #[test]
     fn only_a_version_of_glibc_is_taken_off_a_target() {
         assert_eq!(split_glibc("x86_64-unknown-linux-gnu.2.17"), ("x86_64-unknown-linux-gnu", Some("2.17")));
         assert_eq!(split_glibc("arm-unknown-linux-gnueabihf.2.28"), ("arm-unknown-linux-gnueabihf", Some("2.28")));
@@ -202,7 +260,18 @@ mod tests {
 
     #[test]
     fn malformed_platforms_are_refused() {
-        for bad in ["linux", "linux/", "/amd64", "a/b/c/d", "linux/amd 64", ""] {
+        for bad in [
+            "linux",
+            "linux/",
+            "/amd64",
+            "a/b/c/d",
+            "linux/amd 64",
+            "",
+            "windows(/amd64",
+            "windows()/amd64",
+            "(1)/amd64",
+            "linux/amd64(1)",
+        ] {
             assert!(bad.parse::<Platform>().is_err(), "{bad}");
         }
     }

@@ -1,0 +1,198 @@
+//! From tables, flags and what cargo says to a [`Plugin`].
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use cargo_metadata::{Package, TargetKind};
+
+use super::config::{self, Config, FileRule};
+use super::files::{self, Roots};
+use super::location::Location;
+use super::tables::{self, Located};
+use super::texts::{check_name, check_texts, is_plain, not_plain};
+use super::{BuildFlags, ContractFiles, PackageFacts, Plugin, PluginError, select};
+use crate::build::kinds::Kind;
+use crate::build::kinds::infer::{self, Traits};
+use crate::hosts::cosmo::contract::directory;
+use plugin_oci::documents::image::Execution;
+use plugin_oci::environment::Environment;
+use plugin_oci::stores::named;
+use plugin_oci::values::reference::{LocalReference, Reference};
+
+pub(super) struct Loader<'a> {
+    pub flags: &'a BuildFlags,
+    pub members: Vec<&'a Package>,
+    pub env: &'a Environment,
+    pub root: &'a Path,
+    pub target_directory: &'a Path,
+    pub host: &'a str,
+    pub default_targets: Vec<String>,
+    pub workspace_table: Located,
+}
+
+impl Loader<'_> {
+    pub fn plugin(&self, package: &Package) -> Result<Plugin, PluginError> {
+        let package_table = tables::read(package.manifest_path.as_std_path(), "package")?;
+        let tables = [&package_table, &self.workspace_table];
+        let config = package_table.config.clone().over(self.workspace_table.config.clone());
+        let place = |key: &str| find_place(tables, key, package);
+        let facts = PackageFacts::of(package);
+        check_name(config.name.as_ref().unwrap_or(&facts.name), "name", &place)?;
+        check_texts(&config, &place)?;
+        let config = self.flags.table().over(config);
+        let name = config.name.clone().unwrap_or_else(|| facts.name.clone());
+        if !is_plain(&name) {
+            return Err(PluginError::Flag { flag: "--name", detail: not_plain(&name) });
+        }
+
+        let base = config.base.as_ref().map(|text| self.base(text, &place("base"))).transpose()?;
+        let mut traits = traits(package, &self.members, &config, self.flags, &facts.directory);
+        traits.targets = self.stated_targets(&config).unwrap_or_else(|| self.default_targets.clone());
+        let kind = config.kind.map_or_else(|| infer::kind(&traits), Ok)?;
+        let product = infer::product(kind, &traits)?;
+        let own_product = infer::product(kind, &Traits { bin: config.bin.clone(), ..traits }).ok();
+        let targets = self.targets(kind, &config, base.is_some())?;
+        let is_named = config.name.is_some();
+        if kind == Kind::Executable && !is_named {
+            check_name(product.name(), "bin", &place)?;
+        }
+
+        let rules: Vec<(FileRule, Location)> = config
+            .files
+            .iter()
+            .flatten()
+            .enumerate()
+            .map(|(index, rule)| (rule.clone(), place(&format!("files[{index}].from"))))
+            .collect();
+        if kind == Kind::Wasm && !rules.is_empty() {
+            let detail = "a wasm artifact holds exactly one module, so there is no place for other files".to_owned();
+            return Err(PluginError::Value { place: place("files"), key: "files".to_owned(), detail });
+        }
+        let roots = Roots { workspace: self.root, package: &facts.directory, target_directory: self.target_directory };
+        let files = files::resolve(&rules, roots)?;
+
+        let contract = (kind == Kind::CosmoRouter).then(|| contract(config.contract.as_ref(), &facts.directory));
+        if let Some(path) = contract.iter().flat_map(ContractFiles::paths).find(|path| !self.holds(path, &facts.directory)) {
+            let detail = format!("{} leaves the workspace", path.display());
+            return Err(PluginError::Value { place: place("contract"), key: "contract".to_owned(), detail });
+        }
+        Ok(Plugin {
+            package: facts,
+            name,
+            is_named,
+            kind,
+            product,
+            targets,
+            files,
+            entrypoint: config.entrypoint,
+            execution: Execution {
+                args: config.args.unwrap_or_default(),
+                user: config.user,
+                workdir: config.workdir,
+                env: config.env.unwrap_or_default(),
+                labels: config.labels.unwrap_or_default(),
+            },
+            annotations: config.annotations.unwrap_or_default(),
+            base,
+            compression: config.compression.unwrap_or_default(),
+            bundle_libs: config.bundle_libs.unwrap_or(false),
+            contract,
+            own_targets: self.own_targets(kind, config.targets.as_ref()),
+            own_product,
+        })
+    }
+
+    /// Whether a file, by whatever links it is reached, lies in the workspace or the package. One that is not there is told
+    /// later.
+    fn holds(&self, file: &Path, package: &Path) -> bool {
+        !file.exists() || files::lies_within(file, [self.root, package])
+    }
+
+    /// The targets that someone named: flags, else configuration. A platform counts through its target.
+    fn stated_targets(&self, config: &Config) -> Option<Vec<String>> {
+        if !self.flags.targets.is_empty() || !self.flags.platforms.is_empty() {
+            let platforms = self.flags.platforms.iter().filter_map(|platform| platform.static_target().ok());
+            return Some(self.flags.targets.iter().cloned().chain(platforms.map(str::to_owned)).collect());
+        }
+        config.targets.clone()
+    }
+
+    fn targets(&self, kind: Kind, config: &Config, has_base: bool) -> Result<Vec<String>, PluginError> {
+        let mut targets = if self.flags.targets.is_empty() && self.flags.platforms.is_empty() {
+            self.own_targets(kind, config.targets.as_ref())
+        } else {
+            self.flags.targets.iter().map(|target| self.triple(target)).collect()
+        };
+        for platform in &self.flags.platforms {
+            targets.push(kind.target_of_platform(platform, has_base)?);
+        }
+        let mut seen = BTreeSet::new();
+        targets.retain(|target| seen.insert(target.clone()));
+        Ok(targets)
+    }
+
+    /// Those that no flag names: the manifest's, or those of `build.target` that suit the kind, or the kind's own.
+    fn own_targets(&self, kind: Kind, configured: Option<&Vec<String>>) -> Vec<String> {
+        if let Some(configured) = configured {
+            return configured.iter().map(|target| self.triple(target)).collect();
+        }
+        let suiting: Vec<String> = self.default_targets.iter().filter(|target| kind.suits(target)).cloned().collect();
+        if suiting.is_empty() { vec![kind.default_target().unwrap_or(self.host).to_owned()] } else { suiting }
+    }
+
+    /// A target as rustc knows it; cargo has a word for the host's.
+    fn triple(&self, target: &str) -> String {
+        if target == "host-tuple" { self.host } else { target }.to_owned()
+    }
+
+    /// A base, its local path made absolute: a flag's starts at the working directory, a key's at its manifest.
+    fn base(&self, text: &str, place: &Location) -> Result<Reference, PluginError> {
+        let of_flag = self.flags.base.is_some();
+        let origin = if of_flag { "--base".to_owned() } else { place.to_string() };
+        let start = if of_flag { self.env.cwd.as_path() } else { place.path.parent().unwrap_or(self.root) };
+        let parsed = named::image(text, start).map_err(|source| PluginError::Base { place: origin, source })?;
+        let rooted = |local: LocalReference| LocalReference { path: start.join(&local.path), ..local };
+        Ok(match parsed {
+            Reference::Layout(local) => Reference::Layout(rooted(local)),
+            Reference::Archive(local) => Reference::Archive(rooted(local)),
+            Reference::Registry(registry) => Reference::Registry(registry),
+        })
+    }
+}
+
+/// Where a key stands: the package's table before the workspace's; the manifest's first line for what stands nowhere.
+fn find_place(tables: [&Located; 2], key: &str, package: &Package) -> Location {
+    let found = tables.iter().find_map(|table| table.place(key));
+    let parent = || tables.iter().find_map(|table| table.place(key.split(['[', '.']).next().unwrap_or(key)));
+    found.or_else(parent).unwrap_or_else(|| Location { path: package.manifest_path.clone().into(), line: 1 })
+}
+
+fn traits(package: &Package, members: &[&Package], config: &Config, flags: &BuildFlags, directory: &Path) -> Traits {
+    let of_kind = |kind: TargetKind| package.targets.iter().filter(move |target| target.is_kind(kind.clone()));
+    let files = ContractFiles::below(directory);
+    let with_bin = flags.bin.as_ref().map(|bin| select::with_bin(members, bin)).unwrap_or_default();
+    Traits {
+        package: package.name.to_string(),
+        bins: of_kind(TargetKind::Bin).map(|target| target.name.clone()).collect(),
+        cdylib: of_kind(TargetKind::CDyLib).map(|target| target.name.clone()).next(),
+        bin: flags.bin.clone().or_else(|| config.bin.clone()),
+        with_bin: with_bin.iter().map(|member| member.name.to_string()).collect(),
+        default_run: package.default_run.clone(),
+        targets: Vec::new(),
+        uses_proxy_wasm: package.dependencies.iter().any(|dependency| dependency.name == "proxy-wasm"),
+        has_contract: config.contract.is_some() || files.proto.is_file() && files.mapping.is_file(),
+    }
+}
+
+pub(super) fn contract(contract: Option<&config::Contract>, directory: &Path) -> ContractFiles {
+    let contract = contract.cloned().unwrap_or_default();
+    let file = |configured: Option<String>, default: &str| directory.join(configured.as_deref().unwrap_or(default));
+    let lock_is_configured = contract.lock.is_some();
+    let lock = file(contract.lock, directory::LOCK);
+    ContractFiles {
+        schema: file(contract.schema, directory::SCHEMA),
+        proto: file(contract.proto, directory::PROTO),
+        mapping: file(contract.mapping, directory::MAPPING),
+        lock: (lock_is_configured || lock.is_file()).then_some(lock),
+    }
+}
