@@ -142,7 +142,7 @@ fn what_the_router_would_refuse_is_refused_before_compiling() {
             "`assets/b.txt` is a symlink",
         ),
         ("", |project| fs::remove_file(project.root.join("src/schema.graphql")).unwrap(), &[], "contract's schema"),
-        ("", |project| rewrite(project, "generated/mapping.json", "QueryP", "QueryX"), &[], "`QueryP`"),
+        ("", |project| rewrite(project, "generated/mapping.json", "QueryP", "QueryX"), &[], "maps to rpc `QueryX`"),
         (
             "",
             |project| rewrite(project, "generated/service.proto", "(QueryPResponse)", "(stream QueryPResponse)"),

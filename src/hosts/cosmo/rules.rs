@@ -99,10 +99,14 @@ fn compare(subject: &Preflight<'_>) -> Result<Option<generate::Error>, CosmoErro
         return Err(CosmoError::Streaming { rpc: method.name().to_owned(), proto: proto() });
     }
     let methods: BTreeSet<String> = service.methods().map(|method| method.name().to_owned()).collect();
-    if let Some(rpc) = methods.iter().find(|rpc| !names.rpcs.contains(*rpc)) {
+    let options = generate::Options { service: names.service.clone(), ..generate::Options::of_plugin("") };
+    let made = generate::generate(&schema, &options, None);
+    // What belongs to the schema is compared below. The router's own generator maps no fields of a `Query` of another name.
+    let calls = made.iter().flat_map(|made| &made.contract.proto.service.calls);
+    let known: BTreeSet<&str> = calls.map(|call| call.name.as_str()).collect();
+    if let Some(rpc) = methods.iter().find(|rpc| !names.rpcs.contains(*rpc) && !known.contains(rpc.as_str())) {
         return Err(CosmoError::Unmapped { rpc: rpc.clone(), proto: proto(), mapping: mapping() });
     }
-    let made = generate::generate(&schema, &generate::Options::of_plugin(""), None);
     let never_called = made.as_ref().map_or_else(|_| BTreeSet::new(), |made| made.contract.never_called());
     let mut called = names.calls.values().map(|call| &call.rpc);
     if let Some(rpc) = called.find(|rpc| !methods.contains(*rpc) && !never_called.contains(rpc.as_str())) {
@@ -236,7 +240,8 @@ mod tests {
 
     #[test]
     fn every_contract_that_is_generated_agrees() {
-        let schema = "type Query { a: A }
+        let schema = "schema { query: Root subscription: Subscription } type Root { a: A id: ID! b(of: Int): Service }
+            type Service { x: Int! }
             type Subscription { tick: Int! }
             type A @key(fields: \"id\") { id: ID! x: Int! @external y: Int! @requires(fields: \"x\") z(of: Int): Int }
             type Far @key(fields: \"id\", resolvable: false) { id: ID! }";
@@ -248,7 +253,7 @@ mod tests {
             assert!(matches!(check(schema, &without, &made.mapping), Err(CosmoError::Unserved { rpc, .. }) if rpc == call));
             let other = made.mapping.replace(&format!("\"{call}\""), "\"QueryA\"");
             let unmapped = check(schema, &made.proto, &other);
-            assert!(call == "QueryA" || matches!(unmapped, Err(CosmoError::Unmapped { rpc, .. }) if rpc == call));
+            assert!(call == "QueryA" || matches!(unmapped, Err(CosmoError::Stale { .. })), "{call}");
         }
     }
 
