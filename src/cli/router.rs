@@ -86,6 +86,7 @@ fn tell(report: &ExecutionReport, mode: Mode, context: &Context) {
     let config = report.config.display();
     let (verb, text) = match (mode, report.changed) {
         (Mode::Check, _) => ("Checked", format!("{config}: the images are these, and it was composed for them")),
+        (Mode::Set, true) if report.plugins.len() == 1 => ("Set", format!("1 image in {config}")),
         (Mode::Set, true) => ("Set", format!("{} images in {config}", report.plugins.len())),
         (Mode::Set, false) => ("Unchanged", format!("{config} names these images already")),
     };
