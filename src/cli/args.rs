@@ -25,6 +25,8 @@ pub enum Verb {
     New(super::new::NewArgs),
     /// Make a plugin from a template, in a directory that exists
     Init(super::new::InitArgs),
+    /// Remove a plugin from where a host loads it
+    Uninstall(super::install::UninstallArgs),
     /// Write the contract of a Cosmo Router plugin, from its GraphQL schema
     Generate(super::generate::GenerateArgs),
     /// Start a plugin as its host would: unpack, shake hands, ask for health, stop

@@ -121,6 +121,5 @@ fn push_targets(repositories: &[String], images: usize, context: &Context) -> Re
 
 /// `oci:<dir>:<first tag>`, the directory as seen from here where it lies below.
 fn line(image: &Built, context: &Context) -> String {
-    let dir = image.layout.strip_prefix(&context.env.cwd).unwrap_or(&image.layout);
-    format!("oci:{}:{}", dir.display(), image.tags.first().map_or("", |tag| tag))
+    format!("oci:{}:{}", context.shown(&image.layout).display(), image.tags.first().map_or("", |tag| tag))
 }

@@ -76,6 +76,11 @@ impl<'t> Context<'t> {
         }
     }
 
+    /// A path as people write it: from here, where it lies below.
+    pub fn shown<'p>(&self, path: &'p Path) -> &'p Path {
+        path.strip_prefix(&self.env.cwd).ok().filter(|path| !path.as_os_str().is_empty()).unwrap_or(path)
+    }
+
     /// A directory as the user meant it; an image in its place is refused.
     pub fn directory(&self, path: &Path) -> Result<PathBuf, Error> {
         Ok(self.path(named::directory(path, &self.env.cwd)?))

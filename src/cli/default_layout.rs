@@ -10,6 +10,7 @@ use crate::build::manifest::BuildFlags;
 use crate::build::plan::destination::Destination;
 use plugin_oci::failure::{Complaint, Error};
 use plugin_oci::progress::Silent;
+use plugin_oci::stores::layout::Layout;
 use plugin_oci::values::reference::Reference;
 
 /// Which package's layout, where no image is named.
@@ -40,18 +41,23 @@ impl DefaultLayoutArgs {
             ..BuildFlags::default()
         };
         let Destination { output, tags, .. } = last_built(&flags, context)?;
-        Ok(Reference::layout(&output, tags.first().cloned()))
+        Ok(Reference::layout(context.shown(&output), tags.first().cloned()))
     }
 }
 
-/// What the last build left of the one selected package. Asks cargo for packages and directories alone.
+/// What the last build left of the one selected package: under the tags that flags name, else under those that it was given,
+/// else under those that a build would give. Asks cargo for packages and directories alone.
 pub fn last_built(flags: &BuildFlags, context: &Context) -> Result<Destination, Error> {
     let mut destinations = build::destinations(flags, &context.env, &Silent)?;
     if destinations.len() != 1 {
         return Err(not_one(destinations.iter().map(|destination| destination.package.as_str())).into());
     }
-    let only = destinations.remove(0);
+    let mut only = destinations.remove(0);
     if only.output.is_dir() {
+        let last = Layout::open(&only.output)?.builds().pop().filter(|_| flags.tags.is_empty());
+        if let Some(last) = last {
+            only.tags = last.tags.iter().map(|tag| tag.parse()).collect::<Result<_, _>>()?;
+        }
         return Ok(only);
     }
     let message = format!("there is no layout at `{}` yet", only.output.display());

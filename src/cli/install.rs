@@ -1,4 +1,4 @@
-//! `install`: a plugin where a host loads it from the file system, `--check` and `--rollback`.
+//! `install` and `uninstall`: a plugin where a host loads it from the file system, and what is known of it there.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -14,6 +14,7 @@ use super::trust::TrustArgs;
 use crate::images::install::{self, CheckOptions, InstallOptions, Installed};
 use plugin_oci::failure::{Class, Complaint, Error};
 use plugin_oci::values::digest::Digest;
+use plugin_oci::values::text::field;
 
 /// Flags of `install`.
 #[derive(Debug, Args)]
@@ -29,14 +30,20 @@ pub struct InstallArgs {
     #[arg(long)]
     copy: bool,
     /// Install nothing: tell whether what lies there is what was installed
-    #[arg(long, conflicts_with_all = ["rollback", "copy"])]
+    #[arg(long, conflicts_with_all = ["rollback", "copy", "list", "history"])]
     check: bool,
-    /// With --check: the digest that must be installed
+    /// With --check: the digest that must be installed, the image's or that of its one platform's manifest
     #[arg(long, value_name = "DIGEST", requires = "check")]
     digest: Option<String>,
-    /// Install nothing: bring back what was installed before
-    #[arg(long, requires = "name", conflicts_with = "copy")]
+    /// Install nothing: bring back what was installed before; without --name of the only plugin
+    #[arg(long, conflicts_with_all = ["copy", "list", "history"])]
     rollback: bool,
+    /// Install nothing: list what is installed, with version, digest, platforms, source and licence
+    #[arg(long, conflicts_with_all = ["copy", "history"])]
+    list: bool,
+    /// Install nothing: list what is installed and what was before, which --rollback brings back
+    #[arg(long, conflicts_with = "copy")]
+    history: bool,
     /// Take what the last build left instead of building
     #[arg(long, help_heading = "Packages")]
     no_build: bool,
@@ -55,15 +62,19 @@ pub fn install(args: InstallArgs, context: &Context) -> Result<ExitCode, Error> 
         [dir] => (None, context.directory(Path::new(dir))?),
         _ => return Err(Complaint::usage("want an image and a directory").into()),
     };
-    if (args.check || args.rollback) && image.is_some() {
-        return Err(Complaint::usage("`--check` and `--rollback` take the directory alone").into());
+    if (args.check || args.rollback || args.list || args.history) && image.is_some() {
+        let message = "`--check`, `--rollback`, `--list` and `--history` take the directory alone";
+        return Err(Complaint::usage(message).into());
+    }
+    if args.list || args.history {
+        return list(&args, &dir, context);
     }
     if args.check {
         return check(&args, dir, context);
     }
     if args.rollback {
-        let name = args.name.as_deref().unwrap_or_default();
-        return Ok(tell(&install::rollback(&dir, name, context.progress())?, "Restored", context));
+        let name = args.name.map_or_else(|| install::only_name(&dir), Ok)?;
+        return Ok(tell(&install::rollback(&dir, &name, context.progress())?, "Restored", context));
     }
     let platforms = args.build.platforms().to_vec();
     let chosen = ImageArgs::of(image, args.no_build, args.build).open(context, |_| Ok(()))?;
@@ -81,9 +92,45 @@ pub fn install(args: InstallArgs, context: &Context) -> Result<ExitCode, Error> 
 }
 
 fn tell(installed: &Installed, verb: &'static str, context: &Context) -> ExitCode {
-    context.progress().status(verb, format!("{} ({})", installed.name, installed.platforms.join(", ")));
+    let (now, before) = &installed.called;
+    let moved = match before {
+        Some(before) if installed.changed => format!("from {before} to {now}"),
+        _ => now.clone(),
+    };
+    context.progress().status(verb, format!("{} {moved}, {}", installed.name, installed.platforms.join(", ")));
     context.result("installed", installed, || installed.path.display().to_string());
     ExitCode::SUCCESS
+}
+
+fn list(args: &InstallArgs, dir: &Path, context: &Context) -> Result<ExitCode, Error> {
+    let listed = install::list(dir, args.history)?;
+    for entry in listed.iter().filter(|entry| args.name.as_ref().is_none_or(|name| *name == entry.name)) {
+        context.result("installed", entry, || {
+            let version = entry.version.as_deref().or(entry.tag.as_deref()).unwrap_or("-");
+            let (digest, platforms) = (entry.digest.to_string(), entry.platforms.join(","));
+            let licence = entry.licenses.as_deref().unwrap_or("-");
+            [&entry.name, version, &digest, &platforms, &entry.source, licence].map(|word| field(word)).join("  ")
+        });
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Flags of `uninstall`.
+#[derive(Debug, Args)]
+pub struct UninstallArgs {
+    /// The plugin's name
+    name: String,
+    /// The directory that the host reads
+    #[arg(value_name = "PLUGINS_DIR")]
+    dir: PathBuf,
+}
+
+/// Removes a plugin from where a host loads it.
+pub fn uninstall(args: &UninstallArgs, context: &Context) -> Result<ExitCode, Error> {
+    let removed = install::uninstall(&context.directory(&args.dir)?, &args.name, context.progress())?;
+    context.progress().status("Removed", format!("{} {}", removed.name, removed.called.0));
+    context.result("uninstalled", &removed, || removed.path.display().to_string());
+    Ok(ExitCode::SUCCESS)
 }
 
 fn check(args: &InstallArgs, plugins_dir: PathBuf, context: &Context) -> Result<ExitCode, Error> {

@@ -164,6 +164,7 @@ fn run(cli: Cli, context: &Context) -> Result<ExitCode, Error> {
         Some(Verb::Attest(args)) => sign::attest(&args, context),
         Some(Verb::Unpack(args)) => unpack::unpack(&args, context),
         Some(Verb::Install(args)) => install::install(*args, context),
+        Some(Verb::Uninstall(args)) => install::uninstall(&args, context),
         Some(Verb::Contract(args)) => contract::contract(&args, context),
         Some(Verb::Router(args)) => router::router(args, context),
         Some(Verb::Copy(args)) => copy::copy(args, context),

@@ -120,7 +120,7 @@ fn start(program: Program, context: &Context) -> Result<ExitCode, Error> {
 }
 
 /// Where unpacked images stay: the flag, the user's cache, or, for users without one, a directory for temporary files.
-fn cache(flag: Option<&Path>, env: &Environment) -> PathBuf {
+pub fn cache(flag: Option<&Path>, env: &Environment) -> PathBuf {
     if let Some(dir) = flag {
         return env.resolve(dir);
     }

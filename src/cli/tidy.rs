@@ -1,10 +1,12 @@
 //! `gc`: remove what no tag reaches.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 
 use super::context::Context;
+use super::run::cache as run_cache;
 use super::terminal::human_size;
 use crate::images;
 use plugin_oci::failure::{Complaint, Error};
@@ -14,12 +16,26 @@ use plugin_oci::values::reference::Reference;
 #[derive(Debug, Args)]
 pub struct GcArgs {
     /// The layout: `oci:DIR`
-    store: String,
+    #[arg(required_unless_present = "cache")]
+    store: Option<String>,
+    /// Remove what `run` has unpacked, of which it keeps the last sixteen images; nothing of it may be running
+    #[arg(long, conflicts_with = "store")]
+    cache: bool,
+    /// Where that is [default: the user's cache directory]
+    #[arg(long, value_name = "DIR", requires = "cache")]
+    cache_dir: Option<PathBuf>,
 }
 
 /// Removes unreachable blobs.
 pub fn collect(args: &GcArgs, context: &Context) -> Result<ExitCode, Error> {
-    let reference = context.image(&args.store)?;
+    let Some(store) = &args.store else {
+        let dir = run_cache(args.cache_dir.as_deref(), &context.env);
+        let images = images::run::workdir::clear(&dir)?;
+        context.progress().status("Removed", format!("{images} images from {}", dir.display()));
+        context.result("cache-cleared", &serde_json::json!({"dir": dir, "images": images}), String::new);
+        return Ok(ExitCode::SUCCESS);
+    };
+    let reference = context.image(store)?;
     let Reference::Layout(local) = &reference else {
         return Err(Complaint::usage(format!("`{reference}` is no layout directory (`oci:DIR`)")).into());
     };

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use plugin_oci::documents::{Descriptor, Document, media_type};
 use plugin_oci::failure::Error;
-use plugin_oci::stores::{Selector, Source, StoreError, Tagged, read_document};
+use plugin_oci::stores::{Selector, Source, StoreError, Tagged, images, read_document};
 use plugin_oci::values::digest::Digest;
 
 /// One tag of a store, or an image that was named by its digest.
@@ -52,7 +52,7 @@ fn selected(source: &dyn Source, selector: &Selector) -> Result<Vec<Tagged>, Sto
     let one = |tag: String| Ok(vec![Tagged { tag, root: source.resolve(selector)? }]);
     match selector {
         Selector::Only => {
-            let tags = source.tags()?;
+            let tags = images(source)?;
             // One image without a tag is what a pull by digest leaves.
             if tags.is_empty() && source.repository().is_none() { one(String::new()).or(Ok(tags)) } else { Ok(tags) }
         }

@@ -28,7 +28,7 @@ use plugin_oci::fs::{FileError, TempFile};
 use plugin_oci::layers::pack::{self, LayerError, Packer};
 use plugin_oci::layers::tree::{Content, Entry, Mode, Tree, TreeBuilder};
 use plugin_oci::progress::Progress;
-use plugin_oci::stores::layout::{LayoutWriter, Obsolete};
+use plugin_oci::stores::layout::{Layout, LayoutWriter, Obsolete};
 use plugin_oci::stores::staged::Bundle;
 use plugin_oci::stores::{Sink as _, Source, copy};
 use plugin_oci::values::digest::Digest;
@@ -94,6 +94,17 @@ impl Assembly<'_> {
         }
         let options = copy::CopyOptions { tags: self.image.tags.clone(), verb: "Writing", ..copy::CopyOptions::default() };
         copy::copy(&bundle, &writer, &root, &options, self.progress)?;
+        let layout = Layout::open(&self.image.output)?;
+        layout.remember_build(&root.digest, &self.image.tags)?;
+        if let Some(keep) = self.image.keep {
+            let builds = layout.builds();
+            for build in &builds[..builds.len().saturating_sub(keep.get())] {
+                for tag in &build.tags {
+                    writer.remove_tag(tag)?;
+                    self.progress.status("Dropped", format!("{tag}, which is older than the last {keep} builds"));
+                }
+            }
+        }
         self.hints.save();
         Ok(self.report(root, &images))
     }

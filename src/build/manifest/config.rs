@@ -3,6 +3,7 @@
 //! These types are the only list of keys: reading, the nearest-key suggestion and the JSON schema all come from them.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 
 use schemars::{JsonSchema, Schema, schema_for};
 use serde::Deserialize;
@@ -47,6 +48,8 @@ pub struct Config {
     pub compression: Option<Compression>,
     /// Packs the loader and the libraries that a dynamically linked artifact needs.
     pub bundle_libs: Option<bool>,
+    /// How many of its last builds the package's own layout keeps; all that have a tag when absent.
+    pub keep: Option<NonZeroUsize>,
     /// Where the contract of a `cosmo-router` plugin lies.
     pub contract: Option<Contract>,
 }
@@ -99,6 +102,7 @@ impl Config {
             base: self.base.or(weaker.base),
             compression: self.compression.or(weaker.compression),
             bundle_libs: self.bundle_libs.or(weaker.bundle_libs),
+            keep: self.keep.or(weaker.keep),
             contract: match (self.contract, weaker.contract) {
                 (Some(strong), Some(weak)) => Some(strong.over(weak)),
                 (strong, weak) => strong.or(weak),

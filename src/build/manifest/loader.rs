@@ -96,6 +96,7 @@ impl Loader<'_> {
             base,
             compression: config.compression.unwrap_or_default(),
             bundle_libs: config.bundle_libs.unwrap_or(false),
+            keep: config.keep,
             contract,
             own_targets: self.own_targets(kind, config.targets.as_ref()),
             own_product,

@@ -11,6 +11,7 @@
 //! key, lists are replaced whole. Nothing here compiles; all that is written is what the compiler said, for the next time.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -75,6 +76,8 @@ pub struct Plugin {
     pub compression: Compression,
     /// Whether needed libraries are packed too.
     pub bundle_libs: bool,
+    /// How many of its last builds the package's own layout keeps.
+    pub keep: Option<NonZeroUsize>,
     /// The contract's files, for `cosmo-router`.
     pub contract: Option<ContractFiles>,
     /// The targets that the sources and the configuration name, whatever the flags do.

@@ -20,6 +20,7 @@
 //!   It then embeds the host's libc, so that another distribution gives other bytes; a note says so.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -122,6 +123,9 @@ pub struct ImagePlan {
     pub output: PathBuf,
     /// Whether the layout lies at its default place, which is disposable.
     pub output_is_default: bool,
+    /// How many of its last builds the layout keeps; all that have a tag when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep: Option<NonZeroUsize>,
     /// One manifest each, in the order of platforms.
     pub targets: Vec<TargetPlan>,
     /// Files beside the artifact, sorted by path.
@@ -320,6 +324,7 @@ impl Planner<'_> {
             product: plugin.product.clone(),
             tags,
             output,
+            keep: plugin.keep.filter(|_| output_is_default),
             output_is_default,
             targets,
             files: plugin.files.clone(),

@@ -37,6 +37,7 @@ fn unpack(error: &UnpackError) -> Option<String> {
 fn install(error: &InstallError) -> Option<String> {
     match error {
         InstallError::NoName { .. } => of("give one with `--name`"),
+        InstallError::Several { .. } => of("choose one with `--name`"),
         InstallError::BadName { .. } => of("a name is letters, digits, `.`, `_` and `-`, and starts with a letter or digit"),
         InstallError::Disagree { .. } => of("choose one platform with `--platform`"),
         InstallError::InTheWay { .. } => of("move it away, or install under another `--name`"),

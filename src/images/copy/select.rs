@@ -48,7 +48,7 @@ fn one(source: &dyn Source, reference: &Reference, options: &Transfer) -> Result
     if matches!(reference, Reference::Registry(_)) {
         let root = source.resolve(&selector)?;
         let tag = match selector {
-            Selector::Only => "latest".to_owned(),
+            Selector::Only => root.ref_name().unwrap_or("latest").to_owned(),
             _ => reference.tag().unwrap_or_default().to_owned(),
         };
         return Ok(vec![Tagged { tag, root }]);

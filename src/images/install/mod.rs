@@ -24,7 +24,7 @@ use serde::Serialize;
 use super::unpack::{ImageLayer, apply, layers_of, warn_of_dropped};
 use crate::build::kinds::Kind;
 use crate::build::plan::annotations::{KIND_KEY, NAME_KEY};
-use place::{Dirs, LockedDirs, Record, State, installed_names, link_target};
+use place::{Dirs, Identity, LockedDirs, Record, State, installed_names, link_target};
 use survey::{Item, Survey, compare, survey};
 
 /// What to install, and where.
@@ -52,8 +52,19 @@ pub struct Installed {
     pub name: String,
     /// What the host loads.
     pub path: PathBuf,
-    /// Digest of the image.
+    /// Digest of the image, as `build` and `push` print it.
     pub digest: Digest,
+    /// Digest of what of it is installed: the one platform's manifest, or the image's own.
+    pub manifest: Digest,
+    /// The tag that it was taken by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    /// The version of its package.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The licences of its package.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub licenses: Option<String>,
     /// Where it came from.
     pub source: String,
     /// The platforms that are in it.
@@ -62,6 +73,9 @@ pub struct Installed {
     pub changed: bool,
     /// What was there before, and is what `--rollback` brings back.
     pub previous: Option<Digest>,
+    /// How people call it, and what was there before.
+    #[serde(skip)]
+    pub called: (String, Option<String>),
 }
 
 /// What `--check` looks at.
@@ -82,8 +96,10 @@ pub struct Checked {
     pub name: String,
     /// What the host loads.
     pub path: PathBuf,
-    /// Digest of the image that was installed.
+    /// Digest of the image that was installed, as `build` and `push` print it.
     pub digest: Digest,
+    /// Digest of what of it is installed: the one platform's manifest, or the image's own.
+    pub manifest: Digest,
     /// Where it came from.
     pub source: String,
     /// What is not as it was installed.
@@ -111,6 +127,9 @@ pub enum InstallError {
     /// Nothing of that name was installed.
     #[error("`{name}` is not installed in `{}`", plugins_dir.display())]
     Absent { name: String, plugins_dir: PathBuf },
+    /// Several plugins are installed, and one is to be chosen.
+    #[error("several plugins are installed: {}", names.join(", "))]
+    Several { names: Vec<String> },
     /// There is nothing to go back to.
     #[error("nothing was installed before the current `{name}`, or it was changed since")]
     NoPrevious { name: String },
@@ -128,7 +147,7 @@ pub enum InstallError {
 impl Failure for InstallError {
     fn class(&self) -> Class {
         match self {
-            Self::NoName { .. } | Self::BadName { .. } => Class::Usage,
+            Self::NoName { .. } | Self::BadName { .. } | Self::Several { .. } => Class::Usage,
             _ => Class::Failed,
         }
     }
@@ -161,7 +180,8 @@ fn install_at(
         records.filter(|record| chosen.is(record)).find(|record| place.intact(state, record).is_some())
     });
     let current = match known {
-        Some(record) => record.clone(),
+        // The same files may be installed by another tag, or from elsewhere.
+        Some(record) => Record { image: Some(chosen.image.clone()), source: source.name(), ..record.clone() },
         None => unpack_into(source, chosen, place, options, progress)?,
     };
     // What was current stays for a rollback, unless it is the same image (changed, or placed otherwise).
@@ -171,8 +191,9 @@ fn install_at(
     });
     let previous = previous.filter(|previous| previous.id != current.id);
     let state = State { schema: 1, copied: options.copy, current, previous };
-    let changed = before.as_ref() != Some(&state) || !is_visible(place, &chosen.name, &state);
-    if changed {
+    let ids = |state: &State| (state.current.id.clone(), state.copied);
+    let changed = before.as_ref().map(ids) != Some(ids(&state)) || !is_visible(place, &chosen.name, &state);
+    if changed || before.as_ref() != Some(&state) {
         place.place(&state)?;
     }
     Ok(report(place, chosen.name.clone(), &state, changed))
@@ -191,6 +212,43 @@ pub fn rollback(plugins_dir: &Path, name: &str, progress: &dyn Progress) -> Resu
     let state = State { current: previous, previous: Some(before.current), ..before };
     place.place(&state)?;
     Ok(report(&place, name.to_owned(), &state, true))
+}
+
+/// Everything that is installed in a directory, sorted by name; with `history` each is followed by what was there before.
+pub fn list(plugins_dir: &Path, history: bool) -> Result<Vec<Installed>, Error> {
+    let mut listed = Vec::new();
+    for name in installed_names(plugins_dir)? {
+        let Some(dirs) = Dirs::find(plugins_dir, &name)? else { continue };
+        let Some(state) = dirs.state()? else { continue };
+        listed.push(describe(&dirs, name.clone(), &state.current, state.previous.as_ref(), false));
+        if let Some(previous) = state.previous.as_ref().filter(|_| history) {
+            listed.push(describe(&dirs, name, previous, None, false));
+        }
+    }
+    Ok(listed)
+}
+
+/// The name of the only plugin that is installed.
+pub fn only_name(plugins_dir: &Path) -> Result<String, Error> {
+    let mut names = installed_names(plugins_dir)?;
+    match names.len() {
+        0 => Err(InstallError::Empty { plugins_dir: plugins_dir.to_owned() }.into()),
+        1 => Ok(names.remove(0)),
+        _ => Err(InstallError::Several { names }.into()),
+    }
+}
+
+/// Removes a plugin, and what it was before; what was removed.
+pub fn uninstall(plugins_dir: &Path, name: &str, progress: &dyn Progress) -> Result<Installed, Error> {
+    check_name(name)?;
+    let absent = || InstallError::Absent { name: name.to_owned(), plugins_dir: plugins_dir.to_owned() };
+    Dirs::find(plugins_dir, name)?.ok_or_else(absent)?.state()?.ok_or_else(absent)?;
+    let place = LockedDirs::open(plugins_dir, name, progress)?;
+    let state = place.state()?.ok_or_else(absent)?;
+    place.check_replaceable(Some(&state))?;
+    let removed = report(&place, name.to_owned(), &state, true);
+    place.remove(&state)?;
+    Ok(removed)
 }
 
 /// Compares what lies there with what was installed.
@@ -231,18 +289,21 @@ fn check_one(options: &CheckOptions, name: String) -> Result<Checked, Error> {
         let place = dirs.location(&state, &state.current).display().to_string();
         findings.push(Finding::new(place, "missing-file", "the installed directory is gone"));
     }
-    if let Some(expected) = options.expected.as_ref().filter(|expected| **expected != state.current.digest) {
-        let message = format!("{} is installed, not {expected}", state.current.digest);
+    let is_it = |expected: &&Digest| [&state.current.digest, state.current.root()].contains(expected);
+    if let Some(expected) = options.expected.as_ref().filter(|expected| !is_it(expected)) {
+        let message = format!("{} is installed, not {expected}", state.current.root());
         findings.push(Finding::new(&object, "other-image", message));
     }
-    let Record { digest, source, .. } = state.current;
-    Ok(Checked { name, path, digest, source, findings })
+    let digest = state.current.root().clone();
+    let Record { digest: manifest, source, .. } = state.current;
+    Ok(Checked { name, path, digest, manifest, source, findings })
 }
 
 /// What of an image is installed, and as what.
 struct Chosen {
     name: String,
     digest: Digest,
+    image: Identity,
     kind: Option<String>,
     /// Told apart from another choice of the same image.
     suffix: String,
@@ -284,11 +345,21 @@ fn choose(source: &dyn Source, options: &InstallOptions) -> Result<Chosen, Error
     } else {
         vec![(Platform::host(), select_platform(source, &root, &Platform::host())?)]
     };
+    let annotation = |key: &str| annotations.get(key).cloned();
+    let image = Identity {
+        digest: root.digest.clone(),
+        tag: match &options.selector {
+            Selector::Tag(tag) => Some(tag.clone()),
+            Selector::Only | Selector::Digest(_) => root.ref_name().map(str::to_owned),
+        },
+        version: annotation("org.opencontainers.image.version"),
+        licenses: annotation("org.opencontainers.image.licenses"),
+    };
     let digest = match &images[..] {
         [(_, image)] => image.descriptor.digest.clone(),
         _ => root.digest,
     };
-    let mut chosen = Chosen { name, digest, kind, suffix: String::new(), images };
+    let mut chosen = Chosen { name, digest, image, kind, suffix: String::new(), images };
     if chosen.images.len() != whole && chosen.images.len() > 1 {
         chosen.suffix = format!("+{}", chosen.platforms().join("+").replace('/', "_"));
     }
@@ -338,7 +409,14 @@ fn unpack_into(
     warn_of_dropped(&extraction.commit()?, progress);
     let files = place.survey(&id).inspect_err(|_| drop(remove_tree(&target)))?;
     warn_of_missing_program(chosen, &files, progress);
-    Ok(Record { id, digest: chosen.digest.clone(), source: source.name(), platforms: chosen.platforms(), files })
+    Ok(Record {
+        id,
+        digest: chosen.digest.clone(),
+        source: source.name(),
+        platforms: chosen.platforms(),
+        image: Some(chosen.image.clone()),
+        files,
+    })
 }
 
 /// Refuses a platform that changed what another one needs. Directories are not final yet, and hold no content.
@@ -370,7 +448,28 @@ fn is_visible(place: &LockedDirs, name: &str, state: &State) -> bool {
 }
 
 fn report(place: &LockedDirs, name: String, state: &State, changed: bool) -> Installed {
-    let Record { digest, source, platforms, .. } = state.current.clone();
-    let previous = state.previous.as_ref().map(|record| record.digest.clone());
-    Installed { name, path: place.dirs().shown(), digest, source, platforms, changed, previous }
+    describe(place.dirs(), name, &state.current, state.previous.as_ref(), changed)
+}
+
+fn describe(dirs: &Dirs, name: String, record: &Record, previous: Option<&Record>, changed: bool) -> Installed {
+    let Record { digest: manifest, source, platforms, image, .. } = record.clone();
+    let shown = dirs.shown();
+    Installed {
+        name,
+        path: shown
+            .parent()
+            .and_then(|dir| dir.canonicalize().ok())
+            .zip(shown.file_name())
+            .map_or(shown.clone(), |(dir, name)| dir.join(name)),
+        digest: record.root().clone(),
+        manifest,
+        tag: image.as_ref().and_then(|image| image.tag.clone()),
+        version: image.as_ref().and_then(|image| image.version.clone()),
+        licenses: image.and_then(|image| image.licenses),
+        source,
+        platforms,
+        changed,
+        previous: previous.map(|record| record.root().clone()),
+        called: (record.called(), previous.map(Record::called)),
+    }
 }

@@ -32,6 +32,7 @@ use plugin_oci::interrupt::{Registration, on_interrupt};
 use plugin_oci::layers::unpack::{Extraction, remove_tree};
 use plugin_oci::progress::Progress;
 use plugin_oci::values::digest::Digest;
+use plugin_oci::values::text;
 
 /// One installation, as recorded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,8 +46,43 @@ pub struct Record {
     pub source: String,
     /// The platforms that are in it.
     pub platforms: Vec<String>,
+    /// What the image says of itself; records of earlier versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<Identity>,
     /// Everything in it.
     pub files: Survey,
+}
+
+/// What an image that was installed is called.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Identity {
+    /// Digest of its root, which `build` and `push` print.
+    pub digest: Digest,
+    /// The tag that it was taken by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    /// The version of its package.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The licences of its package.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub licenses: Option<String>,
+}
+
+impl Record {
+    /// The digest that people know the image by.
+    pub fn root(&self) -> &Digest {
+        self.image.as_ref().map_or(&self.digest, |image| &image.digest)
+    }
+
+    /// How people call it: its version or tag, and its digest.
+    pub fn called(&self) -> String {
+        let image = self.image.as_ref();
+        let name = image.and_then(|image| image.version.as_deref().or(image.tag.as_deref()));
+        let digest = format!("sha256:{}", self.root().short());
+        name.map_or_else(|| digest.clone(), |name| format!("{} ({digest})", text::field(name)))
+    }
 }
 
 /// What `installed.json` holds.
@@ -326,6 +362,25 @@ impl LockedDirs {
         drop(remove_tree(&away));
         fs::rename(&visible, &away).map_err(FileError::at("rename", &visible))?;
         Ok(Some(away))
+    }
+
+    /// Removes the plugin: first what the host sees, then the record, then everything else.
+    pub fn remove(self, state: &State) -> Result<(), Error> {
+        self.put_copy_away(state)?;
+        match fs::remove_file(self.visible()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(FileError::at("remove", &self.dirs.shown())(error).into());
+            }
+            _ => sync_dir(&self.dirs.plugins.base())?,
+        }
+        let record = self.dirs.own.at(STATE);
+        fs::remove_file(&record).map_err(FileError::at("remove", &self.dirs.own.shown(STATE)))?;
+        for name in sorted_listing(&self.dirs.own.base())?.into_iter().filter(|name| name != LOCK) {
+            let path = self.dirs.own.at(&name);
+            remove_tree(&path).map_err(FileError::at("remove", &self.dirs.own.shown(&name)))?;
+        }
+        self.dirs.take_back();
+        Ok(())
     }
 
     /// Takes back what a first installation that failed has made.

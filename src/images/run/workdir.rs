@@ -6,6 +6,8 @@
 //! <cache>/sha256-<hex>.lock    held while the two above are looked at or made
 //! ```
 //!
+//! The images that ran last stay, sixteen of them; what ran before goes with the next start, and everything with [`clear`].
+//!
 //! Before every start the directory is compared with the record, file by file; one that differs in anything, because the
 //! last run wrote into it or somebody changed it, is made anew from the image. The record appears after the directory,
 //! so that a crash leaves a directory without one, which counts as different. Who may write here may also change a
@@ -23,11 +25,14 @@ use crate::images::unpack::{UnpackOptions, unpack};
 use plugin_oci::documents::json;
 use plugin_oci::failure::Error;
 use plugin_oci::fs::lock::Lock;
-use plugin_oci::fs::{FileError, create_dirs, write_atomically};
+use plugin_oci::fs::{FileError, create_dirs, sorted_listing, write_atomically};
 use plugin_oci::layers::unpack::{ExtractOptions, Limits, Rules};
 use plugin_oci::progress::Progress;
 use plugin_oci::stores::{Selector, Source};
 use plugin_oci::values::digest::Digest;
+
+/// How many images stay.
+const KEPT: usize = 16;
 
 /// Version of the record.
 const SCHEMA: u64 = 1;
@@ -51,7 +56,12 @@ pub(super) fn ready(
     let name = format!("{}-{}", manifest.algorithm().as_str(), manifest.hex());
     let (dir, record) = (options.cache.join(&name), options.cache.join(format!("{name}.json")));
     let waiting = || progress.detail(format!("waiting for another run of {manifest}"));
-    let _lock = Lock::exclusive(&options.cache.join(format!("{name}.lock")), waiting)?;
+    let lock_file = options.cache.join(format!("{name}.lock"));
+    let _lock = Lock::exclusive(&lock_file, waiting)?;
+    // Its time says when an image ran last.
+    fs::File::create(&lock_file).map_err(FileError::at("write", &lock_file))?;
+    let older = entries(&options.cache)?.into_iter().filter(|entry| *entry != name).skip(KEPT - 1);
+    older.for_each(|name| drop(forget(&options.cache, &name)));
     if dir.symlink_metadata().is_ok() {
         if is_as_recorded(&dir, &record) {
             progress.detail(format!("{} is as the image says", dir.display()));
@@ -73,6 +83,41 @@ pub(super) fn ready(
     write_atomically(&record, &json::serialize(&content)?)?;
     progress.status("Unpacked", format!("{manifest} to {}", dir.display()));
     Ok(dir)
+}
+
+/// The images in a cache, those that ran last first.
+fn entries(cache: &Path) -> Result<Vec<String>, FileError> {
+    let mut found = Vec::new();
+    for file in sorted_listing(cache)? {
+        let Some(name) = file.to_str().and_then(|name| name.strip_suffix(".lock")).filter(|name| name.starts_with("sha")) else {
+            continue;
+        };
+        let ran = fs::symlink_metadata(cache.join(&file)).and_then(|metadata| metadata.modified()).ok();
+        found.push((std::cmp::Reverse(ran), name.to_owned()));
+    }
+    found.sort();
+    Ok(found.into_iter().map(|(_, name)| name).collect())
+}
+
+/// Removes one image from a cache.
+fn forget(cache: &Path, name: &str) -> Result<(), FileError> {
+    let (dir, lock_file) = (cache.join(name), cache.join(format!("{name}.lock")));
+    let _lock = Lock::exclusive(&lock_file, || ())?;
+    if dir.symlink_metadata().is_ok() {
+        remove(&dir, &cache.join(format!("{name}.json")))?;
+    }
+    fs::remove_file(&lock_file).map_err(FileError::at("remove", &lock_file))
+}
+
+/// Removes everything that ran; how many images that were.
+pub fn clear(cache: &Path) -> Result<usize, Error> {
+    if !cache.is_dir() {
+        return Ok(0);
+    }
+    create_private(cache)?;
+    let entries = entries(cache)?;
+    entries.iter().try_for_each(|name| forget(cache, name))?;
+    Ok(entries.len())
 }
 
 fn is_as_recorded(dir: &Path, record: &Path) -> bool {

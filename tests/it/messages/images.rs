@@ -47,6 +47,7 @@ fn of_images() {
         SignError::Predicate(json::parse(b"{").unwrap_err()),
         AttachedError::Json(json::parse(b"{").unwrap_err()),
         InstallError::NoName { image: s("sha256:abc") },
+        InstallError::Several { names: list(&["a", "b"]) },
         InstallError::BadName { name: s("../a") },
         InstallError::Disagree { path: s("share/a") },
         InstallError::InTheWay { path: path("plugins/a") },

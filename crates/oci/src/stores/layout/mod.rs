@@ -4,6 +4,7 @@
 //! oci-layout               {"imageLayoutVersion":"1.0.0"}
 //! index.json               tags -> descriptors
 //! blobs/sha256/<hex>       content under its digest
+//! .plugin-build.builds     what was built into it, the last one last
 //! .plugin-build.lock       empty; writers hold an exclusive flock on it
 //! .plugin-build-*          temporary files, each under a flock of its own
 //! ```
@@ -11,6 +12,7 @@
 //! Readers take no lock, because everything appears by rename: blobs first, `index.json` last. A crash at any instant
 //! leaves every tag wholly old or wholly new; temporary files that nobody holds go at the next commit.
 
+mod builds;
 mod index_file;
 mod reach;
 mod writer;
@@ -21,6 +23,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+pub use builds::Build;
 pub use index_file::IndexFile;
 pub use reach::{Reachable, reachable};
 pub(super) use writer::change_tags;
@@ -186,7 +189,15 @@ impl Source for Layout {
     }
 
     fn resolve(&self, selector: &Selector) -> Result<Descriptor, StoreError> {
-        resolve_in(self, &self.index()?, selector)
+        let index = self.index()?;
+        match resolve_in(self, &index, selector) {
+            // Of several images the one that was built last is meant.
+            Err(ambiguous @ StoreError::Ambiguous { .. }) => match self.builds().pop() {
+                Some(last) => resolve_in(self, &index, &Selector::Digest(last.digest)),
+                None => Err(ambiguous),
+            },
+            found => found,
+        }
     }
 
     fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, StoreError> {

@@ -14,10 +14,10 @@ use super::error::{RegistryError, clean};
 use super::repository::{Fetched, Repository, check_digest, hash, stated_digest};
 use super::transport::{Call, Reply};
 use super::url::Url;
-use crate::documents::{self, Descriptor, Document, Index, json, media_type};
+use crate::documents::{self, Descriptor, Document, Index, REF_NAME, json, media_type};
 use crate::stores::{Selector, Source, StoreError, Tagged};
 use crate::values::digest::Digest;
-use crate::values::tag::Tag;
+use crate::values::tag::{Tag, referrers_suffix};
 
 /// Every media type of a manifest or index.
 pub(super) const ACCEPT: [&str; 4] =
@@ -55,6 +55,21 @@ impl Repository<'_> {
             None => Ok(names.into_iter().collect()),
             Some(url) => Err(RegistryError::protocol(&url, "its list of tags has no end")),
         }
+    }
+
+    /// What is meant where no tag is named: `latest`, or else the only tag that there is, which the descriptor names then.
+    fn default(&self) -> Result<Option<Fetched>, StoreError> {
+        if let Some(latest) = self.fetch_manifest("latest", None)? {
+            return Ok(Some(latest));
+        }
+        let names = self.tag_names()?;
+        let mut images = names.iter().filter(|tag| referrers_suffix(tag).is_none());
+        let (Some(only), None) = (images.next(), images.next()) else { return Ok(None) };
+        let mut found = self.fetch_manifest(only, None)?;
+        if let Some(found) = &mut found {
+            found.descriptor.annotations.insert(REF_NAME.to_owned(), only.to_string());
+        }
+        Ok(found)
     }
 
     /// A `GET` that must succeed.
@@ -173,7 +188,7 @@ impl Source for Repository<'_> {
 
     fn resolve(&self, selector: &Selector) -> Result<Descriptor, StoreError> {
         let found = match selector {
-            Selector::Only => self.fetch_manifest("latest", None)?,
+            Selector::Only => self.default()?,
             // What is no tag is under none.
             Selector::Tag(tag) => match tag.parse::<Tag>() {
                 Ok(tag) => self.fetch_manifest(&tag, None)?,
