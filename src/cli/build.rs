@@ -16,6 +16,7 @@ use super::output::json_line;
 use super::push;
 use super::sign::sign_with;
 use crate::build::manifest::BuildFlags;
+use crate::build::manifest::partition::Partition;
 use crate::build::{self, Built};
 use crate::images::copy::Target;
 use plugin_oci::failure::{Complaint, Error};
@@ -31,6 +32,9 @@ pub struct BuildVerbArgs {
     /// The plugin's name [default: the package's]
     #[arg(long, value_name = "NAME", help_heading = "Packages")]
     name: Option<String>,
+    /// Only a part of the packages, of N that together are all: `slice:I/N` in turns, `hash:I/N` by name
+    #[arg(long, value_name = "KIND:I/N", help_heading = "Packages")]
+    partition: Option<Partition>,
     /// Longest that planning, compiling and packing may take together: `10m`
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, help_heading = "Cargo")]
     timeout: Option<Duration>,
@@ -53,7 +57,8 @@ pub struct BuildVerbArgs {
 
 /// Builds and prints one line or object per plugin.
 pub fn build(args: &BuildVerbArgs, context: &Context) -> Result<ExitCode, Error> {
-    let flags = BuildFlags { name: args.name.clone(), ..args.build.flags(&context.global)? };
+    let (name, partition) = (args.name.clone(), args.partition);
+    let flags = BuildFlags { name, partition, ..args.build.flags(&context.global)? };
     let mut targets = Vec::new();
     // Before anything is compiled: its password may be asked for.
     let signer = args.sign_key.as_ref().map(|key| SignerArgs::of(key.clone()).signer(context)).transpose()?;
@@ -73,7 +78,7 @@ pub fn build(args: &BuildVerbArgs, context: &Context) -> Result<ExitCode, Error>
             }
             return Ok(Vec::new());
         }
-        targets = push_targets(&args.push, plan.images.len(), context)?;
+        targets = push_targets(&args.push, plan.images.len(), flags.partition.is_some(), context)?;
         build::build(&plan, &context.global.registries.settings(), &context.env, context.progress())
     })?;
     if args.dry_run {
@@ -109,11 +114,12 @@ pub fn build(args: &BuildVerbArgs, context: &Context) -> Result<ExitCode, Error>
 }
 
 /// Where to push; several images need a place each, which only a prefix gives them.
-fn push_targets(repositories: &[String], images: usize, context: &Context) -> Result<Vec<Target>, Error> {
-    if images > 1
+fn push_targets(repositories: &[String], images: usize, is_part: bool, context: &Context) -> Result<Vec<Target>, Error> {
+    if (images > 1 || is_part)
         && let Some(repository) = repositories.iter().find(|repository| !repository.ends_with('/'))
     {
-        let message = format!("{images} plugins cannot all be pushed to `{repository}`");
+        let several = if is_part { "several".to_owned() } else { images.to_string() };
+        let message = format!("{several} plugins cannot all be pushed to `{repository}`");
         return Err(Complaint::usage(message).with_hint("end it with a slash: each goes to PREFIX/NAME").into());
     }
     repositories.iter().map(|repository| push::target(repository, context)).collect()

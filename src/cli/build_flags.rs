@@ -165,6 +165,7 @@ impl BuildArgs {
             packages: args.package,
             workspace: args.workspace,
             exclude: args.exclude,
+            partition: None,
             manifest_path: args.manifest_path,
             features: args.features,
             all_features: args.all_features,

@@ -43,6 +43,7 @@ mod mutated;
 mod new;
 mod output;
 mod package;
+mod partition;
 mod plan;
 mod platforms;
 mod plugin;

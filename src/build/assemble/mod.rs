@@ -90,7 +90,8 @@ impl Assembly<'_> {
             contract.attach(&root).add_to(&mut bundle);
         }
         if let Some(provenance) = &self.provenance {
-            provenance.attach(&root).add_to(&mut bundle);
+            let manifests: Vec<_> = images.iter().map(|image| &image.descriptor).collect();
+            provenance.attach(&root, &manifests).add_to(&mut bundle);
         }
         let options = copy::CopyOptions { tags: self.image.tags.clone(), verb: "Writing", ..copy::CopyOptions::default() };
         copy::copy(&bundle, &writer, &root, &options, self.progress)?;

@@ -51,19 +51,24 @@ impl Provenance {
     /// The artifact type of the attachment.
     pub const ARTIFACT_TYPE: &'static str = IN_TOTO;
 
-    /// The statement about an image, canonical.
-    pub fn statement(&self, subject: &Descriptor) -> Vec<u8> {
+    /// The statement about an image and its platforms' manifests, canonical.
+    pub fn statement(&self, subject: &Descriptor, manifests: &[&Descriptor]) -> Vec<u8> {
+        let of = |name: String, about: &Descriptor| json!({ "name": name, "digest": { about.digest.algorithm().as_str(): about.digest.hex() } });
+        let mut subjects = vec![of(self.name.clone(), subject)];
+        for manifest in manifests.iter().filter(|manifest| manifest.digest != subject.digest) {
+            let platform = manifest.platform.as_ref().map(ToString::to_string).unwrap_or_default();
+            subjects.push(of(format!("{} {platform}", self.name).trim().to_owned(), manifest));
+        }
         let mut dependencies = self.dependencies.clone();
         dependencies.sort();
         dependencies.dedup();
-        let algorithm = subject.digest.algorithm().as_str();
         let mut builder = json!({ "id": self.builder });
         if !self.versions.is_empty() {
             builder["version"] = json!(self.versions);
         }
         to_canonical(&json!({
             "_type": STATEMENT,
-            "subject": [{ "name": self.name, "digest": { algorithm: subject.digest.hex() } }],
+            "subject": subjects,
             "predicateType": PREDICATE,
             "predicate": {
                 "buildDefinition": {
@@ -77,11 +82,12 @@ impl Provenance {
         }))
     }
 
-    /// The statement as an attachment to the image whose root is `subject`.
-    pub fn attach(&self, subject: &Descriptor) -> Attachment {
+    /// The statement as an attachment to the image whose root is `subject` and whose platforms have these manifests. It names
+    /// both: what was built from what holds for a platform in another index, too.
+    pub fn attach(&self, subject: &Descriptor, manifests: &[&Descriptor]) -> Attachment {
         let annotations = [(plugin_oci::attachments::TITLE, "provenance.json"), (PREDICATE_TYPE, PREDICATE)];
         Attachment::builder(IN_TOTO, subject)
-            .layer(IN_TOTO, self.statement(subject), annotations)
+            .layer(IN_TOTO, self.statement(subject, manifests), annotations)
             .annotation(PREDICATE_TYPE, PREDICATE)
             .finish()
     }
@@ -102,11 +108,14 @@ mod tests {
         let dependency = |uri: &str| Dependency { uri: uri.to_owned(), digest: BTreeMap::from([("sha256".into(), "00".into())]) };
         let one = Provenance { dependencies: vec![dependency("b"), dependency("a")], ..Provenance::default() };
         let two = Provenance { dependencies: vec![dependency("a"), dependency("b"), dependency("a")], ..Provenance::default() };
-        assert_eq!(one.statement(&subject), two.statement(&subject));
-        let statement = plugin_oci::documents::json::parse(&one.statement(&subject)).unwrap();
+        assert_eq!(one.statement(&subject, &[]), two.statement(&subject, &[]));
+        let statement = plugin_oci::documents::json::parse(&one.statement(&subject, &[])).unwrap();
         assert_eq!(statement["subject"][0]["digest"]["sha256"], subject.digest.hex());
         assert_eq!(statement["predicate"]["buildDefinition"]["externalParameters"], json!({}));
-        let attachment = one.attach(&subject);
+        let platform = Descriptor::of("application/vnd.oci.image.manifest.v1+json", b"a manifest");
+        let statement = plugin_oci::documents::json::parse(&one.statement(&subject, &[&platform])).unwrap();
+        assert_eq!(statement["subject"][1]["digest"]["sha256"], platform.digest.hex());
+        let attachment = one.attach(&subject, &[]);
         assert_eq!(attachment.descriptor.annotations[PREDICATE_TYPE], PREDICATE);
     }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::config::Config;
+use super::partition::Partition;
 use crate::build::kinds::Kind;
 use plugin_oci::values::compression::Compression;
 use plugin_oci::values::platform::Platform;
@@ -43,6 +44,8 @@ pub struct BuildFlags {
     pub workspace: bool,
     /// `--exclude`, with `--workspace`.
     pub exclude: Vec<String>,
+    /// Only a part of the packages.
+    pub partition: Option<Partition>,
     pub manifest_path: Option<PathBuf>,
 
     /// `-F`, each possibly several separated by commas or spaces.

@@ -36,6 +36,7 @@ pub mod files;
 pub mod flags;
 mod loader;
 pub mod location;
+pub mod partition;
 mod select;
 pub mod tables;
 mod texts;
@@ -139,7 +140,7 @@ pub struct Workspace {
     pub members: Vec<PathBuf>,
     /// Packages from git, other registries and outside paths.
     pub foreign: Vec<ForeignPackage>,
-    /// The plugins, sorted by package name; never empty.
+    /// The plugins, sorted by package name; none where a part of the packages is asked for that is empty.
     pub plugins: Vec<Plugin>,
     /// Whether one of them has `const-random` in its own graph.
     pub draws_random: bool,
@@ -179,8 +180,14 @@ pub fn load(flags: &BuildFlags, env: &Environment, progress: &dyn Progress) -> R
         workspace_table,
     };
     let selected = select::select(&metadata, flags, env, progress)?;
-    let plugins = selected.into_iter().map(|package| loader.plugin(package)).collect::<Result<Vec<_>, _>>()?;
+    let mut plugins = selected.into_iter().map(|package| loader.plugin(package)).collect::<Result<Vec<_>, _>>()?;
     names_differ(&plugins)?;
+    if let Some(partition) = flags.partition {
+        let all = plugins.len();
+        let mut position = 0..;
+        plugins.retain(|plugin| partition.holds(position.next().unwrap_or(all), &plugin.package.name));
+        progress.status("Selected", format!("{} of {all} plugins ({partition})", plugins.len()));
+    }
     let draws_random = asked.draws_random(&plugins, flags, env, progress)?;
     let members = metadata.workspace_packages().into_iter().map(|member| metadata::directory(member).to_owned()).collect();
     let Asked { rustc, foreign, ground, questions, .. } = asked;

@@ -179,7 +179,9 @@ pub fn plan(workspace: &Workspace, flags: &BuildFlags, env: &Environment, progre
     hazards::tell(workspace, flags, env, progress);
     let mut images = Vec::new();
     for plugin in &workspace.plugins {
-        images.push(Planner { workspace, flags, env, targets: &targets, several: workspace.plugins.len() > 1 }.image(plugin)?);
+        // A part of several is laid out as the whole would be, whatever it has.
+        let several = workspace.plugins.len() > 1 || flags.partition.is_some();
+        images.push(Planner { workspace, flags, env, targets: &targets, several }.image(plugin)?);
     }
     note_static_gnu(&images, &targets, progress);
     let linkers: BTreeMap<String, Linker> =

@@ -2,14 +2,15 @@
 //!
 //! The index is the one that a single build of all platforms would have written, byte for byte, as long as the platform
 //! manifests are the same: annotations must agree, children stand in the order of their platforms, and what a child is stays as
-//! its own index described it. What refers to the old indexes does not refer to the new one and is left behind, but for the
-//! contract that they all name, which is attached again; what refers to the manifests comes along.
+//! its own index described it. What refers to the manifests comes along; what refers to the old indexes is attached again where it
+//! still holds (`keep.rs`).
 
 use std::collections::BTreeMap;
 
 use super::CopyError;
+use super::keep;
 use super::select::Item;
-use crate::hosts::cosmo::contract::{self, Contract, attached::Attached};
+use super::union::Union;
 use plugin_oci::documents::image::index_of;
 use plugin_oci::documents::{Descriptor, Document, media_type};
 use plugin_oci::progress::Progress;
@@ -33,8 +34,9 @@ struct Part {
 pub(super) fn merge(items: &[Item], sources: &[Box<dyn Source + '_>], progress: &dyn Progress) -> Result<Merged, CopyError> {
     let mut children: BTreeMap<Platform, Descriptor> = BTreeMap::new();
     let mut parts: Vec<Part> = Vec::new();
-    for (item, source) in items.iter().zip(sources) {
-        let source = source.as_ref();
+    let union = Union::new(sources, None);
+    let source = &union as &dyn Source;
+    for item in items {
         match read_document(source, &item.root)?.0 {
             Document::Index(index) => {
                 for child in index.manifests {
@@ -53,24 +55,11 @@ pub(super) fn merge(items: &[Item], sources: &[Box<dyn Source + '_>], progress: 
         }
     }
     let (annotations, artifact_type) = agree(&parts)?;
-    let names_contract = annotations.contains_key(contract::KEY);
-    let mut contract = None;
-    for (item, source) in items.iter().zip(sources) {
-        let attached = if names_contract { Some(Attached::of(source.as_ref(), &item.root)?) } else { None };
-        let own = attached.and_then(|attached| attached.own);
-        let left = source.referrers(&item.root.digest)?.len() - usize::from(own.is_some());
-        if left > 0 && items.len() > 1 {
-            progress.warn(format!("{left} attachments of the index {} are left behind", item.root.digest), None);
-        }
-        if let (Some((_, manifest)), None) = (own, &contract) {
-            contract = Some(Contract::read(source.as_ref(), &manifest)?);
-        }
-    }
     let index = index_of(children.into_values().collect(), artifact_type, annotations);
     let mut bundle = Bundle::of_index(&index, &[]);
     let root = bundle.root().clone();
-    if let Some(contract) = contract {
-        contract.attach(&root).add_to(&mut bundle);
+    if items.len() > 1 {
+        keep::keep(&union, items, &index, progress, &mut bundle)?;
     }
     let first = items.first().ok_or_else(|| StoreError::Ambiguous { store: "the sources".to_owned(), available: Vec::new() })?;
     // Tags that all sources have are tags of the whole.

@@ -6,7 +6,7 @@
 //! | `select.rs` | which images: `--all`, `--platform`, tags and names |
 //! | `target.rs` | where each goes, and under which tags |
 //! | `union.rs` | several sources as one |
-//! | `merge.rs` | `--into-index` |
+//! | `merge.rs`, `keep.rs` | `--into-index`, and what of the attachments still holds |
 //! | `docker.rs` | `docker-archive:`, which is written and not read |
 //! | `breaking.rs` | what moving a tag breaks |
 //! | `have.rs` | `--have`: what the other side has |
@@ -17,6 +17,7 @@
 mod breaking;
 mod docker;
 mod have;
+mod keep;
 mod merge;
 mod select;
 mod target;

@@ -8,6 +8,7 @@ mod ci;
 mod engines;
 mod first;
 mod graph;
+mod many;
 mod moving;
 mod pages;
 mod reference;

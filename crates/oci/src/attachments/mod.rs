@@ -89,7 +89,12 @@ impl Builder {
 
     /// Adds a layer with these annotations.
     #[must_use]
-    pub fn layer<const N: usize>(mut self, media_type: &str, bytes: Vec<u8>, annotations: [(&str, &str); N]) -> Self {
+    pub fn layer<'t>(
+        mut self,
+        media_type: &str,
+        bytes: Vec<u8>,
+        annotations: impl IntoIterator<Item = (&'t str, &'t str)>,
+    ) -> Self {
         let mut descriptor = Descriptor::of(media_type, &bytes);
         descriptor.annotations = annotations.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
         self.layers.push((descriptor, bytes));
