@@ -39,7 +39,7 @@ use plugin_oci::stores::registry::Settings;
 use plugin_oci::values::digest::Digest;
 use plugin_oci::values::tag::Tag;
 
-pub use assemble::base::BaseError;
+pub use assemble::error::AssembleError;
 pub use assemble::provenance::Toolchain;
 
 /// One built image.

@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::build_flags::{parse_pair, parse_platform};
 use super::context::Context;
+use super::hints::Advise as _;
 use crate::images::attach::{self, Chosen, Files, Subject};
 use plugin_oci::failure::{Complaint, Error};
 use plugin_oci::values::digest::Digest;

@@ -10,6 +10,7 @@ use super::build_flags::BuildArgs;
 use super::context::Context;
 use super::copy::CarryArgs;
 use super::generate;
+use super::hints::Advise as _;
 use super::image::Meant;
 use super::keys::SignerArgs;
 use super::output::json_line;
@@ -62,7 +63,7 @@ pub fn build(args: &BuildVerbArgs, context: &Context) -> Result<ExitCode, Error>
     let mut targets = Vec::new();
     // Before anything is compiled: its password may be asked for.
     let signer = args.sign_key.as_ref().map(|key| SignerArgs::of(key.clone()).signer(context)).transpose()?;
-    let built = within(args.timeout, || {
+    let built = within("`--timeout`", args.timeout, || {
         if args.generate {
             generate::renew(&flags, context)?;
         }

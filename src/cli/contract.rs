@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::context::Context;
+use super::hints::Advise as _;
 use crate::build::plan::annotations::NAME_KEY;
 use crate::hosts::cosmo::contract::{Contract, diff, directory};
 use plugin_oci::failure::{Class, Complaint, Error};

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::context::Context;
+use super::hints::{Advise as _, Advised};
 use crate::build;
 use crate::build::manifest::BuildFlags;
 use crate::build::plan::destination::Destination;
@@ -65,7 +66,7 @@ pub fn last_built(flags: &BuildFlags, context: &Context) -> Result<Destination, 
 }
 
 /// Says that a verb takes one plugin.
-pub fn not_one<'n>(packages: impl Iterator<Item = &'n str>) -> Complaint {
+pub fn not_one<'n>(packages: impl Iterator<Item = &'n str>) -> Advised {
     let names: Vec<&str> = packages.collect();
     let message = format!("this verb takes one plugin, and {} are selected: {}", names.len(), names.join(", "));
     Complaint::usage(message).with_hint("choose one with `-p`, or name an image")

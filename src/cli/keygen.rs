@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::context::Context;
+use super::hints::Advise as _;
 use super::keys::new_password;
 use plugin_oci::failure::{Complaint, Error};
 use plugin_oci::fs::{self, FileError};

@@ -8,6 +8,7 @@ use clap::Args;
 use zeroize::Zeroizing;
 
 use super::context::{Context, PASSWORD};
+use super::hints::Advise as _;
 use plugin_oci::failure::{Complaint, Error};
 use plugin_oci::signatures::keys::{KeyFile, Signer};
 

@@ -7,6 +7,7 @@ use clap::Args;
 use super::build_flags::BuildArgs;
 use super::context::Context;
 use super::copy::{CarryArgs, tell};
+use super::hints::Advise as _;
 use super::image::{ImageArgs, Meant};
 use super::output::found_line;
 use crate::images::copy::{self, Breaking, Target, Transfer};

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::context::Context;
+use super::hints::{Advise as _, Advised};
 use super::image::ImageArgs;
 use super::trust::TrustArgs;
 use crate::build::kinds::Kind;
@@ -73,7 +74,7 @@ pub fn run(mut args: RunArgs, context: &Context) -> Result<ExitCode, Error> {
     }
 }
 
-fn takes_over(flag: &str) -> Complaint {
+fn takes_over(flag: &str) -> Advised {
     let message = format!("this plugin is a program that takes over, and `{flag}` is for those that a host calls");
     Complaint::usage(message).with_hint(format!("leave out `{flag}`"))
 }

@@ -19,6 +19,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 use super::global::{ColorChoice, GlobalArgs, MessageFormat};
+use super::hints;
 use super::output::json_line;
 use plugin_oci::progress::{Event, LogLevel, Outcome, Progress};
 use plugin_oci::values::text::{self, message};
@@ -233,6 +234,10 @@ impl Progress for Terminal {
             }
             _ => {}
         }
+    }
+
+    fn caution(&self, warning: &(dyn std::error::Error + 'static)) {
+        self.warn(warning.to_string(), hints::hint(warning));
     }
 }
 

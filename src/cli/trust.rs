@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::context::Context;
+use super::hints::Advise as _;
 use super::keys::now;
 use crate::images::trust::{self, Demand};
 use plugin_oci::failure::{Complaint, Error};

@@ -173,8 +173,9 @@ fn rebuild(args: &VerifyArgs, reference: &Reference, context: &Context) -> Resul
     };
     let source = context.stores().source(reference)?;
     let selector = Selector::of(reference.tag(), reference.digest());
-    let report =
-        within(args.again.timeout, || rebuild::rebuild(source.as_ref(), &selector, &options, &context.env, context.progress()))?;
+    let report = within("`--timeout`", args.again.timeout, || {
+        rebuild::rebuild(source.as_ref(), &selector, &options, &context.env, context.progress())
+    })?;
     super::diff::print(&report.differences, context);
     if !report.taken.is_empty() {
         let text = format!("taken from the image, not from the sources: {}", report.taken.join(", "));

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use plugin_oci::environment::Environment;
-use plugin_oci::failure::{Complaint, Error};
+use plugin_oci::failure::{Class, Complaint, Error, Failure};
 use plugin_oci::progress::Progress;
 use plugin_oci::stores::registry::{AuthFiles, Client, Credential, Settings};
 use plugin_oci::values::reference::{ReferenceError, RegistryReference};
@@ -47,7 +47,7 @@ pub fn logout(host: &str, settings: &Settings, environment: &Environment, progre
     let host = check_host(host)?;
     let files = AuthFiles::new(settings.authfile.as_deref(), environment).erase(&host)?;
     if files.is_empty() {
-        return Err(Complaint::failed(format!("there are no credentials for {host}")).into());
+        return Err(LoginError::NoCredentials(host).into());
     }
     for file in &files {
         progress.status("Removed", format!("credentials for {host} from {}", file.display()));
@@ -61,9 +61,27 @@ fn check_host(text: &str) -> Result<String, Error> {
     match RegistryReference::parse(&format!("{host}/x")) {
         Ok(found) if found.host == host && found.repository == "x" => Ok(found.host),
         Err(error @ ReferenceError::Credentials { .. }) => Err(error.into()),
-        _ => Err(Complaint::usage(format!("`{}` is no registry host", text.escape_debug()))
-            .with_hint("name it as in references, such as `registry.example.com:5000`")
-            .into()),
+        _ => Err(LoginError::NoHost(text.to_owned()).into()),
+    }
+}
+
+/// Why credentials are not stored or removed.
+#[derive(Debug, thiserror::Error)]
+pub enum LoginError {
+    /// No host of a registry, as references spell one.
+    #[error("`{}` is no registry host", .0.escape_debug())]
+    NoHost(String),
+    /// Nothing to remove.
+    #[error("there are no credentials for {0}")]
+    NoCredentials(String),
+}
+
+impl Failure for LoginError {
+    fn class(&self) -> Class {
+        match self {
+            Self::NoHost(_) => Class::Usage,
+            Self::NoCredentials(_) => Class::Failed,
+        }
     }
 }
 

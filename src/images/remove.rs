@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use plugin_oci::failure::{Complaint, Error};
+use plugin_oci::failure::{Class, Error, Failure};
 use plugin_oci::progress::Progress;
 use plugin_oci::stores::layout::{Layout, LayoutWriter, Obsolete};
 use plugin_oci::stores::open::Stores;
@@ -29,7 +29,7 @@ pub fn remove(reference: &Reference, stores: &Stores<'_>, progress: &dyn Progres
     }
     let (tag, digest) = match reference {
         Reference::Registry(registry) => {
-            let Some(tag) = &registry.tag else { return Err(no_tag(reference)) };
+            let Some(tag) = &registry.tag else { return Err(RemoveError::NoTag(reference.clone()).into()) };
             (tag.to_string(), stores.remover(registry).remove_tag(tag)?)
         }
         Reference::Layout(local) => {
@@ -37,14 +37,14 @@ pub fn remove(reference: &Reference, stores: &Stores<'_>, progress: &dyn Progres
                 Some(name) => name.to_string(),
                 None => match Layout::open(&local.path)?.resolve(&Selector::Only)?.ref_name() {
                     Some(name) => name.to_owned(),
-                    None => return Err(no_tag(reference)),
+                    None => return Err(RemoveError::NoTag(reference.clone()).into()),
                 },
             };
             Layout::open(&local.path)?;
             let digest = LayoutWriter::new(&local.path, Obsolete::Remove, progress)?.remove_tag(&tag)?;
             (tag, digest)
         }
-        Reference::Archive(_) => return Err(of_archive(reference)),
+        Reference::Archive(_) => return Err(RemoveError::Archive(reference.clone()).into()),
     };
     Ok(Removed { tag: Some(tag), digest })
 }
@@ -57,17 +57,25 @@ pub fn remove_digest(store: &Reference, digest: &Digest, stores: &Stores<'_>, pr
             Layout::open(&local.path)?;
             Ok(LayoutWriter::new(&local.path, Obsolete::Remove, progress)?.remove_digest(digest)?)
         }
-        Reference::Archive(_) => Err(of_archive(store)),
+        Reference::Archive(_) => Err(RemoveError::Archive(store.clone()).into()),
     }
 }
 
-fn no_tag(reference: &Reference) -> Error {
-    Complaint::usage(format!("`{reference}` names no tag to remove")).into()
+/// Why nothing is removed.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoveError {
+    /// The only image that there is has no tag.
+    #[error("`{0}` names no tag to remove")]
+    NoTag(Reference),
+    /// An archive is never changed, only written.
+    #[error("cannot remove `{0}`: an archive is written as a whole")]
+    Archive(Reference),
 }
 
-fn of_archive(reference: &Reference) -> Error {
-    let message = format!("cannot remove `{reference}`: an archive is written as a whole");
-    Complaint::usage(message).with_hint("copy what is to stay into another").into()
+impl Failure for RemoveError {
+    fn class(&self) -> Class {
+        Class::Usage
+    }
 }
 
 /// What `gc` removed.

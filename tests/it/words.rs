@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use plugin_oci::documents::image::CREATED_BY;
 use syn::buffer::{Cursor, TokenBuffer};
 use syn::visit::{self, Visit};
 
@@ -31,8 +32,7 @@ const COMMANDS: [&str; 17] = [
 ];
 
 /// Texts that name a flag all the same, by a part of each, and why.
-const SAID: [(&str, &str); 16] = [
-    ("the limit of `--timeout`", "also said by a thread that ends the process, where nothing else speaks any more"),
+const SAID: [(&str, &str); 15] = [
     ("`--all` takes every tag", "a contradiction that only flags can make"),
     ("a delta (`--have`) goes into", "a contradiction that only flags can make"),
     ("which `--locked` forbids", "cargo's flag"),
@@ -41,7 +41,7 @@ const SAID: [(&str, &str); 16] = [
     ("`--builder zigbuild` wants cargo-zigbuild", "names what was asked for"),
     ("see `--cache-dir`", "says where a directory came from"),
     ("`build --provenance` records them", "is part of a difference, which is data"),
-    ("cargo plugin-build", "is a byte of format 1, the `created_by` of a layer"),
+    (CREATED_BY, "is a byte of format 1, the `created_by` of a layer"),
     ("--cap-add SETFCAP", "a flag of container engines"),
     ("--security-opt systempaths", "a flag of container engines"),
     ("--security-opt apparmor", "a flag of container engines"),
@@ -64,7 +64,8 @@ fn nothing_below_the_command_line_names_its_flags() {
             let mut texts = Texts(Vec::new());
             texts.visit_file(&syn::parse_file(&std::fs::read_to_string(&path).unwrap()).unwrap());
             for text in texts.0.into_iter().filter(|text| names_a_flag(text)) {
-                let known = SAID.iter().find(|(part, _)| text.contains(part)).map(|(part, _)| *part);
+                let said = |part: &&(&str, &str)| if part.0 == CREATED_BY { text == CREATED_BY } else { text.contains(part.0) };
+                let known = SAID.iter().find(said).map(|(part, _)| *part);
                 let command = COMMANDS.iter().find(|command| **command == file && !text.contains(' ')).copied();
                 match known.or(command) {
                     Some(known) => drop(used.insert(known)),

@@ -85,7 +85,6 @@ impl std::fmt::Display for Error {
 #[derive(Debug)]
 pub struct Complaint {
     message: String,
-    hint: Option<String>,
     class: Class,
     cause: Option<Error>,
 }
@@ -105,34 +104,22 @@ impl std::error::Error for Complaint {
 impl Complaint {
     /// A complaint about flags, a reference or metadata.
     pub fn usage(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None, class: Class::Usage, cause: None }
+        Self { message: message.into(), class: Class::Usage, cause: None }
     }
 
     /// A complaint about work that failed.
     pub fn failed(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None, class: Class::Failed, cause: None }
+        Self { message: message.into(), class: Class::Failed, cause: None }
     }
 
     /// A complaint about bytes that were looked into.
     pub fn found(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None, class: Class::Found, cause: None }
+        Self { message: message.into(), class: Class::Found, cause: None }
     }
 
     /// A complaint over what an error leaves behind, of its class.
     pub fn because(cause: Error, message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None, class: cause.class(), cause: Some(cause) }
-    }
-
-    /// Adds the way out.
-    #[must_use]
-    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
-        self
-    }
-
-    /// The way out.
-    pub fn hint(&self) -> Option<&str> {
-        self.hint.as_deref()
+        Self { message: message.into(), class: cause.class(), cause: Some(cause) }
     }
 }
 

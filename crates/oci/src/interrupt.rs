@@ -140,17 +140,19 @@ pub fn own_group(command: &mut Command) {
 
 /// Something took longer than it was given.
 #[derive(Debug, thiserror::Error)]
-#[error("not done within {}, the limit of `--timeout`: everything that was started has been stopped", humantime::format_duration(*limit))]
+#[error("not done within {}, the limit of {name}: everything that was started has been stopped", humantime::format_duration(*limit))]
 pub struct Overdue {
     /// The limit.
     pub limit: Duration,
+    /// What set it.
+    pub name: &'static str,
 }
 
 impl Failure for Overdue {}
 
-/// Does something within a limit. When that is over, every child is stopped, so that what waits for one fails and cleans up; if
+/// Does something within a limit, which `name` set. When that is over, every child is stopped, so that what waits for one fails and cleans up; if
 /// that takes too long in turn, the process ends as on an interrupt, with exit code 1.
-pub fn within<T>(limit: Option<Duration>, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+pub fn within<T>(name: &'static str, limit: Option<Duration>, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     let Some(limit) = limit else { return work() };
     let (done, waiting) = mpsc::channel::<()>();
     let watch = thread::spawn(move || {
@@ -162,7 +164,7 @@ pub fn within<T>(limit: Option<Duration>, work: impl FnOnce() -> Result<T, Error
         doomed.into_iter().for_each(stop);
         if waiting.recv_timeout(GRACE * 5) == Err(RecvTimeoutError::Timeout) {
             run_all();
-            eprintln!("error: {}", Overdue { limit });
+            eprintln!("error: {}", Overdue { limit, name });
             std::process::exit(1);
         }
     });
@@ -170,5 +172,5 @@ pub fn within<T>(limit: Option<Duration>, work: impl FnOnce() -> Result<T, Error
     drop(done);
     drop(watch.join());
     let is_over = std::mem::take(&mut children().0);
-    if is_over && result.is_err() { Err(Overdue { limit }.into()) } else { result }
+    if is_over && result.is_err() { Err(Overdue { limit, name }.into()) } else { result }
 }

@@ -170,6 +170,11 @@ pub trait Progress: Sync {
     fn warn(&self, text: String, hint: Option<String>) {
         self.event(Event::Warning { text, hint });
     }
+
+    /// Reports what would be an error if the work could not go on. Who shows it adds the way out, as for an error.
+    fn caution(&self, warning: &(dyn std::error::Error + 'static)) {
+        self.warn(warning.to_string(), None);
+    }
 }
 
 /// Drops every event.

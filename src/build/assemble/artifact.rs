@@ -8,6 +8,7 @@ use std::fs;
 
 use serde_json::json as value;
 
+use super::error::AssembleError;
 use crate::build::Compiled;
 use crate::build::inspect::wasm::Form;
 use crate::build::kinds::{Kind, library};
@@ -86,19 +87,16 @@ fn artifact(
 }
 
 /// What a kind asks of the plan as a whole, told before anything is compiled.
-pub fn preflight(image: &ImagePlan) -> Result<(), Error> {
-    let name = &image.name;
-    if !image.kind.has_index() && image.targets.len() > 1 {
-        let message = format!("a {} image is one module, and `{name}` has {} targets", image.kind, image.targets.len());
-        return Err(Complaint::usage(message).with_hint("build one target at a time, each under a tag of its own").into());
+pub fn preflight(image: &ImagePlan) -> Result<(), AssembleError> {
+    let (kind, name) = (image.kind, image.name.clone());
+    if !kind.has_index() && image.targets.len() > 1 {
+        return Err(AssembleError::Targets { kind, name, targets: image.targets.len() });
     }
-    if matches!(image.kind, Kind::ProxyWasm | Kind::Library) && image.compression != Compression::Gzip {
-        let message = format!("a {} image must be compressed with gzip, and `{name}` wants {}", image.kind, image.compression);
-        return Err(Complaint::usage(message).with_hint("its readers know no other compression").into());
+    if matches!(kind, Kind::ProxyWasm | Kind::Library) && image.compression != Compression::Gzip {
+        return Err(AssembleError::Compression { kind, name, compression: image.compression });
     }
-    if image.base.is_some() && !matches!(image.kind, Kind::Executable | Kind::CosmoRouter) {
-        let message = format!("a {} image cannot build on another image, and `{name}` has a base", image.kind);
-        return Err(Complaint::usage(message).with_hint("leave `base` out").into());
+    if image.base.is_some() && !matches!(kind, Kind::Executable | Kind::CosmoRouter) {
+        return Err(AssembleError::Base { kind, name });
     }
     Ok(())
 }

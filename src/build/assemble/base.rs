@@ -7,11 +7,12 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use super::error::AssembleError;
 use crate::build::plan::{ImagePlan, Plan};
 use plugin_oci::documents::Descriptor;
 use plugin_oci::documents::image::Base;
 use plugin_oci::environment::Environment;
-use plugin_oci::failure::{Error, Failure};
+use plugin_oci::failure::Error;
 use plugin_oci::progress::Progress;
 use plugin_oci::stores::copy::{self, Movement};
 use plugin_oci::stores::layout::{Layout, LayoutWriter, Obsolete};
@@ -87,7 +88,7 @@ impl Bases<'_> {
             return Ok((Layout::open(&dir)?, root));
         }
         if self.plan.offline {
-            return Err(BaseError::Offline { reference: reference.clone() }.into());
+            return Err(AssembleError::Offline { reference: reference.clone() }.into());
         }
         let stores = Stores::new(self.registries.clone(), self.env, self.progress);
         let source = stores.source(&Reference::Registry(reference.clone()))?;
@@ -116,16 +117,6 @@ impl Bases<'_> {
         Ok(())
     }
 }
-
-/// Why a base cannot be had.
-#[derive(Debug, thiserror::Error)]
-pub enum BaseError {
-    /// It is elsewhere, and nothing may be fetched.
-    #[error("base `{reference}` is not below the target directory, and `--offline` forbids to fetch it")]
-    Offline { reference: RegistryReference },
-}
-
-impl Failure for BaseError {}
 
 /// The base's image for each target, in the order of the targets.
 fn needed(source: &dyn Source, root: &Descriptor, image: &ImagePlan) -> Result<Vec<PlatformImage>, Error> {

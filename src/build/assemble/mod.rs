@@ -3,6 +3,7 @@
 pub mod artifact;
 pub mod base;
 pub mod cache;
+pub mod error;
 pub mod provenance;
 pub mod starts;
 pub mod statement;
@@ -15,6 +16,7 @@ use std::path::Path;
 use super::{Built, BuiltPlatform, Compiled};
 use crate::build::assemble::base::ResolvedBase;
 use crate::build::assemble::cache::Cache;
+use crate::build::assemble::error::AssembleError;
 use crate::build::inspect::bundle::NSSWITCH;
 use crate::build::kinds::Kind;
 use crate::build::plan::annotations::{FORMAT, REQUEST_KEY};
@@ -22,7 +24,7 @@ use crate::build::plan::{ImagePlan, Plan, TargetPlan};
 use crate::hosts::cosmo::contract::{self, Contract};
 use plugin_oci::documents::Descriptor;
 use plugin_oci::documents::image::{BASE_DIGEST, BASE_NAME, Image, Layer, Settings, index_over};
-use plugin_oci::failure::{Complaint, Error};
+use plugin_oci::failure::Error;
 use plugin_oci::fs::stamps::{Fingerprint, Hints};
 use plugin_oci::fs::{FileError, TempFile};
 use plugin_oci::layers::pack::{self, LayerError, Packer};
@@ -196,8 +198,7 @@ impl Assembly<'_> {
             let folds = |target: &&TargetPlan| matches!(target.platform.os.as_str(), "windows" | "darwin");
             match self.image.targets.iter().find(folds) {
                 Some(target) => {
-                    let text = format!("{text}, and platform {} cannot hold both", target.platform);
-                    return Err(Complaint::usage(text).with_hint("rename one of them").into());
+                    return Err(AssembleError::Collision { collision: text, platform: target.platform.clone() }.into());
                 }
                 None => self.progress.warn(text, Some("some file systems cannot hold both".to_owned())),
             }
@@ -291,9 +292,7 @@ impl LayerBuilder<'_> {
             error => error.into(),
         })?;
         if let Some(expected) = expected.filter(|expected| *expected != packed.diff_id) {
-            let text =
-                format!("the files of layer `{label}` changed while packing (diff id {expected}, then {})", packed.diff_id);
-            return Err(Complaint::failed(text).with_hint("build again when nothing writes to them").into());
+            return Err(AssembleError::Changed { layer: label, expected, found: packed.diff_id }.into());
         }
         if self.assembly.image.kind == Kind::Library {
             Cache::keep(self.hints, &packed.digest, &packed.diff_id);

@@ -3,7 +3,7 @@
 use super::base::ResolvedBase;
 use crate::build::Compiled;
 use crate::build::plan::ImagePlan;
-use crate::build::start::{self, Command, Layer, Planned, Root};
+use crate::build::start::{self, CannotStart, Command, Layer, Planned, Root};
 use plugin_oci::failure::{Complaint, Error};
 use plugin_oci::progress::Progress;
 use plugin_oci::values::compression::Compression;
@@ -46,7 +46,7 @@ pub fn check(
         };
         let lacks = start::start(&mut root, &command, &target.platform.architecture)?.lacks;
         if !lacks.is_empty() {
-            return Err(start::refusal(&compiled.artifact.path.display().to_string(), &lacks));
+            return Err(CannotStart { program: compiled.artifact.path.display().to_string(), lacks }.into());
         }
     }
     Ok(())

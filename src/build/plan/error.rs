@@ -52,6 +52,15 @@ pub enum PlanError {
     UnpinnedBase(String),
 }
 
+/// A file of a contract lies where the router's composition does not look for it: a warning.
+#[derive(Debug, thiserror::Error)]
+#[error("`wgc router compose` reads `{place}` whatever `contract` says, and it is not the file that is packed")]
+pub struct Misplaced {
+    pub place: &'static str,
+}
+
+impl Failure for Misplaced {}
+
 impl Failure for PlanError {
     fn class(&self) -> Class {
         match self {

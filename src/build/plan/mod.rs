@@ -55,7 +55,7 @@ pub mod remap;
 pub mod request;
 pub mod rustflags;
 
-pub use error::PlanError;
+pub use error::{Misplaced, PlanError};
 
 use destination::Destination;
 use invocation::Invocation;
@@ -409,10 +409,7 @@ fn preflight(plugin: &Plugin, progress: &dyn Progress) -> Result<(), PlanError> 
         }
         let files = [contract.schema.as_path(), &contract.proto, &contract.mapping];
         if let Some(place) = directory::misplaced(&plugin.package.directory, files) {
-            let text =
-                format!("`wgc router compose` reads `{place}` whatever `contract` says, and it is not the file that is packed");
-            let hint = "compose with what `cargo plugin-build contract IMAGE DIR` writes, not with this package";
-            progress.warn(text, Some(hint.to_owned()));
+            progress.caution(&Misplaced { place });
         }
     }
     Ok(())

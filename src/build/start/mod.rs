@@ -23,7 +23,7 @@ pub mod root;
 use std::fmt;
 
 use plugin_oci::documents::{Config, Manifest};
-use plugin_oci::failure::{Complaint, Error};
+use plugin_oci::failure::{Error, Failure};
 use plugin_oci::stores::Source;
 use plugin_oci::values::compression::Compression;
 
@@ -182,9 +182,16 @@ pub fn start(root: &mut Root<'_>, command: &Command, architecture: &str) -> Resu
     Ok(started)
 }
 
-/// The error of a build whose image could not start.
-pub fn refusal(program: &str, lacks: &[Lack]) -> Error {
-    let told: Vec<String> = lacks.iter().map(ToString::to_string).collect();
-    let hint = "build on a `base` that has what lacks, link statically (a musl target), or set `bundle-libs = true`";
-    Complaint::failed(format!("{program} cannot start in the image: {}", told.join("; "))).with_hint(hint).into()
+/// A program that could not start in its image, which has not all that it asks for.
+#[derive(Debug, thiserror::Error)]
+#[error("{program} cannot start in the image: {}", joined(lacks))]
+pub struct CannotStart {
+    pub program: String,
+    pub lacks: Vec<Lack>,
+}
+
+impl Failure for CannotStart {}
+
+fn joined(lacks: &[Lack]) -> String {
+    lacks.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use super::{ask, of};
-use crate::build::BaseError;
+use crate::build::AssembleError;
 use crate::build::compile::CompileError;
 use crate::build::compile::check::CheckError;
 use crate::build::hermetic::HermeticError;
@@ -15,7 +15,8 @@ use crate::build::kinds::{KindError, Product};
 use crate::build::manifest::PluginError;
 use crate::build::manifest::files::FilesError;
 use crate::build::nearest::nearest;
-use crate::build::plan::PlanError;
+use crate::build::plan::{Misplaced, PlanError};
+use crate::build::start::CannotStart;
 use crate::build::toolchain::ToolchainError;
 
 pub fn hint(error: &(dyn Error + 'static)) -> Option<String> {
@@ -27,7 +28,9 @@ pub fn hint(error: &(dyn Error + 'static)) -> Option<String> {
         infer: InferError,
         proxy_wasm: ProxyWasmError,
         plan: PlanError,
-        base: BaseError,
+        misplaced: Misplaced,
+        assemble: AssembleError,
+        cannot_start: CannotStart,
         toolchain: ToolchainError,
         hermetic: HermeticError,
         compile: CompileError,
@@ -121,9 +124,22 @@ fn plan(error: &PlanError) -> Option<String> {
     }
 }
 
-fn base(error: &BaseError) -> Option<String> {
+fn misplaced(_: &Misplaced) -> Option<String> {
+    of("compose with what `cargo plugin-build contract IMAGE DIR` writes, not with this package")
+}
+
+fn cannot_start(_: &CannotStart) -> Option<String> {
+    of("build on a `base` that has what lacks, link statically (a musl target), or set `bundle-libs = true`")
+}
+
+fn assemble(error: &AssembleError) -> Option<String> {
     match error {
-        BaseError::Offline { .. } => of("build once without `--offline`; a base that is named by digest is kept"),
+        AssembleError::Targets { .. } => of("build one target at a time, each under a tag of its own"),
+        AssembleError::Compression { .. } => of("its readers know no other compression"),
+        AssembleError::Base { .. } => of("leave `base` out"),
+        AssembleError::Offline { .. } => of("build once without `--offline`; a base that is named by digest is kept"),
+        AssembleError::Collision { .. } => of("rename one of them"),
+        AssembleError::Changed { .. } => of("build again when nothing writes to them"),
     }
 }
 

@@ -9,6 +9,7 @@ use crate::hosts::cosmo::dev::sources::SourcesError;
 use crate::hosts::cosmo::dev::touch::TouchError;
 use crate::hosts::cosmo::execution::ExecutionError;
 use crate::hosts::cosmo::generate;
+use crate::hosts::cosmo::generated::{GenerateError, MoreWarnings};
 use crate::hosts::cosmo::process::{ApiError, HostError, Stage};
 use crate::hosts::cosmo::rules::CosmoError;
 use crate::hosts::cosmo::run::RouterError;
@@ -25,6 +26,8 @@ pub fn hint(error: &(dyn Error + 'static)) -> Option<String> {
         sources: SourcesError,
         touch: TouchError,
         execution: ExecutionError,
+        generated: GenerateError,
+        more_warnings: MoreWarnings,
         generate: generate::Error,
     )
 }
@@ -141,11 +144,24 @@ fn execution(error: &ExecutionError) -> Option<String> {
         ExecutionError::Malformed { .. } => "`wgc router compose --out FILE` writes one",
         ExecutionError::Changed { .. } => "try again when nothing writes to it",
         ExecutionError::Unknown { .. } => "add it to the graph and compose again, or say which it is with NAME=IMAGE",
+        ExecutionError::NotInRegistry { .. } => "push it, and name it as `HOST/REPO[:TAG][@DIGEST]`",
         ExecutionError::NoName { .. } => "say which it is with NAME=IMAGE",
         ExecutionError::NoContract { .. } => "push it with `cargo plugin-build push`, which carries the contract",
         ExecutionError::Composed { .. } => "compose again with the plugins of before, and set their images",
         _ => return None,
     })
+}
+
+fn more_warnings(_: &MoreWarnings) -> Option<String> {
+    of("`-v` shows them")
+}
+
+fn generated(error: &GenerateError) -> Option<String> {
+    match error {
+        GenerateError::NoPlugin { .. } => of("write the schema to `src/schema.graphql`, or set `kind = \"cosmo-router\"`"),
+        GenerateError::Outside { .. } => of("write to a directory of the package"),
+        GenerateError::Engine { .. } => None,
+    }
 }
 
 fn generate(error: &generate::Error) -> Option<String> {

@@ -7,9 +7,12 @@ use crate::build::kinds::Kind;
 use crate::images::copy::CopyError;
 use crate::images::diff::DiffError;
 use crate::images::install::InstallError;
+use crate::images::login::LoginError;
 use crate::images::rebuild::RebuildError;
+use crate::images::remove::RemoveError;
 use crate::images::run::RunError;
 use crate::images::unpack::UnpackError;
+use crate::images::verify::NoContract;
 use crate::templates::new::NewError;
 use crate::templates::{TEMPLATES, TemplateError};
 
@@ -22,9 +25,30 @@ pub fn hint(error: &(dyn Error + 'static)) -> Option<String> {
         run: RunError,
         diff: DiffError,
         copy: CopyError,
+        login: LoginError,
+        remove: RemoveError,
+        no_contract: NoContract,
         new: NewError,
         template: TemplateError,
     )
+}
+
+fn login(error: &LoginError) -> Option<String> {
+    match error {
+        LoginError::NoHost(_) => of("name it as in references, such as `registry.example.com:5000`"),
+        LoginError::NoCredentials(_) => None,
+    }
+}
+
+fn remove(error: &RemoveError) -> Option<String> {
+    match error {
+        RemoveError::NoTag(_) => None,
+        RemoveError::Archive(_) => of("copy what is to stay into another"),
+    }
+}
+
+fn no_contract(_: &NoContract) -> Option<String> {
+    of("`contract` and `router set` need it: `cargo plugin-build copy` carries it from where the image was built")
 }
 
 fn unpack(error: &UnpackError) -> Option<String> {

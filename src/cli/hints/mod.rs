@@ -10,10 +10,54 @@ mod oci;
 
 use std::error::Error;
 
+use plugin_oci::failure::{Class, Complaint, Failure};
+
+/// A complaint of the command line's own, with its way out.
+#[derive(Debug)]
+pub struct Advised {
+    complaint: Complaint,
+    hint: String,
+}
+
+impl std::fmt::Display for Advised {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.complaint.fmt(f)
+    }
+}
+
+impl Error for Advised {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.complaint.source()
+    }
+}
+
+impl Failure for Advised {
+    fn class(&self) -> Class {
+        self.complaint.class()
+    }
+}
+
+/// Says the way out of a complaint where it is made.
+pub trait Advise {
+    /// Adds one sentence, without a full stop.
+    fn with_hint(self, hint: impl Into<String>) -> Advised;
+}
+
+impl Advise for Complaint {
+    fn with_hint(self, hint: impl Into<String>) -> Advised {
+        Advised { complaint: self, hint: hint.into() }
+    }
+}
+
 /// One sentence that says what to do, without a full stop.
 pub fn hint(error: &(dyn Error + 'static)) -> Option<String> {
     std::iter::successors(Some(error), |&error| error.source()).find_map(|error| {
-        oci::hint(error).or_else(|| build::hint(error)).or_else(|| images::hint(error)).or_else(|| hosts::hint(error))
+        let advised = error.downcast_ref::<Advised>().map(|advised| advised.hint.clone());
+        advised
+            .or_else(|| oci::hint(error))
+            .or_else(|| build::hint(error))
+            .or_else(|| images::hint(error))
+            .or_else(|| hosts::hint(error))
     })
 }
 

@@ -3,15 +3,14 @@
 use std::error::Error;
 use std::io;
 
-use plugin_oci::failure::Complaint;
 use plugin_oci::fs::FileError;
 use plugin_oci::interrupt::Overdue;
 use plugin_oci::layers::pack::LayerError;
 use plugin_oci::layers::tree::TreeError;
 use plugin_oci::layers::unpack::{Bound, Exceeded, ExtractError};
 use plugin_oci::signatures::keys::KeyError;
-use plugin_oci::stores::StoreError;
 use plugin_oci::stores::registry::{CredentialError, RegistryError, TransportError};
+use plugin_oci::stores::{StoreError, Unread};
 use plugin_oci::values::compression::Compression;
 use plugin_oci::values::epoch::EpochError;
 use plugin_oci::values::platform::{self, PlatformError};
@@ -22,7 +21,6 @@ use super::{ask, of};
 pub fn hint(error: &(dyn Error + 'static)) -> Option<String> {
     ask!(
         error,
-        complaint: Complaint,
         reference: ReferenceError,
         epoch: EpochError,
         platform: PlatformError,
@@ -33,14 +31,11 @@ pub fn hint(error: &(dyn Error + 'static)) -> Option<String> {
         extract: ExtractError,
         exceeded: Exceeded,
         store: StoreError,
+        unread: Unread,
         credential: CredentialError,
         registry: RegistryError,
         key: KeyError,
     )
-}
-
-fn complaint(error: &Complaint) -> Option<String> {
-    error.hint().map(str::to_owned)
 }
 
 fn reference(error: &ReferenceError) -> Option<String> {
@@ -72,6 +67,10 @@ fn on_docker_hub(text: &str) -> Option<RegistryReference> {
 
 fn epoch(_: &EpochError) -> Option<String> {
     of("unset it, or set it to a date such as `$(git log -1 --format=%ct)`")
+}
+
+fn unread(_: &Unread) -> Option<String> {
+    of("`gc` removes what else is left of it")
 }
 
 fn platform(error: &PlatformError) -> Option<String> {

@@ -193,6 +193,10 @@ impl Progress for Hazards<'_> {
             all.push(told);
         }
     }
+
+    fn caution(&self, warning: &(dyn std::error::Error + 'static)) {
+        self.progress.caution(warning);
+    }
 }
 
 /// What is told beside the comparison.

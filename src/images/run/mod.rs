@@ -16,7 +16,7 @@ use std::path::PathBuf;
 
 use crate::build::kinds::Kind;
 use crate::build::plan::annotations::KIND_KEY;
-use crate::build::start::{self, Started};
+use crate::build::start::{self, CannotStart, Started};
 use plugin_oci::documents::{Config, Descriptor, Document, media_type};
 use plugin_oci::failure::{Class, Error, Failure};
 use plugin_oci::progress::Progress;
@@ -105,7 +105,7 @@ fn started(
         return Ok(started);
     }
     let program = command.line.into_iter().next().unwrap_or_default();
-    Err(start::refusal(&program, &started.lacks))
+    Err(CannotStart { program, lacks: started.lacks }.into())
 }
 
 /// The kind that the image says it is. Images of other tools say nothing: what has a configuration with a command line is

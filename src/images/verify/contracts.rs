@@ -92,10 +92,19 @@ impl Contracts {
         };
         let message = lack.message(&named.contract);
         let Some(rule) = lack.rule() else {
-            let hint = "`contract` and `router set` need it: `cargo plugin-build copy` carries it from where the image was built";
-            progress.warn(format!("{}: {message}", named.chain), Some(hint.to_owned()));
+            progress.caution(&NoContract { image: named.chain.clone(), message });
             return None;
         };
         Some(Finding::new(&named.chain, rule, message))
     }
 }
+
+/// An image is whole but for its contract, which another tool left behind: a warning.
+#[derive(Debug, thiserror::Error)]
+#[error("{image}: {message}")]
+pub struct NoContract {
+    pub image: String,
+    pub message: String,
+}
+
+impl plugin_oci::failure::Failure for NoContract {}

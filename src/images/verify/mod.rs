@@ -21,6 +21,7 @@ mod image;
 mod layout;
 mod rules;
 
+pub use contracts::NoContract;
 use serde::Serialize;
 
 use plugin_oci::failure::Error;

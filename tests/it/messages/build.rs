@@ -1,6 +1,6 @@
 //! Errors of the way from `Cargo.toml` to an image.
 
-use plugin_build::build::BaseError;
+use plugin_build::build::AssembleError;
 use plugin_build::build::compile::CompileError;
 use plugin_build::build::compile::check::CheckError;
 use plugin_build::build::hermetic::HermeticError;
@@ -14,10 +14,13 @@ use plugin_build::build::kinds::{Kind, KindError, Product};
 use plugin_build::build::manifest::PluginError;
 use plugin_build::build::manifest::files::FilesError;
 use plugin_build::build::manifest::location::Location;
-use plugin_build::build::plan::PlanError;
+use plugin_build::build::plan::{Misplaced, PlanError};
+use plugin_build::build::start::{CannotStart, Lack};
 use plugin_build::build::toolchain::ToolchainError;
 use plugin_build::hosts::cosmo::rules::CosmoError;
 use plugin_oci::fs::FileError;
+use plugin_oci::values::compression::Compression;
+use plugin_oci::values::digest::Digest;
 use plugin_oci::values::epoch::Epoch;
 use plugin_oci::values::platform::PlatformError;
 use plugin_oci::values::reference::{ReferenceError, RegistryReference};
@@ -104,7 +107,7 @@ fn of_manifests() {
 #[test]
 fn of_plans() {
     let start = |program: &str| ToolchainError::Start { program: path(program), source: refused() };
-    let all = errors![
+    let mut all = errors![
         PlanError::Epoch(Epoch::parse("now").unwrap_err()),
         PlanError::Reference(ReferenceError::BadTag(TagError(s("!")))),
         PlanError::Reference(ReferenceError::ColonInPath(path("a:b"))),
@@ -117,7 +120,12 @@ fn of_plans() {
         PlanError::ZigStatic { name: s("p"), target: s("t"), musl: None },
         PlanError::Hermetic(HermeticError::NotLinux),
         PlanError::UnpinnedBase(s("docker.io/a/b:1")),
-        BaseError::Offline { reference: RegistryReference::parse("registry.example/a:1").unwrap() },
+        AssembleError::Targets { kind: Kind::Wasm, name: s("p"), targets: 2 },
+        AssembleError::Compression { kind: Kind::ProxyWasm, name: s("p"), compression: Compression::Zstd },
+        AssembleError::Base { kind: Kind::Library, name: s("p") },
+        AssembleError::Collision { collision: s("`A` and `a` differ in case only"), platform: "windows/amd64".parse().unwrap() },
+        AssembleError::Changed { layer: s("p linux/amd64"), expected: Digest::of(b"a"), found: Digest::of(b"b") },
+        AssembleError::Offline { reference: RegistryReference::parse("registry.example/a:1").unwrap() },
         ToolchainError::Start { program: path("/bin/cargo"), source: refused() },
         ToolchainError::Start { program: path("/bin/rustc"), source: refused() },
         ToolchainError::Metadata(s("no")),
@@ -144,6 +152,7 @@ fn of_plans() {
         HermeticError::Refused { cause: s("no"), cure: s("do") },
         HermeticError::Broken(s("no")),
     ];
+    all.push(("Misplaced", Misplaced { place: "src/schema.graphql" }.into()));
     hold("of_plans", all);
 }
 
@@ -204,5 +213,8 @@ fn of_compiling() {
     ] {
         all.push(("CheckError::Leak", CheckError::Leak { artifact: super::path("/a"), leak: leak(origin, path, count) }.into()));
     }
+    let lacks = [("start-loader", "its loader /lib/ld.so is not there"), ("start-library", "libx.so.1 is not there")];
+    let lacks = lacks.map(|(rule, message)| Lack { rule, message: s(message) }).to_vec();
+    all.push(("CannotStart", CannotStart { program: s("/a"), lacks }.into()));
     hold("of_compiling", all);
 }

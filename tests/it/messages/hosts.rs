@@ -9,6 +9,7 @@ use plugin_build::hosts::cosmo::dev::sources::SourcesError;
 use plugin_build::hosts::cosmo::dev::touch::TouchError;
 use plugin_build::hosts::cosmo::execution::ExecutionError;
 use plugin_build::hosts::cosmo::generate::{self, Position, Problem};
+use plugin_build::hosts::cosmo::generated::{GenerateError, MoreWarnings};
 use plugin_build::hosts::cosmo::process::{ApiError, HostError, Stage};
 use plugin_build::hosts::cosmo::rules::CosmoError;
 use plugin_build::hosts::cosmo::run::RouterError;
@@ -99,7 +100,7 @@ fn of_the_routers_files() {
     let config = || path("config.json");
     let schema = || path("src/schema.graphql");
     let at = Position { line: 2, column: 3 };
-    let all = errors![
+    let mut all = errors![
         ContractError::Absent { store: s("oci:dir"), named: s("sha256:abc"), others: 1 },
         DirectoryError::File(file()),
         DirectoryError::Differs { paths: vec![path("a"), path("b")] },
@@ -116,6 +117,7 @@ fn of_the_routers_files() {
         ExecutionError::Twice(s("a")),
         ExecutionError::Registries { first: s("a.example"), second: s("b.example") },
         ExecutionError::Kind { image: s("oci:dir"), kind: s("executable") },
+        ExecutionError::NotInRegistry { image: s("oci:dir") },
         ExecutionError::NoName { image: s("oci:dir") },
         ExecutionError::NoContract { image: s("oci:dir") },
         ExecutionError::NoPrevious { path: path("config.json.previous") },
@@ -125,9 +127,13 @@ fn of_the_routers_files() {
             path: schema(),
             source: generate::Error::Schema(vec![Problem::new(at, "expected a type", "write one")])
         },
+        GenerateError::NoPlugin { selected: list(&["a", "b"]) },
+        GenerateError::Outside { directory: path("src/generated"), real: path("/elsewhere") },
+        GenerateError::Engine { path: schema(), source: generate::Error::Proto(s("`A` is there twice")) },
         CosmoError::Schema { path: schema(), source: generate::Error::Lock { at, message: s("missing field") } },
         CosmoError::Schema { path: schema(), source: generate::Error::Size { what: "the schema", limit: 4 << 20 } },
         CosmoError::Schema { path: schema(), source: generate::Error::Proto(s("`A` is there twice")) },
     ];
+    all.push(("MoreWarnings", MoreWarnings { schema: s("src/schema.graphql"), count: 3 }.into()));
     hold("of_the_routers_files", all);
 }

@@ -5,7 +5,9 @@ use plugin_build::images::attach::AttachError;
 use plugin_build::images::copy::CopyError;
 use plugin_build::images::diff::DiffError;
 use plugin_build::images::install::InstallError;
+use plugin_build::images::login::LoginError;
 use plugin_build::images::rebuild::RebuildError;
+use plugin_build::images::remove::RemoveError;
 use plugin_build::images::run::RunError;
 use plugin_build::images::sign::{AttachedError, SignError};
 use plugin_build::images::unpack::UnpackError;
@@ -57,6 +59,10 @@ fn of_images() {
         InstallError::BadRecord { path: path("record.json"), source: json::parse(b"{").unwrap_err() },
         InstallError::UnknownRecord { path: path("record.json") },
         InstallError::Link { path: path("plugins/a"), source: refused() },
+        RemoveError::NoTag("oci:dir".parse().unwrap()),
+        RemoveError::Archive("oci-archive:a.tar:1.0".parse().unwrap()),
+        LoginError::NoHost(s("plain")),
+        LoginError::NoCredentials(s("registry.example")),
         RebuildError::NoRequest { image: s("sha256:abc") },
         RebuildError::BadRequest { image: s("sha256:abc"), detail: s("it has no package") },
         RebuildError::Format { format: s("9") },

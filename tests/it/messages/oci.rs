@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use plugin_build::cli::hints::Advise as _;
 use plugin_oci::documents::image::ImageError;
 use plugin_oci::documents::{DocumentError, json};
 use plugin_oci::failure::{Complaint, Error};
@@ -12,7 +13,7 @@ use plugin_oci::layers::tree::{NameRule, TreeError};
 use plugin_oci::layers::unpack::{Bound, Exceeded, ExtractError};
 use plugin_oci::signatures::keys::{KeyError, KeyFileError};
 use plugin_oci::stores::registry::{CredentialError, RegistryError, TransportError};
-use plugin_oci::stores::{Mismatch, RemoteError, StoreError};
+use plugin_oci::stores::{Mismatch, RemoteError, StoreError, Unread};
 use plugin_oci::values::compression::Compression;
 use plugin_oci::values::digest::{Digest, DigestError};
 use plugin_oci::values::epoch::Epoch;
@@ -65,7 +66,7 @@ fn of_values_and_files() {
     all.extend(keys);
     all.push(("EpochError", Epoch::parse("now").unwrap_err().into()));
     all.push(("TagError", TagError(s("!")).into()));
-    all.push(("Overdue", Overdue { limit: Duration::from_secs(90) }.into()));
+    all.push(("Overdue", Overdue { limit: Duration::from_secs(90), name: "`--timeout`" }.into()));
     for kind in [NotFound, PermissionDenied, ReadOnlyFilesystem, StorageFull] {
         all.push(("FileError", file("write", kind).into()));
     }
@@ -236,5 +237,7 @@ fn of_stores() {
     for proxy in [None, Some("http_proxy")] {
         all.push(("RegistryError::Unreachable", unreachable(TransportError::Refused(407), proxy)));
     }
+    let error = StoreError::MissingBlob { store: s("oci:dir"), digest: s("sha256:abc") };
+    all.push(("Unread", Unread { what: s("tag `1.0`"), error }.into()));
     hold("of_stores", all);
 }

@@ -155,6 +155,18 @@ pub enum StoreError {
     Remote(#[from] RemoteError),
 }
 
+/// What is removed cannot all be read, so that some of it may stay: a warning.
+#[derive(Debug, thiserror::Error)]
+#[error("not all of {what} can be read: {error}")]
+pub struct Unread {
+    /// What is removed.
+    pub what: String,
+    /// Why not.
+    pub error: StoreError,
+}
+
+impl Failure for Unread {}
+
 /// The error of a store that has an error type of its own.
 #[derive(Debug)]
 pub struct RemoteError(Box<dyn Failure>);

@@ -42,7 +42,7 @@ mod verified;
 use std::collections::BTreeSet;
 use std::io::Read;
 
-pub use error::{RemoteError, StoreError};
+pub use error::{RemoteError, StoreError, Unread};
 pub use referrers::images;
 pub use verified::{Mismatch, Verified};
 

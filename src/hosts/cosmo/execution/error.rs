@@ -34,6 +34,9 @@ pub enum ExecutionError {
     /// The router reads from one registry.
     #[error("a router has one registry, and the images are at {first} and {second}")]
     Registries { first: String, second: String },
+    /// The image is a local one.
+    #[error("`{image}` is in no registry, and a router pulls from one")]
+    NotInRegistry { image: String },
     /// The image is of another kind.
     #[error("{image} is a plugin of kind `{}`, not `cosmo-router`", text::name(kind))]
     Kind { image: String, kind: String },
@@ -62,9 +65,12 @@ fn shown(names: &[String]) -> String {
 impl Failure for ExecutionError {
     fn class(&self) -> Class {
         match self {
-            Self::NoFile { .. } | Self::Twice(_) | Self::Registries { .. } | Self::Kind { .. } | Self::NoName { .. } => {
-                Class::Usage
-            }
+            Self::NoFile { .. }
+            | Self::Twice(_)
+            | Self::Registries { .. }
+            | Self::NotInRegistry { .. }
+            | Self::Kind { .. }
+            | Self::NoName { .. } => Class::Usage,
             _ => Class::Failed,
         }
     }

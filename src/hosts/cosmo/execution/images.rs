@@ -8,7 +8,7 @@ use super::plugins::{Composed, ImageReference};
 use crate::build::kinds::Kind;
 use crate::build::plan::annotations::{KIND_KEY, NAME_KEY};
 use crate::hosts::cosmo::contract::Contract;
-use plugin_oci::failure::{Complaint, Error};
+use plugin_oci::failure::Error;
 use plugin_oci::stores::open::Stores;
 use plugin_oci::stores::{Selector, read_document};
 use plugin_oci::values::digest::Digest;
@@ -29,8 +29,7 @@ impl FromStr for Wanted {
         // No reference has an equals sign.
         let (name, image) = text.split_once('=').map_or((None, text), |(name, image)| (Some(name.to_owned()), image));
         if has_transport(image) && !image.starts_with("docker://") {
-            let complaint = Complaint::usage(format!("`{image}` is in no registry, and a router pulls from one"));
-            return Err(complaint.with_hint("push it, and name it as `HOST/REPO[:TAG][@DIGEST]`").into());
+            return Err(ExecutionError::NotInRegistry { image: image.to_owned() }.into());
         }
         Ok(Self { name, image: RegistryReference::parse(image.strip_prefix("docker://").unwrap_or(image))? })
     }

@@ -14,7 +14,7 @@ use crate::build::manifest::{self, BuildFlags, ContractFiles, Plugin, Workspace}
 use crate::hosts::cosmo::contract::directory;
 use crate::hosts::cosmo::generate as engine;
 use plugin_oci::environment::Environment;
-use plugin_oci::failure::{Class, Complaint, Error, Failure};
+use plugin_oci::failure::{Class, Error, Failure};
 use plugin_oci::finding::Finding;
 use plugin_oci::fs::{FileError, create_dirs, persist_all, staged};
 use plugin_oci::progress::Progress;
@@ -52,10 +52,8 @@ pub fn generate(flags: &BuildFlags, check: bool, env: &Environment, progress: &d
         }
     }
     if generated.is_empty() {
-        let names: Vec<&str> = workspace.plugins.iter().map(|plugin| plugin.package.name.as_str()).collect();
-        let message = format!("no plugin of the Cosmo Router is selected, only {}", names.join(", "));
-        let hint = "write the schema to `src/schema.graphql`, or set `kind = \"cosmo-router\"`";
-        return Err(Complaint::usage(message).with_hint(hint).into());
+        let selected = workspace.plugins.iter().map(|plugin| plugin.package.name.to_string()).collect();
+        return Err(GenerateError::NoPlugin { selected }.into());
     }
     Ok(generated)
 }
@@ -81,7 +79,7 @@ fn one(
         options.service = service;
     }
     options.go_package = read(&files.proto)?.as_deref().and_then(go_package_of);
-    let made = engine::generate(&schema, &options, lock.as_deref()).map_err(|source| GenerateError {
+    let made = engine::generate(&schema, &options, lock.as_deref()).map_err(|source| GenerateError::Engine {
         path: if matches!(source, engine::Error::Lock { .. }) { lock_path.clone() } else { files.schema.clone() },
         source,
     })?;
@@ -147,8 +145,7 @@ fn make_parent(path: &Path, plugin: &Plugin, workspace: &Workspace) -> Result<()
     if roots.iter().any(|root| root.canonicalize().is_ok_and(|root| real.starts_with(root))) {
         return Ok(());
     }
-    let message = format!("`{}` leads out of the workspace, to `{}`", parent.display(), real.display());
-    Err(Complaint::usage(message).with_hint("write to a directory of the package").into())
+    Err(GenerateError::Outside { directory: parent.to_owned(), real }.into())
 }
 
 fn stale(path: &Path, found: Option<&str>, text: &str, root: &Path) -> Finding {
@@ -171,29 +168,32 @@ fn warn(warnings: &[engine::Warning], schema: &Path, workspace: &Workspace, prog
         }
     }
     if warnings.len() > TOLD {
-        progress.warn(format!("{shown}: {} more of the kind", warnings.len() - TOLD), Some("`-v` shows them".to_owned()));
+        progress.caution(&MoreWarnings { schema: shown.to_string(), count: warnings.len() - TOLD });
     }
 }
 
-/// Why a schema gives no contract.
-#[derive(Debug)]
-pub struct GenerateError {
-    /// The schema, or the lock.
-    pub path: PathBuf,
-    /// What is wrong with it.
-    pub source: engine::Error,
+/// Warnings that are shown as details only.
+#[derive(Debug, thiserror::Error)]
+#[error("{schema}: {count} more of the kind")]
+pub struct MoreWarnings {
+    pub schema: String,
+    pub count: usize,
 }
 
-impl std::fmt::Display for GenerateError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "failed to generate from {}", self.path.display())
-    }
-}
+impl Failure for MoreWarnings {}
 
-impl std::error::Error for GenerateError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.source)
-    }
+/// Why no contract is generated.
+#[derive(Debug, thiserror::Error)]
+pub enum GenerateError {
+    /// None of the selected packages has a schema.
+    #[error("no plugin of the Cosmo Router is selected, only {}", selected.join(", "))]
+    NoPlugin { selected: Vec<String> },
+    /// A link among the sources leads what is written out of them.
+    #[error("`{}` leads out of the workspace, to `{}`", directory.display(), real.display())]
+    Outside { directory: PathBuf, real: PathBuf },
+    /// A schema gives no contract, or the lock beside it is wrong: the path is of one of them.
+    #[error("failed to generate from {}", path.display())]
+    Engine { path: PathBuf, source: engine::Error },
 }
 
 impl Failure for GenerateError {

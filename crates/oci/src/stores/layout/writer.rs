@@ -17,7 +17,7 @@ use crate::fs::lock::Lock;
 use crate::fs::stamps::{Hints, Stamp};
 use crate::fs::{self as durable, FileError, TempFile};
 use crate::progress::{Event, Outcome, Progress};
-use crate::stores::{Commit, Sink, TagChange};
+use crate::stores::{Commit, Sink, TagChange, Unread};
 use crate::values::digest::Digest;
 
 /// What becomes of blobs that only a replaced tag reached.
@@ -115,8 +115,7 @@ impl<'a> LayoutWriter<'a> {
         for entry in &meant {
             if let Err(error) = candidates.follow(&self.layout, entry, 0) {
                 // What is damaged is what one wants to be rid of.
-                let hint = "`gc` removes what else is left of it".to_owned();
-                self.progress.warn(format!("not all of {what} can be read: {error}"), Some(hint));
+                self.progress.caution(&Unread { what: what.to_owned(), error });
             }
             match entry.ref_name() {
                 Some(tag) => drop(index.remove_tag(tag)),
