@@ -66,7 +66,7 @@ fn the_maps_name_every_room_and_only_those() {
 
 #[test]
 fn no_file_is_longer_than_500_lines() {
-    for (file, _) in HOUSES.iter().flat_map(|root| sources(root)) {
+    for (file, _) in ["src", "crates", "tests", "benches", "fuzz/fuzz_targets"].iter().flat_map(|root| sources(root)) {
         let lines = fs::read_to_string(&file).unwrap().lines().count();
         assert!(lines <= 500, "{} has {lines} lines: it is more than one concern", file.display());
     }

@@ -1,5 +1,6 @@
 //! Registries: two real ones, and an in-process one for what real ones do not do.
 
+mod content;
 mod evil;
 mod fallback;
 mod honest;
