@@ -131,7 +131,7 @@ pub fn build(plan: &Plan, registries: &Settings, env: &Environment, progress: &d
     }
     let _alone = compile::alone(plan, progress)?;
     let artifacts = compile::compile(plan, env, progress)?;
-    let hints: Vec<Hints> = plan.images.iter().map(|image| Hints::open(&hints_file(plan, image))).collect();
+    let hints: Vec<Hints> = plan.images.iter().map(|image| Hints::open(&hints_file(plan, image), env)).collect();
     let checked = check::check(plan, &artifacts, &hints, enforced.is_some(), env, progress)?;
     let mut built = Vec::new();
     for ((image, base), hints) in plan.images.iter().zip(&bases).zip(&hints) {

@@ -5,14 +5,14 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use plugin_oci::fs::sorted_listing;
+use plugin_oci::fs::{sorted_listing, stamps};
 use serde_json::Value;
 
 use crate::support::container::Container;
 use crate::support::docker_registry::DockerRegistry;
-use crate::support::program::{Ran, plugin_build, ran};
+use crate::support::program::{Ran, plugin_build, ran, wait_until};
 use crate::support::project::Project;
 use crate::support::tools::{require, stdout};
 
@@ -150,8 +150,11 @@ fn an_edit_that_keeps_size_and_modification_time_is_noticed() {
     let asset = project.root.join("assets/greeting.txt");
     let text = fs::read_to_string(&asset).unwrap();
     let modified = fs::metadata(&asset).unwrap().modified().unwrap();
-    // Until no file is fresh any more, so that the facts about them are kept and used.
-    std::thread::sleep(Duration::from_millis(3500));
+    let built = |project: &Project, args: &[&str]| {
+        let ran = ran(plugin_build(&project.root).args(args).env(stamps::VARIABLE, "-1"));
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        ran
+    };
     let before = built(&project, &["-q", "--message-format", "json"]);
     let hints = project.root.join("target/plugin-build/.hints");
     assert!(!sorted_listing(&hints).unwrap().is_empty(), "the facts are kept for the next run");
@@ -174,7 +177,6 @@ fn a_toolchains_compiler_is_asked_again_only_when_it_was_replaced() {
     let cargo = Path::new(env!("CARGO"));
     install_proxy(&toolchain, cargo, "cargo");
     install_proxy(&toolchain, &cargo.with_file_name("rustc"), "rustc");
-    std::thread::sleep(Duration::from_millis(3500)); // a fresh compiler's answers are not kept
     // cargo finds its compiler by PATH.
     #[expect(clippy::disallowed_methods, reason = "tests run in the developer's environment")]
     let path = std::env::var_os("PATH").unwrap();
@@ -182,6 +184,7 @@ fn a_toolchains_compiler_is_asked_again_only_when_it_was_replaced() {
     let started = || {
         let mut command = plugin_build(&project.root);
         command.args(["build", "-q", "--message-format", "json"]).env("CARGO", toolchain.join("bin/cargo"));
+        command.env(stamps::VARIABLE, "-1"); // else a fresh compiler's answers are not kept
         let ran = ran(command.env("PATH", &path));
         assert_eq!(ran.code, 0, "{}", ran.stderr);
         let events = messages(&ran.stdout, "progress").into_iter().filter(|event| event["event"] == "spawned");
@@ -281,10 +284,14 @@ fn an_interrupt_stops_cargo_and_leaves_the_layout_as_it_was() {
     let project = greeter();
     let layout = project.root.join("target/plugin-build/greeter");
     let before = times(&layout);
-    project.write("build.rs", "fn main() { std::thread::sleep(std::time::Duration::from_secs(600)); }\n");
+    let script =
+        "fn main() { std::fs::write(\"started\", \"\").unwrap(); std::thread::sleep(std::time::Duration::from_secs(600)); }\n";
+    project.write("build.rs", script);
+    let started = project.root.join("started");
     for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
         let mut child = plugin_build(&project.root).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(1500));
+        wait_until("the build script runs", || started.exists());
+        fs::remove_file(&started).unwrap();
         assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
         assert_eq!(child.wait().unwrap().code(), Some(code), "{signal}");
         assert_eq!(times(&layout), before, "{signal}");

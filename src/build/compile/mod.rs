@@ -57,7 +57,7 @@ pub use known::alone;
 /// finds everything as it was: [`alone`] is to be held meanwhile, and as long as the artifacts are read.
 pub fn compile(plan: &Plan, env: &Environment, progress: &dyn Progress) -> Result<Vec<Artifact>, CompileError> {
     let Some(sandbox) = &plan.hermetic else { return make(plan, env, progress) };
-    let hints = Hints::open(&plan.records.join(known::FILE));
+    let hints = Hints::open(&plan.records.join(known::FILE), env);
     let recall = |fact: &str| {
         let paths = known::recall(fact, sandbox)?;
         let targets = plan.images.iter().flat_map(|image| image.targets.iter().map(move |target| (image, target)));

@@ -66,7 +66,7 @@ pub(super) fn ask(
         ground.check(Output { target, build, is_given: flags.target_dir.is_some() })?;
     }
     let hints = target.join(stamps::DIRECTORY);
-    let rustc = asked_rustc.answer(&hints, compilers_place, progress)?;
+    let rustc = asked_rustc.answer(&hints, env, compilers_place, progress)?;
 
     let mut asked = Asked { metadata, rustc, foreign: Vec::new(), ground, questions, options };
     let mut packages = asked.metadata.packages.clone();

@@ -109,10 +109,16 @@ impl Questions {
 
 impl Asked {
     /// Waits for the answers; asks for them where `hints` does not know them of this very file.
-    pub fn answer(self, hints: &Path, place: &dyn Ask, progress: &dyn Progress) -> Result<Rustc, ToolchainError> {
+    pub fn answer(
+        self,
+        hints: &Path,
+        env: &Environment,
+        place: &dyn Ask,
+        progress: &dyn Progress,
+    ) -> Result<Rustc, ToolchainError> {
         let answers = match self.questions {
             Some(questions) => questions.answers(&self.program)?,
-            None => remembered(&self.program, hints, place, progress)?,
+            None => remembered(&self.program, hints, env, place, progress)?,
         };
         answers.rustc(self.program)
     }
@@ -120,12 +126,18 @@ impl Asked {
 
 /// What a toolchain's own compiler said last time, or says now. Kept in `hints` once a build has made the directory around it:
 /// the first plan makes none.
-fn remembered(program: &Path, hints: &Path, place: &dyn Ask, progress: &dyn Progress) -> Result<Answers, ToolchainError> {
+fn remembered(
+    program: &Path,
+    hints: &Path,
+    env: &Environment,
+    place: &dyn Ask,
+    progress: &dyn Progress,
+) -> Result<Answers, ToolchainError> {
     let ask = || Questions::put(program, place, progress)?.answers(program);
     if !hints.parent().is_some_and(Path::is_dir) {
         return ask();
     }
-    let known = Hints::open(&hints.join("rustc.json"));
+    let known = Hints::open(&hints.join("rustc.json"), env);
     let mut fingerprint = Fingerprint::default();
     fingerprint.text(&program.to_string_lossy());
     fingerprint.file(&program.canonicalize().unwrap_or_else(|_| program.to_owned()));

@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use super::scene::{Caller, Scene, report};
+use crate::support::program::wait_until;
 use crate::support::tools::stdout;
 
 #[test]
@@ -61,12 +61,4 @@ fn parent(pid: u32) -> Option<u32> {
 fn processes() -> Vec<u32> {
     let names = plugin_oci::fs::sorted_listing(Path::new("/proc")).unwrap();
     names.iter().filter_map(|name| name.to_str()?.parse().ok()).collect()
-}
-
-fn wait_until(what: &str, condition: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !condition() {
-        assert!(start.elapsed() < Duration::from_mins(1), "not within a minute: {what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 /// The program in `dir`, with nothing of the developer's environment but the way to tools.
 #[expect(clippy::disallowed_methods, reason = "tests run in the developer's environment")]
@@ -41,4 +42,13 @@ pub fn done(dir: &Path, arguments: &[&str]) -> String {
     let ran = run(dir, arguments);
     assert_eq!(ran.code, 0, "{arguments:?}: {}{}", ran.stdout, ran.stderr);
     ran.stdout
+}
+
+/// Waits for an event that nothing tells of.
+pub fn wait_until(what: &str, condition: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < Duration::from_mins(1), "not within a minute: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }

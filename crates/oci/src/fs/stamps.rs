@@ -6,7 +6,7 @@
 //! - The stamp is taken *before* the file is read.
 //! - A file whose modification or change time is less than two seconds older than that moment is *racy*: it could change
 //!   once more within the clock's tick and look the same. Its fact is not kept, so it is read again next time. Two seconds
-//!   are the coarsest tick of a file system in use (FAT).
+//!   are the coarsest tick of a file system in use (FAT); who changes none meanwhile may say less by [`VARIABLE`].
 //! - The moment is the file system's own clock, read off a file made for it; the machine's may differ.
 //!
 //! Setting back a modification time does not fool it: that moves the change time. What it cannot see is a disk written to
@@ -21,14 +21,19 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::documents::json;
+use crate::environment::Environment;
 use crate::fs::{create_dirs, write_atomically};
 use crate::values::digest::Hasher;
 
 /// Where files of facts lie below the target directory.
 pub const DIRECTORY: &str = "plugin-build/.hints";
 
-/// Seconds for which a fresh file is racy.
+/// Seconds for which a fresh file is racy, unless [`VARIABLE`] says otherwise.
 const RACY: i64 = 2;
+
+/// The variable that sets the seconds for which a fresh file is racy: -1 is for who changes no file while a build runs, such
+/// as a test.
+pub const VARIABLE: &str = "CARGO_PLUGIN_BUILD_RACY_SECONDS";
 
 /// What a file looks like without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +74,7 @@ impl Stamp {
     }
 
     fn is_settled(&self, moment: i64) -> bool {
-        self.modified.0 < moment - RACY && self.changed.0 < moment - RACY
+        self.modified.0 < moment && self.changed.0 < moment
     }
 }
 
@@ -77,18 +82,20 @@ impl Stamp {
 #[derive(Debug)]
 pub struct Hints {
     file: PathBuf,
-    moment: Option<i64>,
+    /// Before which a file must have changed last for its fact to be kept.
+    settled: Option<i64>,
     known: BTreeMap<String, String>,
     kept: Mutex<BTreeMap<String, String>>,
 }
 
 impl Hints {
-    /// Reads the facts that lie at `file`, and the clock of its file system. Makes no directory, and nothing here fails: without
-    /// facts, all is read.
-    pub fn open(file: &Path) -> Self {
+    /// Reads the facts that lie at `file`, and the clock of its file system; [`VARIABLE`] in `env` is for who cannot wait. Makes no
+    /// directory, and nothing here fails: without facts, all is read.
+    pub fn open(file: &Path, env: &Environment) -> Self {
+        let racy = env.text(VARIABLE).and_then(|seconds| seconds.parse().ok()).unwrap_or(RACY);
         let known = fs::read(file).ok().and_then(|bytes| json::parse_as(&bytes).ok()).unwrap_or_default();
         let moment = file.ancestors().skip(1).find(|dir| dir.is_dir()).and_then(clock_of);
-        Self { file: file.to_owned(), moment, known, kept: Mutex::default() }
+        Self { file: file.to_owned(), settled: moment.map(|moment| moment - racy), known, kept: Mutex::default() }
     }
 
     /// The fact under a key, which stays for the next run.
@@ -100,8 +107,8 @@ impl Hints {
 
     /// Keeps a fact that was found by reading files with these stamps, taken before, unless one of them is racy.
     pub fn remember<'a>(&self, key: &str, fact: &str, stamps: impl IntoIterator<Item = &'a Stamp>) {
-        if let Some(moment) = self.moment
-            && stamps.into_iter().all(|stamp| stamp.is_settled(moment))
+        if let Some(settled) = self.settled
+            && stamps.into_iter().all(|stamp| stamp.is_settled(settled))
         {
             self.kept().insert(key.to_owned(), fact.to_owned());
         }
@@ -209,12 +216,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (file, facts) = (dir.path().join("f"), dir.path().join("cache/facts.json"));
         fs::write(&file, "content").unwrap();
-        let hints = Hints::open(&facts);
+        let hints = Hints::open(&facts, &Environment::default());
         hints.remember("fresh", "1", [&Stamp::of(&file).unwrap()]);
         hints.remember("old", "2", [&aged(&file, 10)]);
         hints.remember("mixed", "3", [&aged(&file, 10), &aged(&file, 1)]);
         hints.save();
-        let hints = Hints::open(&facts);
+        let hints = Hints::open(&facts, &Environment::default());
         assert_eq!((hints.recall("fresh"), hints.recall("old"), hints.recall("mixed")), (None, Some("2"), None));
     }
 
@@ -223,7 +230,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let facts = dir.path().join("facts.json");
         fs::write(&facts, "{\"a\":").unwrap();
-        assert_eq!(Hints::open(&facts).recall("a"), None);
+        assert_eq!(Hints::open(&facts, &Environment::default()).recall("a"), None);
     }
 
     #[test]
@@ -231,7 +238,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let facts = dir.path().join("facts.json");
         fs::write(&facts, r#"{"a":"1","b":"2"}"#).unwrap();
-        let hints = Hints::open(&facts);
+        let hints = Hints::open(&facts, &Environment::default());
         assert_eq!(hints.recall("b"), Some("2"));
         hints.save();
         assert_eq!(fs::read_to_string(&facts).unwrap(), r#"{"b":"2"}"#);
