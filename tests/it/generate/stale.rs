@@ -156,6 +156,21 @@ fn what_says_the_same_otherwise_is_taken() {
 }
 
 #[test]
+fn messages_without_an_end_are_compared_too() {
+    let project = Project::router_plugin("");
+    project.schema("type Query { a(b: [String!]): Int }");
+    let made = fs::read_to_string(project.root.join("generated/service.proto")).unwrap();
+    let chain: String = (0..20_000).map(|number| format!("message M{number} {{ M{} m = 1; }}\n", number + 1)).collect();
+    let chained = made.replace("ListOfString b", "M0 b") + "\n" + &chain + "message M20000 {}\n";
+    for endless in [made.replace("repeated string items", "repeated ListOfString items"), chained] {
+        project.write("generated/service.proto", &endless);
+        let refused = planned(&project);
+        assert_eq!(refused.code, 2, "{}", refused.stderr);
+        assert!(refused.stderr.contains("would be (b: list of repeated string) -> (a: google"), "{}", refused.stderr);
+    }
+}
+
+#[test]
 fn what_cannot_be_compared_is_told() {
     let project = Project::router_plugin("");
     project.write("src/schema.graphql", "type Query { p: String q: Nothing }\n");

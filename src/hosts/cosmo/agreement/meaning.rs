@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use prost_reflect::{DescriptorPool, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, ServiceDescriptor};
 
 use super::names::{Call, Names};
+use crate::hosts::cosmo::generate::MAX_DEPTH;
 
 /// The package of a plugin's service.
 pub const PACKAGE: &str = "service";
@@ -45,7 +46,12 @@ struct Of<'o> {
     ty: &'o str,
     /// The field whose arguments are below `field_args`.
     arguments: &'o str,
+    /// How many messages are around.
+    depth: usize,
 }
+
+/// How many messages are written out within each other: more than what is made of the deepest selection.
+const MAX_INNER: usize = 2 * MAX_DEPTH;
 
 /// Messages that are written out already: once is enough, and recursion ends.
 type Seen = BTreeSet<String>;
@@ -54,7 +60,7 @@ impl Reader<'_> {
     fn ty(&self, ty: &str, message: &MessageDescriptor, meaning: &mut Meaning) {
         meaning.insert(ty.to_owned(), choice(message).unwrap_or_else(|| "a message".to_owned()));
         if choice(message).is_none() {
-            let of = Of { ty, arguments: "" };
+            let of = Of { ty, arguments: "", depth: 0 };
             for field in message.fields() {
                 let name = self.names.original(ty, field.name());
                 meaning.insert(format!("{ty}.{name}"), self.field(&field, of, &mut Seen::new()));
@@ -79,7 +85,7 @@ impl Reader<'_> {
             return format!("`{}` with the messages `{}` and `{}`", call.rpc, named.0, named.1);
         }
         let arguments = call.field.as_ref().map_or_else(String::new, |field| format!("{}.{field}", call.ty));
-        let of = Of { ty: &call.ty, arguments: &arguments };
+        let of = Of { ty: &call.ty, arguments: &arguments, depth: 0 };
         let of_request = if call.is_operation { Of { ty: &arguments, ..of } } else { of };
         let side = |message, of| self.fields(message, of, &mut Seen::new());
         format!("({}) -> ({})", side(input, of_request), side(output, of))
@@ -119,9 +125,10 @@ impl Reader<'_> {
             return message.full_name().to_owned();
         }
         let is_nested = message.parent_message().is_some();
-        if !is_nested && self.types.contains(name) {
+        if !is_nested && self.types.contains(name) || of.depth == MAX_INNER {
             return name.to_owned();
         }
+        let of = Of { depth: of.depth + 1, ..of };
         if let Some(items) = items(message) {
             return format!("list of {}", self.field(&items, of, seen));
         }
