@@ -5,7 +5,9 @@ use std::fs;
 use std::io::{self, Cursor};
 use std::path::Path;
 
+use plugin_build::hosts::cosmo::agreement::{Names, differences};
 use plugin_build::hosts::cosmo::generate::{Options, generate};
+use plugin_build::hosts::cosmo::process::Api;
 use plugin_oci::documents::{Config, Document};
 use plugin_oci::layers::unpack::{ExtractError, ExtractOptions, Extraction, LayerInput, Limits, Rules, read_entries};
 use plugin_oci::stores::archive::Archive;
@@ -140,4 +142,18 @@ pub fn contracts(data: &[u8]) {
     if let Ok(made) = generate(schema, &options, lock) {
         assert!(generate(schema, &options, Some(&made.lock)).is_ok(), "{schema}\n{}", made.lock);
     }
+}
+
+/// A schema, and behind a NUL each a mapping and a proto that may be those of another.
+pub fn agreements(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let mut parts = text.split('\0');
+    let (Some(schema), Some(mapping), Some(proto)) = (parts.next(), parts.next(), parts.next()) else { return };
+    let Ok(made) = generate(schema, &Options::of_plugin("fuzz"), None) else { return };
+    let compared = |mapping: &str, proto: &str| {
+        let names = Names::of(&serde_json::from_str(mapping).ok()?);
+        differences(&made, Api::of_source("service.proto", proto.as_bytes()).ok()?.pool(), &names).ok()
+    };
+    drop(compared(mapping, proto));
+    assert_eq!(compared(&made.mapping, &made.proto), Some(Vec::new()), "{schema}");
 }

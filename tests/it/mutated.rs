@@ -6,6 +6,7 @@ use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use plugin_build::hosts::cosmo::generate as engine;
 use plugin_oci::fs::sorted_listing;
 use plugin_oci::values::compression::Compression;
 
@@ -163,6 +164,23 @@ fn contracts() {
     }
 }
 
+fn agreements() {
+    let mut random = Random(0xa9ee);
+    let schemas = generate::cases::all().into_iter().flat_map(|case| case.steps);
+    let made = schemas.filter_map(|schema| {
+        let made = engine::generate(&schema, &engine::Options::of_plugin("fuzz"), None).ok()?;
+        Some([schema, made.mapping, made.proto])
+    });
+    let seeds: Vec<[String; 3]> = made.collect();
+    for round in 0..1000 {
+        let (seed, other) = (random.pick(&seeds).clone(), random.pick(&seeds));
+        let mut parts = seed.map(String::into_bytes);
+        let at = round % 3;
+        parts[at] = mutate(&mut random, &parts[at], other[at].as_bytes(), false);
+        bodies::agreements(&parts.join(&0));
+    }
+}
+
 /// The variable that makes a test binary a child.
 const CHILD: &str = "PLUGIN_BUILD_MUTATED";
 
@@ -175,6 +193,7 @@ fn child_of_the_mutated_tests() {
         Ok("layouts") => layouts(),
         Ok("texts") => texts(),
         Ok("contracts") => contracts(),
+        Ok("agreements") => agreements(),
         _ => return,
     }
     let status = fs::read_to_string("/proc/self/status").unwrap();
@@ -184,7 +203,7 @@ fn child_of_the_mutated_tests() {
 #[test]
 #[ignore = "slow"]
 fn a_thousand_mutated_tars_and_layouts_do_no_harm() {
-    for job in ["tars", "layouts", "texts", "contracts"] {
+    for job in ["tars", "layouts", "texts", "contracts", "agreements"] {
         let start = Instant::now();
         let output = Command::new(env::current_exe().unwrap())
             .args(["--exact", "mutated::child_of_the_mutated_tests", "--nocapture"])
