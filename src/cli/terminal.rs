@@ -241,11 +241,14 @@ impl Progress for Terminal {
     }
 }
 
-/// A bar that is not shown yet.
+/// A bar that is not shown yet, of what fits: a line that wraps cannot be drawn over.
 fn new_bar(total: Option<u64>) -> ProgressBar {
+    let columns = terminal_size::terminal_size_of(io::stderr()).map_or(80, |(width, _)| width.0);
     let template = match total {
-        Some(_) => "{prefix:.green.bold} [{bar:24}] {bytes}/{total_bytes} {bytes_per_sec} eta {eta} {msg}",
-        None => "{prefix:.green.bold} {spinner} {bytes} {bytes_per_sec} {msg}",
+        Some(_) if columns >= 100 => "{prefix:.green.bold} [{bar:24}] {bytes}/{total_bytes} {bytes_per_sec} eta {eta} {wide_msg}",
+        Some(_) if columns >= 64 => "{prefix:.green.bold} [{bar:16}] {percent}% of {total_bytes} eta {eta} {wide_msg}",
+        Some(_) => "{prefix:.green.bold} {percent}% of {total_bytes} {wide_msg}",
+        None => "{prefix:.green.bold} {spinner} {bytes} {wide_msg}",
     };
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden()).with_style(style.progress_chars("=> "))

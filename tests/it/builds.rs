@@ -1,8 +1,10 @@
 //! A package's own layout: what is meant by it, what stays in it, and which tags of it go out.
 
-use crate::support::memory_registry::MemoryRegistry;
-use crate::support::program::{done, run};
+use crate::support::http_server::Answer;
+use crate::support::memory_registry::{MemoryRegistry, Quirks};
+use crate::support::program::{done, plugin_build, run};
 use crate::support::project::Project;
+use crate::support::sample::Sample;
 
 fn tags(project: &Project, store: &str) -> Vec<String> {
     done(&project.root, &["ls", store]).lines().map(|line| line.split(' ').next().unwrap().to_owned()).collect()
@@ -83,4 +85,32 @@ fn only_the_tags_that_were_asked_for_go_out_and_one_tag_comes_back() {
     assert!(several.stderr.contains("it has one, two"), "{}", several.stderr);
     done(dir, &["push", "-t", "latest", &at("built")]);
     assert_eq!(done(dir, &["pull", &at("built"), "latest"]).trim(), "oci:latest:latest");
+}
+
+#[test]
+fn what_ends_early_leaves_no_directory() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    let sample = Sample::image("nine", 100);
+    sample.to_layout(&dir.join("layout"));
+    let lost = &sample.layers_and_configs()[0];
+    let registry = MemoryRegistry::scripted(Quirks::default(), |request, memory| {
+        let stalls = request.is("GET", "/blobs/") && memory.count("PUT", "/manifests/") > 0;
+        stalls.then(|| Answer::Stall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n".to_vec()))
+    });
+    let image = format!("{}/nine:1", registry.server.host());
+    done(dir, &["push", "layout", &image]);
+    let mut pull = plugin_build(dir).args(["pull", &image, "deep/below/pulled"]).spawn().unwrap();
+    while !dir.join("deep/below/pulled").exists() {
+        assert!(pull.try_wait().unwrap().is_none(), "it ended before it was interrupted");
+        std::thread::yield_now();
+    }
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(pull.id()).unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+    assert_eq!(pull.wait().unwrap().code(), Some(130));
+    assert!(!dir.join("deep").exists(), "an interrupt leaves nothing");
+
+    std::fs::remove_file(dir.join("layout/blobs/sha256").join(lost.hex())).unwrap();
+    assert_eq!(run(dir, &["copy", "layout", "oci:deep/below/copied"]).code, 1);
+    assert!(!dir.join("deep").exists(), "a failure leaves nothing");
 }

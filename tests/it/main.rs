@@ -47,6 +47,7 @@ mod partition;
 mod plan;
 mod platforms;
 mod plugin;
+mod progress;
 mod rebuild;
 mod recipes;
 mod references;

@@ -16,6 +16,7 @@ use crate::documents::Descriptor;
 use crate::fs::lock::Lock;
 use crate::fs::stamps::{Hints, Stamp};
 use crate::fs::{self as durable, FileError, TempFile};
+use crate::interrupt::{Registration, on_interrupt};
 use crate::progress::{Event, Outcome, Progress};
 use crate::stores::{Commit, Sink, TagChange, Unread};
 use crate::values::digest::Digest;
@@ -33,7 +34,9 @@ pub enum Obsolete {
 pub struct LayoutWriter<'a> {
     layout: Layout,
     existing: bool,
-    absent: bool,
+    /// The directories that are not there yet, the layout's own first.
+    absent: Vec<PathBuf>,
+    _cleanup: Registration,
     obsolete: Obsolete,
     progress: &'a dyn Progress,
     hints: Option<&'a Hints>,
@@ -49,11 +52,14 @@ struct Pending {
 impl Drop for LayoutWriter<'_> {
     /// Leaves no empty directory behind that was not there before.
     fn drop(&mut self) {
-        if self.absent {
-            self.pending.get_mut().unwrap_or_else(PoisonError::into_inner).staged.clear();
-            drop(fs::remove_dir(self.layout.dir())); // fails where anything is in it
-        }
+        self.pending.get_mut().unwrap_or_else(PoisonError::into_inner).staged.clear();
+        remove_empty(&self.absent);
     }
+}
+
+/// Removes directories as far as nothing is in them.
+fn remove_empty(dirs: &[PathBuf]) {
+    let _ = dirs.iter().try_for_each(fs::remove_dir);
 }
 
 impl<'a> LayoutWriter<'a> {
@@ -62,8 +68,19 @@ impl<'a> LayoutWriter<'a> {
     pub fn new(dir: &Path, obsolete: Obsolete, progress: &'a dyn Progress) -> Result<Self, StoreError> {
         let existing = Layout::open_existing(dir)?;
         let layout = Layout::at(dir);
-        let absent = !dir.exists();
-        Ok(Self { existing: existing.is_some(), absent, layout, obsolete, progress, hints: None, pending: Mutex::default() })
+        let absent: Vec<PathBuf> = dir.ancestors().take_while(|dir| !dir.exists()).map(Path::to_owned).collect();
+        let doomed = absent.clone();
+        let _cleanup = on_interrupt(move || remove_empty(&doomed));
+        Ok(Self {
+            existing: existing.is_some(),
+            absent,
+            _cleanup,
+            layout,
+            obsolete,
+            progress,
+            hints: None,
+            pending: Mutex::default(),
+        })
     }
 
     /// Takes blobs as sound that these facts vouch for, and keeps facts about those that it hashes.
