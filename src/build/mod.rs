@@ -155,6 +155,11 @@ pub fn build(plan: &Plan, registries: &Settings, env: &Environment, progress: &d
         progress.status("Packaged", summary(image, &done));
         built.push(done);
     }
+    let noted = plan.records.join(plan::NOTED);
+    if !noted.exists() {
+        fs::create_dirs(&plan.records)?;
+        fs::write_atomically(&noted, b"")?;
+    }
     Ok(built)
 }
 

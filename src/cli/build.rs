@@ -58,8 +58,8 @@ pub struct BuildVerbArgs {
 
 /// Builds and prints one line or object per plugin.
 pub fn build(args: &BuildVerbArgs, context: &Context) -> Result<ExitCode, Error> {
-    let (name, partition) = (args.name.clone(), args.partition);
-    let flags = BuildFlags { name, partition, ..args.build.flags(&context.global)? };
+    let (name, partition, publishes) = (args.name.clone(), args.partition, !args.push.is_empty());
+    let flags = BuildFlags { name, partition, publishes, ..args.build.flags(&context.global)? };
     let mut targets = Vec::new();
     // Before anything is compiled: its password may be asked for.
     let signer = args.sign_key.as_ref().map(|key| SignerArgs::of(key.clone()).signer(context)).transpose()?;

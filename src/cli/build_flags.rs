@@ -47,6 +47,9 @@ pub struct BuildArgs {
     /// Profile to build with [default: release]
     #[arg(long, value_name = "NAME", help_heading = "Cargo")]
     profile: Option<String>,
+    /// Build with the profile `release`, as cargo's flag does
+    #[arg(short, long, conflicts_with = "profile", help_heading = "Cargo")]
+    release: bool,
     /// Target triple to build for (repeatable)
     #[arg(long, value_name = "TRIPLE", help_heading = "Cargo")]
     target: Vec<String>,
@@ -98,6 +101,9 @@ pub struct BuildArgs {
     #[arg(long, help_heading = "Image")]
     provenance: bool,
 
+    /// Whether what is built is pushed at once.
+    #[arg(skip)]
+    pub publishes: bool,
     /// Arguments for cargo itself
     #[arg(last = true, value_name = "CARGO ARGS")]
     cargo_args: Vec<String>,
@@ -146,7 +152,7 @@ impl BuildArgs {
 
     /// Compiles fast rather than small, under a tag that no release has, where nothing else was asked for.
     pub fn for_development(&mut self) {
-        self.profile.get_or_insert_with(|| "dev".to_owned());
+        self.profile.get_or_insert_with(|| if self.release { "release" } else { "dev" }.to_owned());
         if self.tag.is_empty() {
             self.tag.push("dev".to_owned());
         }
@@ -170,7 +176,7 @@ impl BuildArgs {
             features: args.features,
             all_features: args.all_features,
             no_default_features: args.no_default_features,
-            profile: args.profile,
+            profile: args.profile.or_else(|| args.release.then(|| "release".to_owned())),
             target_dir: args.target_dir,
             locked: args.locked,
             offline: args.offline,
@@ -194,6 +200,7 @@ impl BuildArgs {
             output: args.output,
             tags,
             provenance: args.provenance,
+            publishes: args.publishes,
         })
     }
 }

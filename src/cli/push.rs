@@ -48,7 +48,9 @@ pub fn push(args: PushArgs, context: &Context) -> Result<ExitCode, Error> {
             .with_hint("name the repository after the image: `HOST/REPO`")
             .into());
     }
-    let image = ImageArgs::of(image, args.no_build, args.build).meant(context, |_| Ok(()))?;
+    let mut build = args.build;
+    build.publishes = true;
+    let image = ImageArgs::of(image, args.no_build, build).meant(context, |_| Ok(()))?;
     push_all(&[image], &targets, &args.carry, args.deny_breaking, context)?;
     Ok(ExitCode::SUCCESS)
 }

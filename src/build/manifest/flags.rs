@@ -92,6 +92,8 @@ pub struct BuildFlags {
     /// `-t`, repeatable.
     pub tags: Vec<Tag>,
     pub provenance: bool,
+    /// Whether what is built is to be published at once.
+    pub publishes: bool,
 }
 
 impl BuildFlags {

@@ -66,13 +66,29 @@ pub fn read(path: &Path, section: &str) -> Result<Located, PluginError> {
         let span = error.span().unwrap_or_else(|| table.span());
         let holds = |key: &&Key| key.value.start <= span.start && span.end <= key.value.end;
         let key = keys.iter().filter(holds).min_by_key(|key| key.value.len());
-        PluginError::Value {
-            place: place(span.start),
-            key: key.map_or_else(|| "plugin-build".to_owned(), |key| key.name.clone()),
-            detail: error.message().to_owned(),
-        }
+        let name = key.map_or("plugin-build", |key| key.name.as_str());
+        let written = key.map_or("", |key| text.get(key.value.clone()).unwrap_or_default());
+        let detail = wanted(name, written, error.message()).unwrap_or_else(|| error.message().to_owned());
+        PluginError::Value { place: place(span.start), key: name.to_owned(), detail }
     })?;
     Ok(Located { config, path: path.to_owned(), lines })
+}
+
+/// What should stand there instead of a value of another type: as it would be written, with what was written where it can be.
+fn wanted(key: &str, written: &str, message: &str) -> Option<String> {
+    let (_, expected) = message.strip_prefix("invalid type: ")?.split_once(", expected ")?;
+    let plain = written.trim_matches(['"', '\'']);
+    let is_short =
+        plain.len() <= 60 && !plain.is_empty() && plain.chars().all(|c| c.is_ascii_graphic() && !"[]{}\"\\".contains(c));
+    let text = if is_short { plain } else { "..." };
+    Some(match expected {
+        "a sequence" if key == "files" => format!("want a list of tables: `{key} = [{{ from = \"{text}\" }}]`"),
+        "a sequence" => format!("want a list: `{key} = [\"{text}\"]`"),
+        "a map" => format!("want a table: `{key} = {{ NAME = \"value\" }}`"),
+        "a string" => format!("want a text: `\"{text}\"`"),
+        "a boolean" => "want `true` or `false`, without quotes".to_owned(),
+        _ => return None,
+    })
 }
 
 /// Whether a table's name is this program's, written otherwise: with other signs or letters of another size, with `cargo-`

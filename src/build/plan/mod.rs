@@ -183,7 +183,9 @@ pub fn plan(workspace: &Workspace, flags: &BuildFlags, env: &Environment, progre
         let several = workspace.plugins.len() > 1 || flags.partition.is_some();
         images.push(Planner { workspace, flags, env, targets: &targets, several }.image(plugin)?);
     }
-    note_static_gnu(&images, &targets, progress);
+    if flags.publishes || flags.provenance || !workspace.target_directory.join(stamps::DIRECTORY).join(NOTED).exists() {
+        note_static_gnu(&images, &targets, progress);
+    }
     let linkers: BTreeMap<String, Linker> =
         targets.iter().map(|(target, flags)| (target.clone(), flags.linker.clone())).collect();
     let ground = workspace.ground.as_ref();
@@ -274,6 +276,9 @@ fn target_flags(
     }
     Ok(targets)
 }
+
+/// The file that says that something was built here, and its builder told what depends on this machine.
+pub const NOTED: &str = "noted";
 
 /// Tells once that static gnu programs embed the host's libc.
 fn note_static_gnu(images: &[ImagePlan], targets: &BTreeMap<String, TargetFlags>, progress: &dyn Progress) {

@@ -120,6 +120,10 @@ fn copy(error: &CopyError) -> Option<String> {
 fn new(error: &NewError) -> Option<String> {
     match error {
         NewError::NotEmpty { .. } => of("use `init` to add the template's files to a directory that has others"),
+        NewError::Conflicts { names, .. } if names.iter().any(|name| name == "Cargo.toml") => {
+            of("a package needs nothing to be built: call `cargo plugin-build` in it; what it is and takes along can be said in \
+                `[package.metadata.plugin-build]` of its Cargo.toml")
+        }
         NewError::Conflicts { .. } => of("move these away, or start in another directory"),
         NewError::File(_) | NewError::NotADirectory { .. } => None,
     }

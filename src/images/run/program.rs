@@ -23,6 +23,8 @@ pub struct Program {
     args: Vec<String>,
     env: Vec<(String, String)>,
     dir: PathBuf,
+    /// Whether the image's own loader loads its libraries.
+    is_dynamic: bool,
 }
 
 impl Program {
@@ -42,7 +44,7 @@ impl Program {
         let workdir = inner.and_then(|inner| inner.working_dir().clone()).unwrap_or_default();
         let dir = below(root, Path::new(&workdir));
         let path = find(root, &dir, &program, &env)?;
-        Ok(Self { path, before: Vec::new(), args: words.collect(), env, dir })
+        Ok(Self { path, before: Vec::new(), args: words.collect(), env, dir, is_dynamic: false })
     }
 
     /// Keeps to what the image has: a script's interpreter, the loader and the libraries.
@@ -59,6 +61,7 @@ impl Program {
             self.before.push(root.join(script).into());
         }
         if let Some(mut words) = loader::words(root, started, &self.path, &name)? {
+            self.is_dynamic = true;
             self.path = PathBuf::from(words.remove(0));
             words.append(&mut self.before);
             self.before = words;
@@ -86,7 +89,8 @@ impl Program {
     pub fn describe(&self) -> String {
         let before = self.before.iter().map(|word| word.to_string_lossy().into_owned());
         let words = std::iter::once(self.path.display().to_string()).chain(before).chain(self.args.iter().cloned());
-        words.collect::<Vec<_>>().join(" ")
+        let whose = if self.is_dynamic { ", with the loader and libraries of the image" } else { "" };
+        format!("{}{whose}", words.collect::<Vec<_>>().join(" "))
     }
 
     fn command(&self) -> Command {
