@@ -8,6 +8,7 @@ mod args;
 mod attach;
 mod build;
 mod build_flags;
+mod command;
 mod context;
 mod contract;
 mod copy;
@@ -47,13 +48,13 @@ mod verify;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::FromArgMatches as _;
 
 use args::{Cli, Verb};
+use command::{advise, command};
 use context::Context;
 use terminal::Terminal;
 
-use crate::build::nearest::nearest;
 use crate::build::plan::identity::{self, Identity};
 use plugin_oci::environment::Environment;
 use plugin_oci::failure::Error;
@@ -68,10 +69,10 @@ pub fn main() -> ExitCode {
         return identity.call(&arguments[1..], &texts.collect());
     }
     let arguments = verb_first(without_cargo_word(arguments));
-    let cli = match Cli::try_parse_from(arguments) {
+    let cli = match command().try_get_matches_from(arguments).and_then(|found| Cli::from_arg_matches(&found)) {
         Ok(cli) => cli,
         Err(mut error) => {
-            suggest_verb(&mut error);
+            advise(&mut error);
             // clap prints help and version to stdout (exit 0), errors to stderr (exit 2).
             drop(error.print());
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
@@ -110,7 +111,7 @@ fn verb_first(mut arguments: Vec<OsString>) -> Vec<OsString> {
     if !arguments.get(1).is_some_and(|word| word.as_encoded_bytes().starts_with(b"-")) {
         return arguments; // most calls: the whole command line need not be described twice
     }
-    let command = Cli::command();
+    let command = command();
     let mut at = 1;
     while let Some(word) = arguments.get(at).and_then(|word| word.to_str()) {
         let of_word = |argument: &&clap::Arg| {
@@ -130,20 +131,6 @@ fn verb_first(mut arguments: Vec<OsString>) -> Vec<OsString> {
         arguments.insert(1, verb);
     }
     arguments
-}
-
-/// clap takes a word that is no verb for an argument of `build`, and looks for no verb like it.
-fn suggest_verb(error: &mut clap::Error) {
-    use clap::error::{ContextKind, ContextValue, ErrorKind};
-    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) else { return };
-    if error.kind() != ErrorKind::UnknownArgument || word.starts_with('-') {
-        return;
-    }
-    let command = Cli::command();
-    let verbs = command.get_subcommands().filter(|verb| !verb.is_hide_set()).map(clap::Command::get_name);
-    if let Some(verb) = nearest(word, verbs, 0.8) {
-        error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(vec![verb.to_owned()]));
-    }
 }
 
 fn run(cli: Cli, context: &Context) -> Result<ExitCode, Error> {
@@ -179,8 +166,8 @@ fn run(cli: Cli, context: &Context) -> Result<ExitCode, Error> {
         // They never get here: their processes have one thread and nothing open.
         Some(Verb::HermeticStage(args)) => Ok(hermetic::play(&args)),
         Some(Verb::PluginProcess(args)) => Ok(plugin_process::play(&args)),
-        Some(Verb::Completions(args)) => Ok(docs::completions(&args, &Cli::command(), context)),
-        Some(Verb::Man) => docs::manual(&Cli::command(), context),
+        Some(Verb::Completions(args)) => Ok(docs::completions(&args, &command(), context)),
+        Some(Verb::Man) => docs::manual(&command(), context),
     }
 }
 
@@ -202,6 +189,6 @@ mod tests {
         );
         assert_eq!(moved("x -v --workspace"), "x -v --workspace");
         assert_eq!(moved("x -t ls"), "x -t ls", "the value of a flag of build is no verb");
-        Cli::command().debug_assert();
+        command().debug_assert();
     }
 }

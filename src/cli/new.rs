@@ -32,8 +32,7 @@ pub struct InitArgs {
 
 #[derive(Debug, Args)]
 struct TemplateArgs {
-    /// The template to start from
-    #[arg(short, long, value_name = "TEMPLATE", default_value = TEMPLATES[0].name)]
+    #[arg(short, long, value_name = "TEMPLATE", default_value = TEMPLATES[0].name, help = templates())]
     template: String,
     /// The package's name; the directory's where absent
     #[arg(long)]
@@ -41,6 +40,11 @@ struct TemplateArgs {
     /// List the templates
     #[arg(long)]
     list: bool,
+}
+
+fn templates() -> String {
+    let names: Vec<&str> = TEMPLATES.iter().map(|template| template.name).collect();
+    format!("The template to start from: {}", names.join(", "))
 }
 
 /// Makes a directory with a package in it.

@@ -86,6 +86,22 @@ fn what_is_said_of_the_images_of_format_1() {
 }
 
 #[test]
+fn flags_of_other_tools_are_answered() {
+    let dir = tempfile::tempdir().unwrap();
+    let lines: [&[&str]; 8] = [
+        &["--debug"],
+        &["--user", "app"],
+        &["--env", "A=b"],
+        &["--sbom"],
+        &["push", "--insecure", "h.example/r"],
+        &["+nightly"],
+        &["--release", "--profile", "dev"],
+        &["pish"],
+    ];
+    hold("foreign_flags", &told(dir.path(), &lines));
+}
+
+#[test]
 #[cfg(all(target_os = "linux", target_env = "gnu", target_arch = "x86_64"))]
 fn a_plan_and_what_is_refused_before_one() {
     let project = Project::with_table("[package.metadata.plugin-build]\nfiles = [{ from = 'README', to = 'share/' }]\n");

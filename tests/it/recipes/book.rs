@@ -105,7 +105,9 @@ fn every_block_of_commands_has_a_test() {
 }
 
 /// Flags of other programs, which pages name beside ours.
-const FOREIGN: [&str; 13] = [
+const FOREIGN: [&str; 14] = [
+    // git
+    "--format",
     // cargo
     "--bench",
     "--no-deps",

@@ -35,6 +35,33 @@ fn one_command_installs_the_tool_and_does_the_main_job() {
 }
 
 #[test]
+fn a_crate_that_exists_needs_no_configuration() {
+    let [readme] = &blocks("README.md", "## A short tour", "sh")[..] else { panic!("one block") };
+    let [page] = &blocks("docs/src/start.md", "## A crate that exists", "sh")[..] else { panic!("one block") };
+    assert_eq!(readme, page);
+    let manifest = "[package]\nname = \"mine\"\nversion = \"0.2.0\"\nedition = \"2024\"\n\n[workspace]\n";
+    let sources = Project::new(&[("Cargo.toml", manifest), ("src/main.rs", "fn main() { println!(\"it ran\"); }\n")]);
+    let runner = Runner::of(sources);
+    let job = runner.job("reader").installed();
+    let done = job.succeed(page);
+    assert_eq!(done.stdout, "oci:target/plugin-build/mine:0.2.0\nit ran\n");
+    // What depends on this machine is told once, and again when it is published.
+    assert_eq!(done.stderr.matches("links this machine's libc").count(), 1, "{}", done.stderr);
+    let again = job.run("cargo plugin-build --push 127.0.0.1:1/mine");
+    assert!(again.stderr.contains("links this machine's libc"), "{}", again.stderr);
+    let init = job.run("cargo plugin-build init");
+    assert_eq!(init.code, 2);
+    assert!(init.stderr.contains("a package needs nothing to be built"), "{}", init.stderr);
+
+    let [dated] = &blocks("docs/src/faq.md", "## Why was my image created 56 years ago?", "sh")[..] else { panic!("one block") };
+    crate::support::git::commit(&job.dir, "first");
+    let image = job.succeed(dated).stdout;
+    let seconds = job.succeed("git log -1 --format=%cI").stdout;
+    let created = job.succeed(&format!("cargo plugin-build inspect {image}")).stdout;
+    assert!(created.contains(&format!("created     {}", &seconds[..10])), "{seconds}{created}");
+}
+
+#[test]
 fn json_is_one_object_a_line() {
     let [block] = &blocks("docs/src/reference/json.md", "# JSON output", "sh")[..] else { panic!("one block") };
     let runner = Runner::of(Project::fixture("greeter"));

@@ -116,6 +116,8 @@ fn every_object_has_a_row_with_its_fields() {
         (&["unpack", "oci:one", "unpacked"], 0),
         (&["install", "oci:one", "plugins"], 0),
         (&["install", "--check", "plugins"], 0),
+        (&["uninstall", "greeter", "plugins"], 0),
+        (&["gc", "--cache", "--cache-dir", "cache"], 0),
         (&["attach", "oci:two", "Cargo.toml", "--type", "text/toml"], 0),
         (&["detach", "oci:two", "--type", "text/toml"], 0),
         (&["rm", "oci:two:0.3.1"], 0),
