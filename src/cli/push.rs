@@ -146,7 +146,7 @@ pub fn target(text: &str, context: &Context) -> Result<Target, Error> {
     if !bare.contains('/') {
         RegistryReference::parse(bare)?;
         return Err(Complaint::usage(format!("`{text}` names no repository to push to"))
-            .with_hint("write `HOST/REPO`, and a tag behind it: `HOST/REPO:TAG`")
+            .with_hint("write `HOST/REPO`, and a tag behind it: `HOST/REPO:TAG`; no image of that name lies here")
             .into());
     }
     let target = Target::named(&format!("docker://{bare}"), &context.env.cwd)?;

@@ -72,6 +72,26 @@ fn json_is_one_object_a_line() {
     assert_eq!(digest("plugin-image"), digest("image"));
 }
 
+#[test]
+#[ignore = "needs docker-registry"]
+fn the_registry_of_the_tour_is_one_without_passwords() {
+    let [block] = &blocks("docs/src/start.md", "## Five minutes", "sh")[..] else { panic!("one block") };
+    if crate::support::tools::require("docker-registry").is_none() {
+        return;
+    }
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let host = format!("localhost:{free}");
+    let runner = Runner::of(Project::fixture("greeter"));
+    let job = runner.job("reader").installed();
+    let wait = format!("until (: > /dev/tcp/localhost/{free}) 2> /dev/null; do kill -0 $!; done");
+    let script = format!(
+        "{}trap \"kill $!\" EXIT\n{wait}\ncargo plugin-build push {host}/greeter\n",
+        block.replace("localhost:5000", &host)
+    );
+    let done = job.succeed(&script);
+    assert!(done.stdout.contains(&format!("{host}/greeter@sha256:")), "{}", done.stdout);
+}
+
 /// The lines after `$`, each with what is printed after it.
 fn commands(console: &str) -> Vec<(&str, Vec<&str>)> {
     let mut found: Vec<(&str, Vec<&str>)> = Vec::new();
