@@ -2,13 +2,14 @@
 
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use zeroize::Zeroizing;
 
 use super::context::{Context, PASSWORD};
 use super::hints::Advise as _;
+use crate::images::signer::CommandSigner;
 use plugin_oci::failure::{Complaint, Error};
 use plugin_oci::signatures::keys::{KeyFile, Signer};
 
@@ -19,18 +20,29 @@ pub struct SignerArgs {
     /// asked for
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
+    /// A command that signs by a key elsewhere: gets what is to be signed on stdin, gives the signature on stdout; `--key` then names
+    /// the public key
+    #[arg(long, value_name = "COMMAND")]
+    signer: Option<String>,
+    /// Longest that the command may take
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = humantime::parse_duration, requires = "signer")]
+    timeout: Duration,
 }
 
 impl SignerArgs {
     /// With this key.
     pub fn of(key: PathBuf) -> Self {
-        Self { key }
+        Self { key, signer: None, timeout: Duration::ZERO }
     }
 
     /// Reads the key.
     pub fn signer(&self, context: &Context) -> Result<Box<dyn Signer>, Error> {
         let path = context.path(&self.key);
         let file = KeyFile::read(&path)?;
+        if let Some(command) = self.signer.clone() {
+            let (public, env) = (file.public(now())?, context.env.clone());
+            return Ok(Box::new(CommandSigner { command, public, env, limit: self.timeout }));
+        }
         let password = if file.is_encrypted() { password(&path, context)? } else { Zeroizing::default() };
         Ok(Box::new(file.private(password.as_bytes())?))
     }

@@ -3,16 +3,17 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::context::Context;
 use super::keys::SignerArgs;
-use crate::images::sign::{self, Signed};
+use crate::images::sign::{self, Format, Signed};
 use plugin_oci::failure::{Complaint, Error};
 use plugin_oci::fs::FileError;
-use plugin_oci::signatures::keys::Signer;
+use plugin_oci::signatures::keys::{KeyFile, Signer};
 use plugin_oci::stores::Selector;
-use plugin_oci::values::reference::Reference;
+use plugin_oci::values::epoch::Epoch;
+use plugin_oci::values::reference::{Reference, RegistryReference};
 
 /// Flags of `sign`.
 #[derive(Debug, Args)]
@@ -21,6 +22,27 @@ pub struct SignArgs {
     image: String,
     #[command(flatten)]
     signer: SignerArgs,
+    /// The form of the signature, by who is to read it
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    format: FormatChoice,
+    /// The name to sign the image under, with `--format simplesigning` [default: IMAGE, where that is at a registry]
+    #[arg(long, value_name = "REF")]
+    identity: Option<String>,
+    /// The certificate of the key and those above it, PEM, with `--format notation`
+    #[arg(long, value_name = "FILE", required_if_eq("format", "notation"))]
+    certificate: Option<PathBuf>,
+}
+
+/// The form of a signature.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum FormatChoice {
+    /// For cosign 3 and sigstore's libraries; the SBOM and the provenance are signed too.
+    #[default]
+    Bundle,
+    /// For cosign 2, skopeo, podman and CRI-O, on each platform too.
+    Simplesigning,
+    /// For notation.
+    Notation,
 }
 
 /// Flags of `attest`.
@@ -40,16 +62,57 @@ pub struct AttestArgs {
 
 /// Signs an image.
 pub fn sign(args: &SignArgs, context: &Context) -> Result<ExitCode, Error> {
-    let signed = sign_with(&context.image(&args.image)?, args.signer.signer(context)?.as_ref(), context)?;
+    let reference = context.image(&args.image)?;
+    let format = format(args, &reference, context)?;
+    let signed = sign_as(&reference, &format, args.signer.signer(context)?.as_ref(), context)?;
     print(&signed, context);
     Ok(ExitCode::SUCCESS)
 }
 
-/// Signs the image of a reference.
+fn format(args: &SignArgs, reference: &Reference, context: &Context) -> Result<Format, Error> {
+    for (flag, given, wanted) in [
+        ("--identity", args.identity.is_some(), FormatChoice::Simplesigning),
+        ("--certificate", args.certificate.is_some(), FormatChoice::Notation),
+    ] {
+        if given && args.format != wanted {
+            return Err(Complaint::usage(format!("this form of signature has no place for `{flag}`")).into());
+        }
+    }
+    Ok(match args.format {
+        FormatChoice::Bundle => Format::Bundle,
+        FormatChoice::Simplesigning => Format::Simple(identity(args.identity.as_deref(), reference)?),
+        FormatChoice::Notation => {
+            let path = args.certificate.as_deref().map(|path| context.path(path)).unwrap_or_default();
+            let epoch = context.env.text("SOURCE_DATE_EPOCH").map(Epoch::parse).transpose()?;
+            Format::Notation(KeyFile::read(&path)?.certificates()?, epoch.unwrap_or_default())
+        }
+    })
+}
+
+/// The name that an image is signed under.
+fn identity(given: Option<&str>, reference: &Reference) -> Result<String, Error> {
+    match (given, reference) {
+        (Some(given), _) => Ok(RegistryReference::parse(given).map(|_| given.to_owned())?),
+        (None, Reference::Registry(registry)) => {
+            let tag = registry.tag.as_ref().map(|tag| format!(":{tag}")).unwrap_or_default();
+            Ok(format!("{}{tag}", registry.name()))
+        }
+        (None, _) => {
+            let message = format!("nothing says under which name `{reference}` is to be signed");
+            Err(Complaint::usage(message).with_hint("say where it will be with `--identity HOST/REPO:TAG`").into())
+        }
+    }
+}
+
+/// Signs the image of a reference in bundles.
 pub fn sign_with(reference: &Reference, signer: &dyn Signer, context: &Context) -> Result<Signed, Error> {
+    sign_as(reference, &Format::Bundle, signer, context)
+}
+
+fn sign_as(reference: &Reference, format: &Format, signer: &dyn Signer, context: &Context) -> Result<Signed, Error> {
     let (source, sink) = (context.stores().source(reference)?, context.stores().sink(reference)?);
     let selector = Selector::of(reference.tag(), reference.digest());
-    let signed = sign::sign(source.as_ref(), sink.as_ref(), &selector, signer)?;
+    let signed = sign::sign(source.as_ref(), sink.as_ref(), &selector, format, signer)?;
     tell(reference, &signed, context);
     Ok(signed)
 }

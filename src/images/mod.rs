@@ -13,6 +13,7 @@ pub mod rebuild;
 pub mod remove;
 pub mod run;
 pub mod sign;
+pub mod signer;
 pub mod trust;
 pub mod unpack;
 pub mod verify;

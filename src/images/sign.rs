@@ -10,11 +10,12 @@ use plugin_oci::attachments::Attachment;
 use plugin_oci::documents::{Descriptor, Document, json};
 use plugin_oci::failure::{Class, Error, Failure};
 use plugin_oci::signatures::evidence::{Candidate, candidates};
-use plugin_oci::signatures::keys::Signer;
+use plugin_oci::signatures::keys::{Certificate, Signer};
 use plugin_oci::signatures::statement::{self, Statement};
-use plugin_oci::signatures::{Fault, bundle};
-use plugin_oci::stores::{Selector, Sink, Source, read_blob, read_document};
+use plugin_oci::signatures::{Fault, bundle, notation, simple};
+use plugin_oci::stores::{Selector, Sink, Source, platform_images, read_blob, read_document};
 use plugin_oci::values::digest::Digest;
+use plugin_oci::values::epoch::Epoch;
 
 /// Media types of SBOMs, and what a statement calls them.
 pub const SBOMS: [(&str, &str); 2] =
@@ -76,12 +77,87 @@ impl Failure for SignError {
     }
 }
 
-/// Signs an image in bundles, and with it the SBOM and the provenance that are attached.
-pub fn sign(source: &dyn Source, sink: &dyn Sink, selector: &Selector, signer: &dyn Signer) -> Result<Signed, Error> {
+/// The form of a signature.
+#[derive(Clone, Debug)]
+pub enum Format {
+    /// A bundle for the image, one for its SBOM, one for its provenance.
+    Bundle,
+    /// The image and each of its platforms, signed under this name.
+    Simple(String),
+    /// With the certificates of the key, at this time.
+    Notation(Vec<Certificate>, Epoch),
+}
+
+/// Signs an image.
+pub fn sign(
+    source: &dyn Source,
+    sink: &dyn Sink,
+    selector: &Selector,
+    format: &Format,
+    signer: &dyn Signer,
+) -> Result<Signed, Error> {
     let root = source.resolve(selector)?;
     let mut statements = vec![(statement::SIGNATURE.to_owned(), statement::signature(&root.digest))];
-    statements.extend(attached(source, &root)?);
-    say(source, sink, &root, statements, signer)
+    let said = match format {
+        Format::Bundle => {
+            statements.extend(attached(source, &root)?);
+            return say(source, sink, &root, statements, signer);
+        }
+        Format::Simple(identity) => {
+            let mut said = vec![sign_simple(source, sink, &root, identity, signer)?];
+            // Who takes one platform out of an index looks for a signature of that one.
+            for image in platform_images(source, &root)?.into_iter().filter(|image| image.descriptor.digest != root.digest) {
+                let signed = sign_simple(source, sink, &image.descriptor, identity, signer)?;
+                if !said.iter().any(|before| before.manifest == signed.manifest) {
+                    said.push(signed);
+                }
+            }
+            said
+        }
+        Format::Notation(chain, epoch) => {
+            let make = |_: &[Candidate]| notation::sign(&root, signer, chain, *epoch);
+            vec![once(source, sink, &root, signer, &notation::signed_text(&root), make)?]
+        }
+    };
+    Ok(Signed { digest: root.digest, said })
+}
+
+fn sign_simple(
+    source: &dyn Source,
+    sink: &dyn Sink,
+    subject: &Descriptor,
+    identity: &str,
+    signer: &dyn Signer,
+) -> Result<Said, Error> {
+    let make = |known: &[Candidate]| {
+        let before: Vec<simple::Layer> = known.iter().filter_map(Candidate::layer).cloned().collect();
+        simple::sign(subject, identity, signer, &before)
+    };
+    once(source, sink, subject, signer, &simple::payload(&subject.digest, identity), make)
+}
+
+/// Writes a signature with this payload, unless the key has made one before.
+fn once(
+    source: &dyn Source,
+    sink: &dyn Sink,
+    subject: &Descriptor,
+    signer: &dyn Signer,
+    payload: &[u8],
+    make: impl FnOnce(&[Candidate]) -> Result<Attachment, Error>,
+) -> Result<Said, Error> {
+    let known = candidates(source, subject)?;
+    let predicate_type = statement::SIGNATURE.to_owned();
+    if let Some(before) = said_before(&known, payload, subject, signer) {
+        return Ok(Said { predicate_type, manifest: before.digest.clone(), is_new: false });
+    }
+    let made = make(&known)?;
+    made.write(sink)?;
+    Ok(Said { predicate_type, manifest: made.descriptor.digest, is_new: true })
+}
+
+/// Where the key has signed these bytes.
+fn said_before<'c>(known: &'c [Candidate], payload: &[u8], subject: &Descriptor, signer: &dyn Signer) -> Option<&'c Candidate> {
+    known.iter().find(|known| known.payload() == payload && known.verify(signer.public(), subject).is_ok())
 }
 
 /// Signs a predicate about an image.
@@ -108,9 +184,7 @@ fn say(
     let known = candidates(source, root)?;
     let (mut said, mut new): (Vec<Said>, Vec<Attachment>) = (Vec::new(), Vec::new());
     for (predicate_type, statement) in statements {
-        let is_said =
-            |candidate: &&Candidate| candidate.payload() == statement && candidate.verify(signer.public(), &root.digest).is_ok();
-        if let Some(before) = known.iter().find(is_said) {
+        if let Some(before) = said_before(&known, &statement, root, signer) {
             said.push(Said { predicate_type, manifest: before.digest.clone(), is_new: false });
             continue;
         }

@@ -28,7 +28,7 @@ pub enum PlanError {
     Toolchain(#[from] ToolchainError),
     /// Two targets of one image for one platform: consumers would never see the second.
     #[error("targets `{first}` and `{second}` are both for platform {platform}")]
-    SamePlatform { platform: Platform, first: String, second: String },
+    SamePlatform { platform: Box<Platform>, first: String, second: String },
     /// A version of glibc that nobody but zig can link for.
     #[error("target `{target}` names the oldest glibc to run on, which cargo's own linkers cannot choose")]
     Glibc {

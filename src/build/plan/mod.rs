@@ -313,7 +313,7 @@ impl Planner<'_> {
         for pair in targets.windows(2) {
             if pair[0].platform == pair[1].platform {
                 return Err(PlanError::SamePlatform {
-                    platform: pair[0].platform.clone(),
+                    platform: Box::new(pair[0].platform.clone()),
                     first: pair[0].target.clone(),
                     second: pair[1].target.clone(),
                 });

@@ -221,6 +221,7 @@ fn key(error: &KeyError) -> Option<String> {
         KeyError::Password => of("the password is that of `COSIGN_PASSWORD`; without it, it is asked for"),
         KeyError::Encryption => of("`openssl pkcs8 -topk8` writes it anew"),
         KeyError::Expired { .. } => of("name one that is valid today"),
+        KeyError::Foreign => of("the certificate of the key comes first in its file, then those that issued it"),
         KeyError::Random => None,
     }
 }

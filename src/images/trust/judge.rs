@@ -24,6 +24,8 @@ pub struct Judge<'a> {
 /// Something that a key says, and where.
 struct Found<'a> {
     candidate: &'a Candidate,
+    /// Which of the keys.
+    by: usize,
     said: Said,
 }
 
@@ -60,7 +62,7 @@ impl<'a> Judge<'a> {
             faults.iter().filter(is_told).map(|(candidate, fault)| about(candidate, fault)).collect();
         let mut seen = BTreeSet::new();
         for found in &meant {
-            if !seen.insert(found.candidate.payload()) {
+            if !seen.insert((found.by, found.candidate.payload())) {
                 findings.push(about(found.candidate, &Fault::duplicated("the key says the same twice")));
             }
         }
@@ -84,10 +86,10 @@ impl<'a> Judge<'a> {
         let (mut found, mut faults) = (Vec::new(), Vec::new());
         for candidate in &self.candidates {
             let mut worst = None;
-            for key in keys {
-                match candidate.verify(key, &self.root.digest) {
+            for (position, key) in keys.iter().enumerate() {
+                match candidate.verify(key, self.root) {
                     Ok(said) => {
-                        found.push(Found { candidate, said });
+                        found.push(Found { candidate, by: position, said });
                         worst = None;
                         break;
                     }

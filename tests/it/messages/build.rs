@@ -114,7 +114,7 @@ fn of_plans() {
         PlanError::Platform(PlatformError::NoTarget(s("plan9/amd64"))),
         PlanError::Kind(KindError::Cosmo(CosmoError::System)),
         PlanError::Toolchain(start("/bin/cargo")),
-        PlanError::SamePlatform { platform: "linux/amd64".parse().unwrap(), first: s("a"), second: s("b") },
+        PlanError::SamePlatform { platform: Box::new("linux/amd64".parse().unwrap()), first: s("a"), second: s("b") },
         PlanError::Glibc { target: s("x86_64-unknown-linux-gnu.2.17"), triple: s("x86_64-unknown-linux-gnu") },
         PlanError::ZigStatic { name: s("p"), target: s("t"), musl: Some("x86_64-unknown-linux-musl") },
         PlanError::ZigStatic { name: s("p"), target: s("t"), musl: None },

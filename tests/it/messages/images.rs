@@ -10,6 +10,7 @@ use plugin_build::images::rebuild::RebuildError;
 use plugin_build::images::remove::RemoveError;
 use plugin_build::images::run::RunError;
 use plugin_build::images::sign::{AttachedError, SignError};
+use plugin_build::images::signer::SignerError;
 use plugin_build::images::unpack::UnpackError;
 use plugin_build::templates::TemplateError;
 use plugin_build::templates::new::NewError;
@@ -21,7 +22,7 @@ use plugin_oci::values::digest::Digest;
 use plugin_oci::values::reference::ReferenceError;
 use plugin_oci::values::tag::TagError;
 
-use super::{errors, hold, list, path, refused, s};
+use super::{errors, hold, list, path, refused, s, status};
 
 fn full() -> FileError {
     FileError { what: "write", path: path("/some/file"), source: std::io::ErrorKind::StorageFull.into() }
@@ -46,6 +47,9 @@ fn of_images() {
             what: "provenance",
             source: AttachedError::Statement(Fault::missing("it has none"))
         },
+        SignerError::Run(refused()),
+        SignerError::Status(status()),
+        SignerError::Wrong(7),
         SignError::Predicate(json::parse(b"{").unwrap_err()),
         AttachedError::Json(json::parse(b"{").unwrap_err()),
         InstallError::NoName { image: s("sha256:abc") },

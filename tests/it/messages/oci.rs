@@ -50,7 +50,8 @@ fn of_values_and_files() {
         PlatformError::UnknownTarget(s("x86_64-unknown-none")),
     ];
     let key = |source: KeyError| KeyFileError { path: path("a.key"), source }.into();
-    let keys: [(&str, Error); 11] = [
+    let keys: [(&str, Error); 12] = [
+        ("KeyError::Foreign", key(KeyError::Foreign)),
         ("KeyError::Empty", key(KeyError::Empty)),
         ("KeyError::Malformed", key(KeyError::Malformed)),
         ("KeyError::Label", key(KeyError::Label(s("RSA PRIVATE KEY")))),

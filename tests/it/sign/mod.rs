@@ -2,6 +2,8 @@
 
 mod consumers;
 mod faults;
+mod forms;
 mod keys;
 mod scene;
+mod signer;
 mod signing;

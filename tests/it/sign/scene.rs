@@ -144,15 +144,27 @@ impl Changed {
 
     /// The position in the index of the referrer whose bundle says something of this type.
     fn position(&self, predicate_type: &str) -> usize {
+        self.position_of(|entry| entry["annotations"]["dev.sigstore.bundle.predicateType"] == predicate_type)
+    }
+
+    fn position_of(&self, is_it: impl Fn(&Value) -> bool) -> usize {
         let index = self.index();
-        let is_it = |entry: &Value| entry["annotations"]["dev.sigstore.bundle.predicateType"] == predicate_type;
         index["manifests"].as_array().unwrap().iter().position(is_it).unwrap()
     }
 
     /// Changes the manifest and the bundle of a signature, whichever there is something to be done with.
     pub fn change(&self, predicate_type: &str, change: impl FnOnce(&mut Value, &mut Vec<u8>)) {
+        self.change_at(self.position(predicate_type), change);
+    }
+
+    /// The same of the signature that a list shows like this.
+    pub fn change_of(&self, is_it: impl Fn(&Value) -> bool, change: impl FnOnce(&mut Value, &mut Vec<u8>)) {
+        self.change_at(self.position_of(is_it), change);
+    }
+
+    fn change_at(&self, position: usize, change: impl FnOnce(&mut Value, &mut Vec<u8>)) {
         let mut index = self.index();
-        let entry = &mut index["manifests"][self.position(predicate_type)];
+        let entry = &mut index["manifests"][position];
         let mut manifest = strict::parse(&self.blob(entry)).unwrap();
         let mut bundle = self.blob(&manifest["layers"][0]);
         let before = bundle.clone();

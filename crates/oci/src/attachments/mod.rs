@@ -18,10 +18,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::documents::{Descriptor, Document, Manifest, media_type};
+use crate::documents::{Descriptor, Document, Manifest, REF_NAME, media_type};
 use crate::stores::staged::Bundle;
-use crate::stores::{Commit, Referrer, Sink, Source, StoreError, read_document};
+use crate::stores::{Commit, Referrer, Sink, Source, StoreError, Tagged, read_document};
 use crate::values::digest::Digest;
+use crate::values::tag::is_attached_to;
 
 /// Annotation with the file name of a layer.
 pub const TITLE: &str = "org.opencontainers.image.title";
@@ -46,7 +47,14 @@ impl Attachment {
     /// Starts an attachment to the image whose root is `subject`.
     pub fn builder(artifact_type: impl Into<String>, subject: &Descriptor) -> Builder {
         let subject = Descriptor::new(subject.media_type.clone(), subject.digest.clone(), subject.size);
-        Builder { artifact_type: artifact_type.into(), subject, layers: Vec::new(), annotations: BTreeMap::new() }
+        let config = (media_type::EMPTY.to_owned(), EMPTY_CONFIG.to_vec());
+        let (layers, annotations) = (Vec::new(), BTreeMap::new());
+        Builder { artifact_type: Some(artifact_type.into()), config, subject, layers, annotations }
+    }
+
+    /// The same with a configuration, which says what type it is of.
+    pub fn of_config(media_type: &str, config: Vec<u8>, subject: &Descriptor) -> Builder {
+        Builder { artifact_type: None, config: (media_type.to_owned(), config), ..Self::builder("", subject) }
     }
 
     /// Puts the attachment into a bundle that is about to be written.
@@ -65,8 +73,12 @@ impl Attachment {
             }
         }
         sink.put_manifest(&self.descriptor, &self.manifest)?;
-        let referrer = Referrer { descriptor: self.descriptor.clone(), subject: self.subject.clone() };
-        sink.commit(&Commit { referrers: vec![referrer], ..Commit::default() })?;
+        let (mut descriptor, subject) = (self.descriptor.clone(), self.subject.clone());
+        // What is looked for by a tag of its own gets it.
+        let tag = descriptor.ref_name().filter(|tag| is_attached_to(tag, &subject)).map(str::to_owned);
+        descriptor.annotations.remove(REF_NAME);
+        let tags = tag.map(|tag| Tagged { tag, root: descriptor.clone() }).into_iter().collect();
+        sink.commit(&Commit { tags, referrers: vec![Referrer { descriptor, subject }], ..Commit::default() })?;
         Ok(())
     }
 }
@@ -74,7 +86,8 @@ impl Attachment {
 /// An attachment in the making.
 #[derive(Clone, Debug)]
 pub struct Builder {
-    artifact_type: String,
+    artifact_type: Option<String>,
+    config: (String, Vec<u8>),
     subject: Descriptor,
     layers: Vec<(Descriptor, Vec<u8>)>,
     annotations: BTreeMap<String, String>,
@@ -89,14 +102,15 @@ impl Builder {
 
     /// Adds a layer with these annotations.
     #[must_use]
-    pub fn layer<'t>(
-        mut self,
-        media_type: &str,
-        bytes: Vec<u8>,
-        annotations: impl IntoIterator<Item = (&'t str, &'t str)>,
-    ) -> Self {
+    pub fn layer<'t>(self, media_type: &str, bytes: Vec<u8>, annotations: impl IntoIterator<Item = (&'t str, &'t str)>) -> Self {
         let mut descriptor = Descriptor::of(media_type, &bytes);
         descriptor.annotations = annotations.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+        self.described(descriptor, bytes)
+    }
+
+    /// Adds a layer that is described already.
+    #[must_use]
+    pub fn described(mut self, descriptor: Descriptor, bytes: Vec<u8>) -> Self {
         self.layers.push((descriptor, bytes));
         self
     }
@@ -110,22 +124,23 @@ impl Builder {
 
     /// The attachment.
     pub fn finish(self) -> Attachment {
-        let config = Descriptor::of(media_type::EMPTY, EMPTY_CONFIG);
+        let (media_type, bytes) = self.config;
+        let config = Descriptor::of(media_type, &bytes);
         let subject = self.subject.digest.clone();
         let manifest = Manifest {
             media_type: media_type::MANIFEST.to_owned(),
-            artifact_type: Some(self.artifact_type),
+            artifact_type: self.artifact_type,
             config: config.clone(),
             layers: self.layers.iter().map(|(descriptor, _)| descriptor.clone()).collect(),
             subject: Some(self.subject),
             annotations: self.annotations.clone(),
         };
+        let mut blobs = vec![(config, bytes)];
+        blobs.extend(self.layers);
         let bytes = manifest.to_bytes();
         let mut descriptor = Descriptor::of(media_type::MANIFEST, &bytes);
-        descriptor.artifact_type = manifest.artifact_type;
+        descriptor.artifact_type = manifest.artifact_type.or(Some(manifest.config.media_type));
         descriptor.annotations = self.annotations;
-        let mut blobs = vec![(config, EMPTY_CONFIG.to_vec())];
-        blobs.extend(self.layers);
         Attachment { subject, descriptor, manifest: bytes, blobs }
     }
 }

@@ -6,11 +6,12 @@
 use serde_json::Value;
 
 use super::keys::PublicKey;
-use super::statement;
-use super::{Fault, bundle};
+use super::statement::{self, Statement};
+use super::{Fault, bundle, notation, simple};
 use crate::documents::{Descriptor, Document, Manifest};
-use crate::stores::{Source, StoreError, read_blob, read_document};
+use crate::stores::{Selector, Source, StoreError, read_blob, read_document};
 use crate::values::digest::Digest;
+use crate::values::tag::Tag;
 
 /// More referrers than an honest image has.
 const MOST: usize = 256;
@@ -27,9 +28,8 @@ pub struct Said {
 }
 
 impl Said {
-    /// Whether it is a signature of the image, and not something else about it.
-    pub fn is_signature(&self) -> bool {
-        self.predicate_type == statement::SIGNATURE
+    fn signature(identity: Option<String>) -> Self {
+        Self { predicate_type: statement::SIGNATURE.to_owned(), predicate: Value::Null, identity }
     }
 }
 
@@ -44,6 +44,8 @@ pub struct Candidate {
 #[derive(Debug)]
 enum Form {
     Bundle(Manifest, bundle::Unverified),
+    Simple(simple::Layer),
+    Notation(Manifest, notation::Unverified),
 }
 
 impl Candidate {
@@ -51,61 +53,99 @@ impl Candidate {
     pub fn names(&self, key: &PublicKey) -> bool {
         match &self.form {
             Ok(Form::Bundle(_, bundle)) => bundle.names(key),
-            Err(_) => false,
+            Ok(Form::Notation(_, envelope)) => envelope.names(key),
+            Ok(Form::Simple(_)) | Err(_) => false,
         }
     }
 
-    /// The bytes that are signed; of two with the same, one is too many.
+    /// The bytes that are signed; of two with the same by one key, one is too many.
     pub fn payload(&self) -> &[u8] {
         match &self.form {
             Ok(Form::Bundle(_, bundle)) => bundle.payload(),
+            Ok(Form::Simple(layer)) => &layer.payload,
+            Ok(Form::Notation(_, envelope)) => envelope.payload(),
             Err(_) => &[],
         }
     }
 
-    /// What the key says in it about the image.
-    pub fn verify(&self, key: &PublicKey, subject: &Digest) -> Result<Said, Fault> {
+    /// The layer of a simple signature.
+    pub fn layer(&self) -> Option<&simple::Layer> {
+        match &self.form {
+            Ok(Form::Simple(layer)) => Some(layer),
+            _ => None,
+        }
+    }
+
+    /// What the key says in it about the image whose root is `subject`.
+    pub fn verify(&self, key: &PublicKey, subject: &Descriptor) -> Result<Said, Fault> {
         match self.form.as_ref().map_err(Clone::clone)? {
             Form::Bundle(manifest, bundle) => {
-                let statement = bundle.verify(key, subject)?;
+                let statement = bundle.verify(key, &subject.digest)?;
                 bundle::check_annotations(manifest, &statement)?;
-                let statement::Statement { predicate_type, predicate } = statement;
+                let Statement { predicate_type, predicate } = statement;
                 Ok(Said { predicate_type, predicate, identity: None })
+            }
+            Form::Simple(layer) => layer.verify(key, &subject.digest).map(|identity| Said::signature(Some(identity))),
+            Form::Notation(manifest, envelope) => {
+                envelope.verify(key, subject, manifest)?;
+                Ok(Said::signature(None))
             }
         }
     }
 }
 
-/// Collects what claims to be signed beside the image whose root is `subject`.
+/// Collects what claims to be signed beside the image, or the platform of one, that `subject` describes.
 pub fn candidates(source: &dyn Source, subject: &Descriptor) -> Result<Vec<Candidate>, StoreError> {
-    let mut found = Vec::new();
-    let referrers = source.referrers(&subject.digest)?;
+    let mut referrers = source.referrers(&subject.digest)?;
+    // Others tag their signatures without making them refer to anything. What had the tag before goes on referring.
+    let tagged = match source.resolve(&Selector::Tag(Tag::of_signatures(&subject.digest).to_string())) {
+        Ok(tagged) => Some(tagged),
+        Err(StoreError::NotFound { .. }) => None,
+        Err(error) => return Err(error),
+    };
+    let is_replaced = |digest: &Digest| tagged.as_ref().is_some_and(|tagged| tagged.digest != *digest);
+    referrers.extend(
+        tagged.iter().filter(|tagged| referrers.iter().all(|known| known.digest != tagged.digest)).cloned().collect::<Vec<_>>(),
+    );
     if referrers.len() > MOST {
         let object = format!("the list of what refers to {}", subject.digest);
         return Err(StoreError::TooLarge { object, size: referrers.len() as u64, limit: MOST as u64 });
     }
+    let mut found = Vec::new();
     for descriptor in referrers {
-        let document = read_document(source, &descriptor);
-        let form = match document {
-            Ok((Document::Manifest(manifest), _)) if bundle::is_meant(&manifest) => of_bundle(source, manifest, subject)?,
-            Ok(_) => continue,
-            Err(error) => Err(fault_of(error)?),
-        };
-        found.push(Candidate { digest: descriptor.digest, form });
+        let mut add = |form| found.push(Candidate { digest: descriptor.digest.clone(), form });
+        match read_document(source, &descriptor) {
+            Ok((Document::Manifest(manifest), _)) if bundle::is_meant(&manifest) => {
+                let content = content(source, bundle::layer(&manifest, subject), bundle::LIMIT)?;
+                add(content.and_then(|bytes| Ok(Form::Bundle(manifest, bundle::Unverified::parse(&bytes)?))));
+            }
+            Ok((Document::Manifest(manifest), _)) if notation::is_meant(&manifest) => {
+                let content = content(source, notation::layer(&manifest, subject), notation::LIMIT)?;
+                add(content.and_then(|bytes| Ok(Form::Notation(manifest, notation::Unverified::parse(&bytes)?))));
+            }
+            Ok((Document::Manifest(manifest), _)) if simple::is_meant(&manifest) => {
+                if is_replaced(&descriptor.digest) {
+                    continue;
+                }
+                for layer in &manifest.layers {
+                    let checked = simple::Layer::check(&manifest, layer, &subject.digest).map(|()| layer);
+                    let content = content(source, checked, simple::LIMIT)?;
+                    add(content.map(|payload| Form::Simple(simple::Layer { descriptor: layer.clone(), payload })));
+                }
+            }
+            Ok(_) => {}
+            Err(error) => add(Err(fault_of(error)?)),
+        }
     }
     Ok(found)
 }
 
-fn of_bundle(source: &dyn Source, manifest: Manifest, subject: &Descriptor) -> Result<Result<Form, Fault>, StoreError> {
-    let layer = match bundle::layer(&manifest, subject) {
-        Ok(layer) => layer,
-        Err(fault) => return Ok(Err(fault)),
-    };
-    let bytes = match read_blob(source, layer, bundle::LIMIT) {
-        Ok(bytes) => bytes,
-        Err(error) => return fault_of(error).map(Err),
-    };
-    Ok(bundle::Unverified::parse(&bytes).map(|bundle| Form::Bundle(manifest, bundle)))
+fn content(source: &dyn Source, layer: Result<&Descriptor, Fault>, limit: u64) -> Result<Result<Vec<u8>, Fault>, StoreError> {
+    match layer.map(|layer| read_blob(source, layer, limit)) {
+        Ok(Ok(bytes)) => Ok(Ok(bytes)),
+        Ok(Err(error)) => fault_of(error).map(Err),
+        Err(fault) => Ok(Err(fault)),
+    }
 }
 
 /// What cannot be read is wrong; only a store that cannot be reached is no fault of the bytes.

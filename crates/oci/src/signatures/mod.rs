@@ -17,6 +17,8 @@ mod dsse;
 pub mod evidence;
 mod fault;
 pub mod keys;
+pub mod notation;
+pub mod simple;
 pub mod statement;
 
 pub use fault::Fault;

@@ -32,6 +32,12 @@ impl Epoch {
         self.0
     }
 
+    /// This time, or that many seconds since the epoch where it is earlier.
+    #[must_use]
+    pub fn no_earlier_than(self, seconds: u64) -> Self {
+        Self(self.0.max(seconds.min(Self::MAX)))
+    }
+
     /// The same as RFC 3339 in UTC, in whole seconds.
     pub fn rfc3339(self) -> String {
         humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(self.0)).to_string()

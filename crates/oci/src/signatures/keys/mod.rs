@@ -12,8 +12,8 @@ pub use certificate::Certificate;
 pub use files::KeyFile;
 pub use generate::{Generated, generate};
 
-use p256::ecdsa::DerSignature;
 use p256::ecdsa::signature::{Signer as _, Verifier as _};
+use p256::ecdsa::{DerSignature, Signature};
 use p256::pkcs8::EncodePublicKey as _;
 use pkcs8::der::asn1::OctetStringRef;
 use pkcs8::der::{Decode as _, Encode as _};
@@ -148,6 +148,16 @@ impl Shape {
     }
 }
 
+/// The 64 bytes of a P-256 signature as JOSE wants them (RFC 7518, 3.4), from DER.
+pub(super) fn to_raw(der: &[u8]) -> Option<[u8; 64]> {
+    Some(Signature::from_der(der).ok()?.to_bytes().into())
+}
+
+/// The reverse: the DER of such 64 bytes.
+pub fn der_of(raw: &[u8]) -> Option<Vec<u8>> {
+    Some(Signature::from_slice(raw).ok()?.to_der().as_bytes().to_vec())
+}
+
 /// Whatever can sign.
 pub trait Signer {
     /// The other half of the key.
@@ -255,6 +265,9 @@ pub enum KeyError {
         /// RFC 3339.
         until: String,
     },
+    /// The certificate of another key.
+    #[error("its certificate is of another key than the one that signs")]
+    Foreign,
     /// The system has no random bytes.
     #[error("the system gives no random bytes")]
     Random,
