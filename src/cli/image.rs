@@ -34,6 +34,10 @@ pub struct Chosen<'c> {
     pub source: Box<dyn Source + 'c>,
     /// The image in it.
     pub selector: Selector,
+    /// What names the image.
+    pub reference: Reference,
+    /// Whether somebody named it, and it was not built here.
+    pub is_named: bool,
 }
 
 /// What is meant by an image that was named, or by none.
@@ -70,8 +74,9 @@ impl ImageArgs {
     /// Opens the store, after a build where that is wanted. What is to be built is first asked whether it will do.
     pub fn open<'c>(&self, context: &'c Context, will_do: impl Fn(Kind) -> Result<(), Error>) -> Result<Chosen<'c>, Error> {
         let Meant { reference, .. } = self.meant(context, will_do)?;
+        let source = context.stores().source(&reference)?;
         let selector = Selector::of(reference.tag(), reference.digest());
-        Ok(Chosen { source: context.stores().source(&reference)?, selector })
+        Ok(Chosen { source, selector, reference, is_named: self.image.is_some() })
     }
 
     /// The image that is meant, after a build where that is wanted.

@@ -79,7 +79,7 @@ pub fn install(args: InstallArgs, context: &Context) -> Result<ExitCode, Error> 
     let platforms = args.build.platforms().to_vec();
     let chosen = ImageArgs::of(image, args.no_build, args.build).open(context, |_| Ok(()))?;
     let options = InstallOptions {
-        selector: args.trust.check(chosen.source.as_ref(), chosen.selector, context)?,
+        selector: args.trust.check(chosen.source.as_ref(), &chosen.reference, chosen.is_named, context)?,
         plugins_dir: dir,
         name: args.name,
         platforms,

@@ -41,7 +41,7 @@ impl SignerArgs {
         let file = KeyFile::read(&path)?;
         if let Some(command) = self.signer.clone() {
             let (public, env) = (file.public(now())?, context.env.clone());
-            return Ok(Box::new(CommandSigner { command, public, env, limit: self.timeout }));
+            return Ok(Box::new(CommandSigner { command, public, env, limit: self.timeout, limit_name: "`--timeout`" }));
         }
         let password = if file.is_encrypted() { password(&path, context)? } else { Zeroizing::default() };
         Ok(Box::new(file.private(password.as_bytes())?))

@@ -34,10 +34,9 @@ pub struct PullArgs {
 /// Pulls an image.
 pub fn pull(args: &PullArgs, context: &Context) -> Result<ExitCode, Error> {
     let mut from = source(&args.image, context)?;
-    let selector = Selector::of(from.tag(), from.digest());
-    let is_latest = selector == Selector::Only;
+    let is_latest = from.tag().is_none() && from.digest().is_none();
     let store = context.stores().source(&from)?;
-    if let Selector::Digest(digest) = args.trust.check(store.as_ref(), selector, context)? {
+    if let Selector::Digest(digest) = args.trust.check(store.as_ref(), &from, true, context)? {
         // What was judged is what comes, wherever its tag leads by then.
         match &mut from {
             Reference::Registry(registry) => {

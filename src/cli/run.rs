@@ -63,7 +63,7 @@ pub fn run(mut args: RunArgs, context: &Context) -> Result<ExitCode, Error> {
         Some(flag) if kind == Kind::Executable => Err(takes_over(flag).into()),
         _ => Ok(()),
     })?;
-    let selector = args.trust.check(chosen.source.as_ref(), chosen.selector, context)?;
+    let selector = args.trust.check(chosen.source.as_ref(), &chosen.reference, chosen.is_named, context)?;
     let options = RunOptions { selector, platform, args: arguments, cache };
     match run::prepare(chosen.source.as_ref(), &options, context.progress())? {
         Ready::Router(router) => host(router, chosen.source.as_ref(), &args, context),

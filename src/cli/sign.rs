@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 
 use super::context::Context;
+use super::hints::Advise as _;
 use super::keys::SignerArgs;
 use crate::images::sign::{self, Format, Signed};
 use plugin_oci::failure::{Complaint, Error};

@@ -7,11 +7,13 @@ use clap::{Args, ValueEnum};
 use super::context::Context;
 use super::hints::Advise as _;
 use super::keys::now;
+use crate::images::trust::policy::{self, Required};
 use crate::images::trust::{self, Demand};
 use plugin_oci::failure::{Complaint, Error};
 use plugin_oci::finding::Finding;
 use plugin_oci::signatures::keys::{KeyFile, PublicKey};
 use plugin_oci::stores::{Selector, Source};
+use plugin_oci::values::reference::Reference;
 
 /// What is asked of an image.
 #[derive(Debug, Clone, Default, Args)]
@@ -22,12 +24,19 @@ pub struct TrustArgs {
     key: Vec<PathBuf>,
     /// What must be there, separated by commas: with `--key`, signed by the key [default with --key: signature]
     #[arg(long, value_name = "WHAT", value_enum, value_delimiter = ',')]
-    require: Vec<Required>,
+    require: Vec<RequiredChoice>,
+    /// A policy to judge by: containers-policy.json(5), or TOML with `[images]` and cargo-deny's `[bans]` and `[licenses]` [default:
+    /// `cargo-plugin-build/policy.json` or `policy.toml` in the user's configuration directory, where there is one]
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// Ask nothing of the image that the flags here do not ask, whatever the user's policy says
+    #[arg(long, conflicts_with = "policy")]
+    insecure_policy: bool,
 }
 
 /// What must be there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Required {
+enum RequiredChoice {
     /// An SBOM.
     Sbom,
     /// Provenance.
@@ -37,28 +46,40 @@ enum Required {
 }
 
 impl TrustArgs {
-    /// What the flags ask for.
-    pub fn demands(&self, context: &Context) -> Result<Vec<Demand>, Error> {
+    /// What the flags ask for, and the user's policy of an image that somebody named.
+    pub fn demands(&self, reference: &Reference, is_named: bool, context: &Context) -> Result<Vec<Demand>, Error> {
         let keys = self.key.iter().map(|path| Ok(KeyFile::read(&context.path(path))?.public(now())?));
         let keys = keys.collect::<Result<Vec<PublicKey>, Error>>()?;
-        if keys.is_empty() && self.require.contains(&Required::Signature) {
+        if keys.is_empty() && self.require.contains(&RequiredChoice::Signature) {
             let message = "whose signature is required must be said";
             return Err(Complaint::usage(message).with_hint("name the public key with `--key`").into());
         }
-        let required = if self.require.is_empty() && !keys.is_empty() { &[Required::Signature][..] } else { &self.require };
-        Ok(required
-            .iter()
-            .map(|required| match required {
-                Required::Sbom => Demand::Sbom(keys.clone()),
-                Required::Provenance => Demand::Provenance(keys.clone()),
-                Required::Signature => Demand::Signature(keys.clone()),
-            })
-            .collect())
+        let mut required: Vec<Required> = self.require.iter().map(|choice| choice.required()).collect();
+        if required.is_empty() && !keys.is_empty() {
+            required.push(Required::Signature);
+        }
+        let mut demands: Vec<Demand> = required.into_iter().map(|required| required.by(&keys)).collect();
+        let policy = match &self.policy {
+            Some(path) => Some(context.path(path)),
+            None if is_named && !self.insecure_policy => users_policy(context),
+            None => None,
+        };
+        if let Some(path) = policy {
+            demands.extend(policy::demands(&path, reference, now())?);
+        }
+        Ok(demands)
     }
 
     /// The image, as long as it is trusted: from here on named by the digest that was judged.
-    pub fn check(&self, source: &dyn Source, selector: Selector, context: &Context) -> Result<Selector, Error> {
-        let demands = self.demands(context)?;
+    pub fn check(
+        &self,
+        source: &dyn Source,
+        reference: &Reference,
+        is_named: bool,
+        context: &Context,
+    ) -> Result<Selector, Error> {
+        let selector = Selector::of(reference.tag(), reference.digest());
+        let demands = self.demands(reference, is_named, context)?;
         if demands.is_empty() {
             return Ok(selector);
         }
@@ -66,12 +87,31 @@ impl TrustArgs {
         let findings = trust::judge(source, &root, &demands)?;
         if !findings.is_empty() {
             print(&findings, context);
-            let message = format!("{} is not trusted: {} findings, and nothing was done with it", root.digest, findings.len());
+            let count = if findings.len() == 1 { "1 finding".to_owned() } else { format!("{} findings", findings.len()) };
+            let message = format!("{} is not trusted: {count}, and nothing was done with it", root.digest);
             return Err(Complaint::found(message).into());
         }
         context.progress().status("Trusted", root.digest.to_string());
         Ok(Selector::Digest(root.digest))
     }
+}
+
+impl RequiredChoice {
+    fn required(self) -> Required {
+        match self {
+            Self::Sbom => Required::Sbom,
+            Self::Provenance => Required::Provenance,
+            Self::Signature => Required::Signature,
+        }
+    }
+}
+
+/// The policy of the user, where there is one.
+fn users_policy(context: &Context) -> Option<PathBuf> {
+    let home = || context.env.path("HOME").map(|home| home.join(".config"));
+    let dir = context.env.path("XDG_CONFIG_HOME").filter(|dir| dir.is_absolute()).or_else(home)?.join("cargo-plugin-build");
+    // One that cannot be read is an error, and not none.
+    ["policy.json", "policy.toml"].into_iter().map(|name| dir.join(name)).find(|path| path.symlink_metadata().is_ok())
 }
 
 /// Prints what was found.

@@ -12,7 +12,6 @@ use super::trust::TrustArgs;
 use crate::images::unpack::{self, UnpackOptions};
 use plugin_oci::failure::Error;
 use plugin_oci::layers::unpack::{ExtractOptions, Rules};
-use plugin_oci::stores::Selector;
 use plugin_oci::values::platform::Platform;
 
 /// Flags of `unpack`.
@@ -39,9 +38,8 @@ pub fn unpack(args: &UnpackArgs, context: &Context) -> Result<ExitCode, Error> {
     let reference = context.image(&args.image)?;
     let target = context.directory(&args.dir)?;
     let source = context.stores().source(&reference)?;
-    let selector = Selector::of(reference.tag(), reference.digest());
     let options = UnpackOptions {
-        selector: args.trust.check(source.as_ref(), selector, context)?,
+        selector: args.trust.check(source.as_ref(), &reference, true, context)?,
         platform: args.platform.clone().unwrap_or_else(Platform::host),
         target,
         extract: ExtractOptions { limits: args.limits.limits(), rules: if args.strict { Rules::Strict } else { Rules::Foreign } },

@@ -136,7 +136,7 @@ pub fn verify(args: &VerifyArgs, context: &Context) -> Result<ExitCode, Error> {
     }
     let default = DefaultLayoutArgs::new(args.package.clone(), args.manifest_path.clone());
     let reference = default.image_or_default(args.image.as_deref(), context)?;
-    let demands = args.trust.demands(context)?;
+    let demands = args.trust.demands(&reference, args.image.is_some(), context)?;
     let mut report = match &reference {
         Reference::Layout(local) if local.name.is_none() && local.digest.is_none() && !args.rebuild => {
             verify::layout(&local.path, context.progress())?

@@ -29,6 +29,8 @@ pub struct CommandSigner {
     pub env: Environment,
     /// Longest that it may take.
     pub limit: Duration,
+    /// What set that.
+    pub limit_name: &'static str,
 }
 
 /// Why a command has not signed.
@@ -53,7 +55,7 @@ impl Signer for CommandSigner {
     }
 
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
-        let given = within(Some(self.limit), || Ok(self.run(message)?))?;
+        let given = within(self.limit_name, Some(self.limit), || Ok(self.run(message)?))?;
         let text: Vec<u8> = given.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
         let forms = [Some(given.clone()), der_of(&given), STANDARD.decode(text).ok()];
         let decoded = forms[2].as_deref().and_then(der_of);

@@ -11,6 +11,7 @@ use crate::images::login::LoginError;
 use crate::images::rebuild::RebuildError;
 use crate::images::remove::RemoveError;
 use crate::images::run::RunError;
+use crate::images::trust::PolicyError;
 use crate::images::unpack::UnpackError;
 use crate::images::verify::NoContract;
 use crate::templates::new::NewError;
@@ -30,6 +31,7 @@ pub fn hint(error: &(dyn Error + 'static)) -> Option<String> {
         no_contract: NoContract,
         new: NewError,
         template: TemplateError,
+        policy: PolicyError,
     )
 }
 
@@ -136,5 +138,12 @@ fn template(error: &TemplateError) -> Option<String> {
             Some(format!("templates are {}", names.join(", ")))
         }
         TemplateError::Name { .. } | TemplateError::Dependency { .. } => of("choose another with `--name`"),
+    }
+}
+
+fn policy(error: &PolicyError) -> Option<String> {
+    match error {
+        PolicyError::NotJudged(_) => of("`sigstoreSigned` with keys, `insecureAcceptAnything` and `reject` are judged"),
+        _ => None,
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::Demand;
+use super::{Demand, Signature};
 use crate::images::sign::SBOMS;
 use plugin_oci::attachments::find;
 use plugin_oci::documents::{Descriptor, json};
@@ -38,14 +38,38 @@ impl<'a> Judge<'a> {
         let mut findings = BTreeSet::new();
         for demand in demands {
             findings.extend(match demand {
-                Demand::Signature(keys) => self.signed(keys, &[statement::SIGNATURE], "signature"),
+                Demand::Signature(signature) => self.signature(signature),
                 Demand::Sbom(keys) => self.attached(keys, &SBOMS, "SBOM")?,
                 Demand::Provenance(keys) => {
                     self.attached(keys, &[(statement::MEDIA_TYPE, statement::PROVENANCE)], "provenance")?
                 }
+                Demand::Crates(rules) => self.raw(&SBOMS)?.iter().flat_map(|sbom| rules.findings(sbom)).collect(),
+                Demand::Nothing => {
+                    let object = self.root.digest.to_string();
+                    vec![Finding::new(object, "rejected", "the policy rejects every image from there")]
+                }
             });
         }
         Ok(findings.into_iter().collect())
+    }
+
+    /// What is wrong unless one of the keys signed the image under the right name.
+    fn signature(&self, signature: &Signature) -> Vec<Finding> {
+        let findings = self.signed(&signature.keys, &[statement::SIGNATURE], "signature");
+        let heard = self.heard(&signature.keys).0;
+        let names: Vec<Option<&str>> = heard
+            .iter()
+            .filter(|found| found.said.predicate_type == statement::SIGNATURE)
+            .map(|found| found.said.identity.as_deref())
+            .collect();
+        if !findings.is_empty() || names.iter().any(|name| signature.identity.accepts(*name)) {
+            return findings;
+        }
+        let told: Vec<String> =
+            names.into_iter().flatten().map(|name| plugin_oci::values::text::name(name).into_owned()).collect();
+        let told = if told.is_empty() { "by signatures that hold no name".to_owned() } else { format!("as {}", told.join(", ")) };
+        let message = format!("the policy wants it signed as {}, and it is signed {told}", signature.identity);
+        vec![Fault::identity(message).finding(&self.root.digest.to_string())]
     }
 
     /// What is wrong unless one of the keys says one of these things of the image.
@@ -103,8 +127,8 @@ impl<'a> Judge<'a> {
         (found, faults)
     }
 
-    /// What is wrong unless one of these things is attached and, where there are keys, signed as it is attached.
-    fn attached(&self, keys: &[PublicKey], kinds: &[(&str, &str)], what: &str) -> Result<Vec<Finding>, StoreError> {
+    /// What is attached of these kinds, unverified.
+    fn raw(&self, kinds: &[(&str, &str)]) -> Result<Vec<Value>, StoreError> {
         let mut raw = Vec::new();
         for (artifact_type, predicate_type) in kinds {
             for manifest in find(self.source, &self.root.digest, artifact_type)? {
@@ -117,6 +141,12 @@ impl<'a> Judge<'a> {
                 }
             }
         }
+        Ok(raw)
+    }
+
+    /// What is wrong unless one of these things is attached and, where there are keys, signed as it is attached.
+    fn attached(&self, keys: &[PublicKey], kinds: &[(&str, &str)], what: &str) -> Result<Vec<Finding>, StoreError> {
+        let raw = self.raw(kinds)?;
         let object = self.root.digest.to_string();
         if keys.is_empty() {
             let missing = Finding::new(object, "attachment-missing", format!("it has no {what}"));

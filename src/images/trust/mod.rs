@@ -3,9 +3,17 @@
 //! A [`Demand`] is decided before anything is looked at, and each is met or gives findings. All that is read from beside the image is
 //! anybody's; a key from the user decides. It fails closed: what is missing, cannot be read or is in doubt is a finding.
 
+mod containers;
+mod crates;
+mod error;
+pub mod identity;
 mod judge;
+pub mod policy;
 
 use super::verify::finding_of;
+use crates::CrateRules;
+pub use error::PolicyError;
+use identity::Identity;
 use plugin_oci::documents::Descriptor;
 use plugin_oci::failure::Error;
 use plugin_oci::finding::Finding;
@@ -15,12 +23,25 @@ use plugin_oci::stores::Source;
 /// What is asked of an image. All demands must be met.
 #[derive(Clone, Debug)]
 pub enum Demand {
-    /// A signature of the image by one of these keys.
-    Signature(Vec<PublicKey>),
+    /// A signature of the image.
+    Signature(Signature),
     /// An SBOM: signed by one of these keys, or, without any, attached.
     Sbom(Vec<PublicKey>),
     /// Provenance, likewise.
     Provenance(Vec<PublicKey>),
+    /// An SBOM whose crates keep these rules.
+    Crates(CrateRules),
+    /// No image at all will do.
+    Nothing,
+}
+
+/// Whose signature it must be, and of what.
+#[derive(Clone, Debug)]
+pub struct Signature {
+    /// One of these keys.
+    pub keys: Vec<PublicKey>,
+    /// What it must call the image.
+    pub identity: Identity,
 }
 
 /// What an image lacks of what is asked of it. Empty where it is trusted.

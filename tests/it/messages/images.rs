@@ -11,12 +11,14 @@ use plugin_build::images::remove::RemoveError;
 use plugin_build::images::run::RunError;
 use plugin_build::images::sign::{AttachedError, SignError};
 use plugin_build::images::signer::SignerError;
+use plugin_build::images::trust::PolicyError;
 use plugin_build::images::unpack::UnpackError;
 use plugin_build::templates::TemplateError;
 use plugin_build::templates::new::NewError;
 use plugin_oci::documents::json;
 use plugin_oci::fs::FileError;
 use plugin_oci::signatures::Fault;
+use plugin_oci::signatures::keys::{KeyError, KeyFileError};
 use plugin_oci::stores::StoreError;
 use plugin_oci::values::digest::Digest;
 use plugin_oci::values::reference::ReferenceError;
@@ -31,6 +33,7 @@ fn full() -> FileError {
 #[test]
 fn of_images() {
     let manifest = Digest::of(b"a");
+    let key = || KeyFileError { path: path("a.pub"), source: KeyError::Empty };
     let missing = || StoreError::MissingBlob { store: s("oci:dir"), digest: s("sha256:abc") };
     let ambiguous = || StoreError::Ambiguous { store: s("oci:dir"), available: list(&["1.0", "2.0"]) };
     let all = errors![
@@ -47,6 +50,12 @@ fn of_images() {
             what: "provenance",
             source: AttachedError::Statement(Fault::missing("it has none"))
         },
+        PolicyError::File(full()),
+        PolicyError::Key(key()),
+        PolicyError::Shape(s("it is empty")),
+        PolicyError::NotJudged(s("signedBy")),
+        PolicyError::In { path: path("policy.json"), source: Box::new(PolicyError::NotJudged(s("signedBy"))) },
+        PolicyError::In { path: path("policy.json"), source: Box::new(PolicyError::Key(key())) },
         SignerError::Run(refused()),
         SignerError::Status(status()),
         SignerError::Wrong(7),

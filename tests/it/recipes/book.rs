@@ -105,7 +105,7 @@ fn every_block_of_commands_has_a_test() {
 }
 
 /// Flags of other programs, which pages name beside ours.
-const FOREIGN: [&str; 14] = [
+const FOREIGN: [&str; 18] = [
     // git
     "--format",
     // cargo
@@ -124,6 +124,11 @@ const FOREIGN: [&str; 14] = [
     "--all-platforms",
     "--preserve-digests",
     "--exclude",
+    // cosign, notation
+    "--bundle",
+    "--insecure-ignore-tlog",
+    "--oci-layout",
+    "--scope",
 ];
 
 #[test]

@@ -13,3 +13,4 @@ mod moving;
 mod pages;
 mod reference;
 mod runner;
+mod signing;

@@ -2,8 +2,10 @@
 
 mod consumers;
 mod faults;
+mod foreign;
 mod forms;
 mod keys;
+mod policy;
 mod scene;
 mod signer;
 mod signing;

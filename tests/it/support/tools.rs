@@ -12,15 +12,28 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// The program called `name` on `PATH`; where there is none, the test is to return.
-#[expect(clippy::disallowed_methods, reason = "tests run in the developer's environment")]
 pub fn require(name: &str) -> Option<PathBuf> {
-    of_second_tier(name);
-    let path = env::var_os("PATH").unwrap_or_default();
-    let found = env::split_paths(&path).map(|folder| folder.join(name)).find(|program| program.is_file());
+    let found = on_path(name);
     if found.is_none() {
         missing(&format!("`{name}` is not on PATH"));
     }
     found
+}
+
+/// The same of a program that not every system can have, CI's neither.
+pub fn optional(name: &str) -> Option<PathBuf> {
+    let found = on_path(name);
+    if found.is_none() {
+        skip(&format!("`{name}` is not on PATH"));
+    }
+    found
+}
+
+#[expect(clippy::disallowed_methods, reason = "tests run in the developer's environment")]
+fn on_path(name: &str) -> Option<PathBuf> {
+    of_second_tier(name);
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).map(|folder| folder.join(name)).find(|program| program.is_file())
 }
 
 /// Whether a file of another package is there; where it is not, the test is to return.
