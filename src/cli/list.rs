@@ -20,7 +20,7 @@ pub struct ListArgs {
     store: String,
 }
 
-/// Lists the tags of a store.
+/// Lists what is in a store.
 pub fn list(args: &ListArgs, context: &Context) -> Result<ExitCode, Error> {
     let reference = match (context.image(&args.store), registry(&args.store)) {
         (Err(_), Some((host, prefix))) => return repositories(host, prefix, context),

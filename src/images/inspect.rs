@@ -12,6 +12,7 @@ use plugin_oci::failure::Error;
 use plugin_oci::layers::unpack::{Entry, ExtractError, ExtractOptions, Kind, LayerInput, READ_TOGETHER, Spent, list_entries};
 use plugin_oci::stores::{
     PlatformImage, Selector, Source, Verified, platform_images, platform_of, read_config, read_document, read_wasm_config,
+    resolve_for,
 };
 use plugin_oci::values::compression::Compression;
 use plugin_oci::values::digest::Digest;
@@ -130,7 +131,7 @@ struct Listed {
 
 /// Looks at an image.
 pub fn inspect(source: &dyn Source, options: &InspectOptions) -> Result<Inspected, Error> {
-    let root = source.resolve(&options.selector)?;
+    let root = resolve_for(source, &options.selector, options.platform.as_ref())?;
     let annotations = read_document(source, &root)?.0.annotations().clone();
     let (mut platforms, mut listing) = (Vec::new(), Listing::default());
     let images = platform_images(source, &root)?;

@@ -1,4 +1,4 @@
-//! What a store holds: tags, digests, platforms, sizes, attachments.
+//! What a store holds: tags, digests, platforms, sizes, attachments; and images without a tag, where it lists such.
 
 use std::collections::BTreeSet;
 
@@ -6,10 +6,10 @@ use serde::Serialize;
 
 use plugin_oci::documents::{Descriptor, Document, media_type};
 use plugin_oci::failure::Error;
-use plugin_oci::stores::{Selector, Source, StoreError, Tagged, images, read_document};
+use plugin_oci::stores::{PlatformImage, Selector, Source, StoreError, Tagged, images, platform_of, read_document};
 use plugin_oci::values::digest::Digest;
 
-/// One tag of a store, or an image that was named by its digest.
+/// One tag of a store, or an image without one.
 #[derive(Clone, Debug, Serialize)]
 pub struct Listed {
     /// Empty for what no tag is known of.
@@ -18,7 +18,7 @@ pub struct Listed {
     pub digest: Digest,
     /// The media type of the root.
     pub media_type: String,
-    /// Platforms, in index order; empty for a lone manifest.
+    /// Platforms, in index order; empty for a lone manifest with a tag whose entry names none.
     pub platforms: Vec<String>,
     /// Bytes of every distinct blob, manifest and index that it reaches.
     pub size: u64,
@@ -26,24 +26,21 @@ pub struct Listed {
     pub attachments: Vec<String>,
 }
 
-/// Lists every tag of a store, or those that a selector means.
+/// Lists every tag of a store and what has none, or what a selector means.
 pub fn list(source: &dyn Source, selector: &Selector) -> Result<Vec<Listed>, Error> {
     let mut listed = Vec::new();
-    for tagged in selected(source, selector)? {
+    for Tagged { tag, root } in selected(source, selector)? {
         let mut sizes = Sizes::default();
-        let platforms = sizes.add(source, &tagged.root, 0)?;
+        let mut platforms = sizes.add(source, &root, 0)?;
+        if platforms.is_empty() {
+            platforms.extend(lone_platform(source, &root, tag.is_empty())?);
+        }
         let mut attachments = Vec::new();
-        for referrer in source.referrers(&tagged.root.digest)? {
+        for referrer in source.referrers(&root.digest)? {
             attachments.push(artifact_type(source, &referrer)?);
         }
-        listed.push(Listed {
-            tag: tagged.tag,
-            digest: tagged.root.digest,
-            media_type: tagged.root.media_type,
-            platforms,
-            size: sizes.total,
-            attachments,
-        });
+        let (digest, media_type) = (root.digest, root.media_type);
+        listed.push(Listed { tag, digest, media_type, platforms, size: sizes.total, attachments });
     }
     Ok(listed)
 }
@@ -52,9 +49,8 @@ fn selected(source: &dyn Source, selector: &Selector) -> Result<Vec<Tagged>, Sto
     let one = |tag: String| Ok(vec![Tagged { tag, root: source.resolve(selector)? }]);
     match selector {
         Selector::Only => {
-            let tags = images(source)?;
-            // One image without a tag is what a pull by digest leaves.
-            if tags.is_empty() && source.repository().is_none() { one(String::new()).or(Ok(tags)) } else { Ok(tags) }
+            let untagged = source.untagged()?.into_iter().map(|root| Tagged { tag: String::new(), root });
+            Ok(images(source)?.into_iter().chain(untagged).collect())
         }
         Selector::Tag(tag) => one(tag.clone()),
         // A registry would have to be asked for each of its tags.
@@ -64,6 +60,18 @@ fn selected(source: &dyn Source, selector: &Selector) -> Result<Vec<Tagged>, Sto
             if named.is_empty() { one(String::new()) } else { Ok(named) }
         }
     }
+}
+
+/// The platform that the entry of a lone manifest names. Where nothing else tells images apart, the configuration is asked.
+fn lone_platform(source: &dyn Source, root: &Descriptor, ask: bool) -> Result<Option<String>, StoreError> {
+    let mut platform = root.platform.clone();
+    if ask
+        && platform.is_none()
+        && let Document::Manifest(manifest) = read_document(source, root)?.0
+    {
+        platform = platform_of(source, &PlatformImage { descriptor: root.clone(), manifest })?;
+    }
+    Ok(platform.map(|platform| platform.to_string()))
 }
 
 /// The artifact type of a referrer: its descriptor's, or else its manifest's.

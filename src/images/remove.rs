@@ -8,7 +8,7 @@ use plugin_oci::failure::{Class, Error, Failure};
 use plugin_oci::progress::Progress;
 use plugin_oci::stores::layout::{Layout, LayoutWriter, Obsolete};
 use plugin_oci::stores::open::Stores;
-use plugin_oci::stores::{Selector, Source as _};
+use plugin_oci::stores::{Source as _, StoreError};
 use plugin_oci::values::digest::Digest;
 use plugin_oci::values::reference::Reference;
 
@@ -35,10 +35,7 @@ pub fn remove(reference: &Reference, stores: &Stores<'_>, progress: &dyn Progres
         Reference::Layout(local) => {
             let tag = match &local.name {
                 Some(name) => name.to_string(),
-                None => match Layout::open(&local.path)?.resolve(&Selector::Only)?.ref_name() {
-                    Some(name) => name.to_owned(),
-                    None => return Err(RemoveError::NoTag(reference.clone()).into()),
-                },
+                None => only_tag(reference, &Layout::open(&local.path)?)?,
             };
             Layout::open(&local.path)?;
             let digest = LayoutWriter::new(&local.path, Obsolete::Remove, progress)?.remove_tag(&tag)?;
@@ -58,6 +55,18 @@ pub fn remove_digest(store: &Reference, digest: &Digest, stores: &Stores<'_>, pr
             Ok(LayoutWriter::new(&local.path, Obsolete::Remove, progress)?.remove_digest(digest)?)
         }
         Reference::Archive(_) => Err(RemoveError::Archive(store.clone()).into()),
+    }
+}
+
+/// The one tag that there is, whatever it names.
+fn only_tag(reference: &Reference, layout: &Layout) -> Result<String, Error> {
+    match layout.tags()?.as_slice() {
+        [] => Err(RemoveError::NoTag(reference.clone()).into()),
+        [only] => Ok(only.tag.to_string()),
+        several => {
+            let available = several.iter().map(|tagged| tagged.tag.to_string()).collect();
+            Err(StoreError::Ambiguous { store: layout.name(), available }.into())
+        }
     }
 }
 

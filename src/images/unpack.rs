@@ -17,7 +17,9 @@ use plugin_oci::documents::{Descriptor, media_type};
 use plugin_oci::failure::{Class, Error, Failure};
 use plugin_oci::layers::unpack::{ExtractError, ExtractOptions, Extraction, LayerInput, UnpackReport};
 use plugin_oci::progress::{Event, Outcome, Progress};
-use plugin_oci::stores::{PlatformImage, Selector, Source, StoreError, Verified, platform_of, read_config, select_platform};
+use plugin_oci::stores::{
+    PlatformImage, Selector, Source, StoreError, Verified, platform_of, read_config, resolve_for, select_platform,
+};
 use plugin_oci::values::compression::Compression;
 use plugin_oci::values::digest::Digest;
 use plugin_oci::values::platform::Platform;
@@ -51,7 +53,7 @@ pub struct Unpacked {
 
 /// Unpacks one platform of an image.
 pub fn unpack(source: &dyn Source, options: &UnpackOptions, progress: &dyn Progress) -> Result<Unpacked, Error> {
-    let root = source.resolve(&options.selector)?;
+    let root = resolve_for(source, &options.selector, Some(&options.platform))?;
     let image = select_platform(source, &root, &options.platform)?;
     let layers = layers_of(source, &image)?;
     let mut extraction = Extraction::begin(&options.target, options.extract.clone())?;

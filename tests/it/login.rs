@@ -45,7 +45,7 @@ fn a_password_opens_the_registry_for_us_and_skopeo_and_is_never_seen() {
     let denied = step(1, "", &["push", "-vv", "oci:image", &repository]);
     assert!(denied.contains("was denied") && denied.contains(&format!("login {}", registry.host)), "{denied}");
     let refused = step(1, "not-the-password", &["login", "-vv", &registry.host, "-u", USER.0, "--password-stdin"]);
-    assert!(refused.contains("was denied") && !refused.contains("stored"), "nothing is stored yet: {refused}");
+    assert!(refused.contains("wrong user or password") && !refused.contains("stored"), "nothing is stored yet: {refused}");
     assert!(!dir.join("docker").exists());
     step(0, &format!("{}\n", USER.1), &["login", "-vv", &registry.host, "-u", USER.0, "--password-stdin"]);
     step(0, "", &["push", "-vv", "oci:image", &repository]);
@@ -121,7 +121,7 @@ fn a_password_in_the_arguments_is_not_taken() {
 #[cfg(unix)]
 #[test]
 #[ignore = "needs docker-registry"]
-fn a_credential_helper_is_asked_and_its_output_is_never_shown() {
+fn a_credential_helper_is_asked_and_its_answer_is_never_shown() {
     use std::os::unix::fs::PermissionsExt as _;
     let Some(registry) = DockerRegistry::protected() else { return };
     let temp = tempfile::tempdir().unwrap();
@@ -143,9 +143,9 @@ fn a_credential_helper_is_asked_and_its_output_is_never_shown() {
     assert_eq!(run.code, 0, "{}", run.stderr);
     let run = push("echo credentials not found in native keychain; exit 1");
     assert!(run.code == 1 && run.stderr.contains("was denied"), "{}", run.stderr);
-    let run = push("echo hunter2; echo hunter2 >&2; exit 1");
+    let run = push(&format!("echo '{answer}'; echo 'log in again' >&2; exit 1"));
     assert!(run.code == 1 && run.stderr.contains("`docker-credential-test` failed to get"), "{}", run.stderr);
-    assert!(!run.stderr.contains("hunter2"), "{}", run.stderr);
+    assert!(run.stderr.contains("log in again") && !run.stderr.contains(USER.1), "{}", run.stderr);
 }
 
 /// podman leaves no entry in the file for what it gives to a helper.
@@ -174,4 +174,60 @@ fn logging_out_empties_a_helper_that_no_entry_tells_of() {
         let run = logout(host);
         assert!(run.code == 1 && run.stderr.contains("there are no credentials"), "{}", run.stderr);
     }
+}
+
+/// Runs a command on a terminal of its own, and types a line after each text that it waits for.
+#[cfg(unix)]
+fn on_a_terminal(command: &mut Command, answers: &[(&str, &str)]) -> (i32, String) {
+    use std::fs::File;
+    use std::io::Read as _;
+    let pair = nix::pty::openpty(None, None).unwrap();
+    let side = || Stdio::from(pair.slave.try_clone().unwrap());
+    let mut child = command.stdin(side()).stdout(side()).stderr(side()).spawn().unwrap();
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    drop(pair.slave);
+    let mut terminal = File::from(pair.master);
+    let (mut shown, mut answers, mut buffer) = (String::new(), answers.iter(), [0; 4096]);
+    let mut next = answers.next();
+    loop {
+        // At the end of the last program on it, reading fails.
+        let Ok(count @ 1..) = terminal.read(&mut buffer) else { break };
+        shown.push_str(&String::from_utf8_lossy(&buffer[..count]));
+        if let Some((question, answer)) = next.filter(|(question, _)| shown.ends_with(question)) {
+            assert!(!question.is_empty());
+            writeln!(terminal, "{answer}").unwrap();
+            next = answers.next();
+        }
+    }
+    (child.wait().unwrap().code().unwrap_or(-1), shown)
+}
+
+#[cfg(unix)]
+#[test]
+fn login_asks_on_a_terminal_and_shows_no_password() {
+    use crate::support::http_server::Reply;
+    use crate::support::memory_registry::Quirks;
+    // `me:hunter2`
+    let registry = MemoryRegistry::scripted(Quirks::default(), |request, _| {
+        let body = r#"{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}"#;
+        let known = request.header("authorization") == Some("Basic bWU6aHVudGVyMg==");
+        (!known).then(|| Reply::new(401).header("WWW-Authenticate", "Basic realm=\"r\"").body(body).into())
+    });
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    let host = registry.server.host();
+    let user = format!("User at {host}: ");
+    let (code, shown) = on_a_terminal(program(dir).args(["login", &host]), &[(&user, "me"), ("Password: ", "hunter2")]);
+    assert_eq!(code, 0, "{shown}");
+    assert!(!shown.contains("hunter2") && shown.contains("docker/config.json"), "{shown}");
+    let (code, shown) = on_a_terminal(program(dir).args(["login", &host, "-u", "me"]), &[("Password: ", "wrong-one")]);
+    assert_eq!(code, 1, "{shown}");
+    assert!(shown.contains(&format!("wrong user or password for {host} (401")) && !shown.contains("wrong-one"), "{shown}");
+
+    let piped = ["login", &host, "-u", "me", "--password-stdin"];
+    let (code, shown) = on_a_terminal(program(dir).args(piped), &[]);
+    assert!(code == 2 && shown.contains("stdin is a terminal"), "{shown}");
+    assert_eq!(run_with_input(program(dir).args(piped), "hunter2\n").code, 0);
+    let run = run_with_input(program(dir).args(["login", &host]), "hunter2\n");
+    assert!(run.code == 2 && run.stderr.contains("--password-stdin"), "{}", run.stderr);
 }

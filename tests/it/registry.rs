@@ -1,9 +1,11 @@
 //! Registries: two real ones, and an in-process one for what real ones do not do.
 
+mod conditions;
 mod content;
 mod evil;
 mod fallback;
 mod honest;
+mod optional;
 mod proxied;
 mod real;
 mod referrers;

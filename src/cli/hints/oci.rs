@@ -147,6 +147,9 @@ fn exceeded(error: &Exceeded) -> Option<String> {
 fn store(error: &StoreError) -> Option<String> {
     match error {
         StoreError::NoPlatform { available, .. } | StoreError::Ambiguous { available, .. } if available.is_empty() => None,
+        StoreError::NoRepository { .. } => {
+            of("check how it is spelled; some registries say the same of what only those may see who are logged in")
+        }
         StoreError::NotFound { available, .. } if available.is_empty() => of("it has no tags"),
         StoreError::Versions { available, .. } => Some(format!(
             "choose one of {} by `--platform '{}'`, or name the manifest's digest",
@@ -160,6 +163,14 @@ fn store(error: &StoreError) -> Option<String> {
         StoreError::NotALayout { path, .. } if path.join("Cargo.toml").is_file() => {
             let manifest = path.join("Cargo.toml");
             Some(format!("a package lies there: build it with `--manifest-path {}`", manifest.display()))
+        }
+        StoreError::Untagged { store, available } => {
+            let available = available.join(", ");
+            Some(format!("name one as `{store}@DIGEST`, or choose with `--platform`; it has {available}"))
+        }
+        StoreError::Full { .. } => of("remove what nobody needs (`rm` drops a tag), or write to another layout or archive"),
+        StoreError::NotAFile { path, .. } if path.is_symlink() => {
+            of("`cp -rL DIR COPY` makes a layout whose blobs are files of its own")
         }
         StoreError::Clobber { .. } => of("leave out `--no-clobber` to move the tag"),
         StoreError::Corrupt { .. } => of("`cargo plugin-build verify` lists everything that is wrong"),
@@ -180,9 +191,7 @@ fn credential(error: &CredentialError) -> Option<String> {
 
 fn registry(error: &RegistryError) -> Option<String> {
     match error {
-        RegistryError::Denied { host, known: false, .. } => {
-            Some(format!("log in first: `cargo plugin-build login {host} -u USER --password-stdin`"))
-        }
+        RegistryError::Denied { host, known: false, .. } => Some(format!("log in first: `cargo plugin-build login {host}`")),
         RegistryError::Denied { host, known: true, .. } => Some(format!("the credentials for {host} do not allow this")),
         RegistryError::PlainHttp { host, .. } => Some(format!("if that network can be trusted, add `--plain-http {host}`")),
         RegistryError::NoDeletion { .. } => of(
@@ -197,11 +206,22 @@ fn registry(error: &RegistryError) -> Option<String> {
             of("a proxy before the registry limits the size of requests: raise its limit (nginx: `client_max_body_size`)")
         }
         RegistryError::Proxy(_) => of("write it as `http://HOST:PORT`, or with `https://`; SOCKS is not spoken"),
-        RegistryError::Unreachable { source: TransportError::Refused(407), proxy, .. } => {
+        RegistryError::WrongPassword { .. } => of("nothing was stored; registries with two-factor login want a token instead"),
+        RegistryError::Encoded { .. } => of("whatever stands before the registry is to leave its content as it is"),
+        RegistryError::NoConnection { source: TransportError::NotTls, host, is_registry: true, .. } => {
+            Some(format!("if that network can be trusted, add `--plain-http {host}`"))
+        }
+        RegistryError::NoConnection { source: TransportError::NoListener(_), .. } => {
+            of("start what is to listen there, or correct host and port")
+        }
+        RegistryError::NoConnection { source: TransportError::NotAServer, .. } => of(
+            "make one for a server (`openssl req -x509 -addext basicConstraints=critical,CA:FALSE ...`) and name it with `--tls-ca FILE`",
+        ),
+        RegistryError::NoConnection { source: TransportError::Refused(407), proxy, .. } => {
             let variable = proxy.unwrap_or("HTTPS_PROXY");
             Some(format!("give it credentials: `{variable}=http://user:password@HOST:PORT`"))
         }
-        RegistryError::Unreachable { source: TransportError::Tls(_), .. } => {
+        RegistryError::NoConnection { source: TransportError::Tls(_), .. } => {
             of("name the registry's own authority with `--tls-ca FILE`")
         }
         RegistryError::Unreachable { source: TransportError::TooSlow(_), .. } => {

@@ -35,7 +35,7 @@ pub(super) fn breaking(
             let Some(new) = Contract::of_image(source, &root)? else { continue };
             let target = stores.source(&delivery.reference)?;
             let old = match target.resolve(&Selector::Tag(tag.clone())) {
-                Err(StoreError::NotFound { .. }) => continue,
+                Err(StoreError::NotFound { .. } | StoreError::NoRepository { .. }) => continue,
                 old => old?,
             };
             if old.digest == root.digest {

@@ -38,8 +38,9 @@ pub fn digests(text: &str, stores: &Stores<'_>) -> Result<BTreeSet<Digest>, Copy
 
 fn reachable(source: &dyn Source) -> Result<BTreeSet<Digest>, CopyError> {
     let mut found = BTreeSet::new();
-    for tagged in source.tags()? {
-        follow(source, &tagged.root, 0, &mut found)?;
+    let tagged = source.tags()?.into_iter().map(|tagged| tagged.root);
+    for root in tagged.chain(source.untagged()?) {
+        follow(source, &root, 0, &mut found)?;
     }
     Ok(found)
 }

@@ -2,7 +2,7 @@
 
 use super::{CopyError, Transfer};
 use plugin_oci::documents::Descriptor;
-use plugin_oci::stores::{Selector, Source, StoreError, Tagged, images, read_document, select_platform};
+use plugin_oci::stores::{Selector, Source, StoreError, Tagged, images, read_document, resolve_for, select_platform};
 use plugin_oci::values::reference::Reference;
 
 /// Annotations that name an image, the first that is set.
@@ -21,7 +21,10 @@ pub(super) struct Item {
 /// The images that one source contributes.
 pub(super) fn items(source: &dyn Source, reference: &Reference, options: &Transfer) -> Result<Vec<Item>, CopyError> {
     if options.all {
-        let tags = images(source)?;
+        let mut tags = images(source)?;
+        if tags.is_empty() {
+            tags.extend(source.untagged()?.into_iter().map(|root| Tagged { tag: String::new(), root }));
+        }
         if tags.is_empty() {
             return Err(CopyError::Nothing(source.name()));
         }
@@ -53,24 +56,12 @@ fn one(source: &dyn Source, reference: &Reference, options: &Transfer) -> Result
         };
         return Ok(vec![Tagged { tag, root }]);
     }
-    let tags = source.tags()?;
-    let root = match selector {
-        Selector::Only => only(source)?,
-        _ => source.resolve(&selector)?,
-    };
+    let root = resolve_for(source, &selector, options.platform.as_ref())?;
     let own: Vec<Tagged> = match reference.tag() {
         Some(tag) => vec![Tagged { tag: tag.to_owned(), root: root.clone() }],
-        None => tags.into_iter().filter(|tagged| tagged.root.digest == root.digest).collect(),
+        None => source.tags()?.into_iter().filter(|tagged| tagged.root.digest == root.digest).collect(),
     };
     Ok(if own.is_empty() { vec![Tagged { tag: String::new(), root }] } else { own })
-}
-
-/// The only image of a store. Several tags of one image name one image.
-fn only(source: &dyn Source) -> Result<Descriptor, StoreError> {
-    match images(source)?.split_first() {
-        Some((first, rest)) if rest.iter().all(|other| other.root.digest == first.root.digest) => Ok(first.root.clone()),
-        _ => source.resolve(&Selector::Only),
-    }
 }
 
 /// Puts tags of one image and name together. A local name `greeter:1.0` is a name and a tag.

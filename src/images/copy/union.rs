@@ -28,6 +28,12 @@ impl<'a> Union<'a> {
         made.into_iter().chain(self.sources.iter().map(|source| source.as_ref() as &dyn Source))
     }
 
+    /// The one source, where nothing was made.
+    fn only(&self) -> Option<&'a dyn Source> {
+        let mut all = self.all();
+        all.next().filter(|_| all.next().is_none())
+    }
+
     /// The same, where blobs may be mounted from a repository that has them.
     pub(super) fn mounting_from(&self, earlier: Option<&'a str>) -> Self {
         Self { earlier, ..*self }
@@ -69,6 +75,22 @@ impl Source for Union<'_> {
 
     fn take_staged(&self, digest: &Digest) -> Option<TempFile> {
         self.sources.iter().find_map(|source| source.take_staged(digest))
+    }
+
+    fn resumes(&self) -> bool {
+        self.only().is_some_and(Source::resumes)
+    }
+
+    fn open_from(&self, descriptor: &Descriptor, offset: u64) -> Result<Option<Box<dyn Read + Send + '_>>, StoreError> {
+        match self.only() {
+            Some(only) => only.open_from(descriptor, offset),
+            None if offset == 0 => self.open(descriptor).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn parallelism(&self) -> usize {
+        self.all().map(Source::parallelism).max().unwrap_or(1)
     }
 
     fn repository(&self) -> Option<String> {

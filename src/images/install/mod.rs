@@ -13,7 +13,9 @@ use plugin_oci::finding::Finding;
 use plugin_oci::interrupt::on_interrupt;
 use plugin_oci::layers::unpack::{ExtractOptions, Extraction, Limits, Rules, remove_tree};
 use plugin_oci::progress::Progress;
-use plugin_oci::stores::{PlatformImage, Selector, Source, platform_images, platform_of, read_document, select_platform};
+use plugin_oci::stores::{
+    PlatformImage, Selector, Source, platform_images, platform_of, read_document, resolve_for, select_platform,
+};
 use plugin_oci::values::digest::Digest;
 use plugin_oci::values::platform::Platform;
 use std::io;
@@ -321,7 +323,12 @@ impl Chosen {
 }
 
 fn choose(source: &dyn Source, options: &InstallOptions) -> Result<Chosen, Error> {
-    let root = source.resolve(&options.selector)?;
+    let platform = match options.platforms.as_slice() {
+        [] => Some(Platform::host()),
+        [only] => Some(only.clone()),
+        _ => None,
+    };
+    let root = resolve_for(source, &options.selector, platform.as_ref())?;
     let annotations = read_document(source, &root)?.0.annotations().clone();
     let name = options.name.clone().or_else(|| annotations.get(NAME_KEY).cloned());
     let name = name.ok_or_else(|| InstallError::NoName { image: source.name() })?;

@@ -20,7 +20,7 @@ use crate::build::start::{self, CannotStart, Started};
 use plugin_oci::documents::{Config, Descriptor, Document, media_type};
 use plugin_oci::failure::{Class, Error, Failure};
 use plugin_oci::progress::Progress;
-use plugin_oci::stores::{PlatformImage, Selector, Source, read_config, read_document, select_platform};
+use plugin_oci::stores::{PlatformImage, Selector, Source, read_config, read_document, resolve_for, select_platform};
 use plugin_oci::values::platform::Platform;
 
 use crate::hosts::cosmo::run::Router;
@@ -49,7 +49,7 @@ pub enum Ready {
 
 /// Finds the image, sees what it is, and unpacks it.
 pub fn prepare(source: &dyn Source, options: &RunOptions, progress: &dyn Progress) -> Result<Ready, Error> {
-    let root = source.resolve(&options.selector)?;
+    let root = resolve_for(source, &options.selector, Some(&options.platform))?;
     let kind = kind_of(source, &root)?;
     if !matches!(kind, Kind::Executable | Kind::CosmoRouter) {
         return Err(RunError::NotAProcess { kind }.into());

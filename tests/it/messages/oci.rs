@@ -84,7 +84,8 @@ fn of_documents_and_layers() {
     let layer = |source: ExtractError| ExtractError::Layer { layer: s("sha256:abc"), source: Box::new(source) };
     let mut all = errors![
         DocumentError::Json(json::parse(b"{").unwrap_err()),
-        DocumentError::Shape { what: "manifest", source: shape() },
+        DocumentError::Shape { what: "image manifest", key: s("layers"), source: shape() },
+        DocumentError::Shape { what: "image index", key: s("."), source: shape() },
         DocumentError::Digest(DigestError::UnknownAlgorithm(s("md5"))),
         DocumentError::MediaTypeMismatch { inside: s("a"), outside: s("b") },
         DocumentError::Ambiguous { kind: "index", key: "layers" },
@@ -152,6 +153,11 @@ fn unreachable(source: TransportError, proxy: Option<&'static str>) -> Error {
     RegistryError::Unreachable { method: "GET", url: s("https://registry.example/v2/"), proxy, source }.into()
 }
 
+fn no_connection(source: TransportError, proxy: Option<&'static str>) -> Error {
+    let (host, image) = (s("registry.example"), Some(s("registry.example/a/b")));
+    RegistryError::NoConnection { host, is_registry: true, image, proxy, source }.into()
+}
+
 #[test]
 fn of_stores() {
     let seconds = Duration::from_secs(30);
@@ -166,7 +172,10 @@ fn of_stores() {
         StoreError::NotFound { store: s("oci:dir"), wanted: s("1.0"), available: Vec::new() },
         StoreError::NotFound { store: s("oci:dir"), wanted: s("1.0"), available: list(&["2.0", "3.0"]) },
         StoreError::Ambiguous { store: s("oci:dir"), available: list(&["2.0", "3.0"]) },
-        StoreError::Ambiguous { store: s("oci:dir"), available: Vec::new() },
+        StoreError::NoRepository { store: s("docker://registry.example/a/b") },
+        StoreError::Untagged { store: s("oci:dir"), available: list(&["sha256:abc (linux/amd64)", "sha256:def (linux/arm64)"]) },
+        StoreError::Empty { store: s("oci:dir") },
+        StoreError::Full { object: s("dir/index.json"), count: 9, of: "bytes", limit: 7 },
         StoreError::DuplicateTag { store: s("oci:dir"), tag: s("1.0") },
         StoreError::Versions {
             image: s("sha256:abc"),
@@ -207,6 +216,8 @@ fn of_stores() {
         RegistryError::PlainHttp { from: url(), host: s("registry.example"), url: s("http://registry.example:5000/v2/") },
         RegistryError::ForeignRealm { host: s("registry.example"), realm: s("tokens.example") },
         RegistryError::RedirectLoop { url: url() },
+        RegistryError::Encoded { url: url(), encoding: s("gzip") },
+        RegistryError::WrongPassword { host: s("registry.example"), message: s("UNAUTHORIZED: no") },
         RegistryError::Trust { path: Some(s("ca.pem")), reason: s("it holds none") },
         RegistryError::Trust { path: None, reason: s("it holds none") },
         RegistryError::Proxy("HTTPS_PROXY"),
@@ -214,7 +225,8 @@ fn of_stores() {
         RegistryError::Credentials(CredentialError::File(file("write", std::io::ErrorKind::PermissionDenied))),
         CredentialError::File(file("write", std::io::ErrorKind::PermissionDenied)),
         CredentialError::Malformed { path: s("auth.json"), reason: "it is no object" },
-        CredentialError::Helper { helper: s("pass"), verb: "get", reason: s("it is not installed") },
+        CredentialError::Helper { helper: s("pass"), verb: "get", reason: s("it is not installed"), said: String::new() },
+        CredentialError::Helper { helper: s("sso"), verb: "get", reason: s("exit status: 1"), said: s("token expired") },
         CredentialError::NoPlace,
     ];
     all.push(("RegistryError::Denied", denied(false).into()));
@@ -224,20 +236,29 @@ fn of_stores() {
         StoreError::from(RemoteError::new(RegistryError::Credentials(CredentialError::NoPlace))).into(),
     ));
     for source in [
-        TransportError::NoSuchHost,
         TransportError::Stalled(seconds),
         TransportError::Silent(seconds),
-        TransportError::NotTls,
-        TransportError::Tls(s("unknown issuer")),
-        TransportError::Refused(403),
         TransportError::Http(s("no status")),
         TransportError::Io(refused()),
     ] {
         all.push(("RegistryError::Unreachable", unreachable(source, None)));
     }
-    for proxy in [None, Some("http_proxy")] {
-        all.push(("RegistryError::Unreachable", unreachable(TransportError::Refused(407), proxy)));
+    for source in [
+        TransportError::NoSuchHost,
+        TransportError::NotTls,
+        TransportError::NotAServer,
+        TransportError::NoListener(s("registry.example:443")),
+        TransportError::Tls(s("unknown issuer")),
+        TransportError::Refused(403),
+    ] {
+        all.push(("RegistryError::NoConnection", no_connection(source, None)));
     }
+    for proxy in [None, Some("http_proxy")] {
+        all.push(("RegistryError::NoConnection", no_connection(TransportError::Refused(407), proxy)));
+    }
+    let (host, source) = (s("tokens.example"), TransportError::NoSuchHost);
+    let elsewhere = RegistryError::NoConnection { host, is_registry: false, image: None, proxy: None, source };
+    all.push(("RegistryError::NoConnection", elsewhere.into()));
     let error = StoreError::MissingBlob { store: s("oci:dir"), digest: s("sha256:abc") };
     all.push(("Unread", Unread { what: s("tag `1.0`"), error }.into()));
     hold("of_stores", all);

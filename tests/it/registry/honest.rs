@@ -49,12 +49,21 @@ fn two_referrers_pushed_one_after_another_are_both_listed_by_the_tag() {
 
 #[test]
 fn chunks_are_sent_where_the_registry_asks_for_them() {
-    let registry = MemoryRegistry::scripted(Quirks { chunk: Some(1 << 20), ..Quirks::default() }, |_, _| None);
     let sample = Sample::image("chunks", (5 << 20) / 2);
-    push(&client(), &sample, &registry.repository("c")).unwrap();
-    // Three layers of two and a half chunks, two configurations of one.
-    assert_eq!(registry.memory.count("PATCH", "/uploads/"), 3 * 3 + 2);
-    assert!(sample.layers_and_configs().iter().all(|digest| registry.memory.has_blob(digest)));
+    let mib = |count: usize| Some(count << 20);
+    // Three layers of two and a half MiB and two configurations: no smaller than asked, and as large as may be.
+    for (chunk, most, patches) in [
+        (mib(1), None, 3 + 2),
+        (mib(1), mib(1), 3 * 3 + 2),
+        (mib(1), mib(2), 3 * 2 + 2),
+        (None, mib(1), 3 * 3),
+        (mib(2), mib(1), 3 * 2 + 2),
+    ] {
+        let registry = MemoryRegistry::scripted(Quirks { chunk, most, ..Quirks::default() }, |_, _| None);
+        push(&client(), &sample, &registry.repository("c")).unwrap();
+        assert_eq!(registry.memory.count("PATCH", "/uploads/"), patches, "{chunk:?} {most:?}");
+        assert!(sample.layers_and_configs().iter().all(|digest| registry.memory.has_blob(digest)));
+    }
 }
 
 /// `Range: 0-0` is what a registry says of one byte (distribution-spec 1.1, "Pushing a blob in chunks"), and docker's of none.
@@ -71,12 +80,13 @@ fn a_chunk_of_one_byte_counts() {
 #[test]
 fn a_chunk_out_of_order_is_followed_by_what_the_registry_lacks() {
     let refused = AtomicUsize::new(0);
-    let registry = MemoryRegistry::scripted(Quirks { chunk: Some(1 << 20), ..Quirks::default() }, move |request, _| {
-        let second = request.is("PATCH", "/uploads/") && request.header("content-range")?.starts_with("1048576-");
-        // The registry says that it has none of the second chunk, and means it.
-        (second && refused.fetch_add(1, Ordering::SeqCst) == 0)
-            .then(|| Reply::new(416).header("Location", request.path.clone()).header("Range", "0-1048575").into())
-    });
+    let registry =
+        MemoryRegistry::scripted(Quirks { chunk: Some(1 << 20), most: Some(1 << 20), ..Quirks::default() }, move |request, _| {
+            let second = request.is("PATCH", "/uploads/") && request.header("content-range")?.starts_with("1048576-");
+            // The registry says that it has none of the second chunk, and means it.
+            (second && refused.fetch_add(1, Ordering::SeqCst) == 0)
+                .then(|| Reply::new(416).header("Location", request.path.clone()).header("Range", "0-1048575").into())
+        });
     let sample = Sample::of_platform("order", "linux/amd64", 3 << 20);
     push(&client(), &sample, &registry.repository("c")).unwrap();
     assert!(sample.layers_and_configs().iter().all(|digest| registry.memory.has_blob(digest)));
@@ -120,7 +130,7 @@ fn an_absent_tag_is_told_with_those_that_are_there() {
     let registry = MemoryRegistry::honest();
     let client = client();
     push(&client, &Sample::image("absent", 100), &registry.repository("p")).unwrap();
-    let error = Repository::new(&client, &registry.repository("p")).resolve(&Selector::Only).unwrap_err();
+    let error = Repository::new(&client, &registry.repository("p")).resolve(&Selector::Tag("latest".to_owned())).unwrap_err();
     let error = plugin_oci::failure::Error::from(error);
     assert!(error.to_string().contains("has no `latest`"), "{error}");
     assert!(hint(error.inner()).unwrap().contains("1.0"));

@@ -8,6 +8,7 @@ use plugin_oci::environment::Environment;
 use plugin_oci::failure::Class;
 use plugin_oci::progress::Silent;
 use plugin_oci::stores::registry::{Client, Floor, Settings, Timeouts};
+use plugin_oci::values::digest::Digest;
 use plugin_oci::values::reference::RegistryReference;
 
 use super::{client, password, pull, push, settings};
@@ -124,9 +125,12 @@ fn a_token_that_trickles_is_given_up() {
 #[test]
 fn a_body_whose_chunks_hold_next_to_nothing_is_given_up() {
     for part in ["/blobs/", "/manifests/", "/token"] {
-        let registry = MemoryRegistry::scripted(Quirks::default(), move |request, _| {
+        let registry = MemoryRegistry::scripted(Quirks::default(), move |request, memory| {
             let head = b"HTTP/1.1 200 OK\r\nContent-Type: x\r\nTransfer-Encoding: chunked\r\n\r\n";
-            if request.is("GET", part) {
+            // What is small is found to be too long before it is found to be slow.
+            let digest = request.path.rsplit('/').next()?.parse::<Digest>().ok();
+            let is_small = digest.and_then(|digest| memory.blob(&digest)).is_some_and(|blob| blob.len() < 1000);
+            if request.is("GET", part) && !is_small {
                 return Some(Answer::Padded(head.to_vec()));
             }
             let challenge = format!("Bearer realm=\"http://{}/token\"", request.header("host")?);

@@ -30,6 +30,8 @@ pub struct Quirks {
     pub no_referrers: bool,
     /// Asks for chunks of at least this size.
     pub chunk: Option<usize>,
+    /// Asks for chunks of at most this size.
+    pub most: Option<usize>,
     /// `mount` opens an upload instead.
     pub no_mount: bool,
     /// An interrupted upload is forgotten.
@@ -38,6 +40,8 @@ pub struct Quirks {
     pub no_tag_removal: bool,
     /// Removes nothing.
     pub no_removal: bool,
+    /// Honours `If-None-Match` and `If-Match` when a manifest is written, and says `ETag` of each.
+    pub conditions: bool,
     /// No request may carry more bytes than this: 413.
     pub largest: Option<usize>,
 }
@@ -117,10 +121,9 @@ impl Memory {
             let id = state.opened;
             state.uploads.insert(id, Vec::new());
             let reply = Reply::new(202).header("Location", format!("/v2/{repository}/blobs/uploads/{id}?step=0"));
-            return match self.quirks.chunk {
-                Some(size) => reply.header("OCI-Chunk-Min-Length", size.to_string()),
-                None => reply,
-            };
+            let stated = [("OCI-Chunk-Min-Length", self.quirks.chunk), ("OCI-Chunk-Max-Length", self.quirks.most)];
+            let stated = stated.into_iter().filter_map(|(name, size)| Some((name, size?.to_string())));
+            return stated.fold(reply, |reply, (name, size)| reply.header(name, size));
         }
         let Some(id) = tail.parse::<usize>().ok().filter(|id| state.uploads.contains_key(id)) else {
             return error(404, "BLOB_UPLOAD_UNKNOWN");
@@ -188,6 +191,12 @@ impl Memory {
         let mut state = self.state();
         let repository = repository.to_owned();
         if request.method == "PUT" {
+            let now = state.tags.get(&(repository.clone(), tail.to_owned())).map(|digest| format!("\"{digest}\""));
+            let unmet = request.header("if-none-match").is_some() && now.is_some()
+                || request.header("if-match").is_some_and(|wanted| now.as_deref() != Some(wanted));
+            if self.quirks.conditions && unmet {
+                return error(412, "PRECONDITION_FAILED");
+            }
             let digest = tail.parse::<Digest>().map_or_else(|_| Digest::of(&request.body), |wanted| hash(&wanted, &request.body));
             let media_type = request.header("content-type").unwrap_or_default().to_owned();
             state.manifests.insert((repository.clone(), digest.clone()), (media_type, request.body.clone()));
@@ -219,10 +228,13 @@ impl Memory {
         let Some((media_type, bytes)) = digest.clone().and_then(|digest| state.manifests.get(&(repository, digest))) else {
             return error(404, "MANIFEST_UNKNOWN");
         };
-        Reply::new(200)
+        let digest = digest.unwrap().to_string();
+        let reply =
+            if self.quirks.conditions { Reply::new(200).header("ETag", format!("\"{digest}\"")) } else { Reply::new(200) };
+        reply
             .header("Content-Type", media_type.clone())
             .header("Content-Length", bytes.len().to_string())
-            .header("Docker-Content-Digest", digest.unwrap().to_string())
+            .header("Docker-Content-Digest", digest)
             .body(bytes.clone())
     }
 

@@ -3,7 +3,7 @@
 use oci_spec::image as spec;
 use serde_json::{Map, Value};
 
-use super::{DocumentError, check_names, json};
+use super::{DocumentError, check_names, json, typed};
 use crate::values::digest::Digest;
 use crate::values::platform::Platform;
 
@@ -34,9 +34,8 @@ impl Config {
         for (key, names) in [("rootfs", &ROOTFS[..]), ("config", &CONFIG)] {
             value.get(key).map_or(Ok(()), |part| check_names(part, names))?;
         }
-        let shape = |source| DocumentError::Shape { what: "image configuration", source };
-        let tree: Map<String, Value> = serde_json::from_value(value.clone()).map_err(shape)?;
-        let spec: spec::ImageConfiguration = serde_json::from_value(value).map_err(shape)?;
+        let tree: Map<String, Value> = typed("image configuration", value.clone())?;
+        let spec: spec::ImageConfiguration = typed("image configuration", value)?;
         if spec.rootfs().typ() != "layers" {
             return Err(DocumentError::RootfsType(spec.rootfs().typ().clone()));
         }

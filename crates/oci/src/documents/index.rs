@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use oci_spec::image as spec;
 
 use super::manifest::{Kind, Optional, checked_media_type};
-use super::{Descriptor, DocumentError, json, media_type};
+use super::{Descriptor, DocumentError, json, media_type, typed};
 use crate::values::platform::Platform;
 
 const KIND: Kind = Kind { name: "image index", media_type: media_type::INDEX, foreign: &["layers", "config", "fsLayers"] };
@@ -33,8 +33,7 @@ impl Index {
         // `oci-spec` looks for it under another name.
         let version = |child: &serde_json::Value| child["platform"]["os.version"].as_str().map(str::to_owned);
         let versions: Vec<Option<String>> = value["manifests"].as_array().into_iter().flatten().map(version).collect();
-        let found: spec::ImageIndex =
-            serde_json::from_value(value).map_err(|source| DocumentError::Shape { what: "image index", source })?;
+        let found: spec::ImageIndex = typed("image index", value)?;
         let mut manifests = found.manifests().iter().map(Descriptor::from_spec).collect::<Result<Vec<_>, _>>()?;
         for (child, version) in manifests.iter_mut().zip(versions) {
             if let Some(platform) = &mut child.platform {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use oci_spec::image as spec;
 use serde_json::Value;
 
-use super::{Descriptor, DocumentError, check_names, json, media_type};
+use super::{Descriptor, DocumentError, check_names, json, media_type, typed};
 use crate::values::digest::Digest;
 
 /// A manifest as it was read or will be written.
@@ -30,8 +30,7 @@ impl Manifest {
     pub fn parse(bytes: &[u8], outside: Option<&str>) -> Result<Self, DocumentError> {
         let value = json::parse(bytes)?;
         let media_type = checked_media_type(&value, outside, &KIND)?;
-        let found: spec::ImageManifest =
-            serde_json::from_value(value).map_err(|source| DocumentError::Shape { what: "image manifest", source })?;
+        let found: spec::ImageManifest = typed("image manifest", value)?;
         Ok(Self {
             media_type,
             artifact_type: found.artifact_type().as_ref().map(ToString::to_string),

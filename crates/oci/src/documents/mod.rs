@@ -36,6 +36,8 @@ pub use manifest::Manifest;
 
 use std::collections::BTreeMap;
 
+use serde::de::DeserializeOwned;
+
 use crate::failure::Failure;
 use crate::values::digest::DigestError;
 
@@ -111,10 +113,12 @@ pub enum DocumentError {
     #[error("{0}")]
     Json(#[from] json::JsonError),
     /// JSON of another shape.
-    #[error("the {what} has the wrong shape")]
+    #[error("the {what} has the wrong shape{}", if key == "." { String::new() } else { format!(" at `{key}`") })]
     Shape {
         /// `image manifest`, `image index`, `image configuration`.
         what: &'static str,
+        /// The member: `layers`, `manifests[0].digest`; a dot for the document itself.
+        key: String,
         /// What the typed parser said.
         source: serde_json::Error,
     },
@@ -160,6 +164,14 @@ pub enum DocumentError {
 }
 
 impl Failure for DocumentError {}
+
+/// A document as its type, or which member does not fit.
+fn typed<T: DeserializeOwned>(what: &'static str, value: serde_json::Value) -> Result<T, DocumentError> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let key = error.path().to_string().escape_debug().take(200).collect();
+        DocumentError::Shape { what, key, source: error.into_inner() }
+    })
+}
 
 /// Refuses what is another document to other parsers: see [`json::lookalike`].
 fn check_names(object: &serde_json::Value, names: &[&'static str]) -> Result<(), DocumentError> {

@@ -10,13 +10,13 @@ pub mod stamps;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Seek as _, SeekFrom, Write};
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempPath};
 
 use crate::failure::Failure;
 use crate::interrupt::{self, Registration};
@@ -158,7 +158,8 @@ impl EarlySync {
 pub struct TempFile {
     file: NamedTempFile,
     early: EarlySync,
-    _cleanup: Registration,
+    /// Absent for one that is to be gone on with.
+    _cleanup: Option<Registration>,
 }
 
 impl TempFile {
@@ -175,9 +176,45 @@ impl TempFile {
             if is_at(file.as_file(), file.path()) {
                 let path = file.path().to_owned();
                 let cleanup = interrupt::on_interrupt(move || drop(fs::remove_file(&path)));
-                return Ok(Self { file, early: EarlySync::default(), _cleanup: cleanup });
+                return Ok(Self { file, early: EarlySync::default(), _cleanup: Some(cleanup) });
             }
         }
+    }
+
+    /// Takes up the temporary file at this path, or makes it, under a name with [`TEMP_PREFIX`]: it outlives its owner, an interrupt and a crash, until it is
+    /// [removed](Self::remove), persisted or swept. `None` while another process is at work on it.
+    pub fn taken_up(path: &Path) -> Result<Option<Self>, FileError> {
+        let mut options = File::options();
+        options.read(true).write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::OpenOptionsExt as _;
+            options.mode(0o600).custom_flags(nix::fcntl::OFlag::O_NOFOLLOW.bits());
+        }
+        let file = options.open(path).map_err(FileError::at("open", path))?;
+        if file.try_lock().is_err() || !is_at(&file, path) {
+            return Ok(None);
+        }
+        let temp_path = TempPath::try_from_path(path).map_err(FileError::at("open", path))?;
+        let mut file = NamedTempFile::from_parts(file, temp_path);
+        file.disable_cleanup(true);
+        Ok(Some(Self { file, early: EarlySync::default(), _cleanup: None }))
+    }
+
+    /// How many bytes it has; what is written comes after them.
+    pub fn seek_end(&mut self) -> Result<u64, FileError> {
+        self.file.as_file_mut().seek(SeekFrom::End(0)).map_err(FileError::at("read", self.file.path()))
+    }
+
+    /// Throws away what it has.
+    pub fn clear(&mut self) -> Result<(), FileError> {
+        let file = self.file.as_file_mut();
+        file.set_len(0).and_then(|()| file.rewind()).map_err(FileError::at("write", self.file.path()))
+    }
+
+    /// Removes it, also one that would outlive its owner.
+    pub fn remove(mut self) {
+        self.file.disable_cleanup(false);
     }
 
     /// Where it is now.
@@ -262,7 +299,8 @@ const EARLY_SYNC: u64 = 32 << 20;
 /// How many files are made durable at the same time.
 const SETTLERS: usize = 8;
 
-const TEMP_PREFIX: &str = ".plugin-build-";
+/// What the name of every temporary file starts with.
+pub const TEMP_PREFIX: &str = ".plugin-build-";
 
 /// Whether an open file is still the one at a path: nobody removed or replaced it.
 pub fn is_at(file: &File, path: &Path) -> bool {

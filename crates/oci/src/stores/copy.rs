@@ -167,7 +167,7 @@ impl<'a> Movement<'a> {
     }
 
     fn move_blobs(&mut self, blobs: &[Descriptor]) -> Result<(), StoreError> {
-        let workers = self.sink.parallelism().clamp(1, blobs.len().max(1));
+        let workers = self.sink.parallelism().max(self.source.parallelism()).clamp(1, blobs.len().max(1));
         let queue = Mutex::new(blobs.iter());
         let done = Mutex::new(Vec::new());
         let failed = AtomicBool::new(false);
@@ -229,13 +229,23 @@ impl<'a> Movement<'a> {
         let (verb, total) = (self.options.verb, Some(blob.size));
         self.progress.event(Event::BlobStarted { blob: key.to_owned(), verb, total });
         let furthest = AtomicU64::new(0);
+        let metered = |inner, position| Metered { inner, blob: key, progress: self.progress, position, furthest: &furthest };
+        if blob.data.is_none() && self.source.resumes() {
+            let open_from = |offset| -> Result<Option<Box<dyn Read + Send + '_>>, StoreError> {
+                let inner = self.source.open_from(blob, offset)?;
+                Ok(inner.map(|inner| Box::new(metered(inner, offset)) as Box<dyn Read + Send + '_>))
+            };
+            let put = self.sink.put_onward(blob, &open_from).map_err(|error| error.from_source(&self.source.name()))?;
+            if let Some(outcome) = put {
+                return Ok(outcome);
+            }
+        }
         let open = || -> Result<Box<dyn Read + Send + '_>, StoreError> {
             let inner: Box<dyn Read + Send + '_> = match &blob.data {
                 Some(data) => Box::new(data.as_slice()),
                 None => self.source.open(blob)?,
             };
-            let metered = Metered { inner, blob: key, progress: self.progress, position: 0, furthest: &furthest };
-            Ok(Box::new(Verified::new(metered, blob)))
+            Ok(Box::new(Verified::new(metered(inner, 0), blob)))
         };
         self.sink.put_again(blob, &open).map_err(|error| error.from_source(&self.source.name()))
     }

@@ -41,6 +41,12 @@ pub enum StoreError {
         /// The tags that are there.
         available: Vec<String>,
     },
+    /// The registry has no repository of this name, or shows it to others only.
+    #[error("{store} does not exist")]
+    NoRepository {
+        /// The repository.
+        store: String,
+    },
     /// No tag was given and there is not exactly one.
     #[error("{store} has {} tags and none was named", available.len())]
     Ambiguous {
@@ -48,6 +54,20 @@ pub enum StoreError {
         store: String,
         /// The tags that are there.
         available: Vec<String>,
+    },
+    /// No tag was given, and there are several images without one.
+    #[error("{store} has {} images without a tag and none was named", available.len())]
+    Untagged {
+        /// The store.
+        store: String,
+        /// Their digests, each with its platforms: `sha256:... (linux/amd64)`.
+        available: Vec<String>,
+    },
+    /// Nothing is in it.
+    #[error("{store} holds no image")]
+    Empty {
+        /// The store.
+        store: String,
     },
     /// One tag stands twice.
     #[error("{store} names the tag `{tag}` twice")]
@@ -112,6 +132,18 @@ pub enum StoreError {
         digest: String,
         /// The reason.
         source: io::Error,
+    },
+    /// What is to be written would be larger than what is read.
+    #[error("{object} would have {count} {of}, and more than {limit} are never read")]
+    Full {
+        /// The document or archive.
+        object: String,
+        /// How many it would have.
+        count: u64,
+        /// `bytes` or `blobs`.
+        of: &'static str,
+        /// The cap.
+        limit: u64,
     },
     /// A document is larger than any honest one.
     #[error("{object} is {size} bytes, more than the {limit} that are read")]
@@ -223,7 +255,7 @@ pub(super) const UNKNOWN: &str = "the source";
 impl Failure for StoreError {
     fn class(&self) -> Class {
         match self {
-            Self::Ambiguous { .. } | Self::Versions { .. } | Self::Tag(_) => Class::Usage,
+            Self::Ambiguous { .. } | Self::Untagged { .. } | Self::Versions { .. } | Self::Tag(_) => Class::Usage,
             Self::Remote(inner) => inner.0.class(),
             _ => Class::Failed,
         }

@@ -91,6 +91,11 @@ pub trait Source: Sync {
     /// Every tag, sorted.
     fn tags(&self) -> Result<Vec<Tagged>, StoreError>;
 
+    /// The images without a tag that are listed even so and refer to no other: those of a local store.
+    fn untagged(&self) -> Result<Vec<Descriptor>, StoreError> {
+        Ok(Vec::new())
+    }
+
     /// Finds an image.
     fn resolve(&self, selector: &Selector) -> Result<Descriptor, StoreError>;
 
@@ -105,6 +110,21 @@ pub trait Source: Sync {
     fn take_staged(&self, digest: &Digest) -> Option<TempFile> {
         let _ = digest;
         None
+    }
+
+    /// Whether content can be had from the middle on, so that what has arrived of it need not be fetched again.
+    fn resumes(&self) -> bool {
+        false
+    }
+
+    /// Opens content from an offset on, unchecked; `None` where it can only be had from its start.
+    fn open_from(&self, descriptor: &Descriptor, offset: u64) -> Result<Option<Box<dyn Read + Send + '_>>, StoreError> {
+        if offset == 0 { self.open(descriptor).map(Some) } else { Ok(None) }
+    }
+
+    /// How many blobs may be fetched at once.
+    fn parallelism(&self) -> usize {
+        1
     }
 
     /// The registry repository (`host/name`) that this reads from: a sink at the same host may mount blobs from it.
@@ -149,6 +169,9 @@ pub struct TagChange {
 /// Opens the same content again from its start, checked: for sinks that may have to send it more than once.
 pub type Reopen<'a> = dyn Fn() -> Result<Box<dyn Read + Send + 'a>, StoreError> + Sync + 'a;
 
+/// Opens content from an offset on, unchecked; `None` where that cannot be done.
+pub type OpenFrom<'a> = dyn Fn(u64) -> Result<Option<Box<dyn Read + Send + 'a>>, StoreError> + Sync + 'a;
+
 /// A place that images are written to. Nothing is visible before [`Sink::commit`]; success means "is there now".
 pub trait Sink: Sync {
     /// How a person calls it.
@@ -163,6 +186,13 @@ pub trait Sink: Sync {
     /// Takes a blob that can be opened again, should its first way here break.
     fn put_again(&self, descriptor: &Descriptor, open: &Reopen<'_>) -> Result<Outcome, StoreError> {
         self.put_blob(descriptor, &mut *open()?)
+    }
+
+    /// Takes a blob from where an earlier try was cut off. What this one leaves, if it is cut off too, is there for the next.
+    /// `None` where nothing can be made of that, and the blob is to be put as any other.
+    fn put_onward(&self, descriptor: &Descriptor, open: &OpenFrom<'_>) -> Result<Option<Outcome>, StoreError> {
+        let _ = (descriptor, open);
+        Ok(None)
     }
 
     /// Takes the checked bytes of a manifest or index, after everything that it points at.
@@ -270,11 +300,39 @@ fn collect_images(
     Ok(())
 }
 
+/// Finds an image, and of several without a tag the one for a platform: an `index.json` may list the platforms itself.
+pub fn resolve_for(source: &dyn Source, selector: &Selector, platform: Option<&Platform>) -> Result<Descriptor, StoreError> {
+    let (ambiguous, wanted) = match (source.resolve(selector), platform) {
+        (Err(ambiguous @ StoreError::Untagged { .. }), Some(wanted)) => (ambiguous, wanted),
+        (outcome, _) => return outcome,
+    };
+    let mut images = Vec::new();
+    for root in source.untagged()? {
+        images.extend(platform_images(source, &root)?);
+    }
+    let mut platforms = Vec::new();
+    for image in &images {
+        platforms.push(platform_of(source, image)?);
+    }
+    let chosen = select_among(source, images.clone(), wanted)?;
+    let own = platform_of(source, &chosen)?;
+    // Two that serve it equally well are two images.
+    let rivals = images
+        .iter()
+        .zip(platforms)
+        .filter(|(image, platform)| *platform == own && image.descriptor.digest != chosen.descriptor.digest);
+    if rivals.count() > 0 { Err(ambiguous) } else { Ok(chosen.descriptor) }
+}
+
 /// Picks the manifest for a platform: the child that serves it best, the first of several, or a lone manifest whose
 /// configuration does. One of several that are for other versions of the system is nobody's guess.
 pub fn select_platform(source: &dyn Source, root: &Descriptor, wanted: &Platform) -> Result<PlatformImage, StoreError> {
+    select_among(source, platform_images(source, root)?, wanted)
+}
+
+fn select_among(source: &dyn Source, images: Vec<PlatformImage>, wanted: &Platform) -> Result<PlatformImage, StoreError> {
     let (mut available, mut serving) = (Vec::new(), Vec::new());
-    for image in platform_images(source, root)? {
+    for image in images {
         let platform = match &image.descriptor.platform {
             Some(platform) => Some(platform.clone()),
             None => config_platform(source, &image)?,

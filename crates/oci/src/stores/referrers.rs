@@ -3,57 +3,10 @@
 //! A tag of the form `<algorithm>-<hex>.<suffix>` is where cosign and skopeo look for what is attached to a digest. It belongs
 //! to the referrer: it goes where that goes, and leaves when the subject leaves. Any other tag of a referrer is its owner's.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
-
 use super::{Selector, Source, StoreError, Tagged, read_document};
-use crate::documents::{Descriptor, Document, REF_NAME};
+use crate::documents::{Descriptor, Document};
 use crate::values::digest::Digest;
 use crate::values::tag::{is_attached_to, referrers_suffix};
-
-/// What each manifest of a store refers to. A digest says for ever what it names, so each is read once.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Subjects(Arc<Mutex<BTreeMap<Digest, Option<Digest>>>>);
-
-impl Subjects {
-    fn of(&self, source: &dyn Source, entry: &Descriptor) -> Result<Option<Digest>, StoreError> {
-        if let Some(known) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&entry.digest) {
-            return Ok(known.clone());
-        }
-        let subject = read_document(source, entry)?.0.subject().map(|subject| subject.digest.clone());
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(entry.digest.clone(), subject.clone());
-        Ok(subject)
-    }
-
-    /// Those among the entries of an `index.json` whose manifest has `subject` as its subject, sorted by digest. One that has a tag of its
-    /// subject keeps it as its name.
-    pub(super) fn referrers(
-        &self,
-        source: &dyn Source,
-        entries: Vec<Descriptor>,
-        subject: &Digest,
-    ) -> Result<Vec<Descriptor>, StoreError> {
-        let mut found = Vec::new();
-        for mut entry in entries.into_iter().filter(Descriptor::is_manifest_or_index) {
-            let attached = attached_tag(&entry, subject).is_some();
-            let named = match self.of(source, &entry) {
-                // An image that is damaged is no reason to fail for another.
-                Err(_) if entry.ref_name().is_some() && !attached => continue,
-                named => named?,
-            };
-            if named.as_ref() == Some(subject) {
-                if !attached {
-                    entry.annotations.remove(REF_NAME);
-                }
-                found.push(entry);
-            }
-        }
-        // Of two entries for one manifest, the one with a tag says more.
-        found.sort_by(|a, b| (&a.digest, a.ref_name().is_none()).cmp(&(&b.digest, b.ref_name().is_none())));
-        found.dedup_by(|a, b| a.digest == b.digest);
-        Ok(found)
-    }
-}
 
 /// The tag of its subject that a referrer has.
 pub(super) fn attached_tag<'a>(referrer: &'a Descriptor, subject: &Digest) -> Option<&'a str> {

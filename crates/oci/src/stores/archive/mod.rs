@@ -31,12 +31,11 @@ use std::sync::Arc;
 pub use writer::ArchiveWriter;
 
 use self::section::Section;
-use super::layout::{INDEX_FILE, IndexFile, MARKER_FILE, check_marker, resolve_in};
-use super::referrers::Subjects;
+use super::layout::{INDEX_FILE, IndexFile, Listing, MARKER_FILE, check_marker};
 use super::{Selector, Source, StoreError, Tagged};
 use crate::documents::{self, Descriptor};
 use crate::fs::FileError;
-use crate::layers::tar::{Flag, Stream, TarError, Walker};
+use crate::layers::tar::{Flag, Stream, TarError, Walker, shown};
 use crate::values::digest::Digest;
 
 /// How many entries of a tar are looked at.
@@ -50,8 +49,8 @@ pub struct Archive {
     path: PathBuf,
     file: Arc<File>,
     index: IndexFile,
+    listing: Arc<Listing>,
     blobs: BTreeMap<Digest, Extent>,
-    subjects: Subjects,
 }
 
 /// Where in the file something lies.
@@ -82,7 +81,7 @@ impl Archive {
             WalkError::Io(error) => FileError::at("read", path)(error).into(),
         })?;
         let document = |name: &str, place: Option<Extent>| -> Result<Vec<u8>, StoreError> {
-            let place = place.ok_or_else(|| not_one(format!("it has no `{name}` file")))?;
+            let place = place.ok_or_else(|| not_one(absent(name, &found)))?;
             if place.size > documents::MANIFEST_LIMIT {
                 let object = format!("{}:{name}", path.display());
                 return Err(StoreError::TooLarge { object, size: place.size, limit: documents::MANIFEST_LIMIT });
@@ -93,7 +92,8 @@ impl Archive {
         };
         check_marker(&document(MARKER_FILE, found.marker)?).map_err(not_one)?;
         let index = IndexFile::parse(&document(INDEX_FILE, found.index)?, format!("{}:{INDEX_FILE}", path.display()))?;
-        Ok(Self { path: path.to_owned(), file, index, blobs: found.blobs, subjects: Subjects::default() })
+        let listing = Arc::new(Listing::of(&index)?);
+        Ok(Self { path: path.to_owned(), file, index, listing, blobs: found.blobs })
     }
 
     /// Its index.
@@ -117,11 +117,15 @@ impl Source for Archive {
     }
 
     fn tags(&self) -> Result<Vec<Tagged>, StoreError> {
-        self.index.tags()
+        Ok(self.listing.tags().to_vec())
+    }
+
+    fn untagged(&self) -> Result<Vec<Descriptor>, StoreError> {
+        self.listing.roots(self)
     }
 
     fn resolve(&self, selector: &Selector) -> Result<Descriptor, StoreError> {
-        resolve_in(self, &self.index, selector)
+        self.listing.resolve(self, selector)
     }
 
     fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, StoreError> {
@@ -132,18 +136,37 @@ impl Source for Archive {
     }
 
     fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, StoreError> {
-        self.subjects.referrers(self, self.index.entries()?, subject)
+        self.listing.referrers(self, subject)
     }
 }
 
 /// How a whole file is compressed, and what undoes it. Blobs are read where they lie, which takes a plain tar file.
 fn compression_of(file: &Arc<File>) -> Option<(&'static str, &'static str)> {
-    let mut magic = [0; 4];
-    Section::new(file.clone(), 0, 4).read_exact(&mut magic).ok()?;
-    match magic {
-        [0x1f, 0x8b, ..] => Some(("gzip", "gunzip")),
-        [0x28, 0xb5, 0x2f, 0xfd] => Some(("zstd", "zstd -d")),
-        _ => None,
+    let mut magic = [0; 6];
+    Section::new(file.clone(), 0, 6).read_exact(&mut magic).ok()?;
+    COMPRESSORS.iter().find(|(start, ..)| magic.starts_with(start)).map(|(_, kind, command)| (*kind, *command))
+}
+
+/// What a compressed file starts with, what compressed it, and what undoes it.
+const COMPRESSORS: [(&[u8], &str, &str); 8] = [
+    (&[0x1f, 0x8b], "gzip", "gunzip"),
+    (&[0x1f, 0x9d], "compress", "gunzip"),
+    (&[0x28, 0xb5, 0x2f, 0xfd], "zstd", "unzstd"),
+    (b"\xfd7zXZ\0", "xz", "unxz"),
+    (b"BZh", "bzip2", "bunzip2"),
+    (&[0x04, 0x22, 0x4d, 0x18], "lz4", "unlz4"),
+    (b"LZIP", "lzip", "lzip -d"),
+    (b"PK\x03\x04", "zip", "unzip"),
+];
+
+/// Why a tar without a file of the layout is none, as far as what it has instead tells.
+fn absent(name: &str, found: &Found) -> String {
+    match &found.elsewhere {
+        Some(Elsewhere::Docker) => {
+            "it is a docker archive: `skopeo copy docker-archive:FILE oci:DIR` makes a layout of it".to_owned()
+        }
+        Some(Elsewhere::Below(dir)) => format!("its layout lies in `{dir}`, and it must lie at the top of the tar"),
+        None => format!("it has no `{name}` file"),
     }
 }
 
@@ -152,6 +175,15 @@ struct Found {
     marker: Option<Extent>,
     index: Option<Extent>,
     blobs: BTreeMap<Digest, Extent>,
+    elsewhere: Option<Elsewhere>,
+}
+
+/// What a tar has that is no layout.
+enum Elsewhere {
+    /// The list of images that `docker save` writes, and that a layout may have beside its index.
+    Docker,
+    /// A layout in a directory.
+    Below(String),
 }
 
 enum WalkError {
@@ -182,10 +214,14 @@ fn find(file: &Arc<File>) -> Result<Found, WalkError> {
         let doubled = match name {
             MARKER_FILE => found.marker.replace(place).is_some(),
             INDEX_FILE => found.index.replace(place).is_some(),
-            _ => match blob_name(name) {
-                Some(digest) => found.blobs.insert(digest, place).is_some(),
-                None => continue,
-            },
+            _ => {
+                if let Some(digest) = blob_name(name) {
+                    found.blobs.insert(digest, place).is_some()
+                } else {
+                    found.elsewhere = found.elsewhere.or_else(|| Elsewhere::of(name));
+                    continue;
+                }
+            }
         };
         if found.blobs.len() > BLOBS {
             return Err(TarError::Limit { what: "blobs", allowed: BLOBS as u64 }.into());
@@ -193,14 +229,28 @@ fn find(file: &Arc<File>) -> Result<Found, WalkError> {
         if doubled {
             return Err(malformed("a file of the layout stands twice in the archive"));
         }
-        if entry.flag != Flag::File {
-            return Err(malformed("a file of the layout is something else than a file"));
+        match entry.flag {
+            Flag::File => {}
+            Flag::HardLink => {
+                return Err(malformed("a file of the layout is a hard link, and `tar` was not told to pack a file instead"));
+            }
+            Flag::Symlink => {
+                return Err(malformed("a file of the layout is a symbolic link, and `tar` was not told to pack a file instead"));
+            }
+            _ => return Err(malformed("a file of the layout is something else than a file")),
         }
         if offset.checked_add(entry.size).is_none_or(|end| end > size) {
             return Err(TarError::Truncated { offset: size }.into());
         }
     }
     Ok(found)
+}
+
+impl Elsewhere {
+    fn of(name: &str) -> Option<Self> {
+        let below = || name.strip_suffix(MARKER_FILE)?.strip_suffix('/').map(|dir| Self::Below(shown(dir.as_bytes())));
+        if name == "manifest.json" { Some(Self::Docker) } else { below() }
+    }
 }
 
 fn blob_name(name: &str) -> Option<Digest> {

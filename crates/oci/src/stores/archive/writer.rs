@@ -12,7 +12,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{Archive, StoreError};
+use super::{Archive, BLOBS, StoreError};
 use crate::documents::{Descriptor, Document};
 use crate::fs::lock::Lock;
 use crate::fs::{self as durable, FileError, TempFile};
@@ -51,13 +51,18 @@ impl<'a> ArchiveWriter<'a> {
 
     fn write(&self, index: &IndexFile, content: &Content) -> Result<(), StoreError> {
         let writing = |error| StoreError::from(FileError::at("write", &self.path)(error));
+        let (top, blobs) = (index.to_file()?, content.reachable(index)?);
+        if blobs.len() > BLOBS {
+            let (object, count, limit) = (self.path.display().to_string(), blobs.len() as u64, BLOBS as u64);
+            return Err(StoreError::Full { object, count, of: "blobs", limit });
+        }
         let mut temp = TempFile::new_in(self.dir())?;
         let mut tar = tar::Builder::new(io::BufWriter::with_capacity(256 << 10, &mut temp));
         append_bytes(&mut tar, MARKER_FILE, MARKER).map_err(writing)?;
-        append_bytes(&mut tar, INDEX_FILE, &index.to_bytes()).map_err(writing)?;
+        append_bytes(&mut tar, INDEX_FILE, &top).map_err(writing)?;
         append_dir(&mut tar, "blobs/").map_err(writing)?;
         let mut algorithm = None;
-        for (digest, size) in content.reachable(index)? {
+        for (digest, size) in blobs {
             if algorithm.replace(digest.algorithm()) != Some(digest.algorithm()) {
                 append_dir(&mut tar, &format!("blobs/{}/", digest.algorithm().as_str())).map_err(writing)?;
             }

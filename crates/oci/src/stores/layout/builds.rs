@@ -45,7 +45,9 @@ impl Layout {
     pub fn remember_build(&self, digest: &Digest, tags: &[Tag]) -> Result<(), FileError> {
         let tags: Vec<String> = tags.iter().map(Tag::to_string).collect();
         let mut builds = self.builds();
-        builds.iter_mut().for_each(|build| build.tags.retain(|tag| !tags.contains(tag)));
+        for build in &mut builds {
+            build.tags.retain(|tag| !tags.contains(tag));
+        }
         builds.retain(|build| !build.tags.is_empty());
         builds.push(Build { digest: digest.clone(), tags });
         let line = |build: &Build| format!("{} {}\n", build.digest, build.tags.join(" "));

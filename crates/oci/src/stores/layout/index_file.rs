@@ -53,6 +53,15 @@ impl IndexFile {
         strict::object_to_canonical(&self.tree)
     }
 
+    /// The same, to be written: never more than is read again.
+    pub fn to_file(&self) -> Result<Vec<u8>, StoreError> {
+        let (bytes, limit) = (self.to_bytes(), documents::MANIFEST_LIMIT);
+        match bytes.len() as u64 {
+            count if count > limit => Err(StoreError::Full { object: self.name.clone(), count, of: "bytes", limit }),
+            _ => Ok(bytes),
+        }
+    }
+
     /// Every entry, in order.
     pub fn entries(&self) -> Result<Vec<Descriptor>, StoreError> {
         let malformed = |source: DocumentError| StoreError::Document { object: self.name.clone(), source: Box::new(source) };

@@ -14,25 +14,28 @@
 
 mod builds;
 mod index_file;
+mod listing;
+mod part;
 mod reach;
 mod writer;
 
-use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub use builds::Build;
 pub use index_file::IndexFile;
+pub(super) use listing::Listing;
 pub use reach::{Reachable, reachable};
 pub(super) use writer::change_tags;
 pub use writer::{LayoutWriter, Obsolete};
 
-use super::referrers::{Subjects, refers};
-use super::{Selector, Source, StoreError, Tagged, images, read_document};
-use crate::documents::{self, Descriptor, Document, json};
+use super::{Selector, Source, StoreError, Tagged, read_document};
+use crate::documents::{self, Descriptor, json};
 use crate::fs::FileError;
+use crate::fs::stamps::Stamp;
 use crate::values::digest::{Digest, Hasher};
 
 /// Name of the lock file, which also never goes into an archive.
@@ -50,8 +53,12 @@ const BLOBS: &str = "blobs";
 #[derive(Clone, Debug)]
 pub struct Layout {
     dir: PathBuf,
-    subjects: Subjects,
+    /// What `index.json` listed when it looked like this.
+    listed: Arc<Mutex<Option<Known>>>,
 }
+
+/// How an `index.json` looked, and what it listed then.
+type Known = (Stamp, Arc<Listing>);
 
 impl Layout {
     /// Opens a directory, checking that it is a layout of a known version.
@@ -63,7 +70,7 @@ impl Layout {
 
     /// The layout at a directory, unchecked.
     fn at(dir: &Path) -> Self {
-        Self { dir: dir.to_owned(), subjects: Subjects::default() }
+        Self { dir: dir.to_owned(), listed: Arc::default() }
     }
 
     /// Opens a directory that is a layout already; `None` where there is nothing yet, an empty directory, or what a first
@@ -98,6 +105,18 @@ impl Layout {
     /// Reads `index.json`.
     pub fn index(&self) -> Result<IndexFile, StoreError> {
         IndexFile::read(&self.dir)
+    }
+
+    /// What `index.json` lists now: read again only where another writer has replaced it.
+    fn listing(&self) -> Result<Arc<Listing>, StoreError> {
+        let stamp = self.dir.join(INDEX_FILE).canonicalize().ok().and_then(|path| Stamp::of(&path));
+        let mut listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, known)) = listed.as_ref().filter(|(then, _)| Some(*then) == stamp) {
+            return Ok(known.clone());
+        }
+        let listing = Arc::new(Listing::of(&self.index()?)?);
+        *listed = stamp.map(|stamp| (stamp, listing.clone()));
+        Ok(listing)
     }
 
     /// Whether a blob is there with its size and digest right.
@@ -185,15 +204,19 @@ impl Source for Layout {
     }
 
     fn tags(&self) -> Result<Vec<Tagged>, StoreError> {
-        self.index()?.tags()
+        Ok(self.listing()?.tags().to_vec())
+    }
+
+    fn untagged(&self) -> Result<Vec<Descriptor>, StoreError> {
+        self.listing()?.roots(self)
     }
 
     fn resolve(&self, selector: &Selector) -> Result<Descriptor, StoreError> {
-        let index = self.index()?;
-        match resolve_in(self, &index, selector) {
+        let listing = self.listing()?;
+        match listing.resolve(self, selector) {
             // Of several images the one that was built last is meant.
             Err(ambiguous @ StoreError::Ambiguous { .. }) => match self.builds().pop() {
-                Some(last) => resolve_in(self, &index, &Selector::Digest(last.digest)),
+                Some(last) => listing.resolve(self, &Selector::Digest(last.digest)),
                 None => Err(ambiguous),
             },
             found => found,
@@ -204,8 +227,9 @@ impl Source for Layout {
         let path = self.blob_path(&descriptor.digest);
         match fs::symlink_metadata(&path) {
             Ok(found) if found.is_file() => Ok(Box::new(File::open(&path).map_err(FileError::at("read", &path))?)),
-            Ok(_) => {
-                let source = io::Error::other("it is not a regular file, and a blob must be one");
+            Ok(found) => {
+                let what = if found.is_symlink() { "a symbolic link" } else { "not a regular file" };
+                let source = io::Error::other(format!("it is {what}, and a blob must be a file of its own"));
                 Err(StoreError::NotAFile { path, source })
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -216,62 +240,6 @@ impl Source for Layout {
     }
 
     fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, StoreError> {
-        self.subjects.referrers(self, self.index()?.entries()?, subject)
+        self.listing()?.referrers(self, subject)
     }
-}
-
-/// Finds an image by the entries of an `index.json`: for layouts and archives alike.
-pub(super) fn resolve_in(source: &dyn Source, index: &IndexFile, selector: &Selector) -> Result<Descriptor, StoreError> {
-    let (store, tags) = (source.name(), index.tags()?);
-    let available = || tags.iter().map(|tagged| tagged.tag.clone()).collect::<Vec<_>>();
-    match selector {
-        Selector::Tag(tag) => tags
-            .iter()
-            .find(|tagged| tagged.tag == *tag)
-            .map(|tagged| tagged.root.clone())
-            .ok_or_else(|| StoreError::NotFound { store, wanted: tag.clone(), available: available() }),
-        Selector::Only => match tags.as_slice() {
-            [only] => Ok(only.root.clone()),
-            [] => {
-                let mut entries = index.entries()?;
-                if entries.len() > 1 {
-                    entries.retain(|entry| !refers(source, entry));
-                }
-                match entries.as_slice() {
-                    [only] => Ok(only.clone()),
-                    _ => Err(StoreError::Ambiguous { store, available: Vec::new() }),
-                }
-            }
-            _ => match images(source)?.as_slice() {
-                [only] => Ok(only.root.clone()),
-                _ => Err(StoreError::Ambiguous { store, available: available() }),
-            },
-        },
-        Selector::Digest(digest) => find_digest(source, &index.entries()?, digest, 0, &mut BTreeSet::new())?
-            .ok_or_else(|| StoreError::NotFound { store, wanted: digest.to_string(), available: available() }),
-    }
-}
-
-fn find_digest(
-    source: &dyn Source,
-    among: &[Descriptor],
-    digest: &Digest,
-    depth: usize,
-    searched: &mut BTreeSet<Digest>,
-) -> Result<Option<Descriptor>, StoreError> {
-    if let Some(found) = among.iter().find(|descriptor| descriptor.digest == *digest) {
-        return Ok(Some(found.clone()));
-    }
-    if depth > documents::NESTING_LIMIT {
-        return Ok(None);
-    }
-    for descriptor in among.iter().filter(|descriptor| documents::media_type::is_index(&descriptor.media_type)) {
-        if searched.insert(descriptor.digest.clone())
-            && let Document::Index(index) = read_document(source, descriptor)?.0
-            && let Some(found) = find_digest(source, &index.manifests, digest, depth + 1, searched)?
-        {
-            return Ok(Some(found));
-        }
-    }
-    Ok(None)
 }

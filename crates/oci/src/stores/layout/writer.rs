@@ -10,6 +10,7 @@ use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::part::{self, Arrival};
 use super::reach::{Reachable, reachable};
 use super::{INDEX_FILE, IndexFile, LOCK_FILE, Layout, MARKER, MARKER_FILE, Source as _, StoreError};
 use crate::documents::Descriptor;
@@ -18,7 +19,7 @@ use crate::fs::stamps::{Hints, Stamp};
 use crate::fs::{self as durable, FileError, TempFile};
 use crate::interrupt::{Registration, on_interrupt};
 use crate::progress::{Event, Outcome, Progress};
-use crate::stores::{Commit, Sink, TagChange, Unread};
+use crate::stores::{Commit, OpenFrom, Sink, TagChange, Unread};
 use crate::values::digest::Digest;
 
 /// What becomes of blobs that only a replaced tag reached.
@@ -284,6 +285,22 @@ impl Sink for LayoutWriter<'_> {
         Ok(self.stage(descriptor, temp))
     }
 
+    fn put_onward(&self, descriptor: &Descriptor, open: &OpenFrom<'_>) -> Result<Option<Outcome>, StoreError> {
+        let dir = self.layout.dir();
+        durable::create_dirs(dir)?;
+        match part::arrive(dir, descriptor, open) {
+            Ok(Arrival::Whole(file)) => Ok(Some(self.stage(descriptor, file))),
+            Ok(Arrival::Not) => Ok(None),
+            Err(error) => {
+                if let Some(kept) = part::kept(dir, descriptor) {
+                    let text = format!("{kept} of {} bytes are kept, and the same command goes on from there", descriptor.size);
+                    self.progress.event(Event::Note { text });
+                }
+                Err(error)
+            }
+        }
+    }
+
     fn put_manifest(&self, descriptor: &Descriptor, bytes: &[u8]) -> Result<Outcome, StoreError> {
         if self.contains(descriptor)? {
             return Ok(Outcome::Present);
@@ -313,6 +330,7 @@ impl Sink for LayoutWriter<'_> {
         let before = if existing { self.layout.index()? } else { IndexFile::empty(self.layout.dir()) };
         let mut index = before.clone();
         let changes = change_tags(&mut index, commit, &self.layout.name())?;
+        let bytes = index.to_file()?;
         let mut replaced = Reachable::default();
         if self.obsolete == Obsolete::Remove {
             for old in before.tags()?.iter().filter(|old| changes.iter().any(|change| change.tag == old.tag)) {
@@ -323,7 +341,6 @@ impl Sink for LayoutWriter<'_> {
         let Pending { staged, reused } = std::mem::take(&mut *self.pending());
         self.confirm_reused(&reused)?;
         durable::sweep(self.layout.dir());
-        let bytes = index.to_bytes();
         match (existing, index == before) {
             (false, _) => self.place(staged, &[(MARKER_FILE, MARKER), (INDEX_FILE, &bytes)])?,
             (true, false) => self.place(staged, &[(INDEX_FILE, &bytes)])?,

@@ -13,10 +13,11 @@
 //! - *Replay after expiry.* A token is renewed before its time is over, and once more when it is refused.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
+use serde_json::Value;
 use ureq::http::Method;
 
 use super::challenge::{self, Challenge};
@@ -29,6 +30,8 @@ use super::url::{Origin, Scheme, Url, encode};
 const TOKEN_LIMIT: u64 = 1 << 20;
 /// What a token without `expires_in` lives (distribution's token specification).
 const TOKEN_LIFE: Duration = Duration::from_mins(1);
+/// No token is taken to live longer, in seconds.
+const LONGEST_LIFE: f64 = 24.0 * 60.0 * 60.0;
 
 /// The access that a request asks for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,16 +76,42 @@ pub(super) trait Caller {
 #[derive(Default)]
 pub(super) struct Authority {
     granted: Mutex<BTreeMap<(Origin, Access), Granted>>,
+    gates: Mutex<BTreeMap<(Origin, Access), Gate>>,
 }
+
+/// Whether an answer has come yet; locked while the first one is waited for.
+type Gate = Arc<Mutex<bool>>;
 
 #[derive(Deserialize)]
 struct TokenAnswer {
     token: Option<String>,
     access_token: Option<String>,
-    expires_in: Option<u64>,
+    expires_in: Option<Value>,
+}
+
+impl TokenAnswer {
+    /// What is one: some servers fill one member and leave the other empty.
+    fn token(&self) -> Option<&str> {
+        let usable = |token: &&str| !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic());
+        [&self.token, &self.access_token].into_iter().filter_map(|token| token.as_deref()).find(usable)
+    }
+
+    /// How long it lives. Servers state seconds as a whole number, as a fraction, and as text; none and less say nothing.
+    fn life(&self) -> Duration {
+        let stated = self.expires_in.as_ref().and_then(|found| found.as_f64().or_else(|| found.as_str()?.trim().parse().ok()));
+        let sound = stated.filter(|seconds| *seconds > 0.0);
+        sound.map_or(TOKEN_LIFE, |seconds| Duration::from_secs_f64(seconds.min(LONGEST_LIFE)))
+    }
 }
 
 impl Authority {
+    /// The gate before requests that need some access to an origin: whether that takes a token shows in the answer to the first
+    /// of them, and the others wait for it rather than be refused each by itself.
+    pub(super) fn gate(&self, origin: &Origin, access: &Access) -> Gate {
+        let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        gates.entry((origin.clone(), access.clone())).or_default().clone()
+    }
+
     /// The header to send, if one was granted and still holds.
     pub(super) fn current(&self, origin: &Origin, access: &Access) -> Option<String> {
         let granted = self.lock();
@@ -156,11 +185,9 @@ fn fetch_token(
     let bytes = reply.read(TOKEN_LIMIT)?;
     let answer: TokenAnswer = serde_json::from_slice(&bytes)
         .map_err(|_| RegistryError::Protocol { url: url.clone(), reason: "the token server's answer is no JSON".to_owned() })?;
-    let token =
-        answer.token.or(answer.access_token).filter(|token| !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic()));
-    let token = token.ok_or(RegistryError::Protocol { url, reason: "the token server's answer holds no token".to_owned() })?;
-    let life = answer.expires_in.map_or(TOKEN_LIFE, Duration::from_secs).min(Duration::from_hours(24));
-    Ok(Granted { header: format!("Bearer {token}"), until: Some(Instant::now() + life * 4 / 5) })
+    let nothing = || RegistryError::Protocol { url, reason: "the token server's answer holds no token".to_owned() };
+    let token = answer.token().ok_or_else(nothing)?;
+    Ok(Granted { header: format!("Bearer {token}"), until: Some(Instant::now() + answer.life() * 4 / 5) })
 }
 
 /// `GET` with the password or without anything (token specification).

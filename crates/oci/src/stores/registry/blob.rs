@@ -6,7 +6,7 @@ use ureq::http::Method;
 
 use super::error::{RegistryError, TransportError};
 use super::repository::{Repository, check_digest, stated_digest};
-use super::transport::Call;
+use super::transport::{Call, Reply};
 use super::url::Url;
 use crate::documents::Descriptor;
 use crate::stores::StoreError;
@@ -21,27 +21,45 @@ pub(super) struct BlobReader<'a> {
     size: u64,
     position: u64,
     stream: Option<Box<dyn Read + Send>>,
+    /// How the stream is compressed, though nobody asked for that.
+    encoding: Option<String>,
     /// How many streams have broken since `since`.
     broken: u32,
     since: u64,
 }
 
 impl<'a> BlobReader<'a> {
-    /// Opens a blob; `None` where the registry has none.
-    pub(super) fn open(repository: &'a Repository<'a>, descriptor: &Descriptor) -> Result<Option<Self>, StoreError> {
+    /// Opens a blob from an offset on; `None` where the registry has none, or gives it only from its start.
+    pub(super) fn open(repository: &'a Repository<'a>, descriptor: &Descriptor, offset: u64) -> Result<Option<Self>, StoreError> {
         let url = repository.url(&format!("blobs/{}", descriptor.digest))?;
         let access = repository.access();
-        let reply = repository.client.send(&Call::new(Method::GET, url.clone()), &access)?;
-        if reply.status == 404 {
-            reply.drain();
-            return Ok(None);
+        let mut call = Call::new(Method::GET, url.clone());
+        if offset > 0 {
+            call = call.header("Range", format!("bytes={offset}-"));
         }
-        if reply.status != 200 {
-            return Err(repository.client.refused(reply, &access).into());
+        let reply = repository.client.send(&call, &access)?;
+        match reply.status {
+            200 if offset == 0 => {}
+            206 if starts_at(&reply, offset) => {}
+            // Whoever is not served from there on begins anew, and then hears what is wrong.
+            200 | 206 | 404 | 416 => return Ok(None),
+            _ => return Err(repository.client.refused(reply, &access).into()),
         }
         check_digest(&reply.url, &descriptor.digest, stated_digest(&reply)?.as_ref())?;
+        let (size, encoding) = (descriptor.size, reply.encoding());
+        // The label alone may be wrong: storage keeps it for what is compressed by itself, as layers are.
+        let is_other = reply.number("Content-Length").is_some_and(|length| length != size - offset.min(size));
+        if let Some(encoding) = encoding.clone().filter(|_| is_other) {
+            return Err(RegistryError::Encoded { url: reply.url.to_string(), encoding }.into());
+        }
         let stream: Box<dyn Read + Send> = Box::new(reply.stream());
-        Ok(Some(Self { repository, url, size: descriptor.size, position: 0, stream: Some(stream), broken: 0, since: 0 }))
+        Ok(Some(Self { repository, url, size, position: offset, stream: Some(stream), encoding, broken: 0, since: offset }))
+    }
+
+    /// Of compressed content nobody knows the size beforehand: that it is another tells.
+    fn encoded(&self) -> Option<io::Error> {
+        let encoding = self.encoding.clone()?;
+        Some(io::Error::other(RegistryError::Encoded { url: self.url.to_string(), encoding }))
     }
 
     /// Asks for the rest. The inner error is one of the stream, which a further try may mend.
@@ -49,9 +67,8 @@ impl<'a> BlobReader<'a> {
         let access = self.repository.access();
         let call = Call::new(Method::GET, self.url.clone()).header("Range", format!("bytes={}-", self.position));
         let reply = self.repository.client.send(&call, &access)?;
-        let starts = format!("bytes {}-", self.position);
         match reply.status {
-            206 if reply.header("Content-Range").is_some_and(|range| range.starts_with(&starts)) => {
+            206 if starts_at(&reply, self.position) => {
                 self.stream = Some(Box::new(reply.stream()));
                 Ok(Ok(()))
             }
@@ -107,6 +124,9 @@ impl Read for BlobReader<'_> {
                 continue;
             };
             match stream.read(buffer) {
+                Ok(0) if self.position < self.size && self.encoding.is_some() => {
+                    return Err(self.encoded().unwrap_or_else(ended));
+                }
                 // A whole answer that is too short. When it stays so, whoever checks the content will say it best.
                 Ok(0) if self.position < self.size => {
                     if self.retry(ended()).is_err() {
@@ -115,13 +135,17 @@ impl Read for BlobReader<'_> {
                 }
                 Ok(count) => {
                     self.position += count as u64;
-                    return Ok(count);
+                    return self.encoded().filter(|_| self.position > self.size).map_or(Ok(count), Err);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => self.retry(error)?,
             }
         }
     }
+}
+
+fn starts_at(reply: &Reply, offset: u64) -> bool {
+    reply.header("Content-Range").is_some_and(|range| range.starts_with(&format!("bytes {offset}-")))
 }
 
 fn ended() -> io::Error {

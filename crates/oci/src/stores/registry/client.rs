@@ -99,8 +99,16 @@ impl<'a> Client<'a> {
     /// Asks a registry whether it accepts the credentials (distribution-spec, "Determining support").
     pub fn check_login(&self, host: &str) -> Result<(), RegistryError> {
         let access = Access { host: host.to_owned(), repository: String::new(), scopes: BTreeSet::new() };
-        let reply = self.send(&Call::new(Method::GET, self.url(host, "/v2/")?), &access)?;
-        if reply.is_success() { Ok(()) } else { Err(self.refused(reply, &access)) }
+        let outcome = match self.send(&Call::new(Method::GET, self.url(host, "/v2/")?), &access) {
+            Ok(reply) if reply.is_success() => Ok(()),
+            Ok(reply) => Err(self.refused(reply, &access)),
+            Err(error) => Err(error),
+        };
+        outcome.map_err(|error| match error {
+            // From the registry or from its token server.
+            RegistryError::Denied { host, status: 401, message, .. } => RegistryError::WrongPassword { host, message },
+            other => other,
+        })
     }
 
     pub(super) fn warn(&self, text: String) {
@@ -159,7 +167,7 @@ impl<'a> Client<'a> {
     /// Sends a request that can be sent again: with credentials where they belong, through redirects, and again after a pause
     /// where the answer says "later" or the connection breaks. Any other answer is the caller's to judge.
     pub(super) fn send(&self, call: &Call<'_>, access: &Access) -> Result<Reply, RegistryError> {
-        self.patiently(|| self.follow(call, access))
+        self.patiently(|| self.follow(call, access)).map_err(|error| error.of_repository(&access.host, &access.repository))
     }
 
     fn patiently(&self, send: impl Fn() -> Result<Reply, RegistryError>) -> Result<Reply, RegistryError> {
@@ -206,6 +214,18 @@ impl<'a> Client<'a> {
     /// One request; a refusal is answered with new credentials, if there are any. This request fetches new ones once; what other
     /// threads have fetched meanwhile is used too.
     fn authenticated(&self, call: &Call<'_>, access: &Access) -> Result<Reply, RegistryError> {
+        let gate = self.authority.gate(call.url.origin(), access);
+        let mut answered = held(&gate);
+        if *answered {
+            drop(answered);
+            return self.with_credentials(call, access);
+        }
+        let outcome = self.with_credentials(call, access);
+        *answered = true;
+        outcome
+    }
+
+    fn with_credentials(&self, call: &Call<'_>, access: &Access) -> Result<Reply, RegistryError> {
         let mut header = self.header_for(&call.url, access)?;
         let mut fetched = false;
         for _ in 0..TRIES {
@@ -248,7 +268,9 @@ impl<'a> Client<'a> {
     /// beside the answer: the caller may start over.
     pub(super) fn send_stream(&self, call: Call<'_>, access: &Access) -> Result<(Reply, bool), RegistryError> {
         let header = self.header_for(&call.url, access)?;
-        let reply = self.exchange(with_authorization(call, header.as_deref()))?;
+        let reply = self
+            .exchange(with_authorization(call, header.as_deref()))
+            .map_err(|error| error.of_repository(&access.host, &access.repository))?;
         let renewed = reply.status == 401 && self.answer_refusal(&reply, access, header.as_deref())?.is_some();
         Ok((reply, renewed))
     }
@@ -272,8 +294,15 @@ impl<'a> Client<'a> {
     fn pass_on(&self, host: &str, header: &str) {
         let Some(text) = header.trim().strip_prefix("299 - ") else { return };
         let text = clean(text.trim_matches('"'));
-        if !text.is_empty() && held(&self.warned).insert(text.clone()) {
-            self.progress.warn(format!("{host} says: {text}"), None);
+        if !text.is_empty() {
+            self.warn_once(format!("{host} says: {text}"));
+        }
+    }
+
+    /// A warning that is given once, however often there is reason for it.
+    pub(super) fn warn_once(&self, text: String) {
+        if held(&self.warned).insert(text.clone()) {
+            self.progress.warn(text, None);
         }
     }
 

@@ -1,25 +1,27 @@
 //! Credentials from the files that docker, podman and skopeo write, and from their credential helpers.
 //!
-//! Files, in this order: `--authfile` or else `REGISTRY_AUTH_FILE` (then no other), `$XDG_RUNTIME_DIR/containers/auth.json`,
-//! `$DOCKER_CONFIG/config.json` or else `~/.docker/config.json` (containers-auth.json(5), docker's `config.json`). Within a
-//! file: `credHelpers` of the host, then `auths` from the longest `host/namespace` to the host, then `credsStore`.
+//! Files, in this order: `--authfile` or else `REGISTRY_AUTH_FILE` (then no other); `$XDG_RUNTIME_DIR/containers/auth.json` or
+//! else, where that is there, `/run/containers/UID/auth.json`; `$XDG_CONFIG_HOME/containers/auth.json` or else
+//! `~/.config/containers/auth.json`; `$DOCKER_CONFIG/config.json` or else `~/.docker/config.json` (containers-auth.json(5),
+//! docker's `config.json`). Within a file: `credHelpers` of the host, then `auths` from the longest `host/namespace` to the
+//! host, then `credsStore`. A new password goes where it is found first: to the file that has one for the host, else to the last.
 //!
 //! The crate `docker_credential` was looked at: it reads the process environment, knows no `host/namespace` keys, and puts
 //! what a helper printed into its error text.
 //!
-//! Threats and defences: secrets in output (no `Debug` or error shows one; a helper's output is never shown); a helper name
-//! that is a path (letters, digits, `-`, `_`, `.` only); a file of endless size (8 MiB are read).
+//! Threats and defences: secrets in output (no `Debug` or error shows one); a file of endless size (8 MiB are read); helpers,
+//! see `helper.rs`.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use serde_json::{Map, Value, json};
 
 use super::error::CredentialError;
+use super::helper::Helper;
 use crate::environment::Environment;
 use crate::fs::lock::Lock;
 use crate::fs::{self as durable, FileError, TempFile};
@@ -84,10 +86,11 @@ impl AuthFiles {
             let path = environment.resolve(&path);
             return Self { files: vec![AuthFile { path, explicit: true }], environment };
         }
-        let runtime = environment.path("XDG_RUNTIME_DIR").map(|dir| dir.join("containers/auth.json"));
-        let docker = environment.path("DOCKER_CONFIG").map(|dir| dir.join("config.json"));
-        let home = || environment.path("HOME").map(|dir| dir.join(".docker/config.json"));
-        let found = [runtime, docker.or_else(home)];
+        let home = environment.path("HOME");
+        let runtime = environment.path("XDG_RUNTIME_DIR").map(|dir| dir.join("containers/auth.json")).or_else(of_this_user);
+        let config = environment.path("XDG_CONFIG_HOME").or_else(|| home.as_ref().map(|home| home.join(".config")));
+        let docker = environment.path("DOCKER_CONFIG").or_else(|| home.map(|home| home.join(".docker")));
+        let found = [runtime, config.map(|dir| dir.join("containers/auth.json")), docker.map(|dir| dir.join("config.json"))];
         let files = found.into_iter().flatten().map(|path| AuthFile { path, explicit: false }).collect();
         Self { files, environment }
     }
@@ -110,21 +113,26 @@ impl AuthFiles {
         host: &str,
         repository: &str,
     ) -> Result<Option<Credential>, CredentialError> {
-        if let Some(helper) = helper_of(tree, host) {
-            return self.ask_helper(&helper, &server_key(host));
+        let own = helper_of(tree, host);
+        if let Some(helper) = &own
+            && let Some(found) = self.ask_helper(helper, &server_key(host))?
+        {
+            return Ok(Some(found));
         }
-        let Some(auths) = tree.get("auths").and_then(Value::as_object) else { return self.ask_store(tree, host) };
+        let auths = tree.get("auths").and_then(Value::as_object);
         let mut name = format!("{host}/{repository}");
         loop {
-            for (key, entry) in auths {
-                if names_same(key, &name)
-                    && let Some(found) = credential_of(entry, path)?
-                {
+            // As it is written before what is taken for the same.
+            let exact = auths.and_then(|auths| auths.get(&name));
+            let same = auths.into_iter().flatten().filter(|(key, _)| names_same(key, &name)).map(|(_, entry)| entry);
+            for entry in exact.into_iter().chain(same) {
+                if let Some(found) = credential_of(entry, path)? {
                     return Ok(Some(found));
                 }
             }
             match name.rfind('/') {
                 Some(slash) => name.truncate(slash),
+                None if own.is_some() => return Ok(None),
                 None => return self.ask_store(tree, host),
             }
         }
@@ -138,48 +146,11 @@ impl AuthFiles {
     }
 
     fn ask_helper(&self, helper: &str, server: &str) -> Result<Option<Credential>, CredentialError> {
-        let Some(answer) = self.run_helper(helper, "get", server.as_bytes())? else { return Ok(None) };
-        let malformed = || CredentialError::Helper {
-            helper: helper.to_owned(),
-            verb: "get",
-            reason: "its answer is not the JSON that a helper gives".to_owned(),
-        };
-        let tree: Map<String, Value> = serde_json::from_slice(&answer).map_err(|_| malformed())?;
-        let (user, secret) = text(&tree, "Username").zip(text(&tree, "Secret")).ok_or_else(malformed)?;
-        Ok(Some(match user.as_str() {
-            "<token>" => Credential::Identity(secret),
-            _ => Credential::Basic { user, password: secret },
+        let found = Helper::new(helper, &self.environment).get(server)?;
+        Ok(found.map(|(user, password)| match user.as_str() {
+            "<token>" => Credential::Identity(password),
+            _ => Credential::Basic { user, password },
         }))
-    }
-
-    /// Runs a helper; `None` where it says that it has nothing.
-    fn run_helper(&self, helper: &str, verb: &'static str, input: &[u8]) -> Result<Option<Vec<u8>>, CredentialError> {
-        let failed = |reason: String| CredentialError::Helper { helper: helper.to_owned(), verb, reason };
-        if helper.is_empty() || !helper.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) {
-            return Err(failed("its name is not a helper's".to_owned()));
-        }
-        let mut child = Command::new(format!("docker-credential-{helper}"))
-            .arg(verb)
-            .env_clear()
-            .envs(self.environment.vars())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(|error| failed(error.to_string()))?;
-        if let Some(mut stdin) = child.stdin.take() {
-            // A helper that does not read its input says so by its exit status.
-            let _ = stdin.write_all(input);
-        }
-        let output = child.wait_with_output().map_err(|error| failed(error.to_string()))?;
-        if output.status.success() {
-            return Ok(Some(output.stdout));
-        }
-        // The protocol's only way to say "nothing here" is this sentence.
-        if String::from_utf8_lossy(&output.stdout).contains("credentials not found") {
-            return Ok(None);
-        }
-        Err(failed(output.status.to_string()))
     }
 
     /// The file that holds the host's credentials, or would.
@@ -187,7 +158,8 @@ impl AuthFiles {
         for file in &self.files {
             let tree = read(&file.path, false)?.unwrap_or_default();
             let listed = tree.get("auths").and_then(Value::as_object).is_some_and(|a| a.keys().any(|key| names_same(key, host)));
-            if listed || helper_of(&tree, host).is_some() {
+            let kept = || matches!(self.ask_store(&tree, host), Ok(Some(_)));
+            if listed || helper_of(&tree, host).is_some() || kept() {
                 return Ok(file.path.clone());
             }
         }
@@ -200,8 +172,7 @@ impl AuthFiles {
         edit(&path, |tree| {
             let mut entry = json!({});
             if let Some(helper) = helper_of(tree, host).or_else(|| text(tree, "credsStore")) {
-                let input = json!({ "ServerURL": server_key(host), "Username": user, "Secret": password });
-                self.run_helper(&helper, "store", input.to_string().as_bytes())?;
+                Helper::new(&helper, &self.environment).store(&server_key(host), user, password)?;
             } else {
                 entry["auth"] = json!(STANDARD.encode(format!("{user}:{password}")));
             }
@@ -231,11 +202,11 @@ impl AuthFiles {
                 }
                 // podman makes no entry for what the host's own helper has.
                 let held = match &own {
-                    Some(helper) if !listed => self.run_helper(helper, "get", key.as_bytes())?.is_some(),
+                    Some(helper) if !listed => Helper::new(helper, &self.environment).get(&key)?.is_some(),
                     _ => listed,
                 };
                 if held && let Some(helper) = own.or_else(|| text(tree, "credsStore")) {
-                    self.run_helper(&helper, "erase", key.as_bytes())?;
+                    Helper::new(&helper, &self.environment).erase(&key)?;
                 }
                 Ok(held)
             })?;
@@ -252,10 +223,12 @@ fn read(path: &Path, must_exist: bool) -> Result<Option<Map<String, Value>>, Cre
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !must_exist => return Ok(None),
         Err(error) => return Err(FileError::at("read", path)(error).into()),
     }
+    // Editors and shells of Windows write a byte order mark.
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Ok(Some(Map::new()));
     }
-    serde_json::from_slice(&bytes).map(Some).map_err(|_| malformed(path, "it is no JSON object"))
+    serde_json::from_slice(bytes).map(Some).map_err(|_| malformed(path, "it is no JSON object"))
 }
 
 /// Reads a file, changes it and, where `change` says so, replaces it as a whole. One process of ours at a time does this in a
@@ -316,14 +289,26 @@ pub(super) fn is_hub(host: &str) -> bool {
     HUB_NAMES.contains(&host)
 }
 
-/// Whether a key of an auth file names `host` or `host/namespace`: old docker wrote `https://host/v1/`.
+/// Where podman keeps credentials of a user without `XDG_RUNTIME_DIR`, until the system restarts.
+fn of_this_user() -> Option<PathBuf> {
+    #[cfg(target_os = "linux")]
+    {
+        let path = PathBuf::from(format!("/run/containers/{}/auth.json", nix::unistd::getuid()));
+        path.is_file().then_some(path)
+    }
+    #[cfg(not(target_os = "linux"))]
+    None
+}
+
+/// Whether a key of an auth file names `host` or `host/namespace`: old docker wrote `https://host/v1/`, others `host/v2/`.
 fn names_same(key: &str, name: &str) -> bool {
     let bare = key.strip_prefix("https://").or_else(|| key.strip_prefix("http://"));
     let key = bare.map_or(key, |rest| rest.split('/').next().unwrap_or(rest));
     let (key_host, key_rest) = key.split_once('/').unwrap_or((key, ""));
     let (host, rest) = name.split_once('/').unwrap_or((name, ""));
     let same_host = key_host.eq_ignore_ascii_case(host) || (is_hub(key_host) && is_hub(host));
-    same_host && key_rest.trim_end_matches('/') == rest
+    let key_rest = key_rest.trim_end_matches('/');
+    same_host && (key_rest == rest || rest.is_empty() && matches!(key_rest, "v1" | "v2"))
 }
 
 fn credential_of(entry: &Value, path: &Path) -> Result<Option<Credential>, CredentialError> {

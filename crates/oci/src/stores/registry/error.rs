@@ -12,6 +12,20 @@ use crate::stores::{RemoteError, StoreError};
 /// Why a registry did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
+    /// No connection.
+    #[error("cannot reach {}{}{}", named(host, *is_registry), wanted(image.as_deref()), by(*proxy))]
+    NoConnection {
+        /// The host, with a port that is not the scheme's own.
+        host: String,
+        /// Whether it is the registry itself: otherwise a token server, or where a registry leads to.
+        is_registry: bool,
+        /// `host/repository`, where the request was for one.
+        image: Option<String>,
+        /// The variable that names the proxy in between.
+        proxy: Option<&'static str>,
+        /// The reason.
+        source: TransportError,
+    },
     /// No answer, or a broken one.
     #[error("failed to {method} {url}{}", by(*proxy))]
     Unreachable {
@@ -76,6 +90,14 @@ pub enum RegistryError {
         /// What the server said, cleaned.
         message: String,
     },
+    /// The registry knows no such user, or another password.
+    #[error("wrong user or password for {host} (401{})", said(message))]
+    WrongPassword {
+        /// The registry's host.
+        host: String,
+        /// What the server said, cleaned.
+        message: String,
+    },
     /// An answer that breaks the protocol.
     #[error("{url} broke the protocol: {reason}")]
     Protocol {
@@ -93,6 +115,14 @@ pub enum RegistryError {
         wanted: String,
         /// What the registry says.
         found: String,
+    },
+    /// An answer that is compressed, so that its bytes are not those that a digest names.
+    #[error("{url} answers with content that is compressed ({encoding}), which was not asked for")]
+    Encoded {
+        /// The URL without its query.
+        url: String,
+        /// The `Content-Encoding`, cleaned.
+        encoding: String,
     },
     /// A body that is longer than any honest one.
     #[error("{url} answers with more than the {limit} bytes that are read")]
@@ -146,6 +176,14 @@ fn said(message: &str) -> String {
     if message.is_empty() { String::new() } else { format!(": {message}") }
 }
 
+fn named(host: &str, is_registry: bool) -> String {
+    format!("{}`{host}`", if is_registry { "registry " } else { "" })
+}
+
+fn wanted(image: Option<&str>) -> String {
+    image.map(|image| format!(" for `{image}`")).unwrap_or_default()
+}
+
 fn by(proxy: Option<&'static str>) -> String {
     proxy.map(|variable| format!(" by the proxy that `{variable}` names")).unwrap_or_default()
 }
@@ -166,8 +204,14 @@ pub enum TransportError {
     #[error(transparent)]
     TooSlow(TooSlow),
     /// The peer speaks something else than TLS.
-    #[error("the other side does not speak TLS")]
+    #[error("it answers without TLS")]
     NotTls,
+    /// The peer shows a certificate that is its own authority, as `openssl req -x509` makes one.
+    #[error("TLS failed: its certificate is an authority's, and not a server's")]
+    NotAServer,
+    /// The machine refuses.
+    #[error("nothing listens at {0}")]
+    NoListener(String),
     /// TLS was refused.
     #[error("TLS failed: {0}")]
     Tls(String),
@@ -191,10 +235,20 @@ impl TransportError {
         }
     }
 
+    /// Whether there was no connection at all.
+    pub(super) fn is_of_connecting(&self) -> bool {
+        use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
+        match self {
+            Self::NoSuchHost | Self::NotTls | Self::NotAServer | Self::NoListener(_) | Self::Tls(_) | Self::Refused(_) => true,
+            Self::Io(error) => matches!(error.kind(), ConnectionRefused | HostUnreachable | NetworkUnreachable),
+            _ => false,
+        }
+    }
+
     /// Whether a second try may go better.
     pub(super) fn is_passing(&self) -> bool {
         match self {
-            Self::NoSuchHost | Self::NotTls | Self::Tls(_) | Self::Http(_) => false,
+            Self::NoSuchHost | Self::NotTls | Self::NotAServer | Self::NoListener(_) | Self::Tls(_) | Self::Http(_) => false,
             Self::Io(error) => error.kind() != io::ErrorKind::ConnectionRefused,
             Self::Refused(status) => is_passing_status(*status),
             Self::Stalled(_) | Self::Silent(_) | Self::TooSlow(_) => true,
@@ -216,8 +270,8 @@ pub enum CredentialError {
         /// What is wrong, without any of its content.
         reason: &'static str,
     },
-    /// A credential helper failed. What it printed is not shown.
-    #[error("the credential helper `docker-credential-{helper}` failed to {verb} ({reason})")]
+    /// A credential helper failed.
+    #[error("the credential helper `docker-credential-{helper}` failed to {verb} ({reason}){}", self::said(said))]
     Helper {
         /// Its name without the prefix.
         helper: String,
@@ -225,6 +279,8 @@ pub enum CredentialError {
         verb: &'static str,
         /// Exit status or system error.
         reason: String,
+        /// What it printed, cleaned.
+        said: String,
     },
     /// No place to store credentials in.
     #[error("there is no auth file to write: neither HOME nor DOCKER_CONFIG nor REGISTRY_AUTH_FILE is set")]
@@ -248,8 +304,33 @@ impl RegistryError {
     /// Whether a second try may go better.
     pub(super) fn is_passing(&self) -> bool {
         match self {
-            Self::Unreachable { source, .. } => source.is_passing(),
+            Self::Unreachable { source, .. } | Self::NoConnection { source, .. } => source.is_passing(),
             Self::Status { status, .. } => is_passing_status(*status),
+            _ => false,
+        }
+    }
+
+    /// Whether what was asked for is not there.
+    pub(super) fn is_absence(&self) -> bool {
+        matches!(self, Self::Status { status: 404, .. })
+    }
+
+    /// Names the repository that a request was for.
+    pub(super) fn of_repository(self, host: &str, repository: &str) -> Self {
+        match self {
+            Self::NoConnection { host: at, is_registry, proxy, source, .. } if !repository.is_empty() => {
+                let image = Some(format!("{host}/{repository}"));
+                Self::NoConnection { host: at, is_registry, image, proxy, source }
+            }
+            other => other,
+        }
+    }
+
+    /// Whether the registry has refused to tell.
+    pub(super) fn is_declined(&self) -> bool {
+        match self {
+            Self::Denied { .. } => true,
+            Self::Status { status, .. } => is_declined_status(*status),
             _ => false,
         }
     }
@@ -258,6 +339,11 @@ impl RegistryError {
 /// 429 and the 5xx that say "later".
 pub(super) fn is_passing_status(status: u16) -> bool {
     matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
+}
+
+/// A refusal of this request, and no word on others: what was only meant to save work, or to know more, goes without.
+pub(super) fn is_declined_status(status: u16) -> bool {
+    matches!(status, 400..=499 | 501) && status != 401 && !is_passing_status(status)
 }
 
 impl Failure for RegistryError {

@@ -1,14 +1,15 @@
 //! Referrers by tag, where the registry has no API for them (distribution-spec, "Referrers Tag Schema").
 //!
-//! The index at `<algorithm>-<hex>` lists the referrers of one subject. It is read, extended, written, and read again: of two
-//! clients that do so at once, the one whose entry is gone repeats it. Entries and fields that are not ours stay as they are.
+//! The index at `<algorithm>-<hex>` lists the referrers of one subject. It is read, extended, written on the condition that it
+//! is as it was read, and read again: of two clients that do so at once, the one whose entry is gone repeats it. Entries and fields that are not ours stay as they are.
 
 use serde_json::{Value, json};
 
 use super::error::RegistryError;
 use super::reading::parse_index;
 use super::repository::Repository;
-use crate::documents::{Descriptor, Index, json as strict, media_type};
+use super::sink::Condition;
+use crate::documents::{Descriptor, Index, MANIFEST_LIMIT, json as strict, media_type};
 use crate::values::digest::Digest;
 use crate::values::tag::Tag;
 
@@ -25,8 +26,8 @@ impl Repository<'_> {
         let tag = Tag::of_referrers(subject);
         let mut tried = 0;
         loop {
-            let Some(extended) = self.extended(&tag, new)? else { return Ok(()) };
-            self.send_manifest(&tag, media_type::INDEX, &extended)?;
+            let Some((extended, condition)) = self.extended(&tag, new)? else { return Ok(()) };
+            self.replace_manifest(&tag, media_type::INDEX, &extended, &condition)?;
             tried += 1;
             if self.extended(&tag, new)?.is_none() {
                 return Ok(());
@@ -52,9 +53,14 @@ impl Repository<'_> {
         }
     }
 
-    /// The index at the tag with these entries; `None` where it has them.
-    fn extended(&self, tag: &Tag, new: &[Descriptor]) -> Result<Option<Vec<u8>>, RegistryError> {
-        let mut tree = match self.fetch_manifest(tag, None)? {
+    /// The index at the tag with these entries, and what must hold for it to be written; `None` where it has them.
+    fn extended(&self, tag: &Tag, new: &[Descriptor]) -> Result<Option<(Vec<u8>, Condition)>, RegistryError> {
+        let found = self.fetch_manifest(tag, None)?;
+        let condition = match &found {
+            None => Condition::Absent,
+            Some(found) => found.etag.clone().map_or(Condition::None, Condition::Unchanged),
+        };
+        let mut tree = match found {
             None => json!({ "schemaVersion": 2, "mediaType": media_type::INDEX, "manifests": [] }),
             Some(found) if found.descriptor.media_type == media_type::INDEX => strict::parse(&found.bytes).unwrap_or_default(),
             Some(_) => Value::Null,
@@ -70,6 +76,14 @@ impl Repository<'_> {
                 entries.push(json!(entry));
             }
         }
-        Ok((entries.len() > before).then(|| strict::to_canonical(&tree)))
+        if entries.len() == before {
+            return Ok(None);
+        }
+        let bytes = strict::to_canonical(&tree);
+        if bytes.len() as u64 > MANIFEST_LIMIT {
+            let url = self.url(&format!("manifests/{tag}"))?;
+            return Err(RegistryError::protocol(&url, "its list of referrers would have more bytes than are read"));
+        }
+        Ok(Some((bytes, condition)))
     }
 }

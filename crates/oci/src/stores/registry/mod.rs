@@ -11,8 +11,9 @@
 //! | `fallback.rs` | referrers by tag, where the registry lacks their API |
 //! | `client.rs` | [`Client`]: scheme, redirects, second tries, warnings |
 //! | `auth.rs`, `challenge.rs` | tokens |
-//! | `credentials.rs` | auth files and helpers |
-//! | `transport.rs`, `probe.rs`, `url.rs` | one HTTP exchange; whether a local port speaks TLS; URLs from hostile text |
+//! | `credentials.rs`, `helper.rs` | auth files; credential helpers |
+//! | `transport.rs`, `probe.rs` | one HTTP exchange; whether a local port speaks TLS |
+//! | `url.rs`, `link.rs` | URLs and `Link`, from hostile text |
 //!
 //! # The protocol, as it is spoken here
 //!
@@ -20,13 +21,15 @@
 //!   types accepted; `GET blobs/<digest>`, after a broken connection again with `Range`. `urls` of a descriptor are never used.
 //! - *Push* ("Pushing blobs"): `HEAD` first; `POST blobs/uploads/`, with `mount` and `from` where the source is a repository
 //!   of the same registry (201: done; 202: go on uploading there); then one `PUT` with everything, or `PATCH` by `PATCH` where
-//!   the registry states `OCI-Chunk-Min-Length` or said 413. After a break the upload's state is asked for and the rest is
+//!   the registry states `OCI-Chunk-Min-Length` or said 413: as large as it states at most, or 64 MiB. After a break the upload's state is asked for and the rest is
 //!   sent; 416 is answered in the same way. `Location` is taken from each answer: absolute or relative, with its own query,
 //!   changing.
 //! - *Manifests* after their blobs, indexes after their manifests, tags last. Bytes are those that were read.
 //! - *Referrers* ("Listing Referrers"): the API, or the index at the tag `<algorithm>-<hex>` where a `GET` of it is 404.
 //! - *Errors*: 408, 429 and 500, 502 to 504 are tried again, five times at most, after `Retry-After` (seconds or a date) or a
-//!   doubling pause; 413 makes parts smaller; other 4xx are final. Redirects: ten at most, without `Authorization` at another
+//!   doubling pause; 413 makes parts half as large; other 4xx are final, but
+//!   for what is asked only to save work or to know more: a refused `HEAD` is asked by `GET` or counts as "not known", and so do
+//!   referrers that nobody may list, with a warning. Redirects: ten at most, without `Authorization` at another
 //!   origin.
 //!
 //! # Threats, and what stands against them
@@ -50,6 +53,8 @@ mod client;
 mod credentials;
 mod error;
 mod fallback;
+mod helper;
+mod link;
 mod pace;
 mod probe;
 mod reading;
@@ -96,7 +101,7 @@ pub mod fuzzing {
 
     /// `Link`, and what a server says to the user.
     pub fn text(text: &str) {
-        let _ = super::reading::next_link(text);
+        let _ = super::link::next_link(text);
         assert!(!super::error::clean(text).chars().any(char::is_control));
     }
 }

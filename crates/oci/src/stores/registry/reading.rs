@@ -10,7 +10,8 @@ use ureq::http::Method;
 
 use super::blob::BlobReader;
 use super::client::{Client, held};
-use super::error::{RegistryError, clean};
+use super::error::{RegistryError, clean, is_declined_status};
+use super::link::next_link;
 use super::repository::{Fetched, Repository, check_digest, hash, stated_digest};
 use super::transport::{Call, Reply};
 use super::url::Url;
@@ -22,6 +23,8 @@ use crate::values::tag::{Tag, referrers_suffix};
 /// Every media type of a manifest or index.
 pub(super) const ACCEPT: [&str; 4] =
     [media_type::INDEX, media_type::MANIFEST, media_type::DOCKER_LIST, media_type::DOCKER_MANIFEST];
+/// Blobs that are fetched at once.
+const PARALLEL: usize = 6;
 /// How many pages of a listing are read.
 pub(super) const PAGES: usize = 1000;
 /// How many bytes the pages of a listing may have together.
@@ -62,7 +65,11 @@ impl Repository<'_> {
         if let Some(latest) = self.fetch_manifest("latest", None)? {
             return Ok(Some(latest));
         }
-        let names = self.tag_names()?;
+        let names = match self.tag_names() {
+            Err(error) if error.is_absence() => return Err(StoreError::NoRepository { store: self.name() }),
+            Err(error) if error.is_declined() => return Ok(None),
+            names => names?,
+        };
         let mut images = names.iter().filter(|tag| referrers_suffix(tag).is_none());
         let (Some(only), None) = (images.next(), images.next()) else { return Ok(None) };
         let mut found = self.fetch_manifest(only, None)?;
@@ -95,7 +102,13 @@ impl Repository<'_> {
         let at = reply.url.clone();
         let said = stated_digest(&reply)?;
         let content_type = reply.header("Content-Type").unwrap_or_default();
+        // A weak validator is no condition for a write (RFC 9110, section 13.1.1).
+        let etag = reply.header("ETag").filter(|etag| etag.starts_with('"'));
+        let encoding = reply.encoding();
         let bytes = reply.read(documents::MANIFEST_LIMIT)?;
+        if let Some(encoding) = encoding.filter(|_| json::parse(&bytes).is_err()) {
+            return Err(RegistryError::Encoded { url: at.to_string(), encoding });
+        }
         let digest = match digest.or(said.as_ref()) {
             Some(expected) => {
                 let found = hash(expected, &bytes);
@@ -109,16 +122,20 @@ impl Repository<'_> {
         let descriptor = Descriptor::new(media_type, digest.clone(), bytes.len() as u64);
         let bytes = Arc::new(bytes);
         held(&self.manifests).insert(digest, bytes.clone());
-        Ok(Some(Fetched { descriptor, bytes }))
+        Ok(Some(Fetched { descriptor, bytes, etag }))
     }
 
-    /// What a tag names, by `HEAD` where that says enough.
-    pub(super) fn look_up(&self, tag: &Tag) -> Result<Option<Descriptor>, RegistryError> {
+    /// What a tag names, by `HEAD` where that is answered and says enough. Some registries refuse it; others know no tag by it,
+    /// which matters only to whoever must be sure.
+    pub(super) fn look_up(&self, tag: &Tag, sure: bool) -> Result<Option<Descriptor>, RegistryError> {
         let url = self.url(&format!("manifests/{tag}"))?;
         let access = self.access();
         let reply = self.client.send(&Call::new(Method::HEAD, url).header("Accept", ACCEPT.join(", ")), &access)?;
-        if reply.status == 404 {
+        if reply.status == 404 && !sure {
             return Ok(None);
+        }
+        if is_declined_status(reply.status) {
+            return Ok(self.fetch_manifest(tag, None)?.map(|found| found.descriptor));
         }
         if reply.status != 200 {
             return Err(self.client.refused(reply, &access));
@@ -131,7 +148,7 @@ impl Repository<'_> {
         }
     }
 
-    /// The referrers API's answer; `None` where the registry lacks it.
+    /// The referrers API's answer; `None` where the registry lacks it, or gives nobody an answer.
     pub(super) fn listed_referrers(&self, subject: &Digest) -> Result<Option<Vec<Descriptor>>, RegistryError> {
         let access = self.access();
         let mut found = Vec::new();
@@ -141,8 +158,7 @@ impl Repository<'_> {
             let Some(url) = next.take() else { break };
             let call = Call::new(Method::GET, url).header("Accept", media_type::INDEX);
             let reply = self.client.send(&call, &access)?;
-            let json = reply.header("Content-Type").is_none_or(|text| bare_type(&text) == media_type::INDEX);
-            if page == 0 && (matches!(reply.status, 400 | 404 | 405 | 501) || (reply.status == 200 && !json)) {
+            if page == 0 && (reply.status == 401 || is_declined_status(reply.status)) {
                 reply.drain();
                 return Ok(None);
             }
@@ -150,10 +166,20 @@ impl Repository<'_> {
                 return Err(self.client.refused(reply, &access));
             }
             next = next_page(self.client, &reply)?;
-            let at = reply.url.clone();
-            let index = Index::parse(&read_page(reply, &mut left)?, None)
-                .map_err(|error| RegistryError::protocol(&at, format!("its list of referrers is malformed: {error}")))?;
-            found.extend(index.manifests);
+            let (at, stated) = (reply.url.clone(), reply.header("Content-Type"));
+            match Index::parse(&read_page(reply, &mut left)?, None) {
+                Ok(index) => found.extend(index.manifests),
+                // Whatever answers to every path, a proxy's page above all.
+                Err(_) if page == 0 && stated.is_some_and(|stated| bare_type(&stated) != media_type::INDEX) => {
+                    let text = "says what refers to its images in no form that can be read: that counts as nothing";
+                    self.client.warn_once(format!("{} {text}", Source::name(self)));
+                    return Ok(None);
+                }
+                Err(error) => {
+                    let reason = format!("its list of referrers is malformed: {error}");
+                    return Err(RegistryError::protocol(&at, reason));
+                }
+            }
         }
         match next {
             None => Ok(Some(found)),
@@ -162,7 +188,7 @@ impl Repository<'_> {
     }
 
     fn fetch_blob(&self, descriptor: &Descriptor) -> Result<Option<BlobReader<'_>>, StoreError> {
-        BlobReader::open(self, descriptor)
+        BlobReader::open(self, descriptor, 0)
     }
 
     fn missing(&self, digest: &Digest) -> StoreError {
@@ -177,9 +203,13 @@ impl Source for Repository<'_> {
 
     fn tags(&self) -> Result<Vec<Tagged>, StoreError> {
         let mut tags = Vec::new();
-        for tag in self.tag_names()? {
+        let names = match self.tag_names() {
+            Err(error) if error.is_absence() => return Err(StoreError::NoRepository { store: self.name() }),
+            names => names?,
+        };
+        for tag in names {
             // One that vanished between the list and the look is none.
-            if let Some(root) = self.look_up(&tag)? {
+            if let Some(root) = self.look_up(&tag, true)? {
                 tags.push(Tagged { tag: tag.to_string(), root });
             }
         }
@@ -196,16 +226,20 @@ impl Source for Repository<'_> {
             },
             Selector::Digest(digest) => self.fetch_manifest(&digest.to_string(), Some(digest))?,
         };
-        found.map(|found| found.descriptor).ok_or_else(|| StoreError::NotFound {
-            store: self.name(),
-            wanted: match selector {
-                Selector::Only => "latest".to_owned(),
-                Selector::Tag(tag) => tag.clone(),
-                Selector::Digest(digest) => digest.to_string(),
-            },
-            // Only to help: where the list cannot be had, the message is enough.
-            available: self.tag_names().unwrap_or_default().iter().take(20).map(Tag::to_string).collect(),
-        })
+        if let Some(found) = found {
+            return Ok(found.descriptor);
+        }
+        // Only to help: where the list cannot be had, the message is enough.
+        let available = match self.tag_names() {
+            Err(error) if error.is_absence() => return Err(StoreError::NoRepository { store: self.name() }),
+            tags => tags.unwrap_or_default().iter().take(20).map(Tag::to_string).collect(),
+        };
+        let wanted = match selector {
+            Selector::Only => "latest".to_owned(),
+            Selector::Tag(tag) => tag.clone(),
+            Selector::Digest(digest) => digest.to_string(),
+        };
+        Err(StoreError::NotFound { store: self.name(), wanted, available })
     }
 
     fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, StoreError> {
@@ -231,7 +265,16 @@ impl Source for Repository<'_> {
     fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, StoreError> {
         let mut found = match self.listed_referrers(subject)? {
             Some(found) => found,
-            None => self.tagged_referrers(subject)?.map(|index| index.manifests).unwrap_or_default(),
+            None => match self.tagged_referrers(subject) {
+                Ok(index) => index.map(|index| index.manifests).unwrap_or_default(),
+                // A bucket behind plain HTTP says so of all that it does not have.
+                Err(error) if error.is_declined() => {
+                    let text = "does not say what refers to its images: that counts as nothing";
+                    self.client.warn_once(format!("{} {text}", Source::name(self)));
+                    Vec::new()
+                }
+                Err(error) => return Err(error.into()),
+            },
         };
         found.retain(Descriptor::is_manifest_or_index);
         found.sort_by(|a, b| a.digest.cmp(&b.digest));
@@ -242,13 +285,28 @@ impl Source for Repository<'_> {
         // Lists do not tell tags. Signatures have the shape of an image and are found by this tag alone.
         if found.iter().any(has_shape_of_image) {
             let tag = Tag::of_signatures(subject);
-            if let Some(named) = self.look_up(&tag)?
+            if let Some(named) = self.look_up(&tag, false)?
                 && let Some(referrer) = found.iter_mut().find(|referrer| referrer.digest == named.digest)
             {
                 referrer.annotations.insert(documents::REF_NAME.to_owned(), tag.to_string());
             }
         }
         Ok(found)
+    }
+
+    fn resumes(&self) -> bool {
+        true
+    }
+
+    fn open_from(&self, descriptor: &Descriptor, offset: u64) -> Result<Option<Box<dyn Read + Send + '_>>, StoreError> {
+        if offset == 0 {
+            return self.open(descriptor).map(Some);
+        }
+        Ok(BlobReader::open(self, descriptor, offset)?.map(|blob| Box::new(blob) as Box<dyn Read + Send + '_>))
+    }
+
+    fn parallelism(&self) -> usize {
+        PARALLEL
     }
 
     fn repository(&self) -> Option<String> {
@@ -271,7 +329,14 @@ impl AsRef<[u8]> for Shared {
 
 /// Where the next page of a listing is.
 pub(super) fn next_page(client: &Client<'_>, reply: &Reply) -> Result<Option<Url>, RegistryError> {
-    let Some(link) = reply.header("Link").as_deref().and_then(next_link).map(str::to_owned) else { return Ok(None) };
+    let mut link = None;
+    for header in reply.headers("Link") {
+        let Ok(found) = next_link(&header) else {
+            return Err(RegistryError::protocol(&reply.url, "its `Link` cannot be read, and its list may go on there"));
+        };
+        link = link.or(found.map(str::to_owned));
+    }
+    let Some(link) = link else { return Ok(None) };
     let url = client.admit(&reply.url, &link)?;
     if url == reply.url {
         return Err(RegistryError::protocol(&reply.url, "its next page is itself"));
@@ -308,12 +373,6 @@ fn media_type_of(content_type: &str, bytes: &[u8]) -> String {
         None if tree.get("manifests").is_some() => media_type::INDEX.to_owned(),
         None => media_type::MANIFEST.to_owned(),
     }
-}
-
-/// The target of `Link: <...>; rel="next"` (RFC 8288).
-pub(super) fn next_link(header: &str) -> Option<&str> {
-    let (target, parameters) = header.trim().strip_prefix('<')?.split_once('>')?;
-    parameters.replace(['"', ' '], "").split(';').any(|parameter| parameter == "rel=next").then_some(target)
 }
 
 /// Parses a document that a registry serves as an index.

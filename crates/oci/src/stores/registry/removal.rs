@@ -23,7 +23,7 @@ impl Repository<'_> {
         let Some(refusal) = self.delete(tag)? else { return Ok(digest) };
         let mut others = Vec::new();
         for other in self.tag_names()?.into_iter().filter(|other| other != tag) {
-            if self.look_up(&other)?.is_some_and(|found| found.digest == digest) {
+            if self.look_up(&other, true)?.is_some_and(|found| found.digest == digest) {
                 others.push(other.to_string());
             }
         }
@@ -63,7 +63,7 @@ impl Repository<'_> {
     /// Removes the list of referrers that stands in for the API.
     fn remove_list(&self, subject: &Digest) -> Result<(), StoreError> {
         let tag = Tag::of_referrers(subject);
-        if let Some(list) = self.look_up(&tag)?
+        if let Some(list) = self.look_up(&tag, true)?
             && self.delete(&tag)?.is_some()
         {
             self.delete(&list.digest.to_string())?.map_or(Ok(()), Err)?;

@@ -68,6 +68,8 @@ impl<'a> Repository<'a> {
 pub(super) struct Fetched {
     pub(super) descriptor: Descriptor,
     pub(super) bytes: Arc<Vec<u8>>,
+    /// A strong `ETag`.
+    pub(super) etag: Option<String>,
 }
 
 /// Manifests and indexes, a few at a time: what does not fit is fetched again when it is needed.

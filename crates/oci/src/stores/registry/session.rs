@@ -5,8 +5,8 @@ use super::error::RegistryError;
 use super::transport::Reply;
 use super::url::Url;
 
-/// Chunks that the registry asks for are not smaller than this, unless it or a proxy refuses them.
-const CHUNK: u64 = 1 << 20;
+/// The size of chunks where the registry states none that they may have at most, unless it or a proxy refuses them.
+pub(super) const CHUNK: u64 = 64 << 20;
 
 /// An upload that the registry has opened.
 #[derive(Clone)]
@@ -16,6 +16,8 @@ pub(super) struct Session {
     pub(super) offset: u64,
     /// The least size of a chunk, where the registry asks for chunks.
     pub(super) chunk: Option<u64>,
+    /// The largest that a request may be, where the registry says so.
+    pub(super) most: Option<u64>,
 }
 
 impl Session {
@@ -25,12 +27,18 @@ impl Session {
             .header("Location")
             .ok_or_else(|| RegistryError::protocol(&reply.url, "it accepts an upload without a Location"))?;
         let url = client.admit(&reply.url, &location)?;
-        Ok(Self { url, offset: 0, chunk: reply.number("OCI-Chunk-Min-Length").filter(|size| *size > 0) })
+        let stated = |name| reply.number(name).filter(|size| *size > 0);
+        Ok(Self { url, offset: 0, chunk: stated("OCI-Chunk-Min-Length"), most: stated("OCI-Chunk-Max-Length") })
     }
 
     /// How many of the next `rest` bytes go in one request, where none may carry more than `limit`.
     pub(super) fn part(&self, rest: u64, limit: u64) -> u64 {
-        let wanted = self.chunk.map_or(rest, |least| least.max(CHUNK)).min(limit);
-        wanted.max(self.chunk.unwrap_or(1)).min(rest)
+        let wanted = if self.chunk.is_some() { CHUNK } else { rest };
+        self.most.unwrap_or(wanted).min(limit).max(self.chunk.unwrap_or(1)).min(rest)
+    }
+
+    /// Whether a blob goes in one request.
+    pub(super) fn takes_whole(&self, size: u64, limit: u64) -> bool {
+        self.chunk.is_none() && self.offset == 0 && size <= self.most.unwrap_or(u64::MAX).min(limit)
     }
 }

@@ -7,19 +7,18 @@ use std::sync::{Arc, Mutex};
 use ureq::http::Method;
 
 use super::client::held;
-use super::error::RegistryError;
+use super::error::{RegistryError, is_declined_status};
 use super::reading::ACCEPT;
 use super::repository::{Repository, check_digest, hash, stated_digest};
 use super::session::Session;
-use super::transport::{Call, Payload};
+use super::transport::{Call, Payload, Reply};
 use crate::documents::{Descriptor, Document};
 use crate::fs::TempFile;
 use crate::progress::Outcome;
 use crate::stores::error::UNKNOWN;
 use crate::stores::referrers::listed;
-use crate::stores::{Commit, Reopen, Sink, StoreError, TagChange, Verified};
+use crate::stores::{Commit, Reopen, Sink, StoreError, TagChange, Tagged, Verified};
 use crate::values::digest::Digest;
-use crate::values::tag::Tag;
 
 /// Blobs that are sent at once. The registry's disk, not the connection, is what more of them wait for.
 const PARALLEL: usize = 4;
@@ -27,18 +26,83 @@ const PARALLEL: usize = 4;
 impl Repository<'_> {
     /// Writes a manifest or index under a tag or digest.
     pub(super) fn send_manifest(&self, reference: &str, media_type: &str, bytes: &[u8]) -> Result<(), RegistryError> {
-        let access = self.access();
+        let reply = self.put_manifest_if(reference, media_type, bytes, &Condition::None)?;
+        if reply.is_success() { confirm(reply, bytes) } else { Err(self.client.refused(reply, &self.access())) }
+    }
+
+    /// Writes a manifest or index under a tag that is as the condition says; whether it was. A registry that knows no
+    /// conditions writes in any case.
+    pub(super) fn replace_manifest(
+        &self,
+        tag: &str,
+        media_type: &str,
+        bytes: &[u8],
+        condition: &Condition,
+    ) -> Result<bool, RegistryError> {
+        let reply = self.put_manifest_if(tag, media_type, bytes, condition)?;
+        match reply.status {
+            status if (200..300).contains(&status) => confirm(reply, bytes).map(|()| true),
+            // 304 and 409 are what some say for 412.
+            304 | 409 | 412 => {
+                reply.drain();
+                Ok(false)
+            }
+            // Where conditions are refused as such, nothing is to be had from them.
+            400 | 501 => self.send_manifest(tag, media_type, bytes).map(|()| true),
+            _ => Err(self.client.refused(reply, &self.access())),
+        }
+    }
+
+    fn put_manifest_if(
+        &self,
+        reference: &str,
+        media_type: &str,
+        bytes: &[u8],
+        condition: &Condition,
+    ) -> Result<Reply, RegistryError> {
         let mut call = Call::new(Method::PUT, self.url(&format!("manifests/{reference}"))?).header("Content-Type", media_type);
+        call = match condition {
+            Condition::None => call,
+            Condition::Absent => call.header("If-None-Match", "*"),
+            Condition::Unchanged(etag) => call.header("If-Match", etag),
+        };
         call.payload = Payload::Bytes(bytes);
-        let reply = self.client.send(&call, &access)?;
-        if !reply.is_success() {
-            return Err(self.client.refused(reply, &access));
+        self.client.send(&call, &self.access())
+    }
+
+    /// What a tag names before it is set, where it may be.
+    fn before(&self, tagged: &Tagged, no_clobber: bool) -> Result<Option<Digest>, StoreError> {
+        let old = match self.look_up(&tagged.tag.parse()?, no_clobber) {
+            // Only to tell what it was.
+            Err(error) if !no_clobber && error.is_declined() => None,
+            outcome => outcome?.map(|found| found.digest),
+        };
+        if no_clobber {
+            self.refuse_another(tagged, old.as_ref())?;
         }
-        if let Some(said) = stated_digest(&reply)? {
-            check_digest(&reply.url, &hash(&said, bytes), Some(&said))?;
+        Ok(old)
+    }
+
+    fn refuse_another(&self, tagged: &Tagged, found: Option<&Digest>) -> Result<(), StoreError> {
+        match found {
+            Some(old) if *old != tagged.root.digest => {
+                Err(StoreError::Clobber { store: Sink::name(self), tag: tagged.tag.clone(), old: old.to_string() })
+            }
+            _ => Ok(()),
         }
-        reply.drain();
-        Ok(())
+    }
+
+    /// Sets a tag that nobody has set: on that condition, and with a look at it afterwards. Where the registry knows no
+    /// conditions, of two at once the later one stays, and the earlier one learns of it if that had come before its look.
+    fn claim(&self, tagged: &Tagged, bytes: &[u8]) -> Result<(), StoreError> {
+        let is_set = self.replace_manifest(&tagged.tag, &tagged.root.media_type, bytes, &Condition::Absent)?;
+        let now = self.look_up(&tagged.tag.parse()?, true)?.map(|found| found.digest);
+        self.refuse_another(tagged, now.as_ref())?;
+        if is_set || now.is_some() {
+            return Ok(());
+        }
+        let url = self.url(&format!("manifests/{}", tagged.tag))?;
+        Err(RegistryError::protocol(&url, "it says that the tag is there, and has none").into())
     }
 
     fn bytes_of(&self, root: &Descriptor) -> Result<Arc<Vec<u8>>, StoreError> {
@@ -77,6 +141,25 @@ impl Repository<'_> {
     }
 }
 
+/// What was written is what the registry says it has.
+fn confirm(reply: Reply, bytes: &[u8]) -> Result<(), RegistryError> {
+    if let Some(said) = stated_digest(&reply)? {
+        check_digest(&reply.url, &hash(&said, bytes), Some(&said))?;
+    }
+    reply.drain();
+    Ok(())
+}
+
+/// What must hold for a write (RFC 9110, section 13.1).
+pub(super) enum Condition {
+    /// Nothing.
+    None,
+    /// Nothing has the tag.
+    Absent,
+    /// It names what had this `ETag`.
+    Unchanged(String),
+}
+
 impl Sink for Repository<'_> {
     fn name(&self) -> String {
         format!("docker://{}/{}", self.host, self.name)
@@ -95,7 +178,8 @@ impl Sink for Repository<'_> {
                 check_digest(&reply.url, &descriptor.digest, stated_digest(&reply)?.as_ref())?;
                 Ok(reply.number("Content-Length").is_none_or(|length| length == descriptor.size))
             }
-            404 => Ok(false),
+            // That it is there only saves work.
+            status if is_declined_status(status) => Ok(false),
             _ => Err(self.client.refused(reply, &access).into()),
         }
     }
@@ -174,21 +258,20 @@ impl Sink for Repository<'_> {
     fn commit(&self, commit: &Commit) -> Result<Vec<TagChange>, StoreError> {
         let mut moves = Vec::new();
         for tagged in &commit.tags {
-            let tag = tagged.tag.parse::<Tag>()?;
-            let old = self.look_up(&tag)?.map(|found| found.digest);
-            match old {
-                Some(old) if old == tagged.root.digest => {}
-                Some(old) if commit.no_clobber => {
-                    return Err(StoreError::Clobber { store: Sink::name(self), tag: tagged.tag.clone(), old: old.to_string() });
-                }
-                old => moves.push((tagged, old)),
+            let old = self.before(tagged, commit.no_clobber)?;
+            if old.as_ref() != Some(&tagged.root.digest) {
+                moves.push((tagged, old));
             }
         }
         self.commit_referrers(commit)?;
         let mut changes = Vec::new();
         for (tagged, old) in moves {
             let bytes = self.bytes_of(&tagged.root)?;
-            self.send_manifest(&tagged.tag, &tagged.root.media_type, &bytes)?;
+            if commit.no_clobber {
+                self.claim(tagged, &bytes)?;
+            } else {
+                self.send_manifest(&tagged.tag, &tagged.root.media_type, &bytes)?;
+            }
             changes.push(TagChange { tag: tagged.tag.clone(), old, new: tagged.root.digest.clone() });
         }
         Ok(changes)

@@ -1,7 +1,7 @@
 //! One HTTP exchange: connection pools, TLS, proxies, timeouts. No redirects, no authentication, no second tries: those are
 //! the [`client`](super::client)'s.
 //!
-//! There is one agent, and so one connection pool, per origin. Compression is never asked for, so that bytes are what the
+//! There is one agent, and so one connection pool, per origin. Compression is never accepted, so that bytes are what the
 //! digest says. A peer that moves nothing for [`Timeouts::stall`], or less than [`Timeouts::floor`], is given up;
 //! headers are capped at 64 KiB.
 
@@ -110,6 +110,12 @@ impl Reply {
         self.header(name)?.trim().parse().ok()
     }
 
+    /// How the body is compressed, though nothing has asked for that.
+    pub(super) fn encoding(&self) -> Option<String> {
+        let encoding = self.header("Content-Encoding").map(|text| super::error::clean(&text))?;
+        (!matches!(encoding.as_str(), "" | "identity")).then_some(encoding)
+    }
+
     /// The pause that a `Retry-After` asks for.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         pause_of(&self.header("Retry-After")?, self.header("Date").as_deref())
@@ -187,11 +193,12 @@ impl Transport {
         let Call { method, url, headers, payload } = call;
         let name = name_of(&method);
         let Route { agent, proxy } = self.route(url.origin())?;
-        let failed = |error: ureq::Error| RegistryError::Unreachable {
-            method: name,
-            url: url.to_string(),
-            proxy,
-            source: self.explain(error),
+        let failed = |error: ureq::Error| match self.explain(error, &url, proxy) {
+            source if source.is_of_connecting() => {
+                let (host, is_registry) = (url.authority(), url.path().starts_with("/v2/"));
+                RegistryError::NoConnection { host, is_registry, image: None, proxy, source }
+            }
+            source => RegistryError::Unreachable { method: name, url: url.to_string(), proxy, source },
         };
         let has_body = matches!(method, Method::POST | Method::PUT | Method::PATCH);
         let mut request = http::Request::builder().method(method).uri(url.wire());
@@ -225,7 +232,7 @@ impl Transport {
             .max_redirects(0)
             .max_redirects_will_error(false)
             .user_agent(USER_AGENT)
-            .accept_encoding("")
+            .accept_encoding("identity")
             .proxy(proxy)
             .max_response_header_size(64 << 10)
             .max_idle_connections_per_host(8)
@@ -301,10 +308,14 @@ impl Transport {
         }
     }
 
-    fn explain(&self, error: ureq::Error) -> TransportError {
+    fn explain(&self, error: ureq::Error, url: &Url, proxy: Option<&str>) -> TransportError {
         match error {
             ureq::Error::HostNotFound => TransportError::NoSuchHost,
             ureq::Error::Io(error) if is_unknown_host(&error) => TransportError::NoSuchHost,
+            // A proxy that is not there says nothing of what is behind it.
+            ureq::Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused && proxy.is_none() => {
+                TransportError::NoListener(url.endpoint())
+            }
             ureq::Error::ConnectProxyFailed(reason) => match status_in(&reason) {
                 Some(status) => TransportError::Refused(status),
                 None => TransportError::Http(super::error::clean(&reason)),
@@ -339,6 +350,8 @@ fn status_in(reason: &str) -> Option<u16> {
 fn of_tls(error: &rustls::Error) -> TransportError {
     match error {
         rustls::Error::InvalidMessage(_) => TransportError::NotTls,
+        // The library that finds this out is not ours to name, and shows it by its name alone.
+        other if other.to_string().contains("CaUsedAsEndEntity") => TransportError::NotAServer,
         other => TransportError::Tls(other.to_string()),
     }
 }

@@ -17,14 +17,12 @@ use super::blob::PROGRESS;
 use super::client::{REDIRECTS, held};
 use super::error::{RegistryError, is_passing_status};
 use super::repository::{Repository, check_digest, stated_digest};
-use super::session::Session;
+use super::session::{CHUNK, Session};
 use super::transport::{Call, Payload, Reply};
 use crate::documents::Descriptor;
 use crate::stores::error::UNKNOWN;
 use crate::stores::{Reopen, StoreError};
 
-/// Parts after a 413 are at most this large, then smaller and smaller.
-const FIRST_PART: u64 = 16 << 20;
 /// No limit that is worth the name is below this.
 const LEAST_PART: u64 = 64 << 10;
 /// Why sending stopped.
@@ -69,30 +67,30 @@ impl Repository<'_> {
     pub(super) fn upload(&self, blob: &Descriptor, open: &Reopen<'_>) -> Result<(), StoreError> {
         let mut session = held(&self.sessions).remove(&blob.digest);
         let mut content = Content { open, blob, reader: None, position: 0, failure: None };
-        let (mut tries, mut furthest, mut detours, mut denials) = (0, 0, 0, 0);
+        let (mut tries, mut furthest, mut detours, mut denials, mut wary) = (0, 0, 0, 0, false);
         loop {
             let current = match session.take() {
                 Some(session) => session,
                 None => self.start_upload()?,
             };
-            let (error, pause, resume) = match self.send_rest(current, blob, &mut content, tries > 0) {
+            let (error, pause, resume) = match self.send_rest(current, blob, &mut content, wary || tries > 0) {
                 Ok(()) => return Ok(()),
                 Err(Setback::Final(error)) => return Err(*error),
                 Err(Setback::Passing(passing)) => (passing.error, passing.pause, passing.resume),
             };
-            if matches!(resume, Resume::Go(_) | Resume::Less(_)) {
-                detours += 1;
-                if detours > REDIRECTS {
-                    return Err(error.into());
-                }
-            }
             let resume = match resume {
                 Resume::Go(next) => {
+                    detours += 1;
+                    if detours > REDIRECTS {
+                        return Err(error.into());
+                    }
                     session = Some(next);
                     continue;
                 }
+                // Parts become smaller each time, and not for ever.
                 Resume::Less(refused) => {
                     session = self.state_of(refused, blob.size);
+                    wary = true;
                     continue;
                 }
                 other => other,
@@ -134,19 +132,22 @@ impl Repository<'_> {
             Some(location) => self.client.admit(&reply.url, &location).ok()?,
             None => session.url,
         };
-        (offset <= size).then_some(Session { url, offset, chunk: session.chunk })
+        (offset <= size).then_some(Session { url, offset, ..session })
     }
 
     /// Sends what the session lacks. `wary` of a limit: see the top of this file.
     fn send_rest(&self, session: Session, blob: &Descriptor, content: &mut Content<'_, '_>, wary: bool) -> Result<(), Setback> {
         let mut session = session;
         let limit = self.part_limit.load(Ordering::Relaxed);
-        let whole = session.chunk.is_none() && session.offset == 0 && blob.size <= limit;
+        let whole = session.takes_whole(blob.size, limit);
         while !whole && session.offset < blob.size {
             let length = session.part(blob.size - session.offset, limit);
             let last = session.offset + length - 1;
-            let call =
+            let mut call =
                 Call::new(Method::PATCH, session.url.clone()).header("Content-Range", format!("{}-{last}", session.offset));
+            if wary {
+                call = call.header("Expect", "100-continue");
+            }
             let reply = self.send_part(call, &session, length, content)?;
             let url = match reply.header("Location") {
                 Some(location) => self.client.admit(&reply.url, &location)?,
@@ -161,7 +162,7 @@ impl Repository<'_> {
             }
             let stuck = offset == session.offset;
             reply.drain();
-            session = Session { url, offset, chunk: session.chunk };
+            session = Session { url, offset, ..session };
             if stuck {
                 let error = RegistryError::protocol(&session.url, "it takes no bytes of an upload");
                 return Err(Setback::passing(error, None, Resume::Ask(session)));
@@ -222,7 +223,7 @@ impl Repository<'_> {
     /// After a refusal of a part of this length: whether smaller ones may be tried.
     fn lower_limit(&self, session: &Session, length: u64) -> bool {
         let least = session.chunk.unwrap_or(0).max(LEAST_PART);
-        let next = (length / 4).min(FIRST_PART).max(least);
+        let next = (length / 2).min(CHUNK).max(least);
         if next < length {
             self.part_limit.fetch_min(next, Ordering::Relaxed);
         }

@@ -179,6 +179,16 @@ impl Url {
         format!("{self}{query}")
     }
 
+    /// The path, from its first slash.
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// `host:port`.
+    pub(super) fn endpoint(&self) -> String {
+        format!("{}:{}", self.origin.host, self.origin.port)
+    }
+
     /// `host`, or `host:port` where the port is not the scheme's own.
     pub(super) fn authority(&self) -> String {
         let Origin { scheme, host, port } = &self.origin;
