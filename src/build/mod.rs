@@ -127,26 +127,25 @@ pub fn build(plan: &Plan, registries: &Settings, env: &Environment, progress: &d
         }
         Layout::open_existing(&image.output)?;
         fs::check_writable(&image.output)?;
-        bases.push(finder.resolve(image)?);
+        let resolved = finder.resolve(image)?;
+        assemble::starts::foresee(image, &resolved, progress)?;
+        bases.push(resolved);
     }
     let _alone = compile::alone(plan, progress)?;
     let artifacts = compile::compile(plan, env, progress)?;
     let hints: Vec<Hints> = plan.images.iter().map(|image| Hints::open(&hints_file(plan, image), env)).collect();
     let checked = check::check(plan, &artifacts, &hints, enforced.is_some(), env, progress)?;
     let mut built = Vec::new();
-    for ((image, base), hints) in plan.images.iter().zip(&bases).zip(&hints) {
+    for ((image, bases), hints) in plan.images.iter().zip(&bases).zip(&hints) {
         let pairs = artifacts.iter().zip(&checked).filter(|(artifact, _)| artifact.package == image.package);
         let own: Vec<Compiled<'_>> = pairs.map(|(artifact, checked)| Compiled { artifact, checked }).collect();
-        assemble::starts::check(image, &own, base.as_ref(), progress)?;
-        let mut provenance = if plan.provenance {
-            Some(assemble::provenance::provenance(plan, image, base.as_ref(), env, progress)?)
-        } else {
-            None
-        };
+        assemble::starts::check(image, &own, bases, progress)?;
+        let mut provenance =
+            if plan.provenance { Some(assemble::provenance::provenance(plan, image, bases, env, progress)?) } else { None };
         if let (Some(provenance), Some(report)) = (&mut provenance, &enforced) {
             provenance.internal["hermetic"] = serde_json::json!(report.statement());
         }
-        let assembly = assemble::Assembly { plan, image, artifacts: &own, base: base.as_ref(), provenance, hints, progress };
+        let assembly = assemble::Assembly { plan, image, artifacts: &own, bases, provenance, hints, progress };
         let mut done = match assembly.write() {
             Err(error) if error.is::<StoreError>(|error| matches!(error, StoreError::Vanished { .. })) => assembly.write()?,
             done => done?,

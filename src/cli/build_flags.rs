@@ -7,6 +7,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::global::{ColorChoice, GlobalArgs};
 use crate::build::kinds::Kind;
+use crate::build::manifest::config::Base;
 use crate::build::manifest::{BuildFlags, Builder};
 use plugin_oci::values::compression::Compression;
 use plugin_oci::values::platform::Platform;
@@ -90,6 +91,12 @@ pub struct BuildArgs {
     /// Image to build on
     #[arg(long, value_name = "IMAGE", help_heading = "Image")]
     base: Option<String>,
+    /// File with the keys of [package.metadata.plugin-build] [default: plugin-build.toml beside Cargo.toml]
+    #[arg(long, value_name = "FILE", help_heading = "Image")]
+    settings: Option<PathBuf>,
+    /// Leave out which commit the sources are, and where they can be had
+    #[arg(long, help_heading = "Image")]
+    no_revision: bool,
     /// Annotation of the image (repeatable)
     #[arg(long, value_name = "KEY=VALUE", help_heading = "Image", value_parser = parse_pair)]
     annotation: Vec<(String, String)>,
@@ -193,7 +200,9 @@ impl BuildArgs {
             targets: args.target,
             platforms: args.platform,
             builder: args.builder.unwrap_or_default(),
-            base: args.base,
+            base: args.base.map(Base::All),
+            settings: args.settings,
+            no_revision: args.no_revision,
             compression: args.compression,
             annotations: args.annotation.into_iter().collect(),
             labels: args.label.into_iter().collect(),

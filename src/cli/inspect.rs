@@ -74,7 +74,17 @@ fn render_platform(platform: &InspectedPlatform, lines: &mut Vec<String>) {
             let names = config["component"][key].as_array().into_iter().flatten().filter_map(|name| name.as_str());
             lines.extend(names.map(|name| format!("  {key:<10}  {}", field(name))));
         }
+        for (label, key) in [("port", "ExposedPorts"), ("volume", "Volumes")] {
+            let names = execution[key].as_object().into_iter().flat_map(|set| set.keys());
+            lines.extend(names.map(|name| format!("  {label:<10}  {}", field(name))));
+        }
+        if let Some(signal) = execution["StopSignal"].as_str() {
+            lines.push(format!("  stop signal {}", field(signal)));
+        }
         lines.push(format!("  created     {}", field(config["created"].as_str().unwrap_or("-"))));
+    }
+    if let Some(program) = &platform.program {
+        lines.push(format!("  program     {}  sha256:{}", field(&program.path), program.sha256));
     }
     platform.layers.iter().for_each(|layer| render_layer(layer, lines));
 }

@@ -12,6 +12,7 @@ use super::global::{ColorChoice, GlobalArgs};
 use super::terminal::human_size;
 use super::trust::{self, TrustArgs};
 use crate::build::kinds::Kind;
+use crate::build::manifest::config::Base;
 use crate::build::manifest::{BuildFlags, Builder};
 use crate::images;
 use crate::images::diff::{Tools, Verdict};
@@ -55,6 +56,9 @@ struct RebuildArgs {
     /// The base to rebuild on, where the sources do not name it
     #[arg(long, value_name = "IMAGE", requires = "rebuild")]
     base: Option<String>,
+    /// File with the keys of the table, as given to build
+    #[arg(long, value_name = "FILE", requires = "rebuild")]
+    settings: Option<PathBuf>,
     /// Do not use the network to rebuild
     #[arg(long, requires = "rebuild")]
     offline: bool,
@@ -120,7 +124,8 @@ impl RebuildArgs {
             targets: self.target.clone(),
             platforms: self.platform.clone(),
             builder: self.builder.unwrap_or_default(),
-            base: self.base.clone(),
+            base: self.base.clone().map(Base::All),
+            settings: self.settings.clone(),
             ..BuildFlags::default()
         }
     }

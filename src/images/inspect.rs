@@ -7,6 +7,7 @@
 use serde::Serialize;
 
 use super::list::artifact_type;
+use super::program::{self, Paths, Program};
 use plugin_oci::documents::{Descriptor, media_type};
 use plugin_oci::failure::Error;
 use plugin_oci::layers::unpack::{Entry, ExtractError, ExtractOptions, Kind, LayerInput, READ_TOGETHER, Spent, list_entries};
@@ -54,6 +55,8 @@ pub struct InspectedPlatform {
     pub annotations: std::collections::BTreeMap<String, String>,
     /// Its configuration, as it is.
     pub config: Option<serde_json::Value>,
+    /// What is started or loaded, where its layers were read and it is a plain file in one of them.
+    pub program: Option<Program>,
     pub layers: Vec<InspectedLayer>,
 }
 
@@ -174,6 +177,12 @@ fn platform(source: &dyn Source, image: PlatformImage, mut listing: Option<&mut 
             diff_id,
         });
     }
+    let program = if listing.is_some() {
+        let paths: Vec<Paths<'_>> = layers.iter().map(InspectedLayer::paths).collect();
+        program::of(source, &manifest, config.as_ref(), &paths)?
+    } else {
+        None
+    };
     let is_wasm = manifest.config.media_type == media_type::WASM_CONFIG;
     let wasm = is_wasm.then(|| read_wasm_config(source, &manifest.config)).transpose()?;
     Ok(InspectedPlatform {
@@ -181,9 +190,17 @@ fn platform(source: &dyn Source, image: PlatformImage, mut listing: Option<&mut 
         manifest: image.descriptor.digest,
         artifact_type: manifest.effective_artifact_type().map(str::to_owned),
         annotations: manifest.annotations,
+        program,
         config: config.map(|config| serde_json::Value::Object(config.tree().clone())).or(wasm),
         layers,
     })
+}
+
+impl InspectedLayer {
+    fn paths(&self) -> Paths<'_> {
+        let files = self.files.as_ref().filter(|_| self.more_files == 0 && self.problem.is_none())?;
+        Some(files.iter().map(|file| (file.path.as_str(), file.kind == "file")).collect())
+    }
 }
 
 impl Listing {

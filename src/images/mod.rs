@@ -9,6 +9,7 @@ pub mod inspect;
 pub mod install;
 pub mod list;
 pub mod login;
+mod program;
 pub mod rebuild;
 pub mod remove;
 pub mod run;

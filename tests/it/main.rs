@@ -35,6 +35,7 @@ mod hostile;
 mod install;
 mod installed;
 mod kinds;
+mod lacking;
 mod layer;
 mod layout;
 mod leaks;

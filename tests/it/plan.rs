@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use plugin_build::build::compile::compile;
+use plugin_build::build::manifest::config::Base;
 use plugin_build::build::manifest::{BuildFlags, Builder};
 use plugin_build::build::plan::{Plan, PlanError};
 use plugin_build::cli::hints::hint;
@@ -331,7 +332,7 @@ fn a_platform_means_a_static_target_for_a_program_without_a_base() {
     let with = BuildFlags { platforms: vec!["linux/amd64".parse().unwrap()], ..flags() };
     let targets = |flags: &BuildFlags| project.load(flags).unwrap().plugins.remove(0).targets;
     assert_eq!(targets(&with), ["x86_64-unknown-linux-musl"]);
-    assert_eq!(targets(&BuildFlags { base: Some("oci:base:1".to_owned()), ..with }), ["x86_64-unknown-linux-gnu"]);
+    assert_eq!(targets(&BuildFlags { base: Some(Base::All("oci:base:1".to_owned())), ..with }), ["x86_64-unknown-linux-gnu"]);
     let unknown = BuildFlags { platforms: vec!["plan9/amd64".parse().unwrap()], ..flags() };
     let error = project.load(&unknown).unwrap_err();
     assert!(hint(&error).unwrap().contains("linux/amd64"), "{error}");
@@ -352,7 +353,7 @@ fn tags_and_outputs_are_checked_before_compiling() {
 #[test]
 fn a_base_by_tag_is_refused_when_everything_is_locked() {
     let project = Project::with_table("");
-    let wanted = BuildFlags { base: Some("docker://registry.example/a:1".to_owned()), locked: true, ..flags() };
+    let wanted = BuildFlags { base: Some(Base::All("docker://registry.example/a:1".to_owned())), locked: true, ..flags() };
     project.write("Cargo.lock", "version = 4\n\n[[package]]\nname = \"p\"\nversion = \"0.1.0\"\n");
     let error = refused(&project, &wanted, &[]);
     assert!(matches!(error, PlanError::UnpinnedBase(_)), "{error}");

@@ -54,12 +54,26 @@ fn flags_win_over_every_table() {
 }
 
 /// What every broken table is told: line in the table, message, hint.
-const BROKEN: [(&str, usize, &str, &str); 20] = [
+const BROKEN: [(&str, usize, &str, &str); 34] = [
     ("entrypoint = '/weather'", 1, "bad value of `entrypoint`: want a list: `entrypoint = [\"/weather\"]`", ""),
     ("files = 'assets'", 1, "bad value of `files`: want a list of tables: `files = [{ from = \"assets\" }]`", ""),
     ("env = ['A=b']", 1, "bad value of `env`: want a table: `env = { NAME = \"value\" }`", ""),
     ("bundle-libs = 'true'", 1, "bad value of `bundle-libs`: want `true` or `false`, without quotes", ""),
     ("keep = 0", 1, "bad value of `keep`", ""),
+    ("passwd = ['app']", 1, "bad value of `passwd[0]`: invalid type: string \"app\", expected a table such as { name", ""),
+    ("passwd = [{ name = 'app', uid = 1, gecos = '' }]", 1, "unknown key `passwd[0].gecos` in plugin-build", "the keys are"),
+    ("passwd = [{ name = 'a:b', uid = 1 }]", 1, "bad value of `passwd[0].name`: want a letter", ""),
+    ("passwd = [{ name = 'a', uid = 1 },\n{ name = 'a', uid = 2 }]", 2, "bad value of `passwd[1].name`: want each name once", ""),
+    ("passwd = [{ name = 'a', uid = 1, home = 'h' }]", 1, "bad value of `passwd[0].home`: want an absolute path", ""),
+    ("ports = [8080, '80/http']", 1, "bad value of `ports`: want numbers", ""),
+    ("ports = [70000]", 1, "bad value of `ports`: a port such as", ""),
+    ("volumes = ['data']", 1, "bad value of `volumes`: want absolute paths", ""),
+    ("stop-signal = 'TERM'", 1, "bad value of `stop-signal`: want a signal's name", ""),
+    ("base = ['oci:a']", 1, "bad value of `base`: an image such as \"oci:DIR:TAG\"", ""),
+    ("\nbase = { linux = 'oci:a' }", 2, "bad value of `base.linux`: `linux` is not a platform", ""),
+    ("shape = 'image'", 1, "bad value of `shape`: only the kind `library` has a choice", ""),
+    ("kind = 'wasm'\nports = [80]", 2, "bad value of `ports`: nothing is started in the image of a `wasm`", ""),
+    ("healthcheck = 'x'", 1, "unknown key `healthcheck` in plugin-build", "the keys are"),
     ("files = ['assets']", 1, "bad value of `files[0]`: invalid type: string \"assets\", expected a table such as { from", ""),
     ("knd = 'wasm'", 1, "unknown key `knd` in plugin-build", "did you mean `kind`?"),
     ("bundle_libs = true", 1, "unknown key `bundle_libs` in plugin-build", "did you mean `bundle-libs`?"),
@@ -117,7 +131,9 @@ fn the_schema_accepts_and_refuses_what_reading_does() {
     let validator = jsonschema::validator_for(&schema).unwrap();
     let whole = "kind = 'cosmo-router'\nname = 'a'\nbin = 'p'\ntargets = ['t']\nfiles = [{ from = 'src/main.rs', to = 'b/', mode = '0755' }]\n\
                  entrypoint = ['/a']\nargs = []\nuser = '1'\nworkdir = '/'\nenv = { A = 'b' }\nlabels = {}\nannotations = {}\n\
-                 base = 'oci:a:b'\ncompression = 'zstd'\nbundle-libs = true\nkeep = 2\ncontract = { schema = 'a', proto = 'b', mapping = 'c', lock = 'd' }\n";
+                 passwd = [{ name = 'app', uid = 1000, gid = 1, home = '/h', shell = '/s' }]\nca-certificates = false\n\
+                 timezone-data = false\nports = [80, '53/udp']\nvolumes = ['/data']\nstop-signal = 'SIGINT'\n\
+                 base = { 'linux/amd64' = 'oci:a:b' }\ncompression = 'zstd'\nbundle-libs = true\nkeep = 2\ncontract = { schema = 'a', proto = 'b', mapping = 'c', lock = 'd' }\n";
     let accepts = |table: &str| {
         let value: toml::Table = table.parse().unwrap();
         validator.is_valid(&serde_json::to_value(value).unwrap())
@@ -130,8 +146,10 @@ fn the_schema_accepts_and_refuses_what_reading_does() {
     for (table, ..) in about_values {
         assert!(!accepts(table), "{table}");
     }
+    assert!(accepts("base = 'oci:a:b'") && accepts("kind = 'library'\nshape = 'image'"));
+    assert!(!accepts("ports = ['x']") && !accepts("ports = [0]") && !accepts("stop-signal = 'term'") && !accepts("base = 3"));
     assert!(!accepts("kind = 'docker'") && !accepts("name = 'a/b'") && !accepts("files = [{ from = 'a', mode = '0999' }]"));
-    assert_eq!(schema["properties"].as_object().unwrap().len(), 17);
+    assert_eq!(schema["properties"].as_object().unwrap().len(), 24);
     assert_eq!(schema["additionalProperties"], json!(false));
 }
 

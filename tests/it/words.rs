@@ -11,7 +11,7 @@ use syn::buffer::{Cursor, TokenBuffer};
 use syn::visit::{self, Visit};
 
 /// Files that make or read the arguments of other programs: cargo's and rustc's, git's, a dynamic loader's.
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 18] = [
     "src/build/compile/mod.rs",
     "src/build/manifest/asking.rs",
     "src/build/manifest/flags.rs",
@@ -24,6 +24,7 @@ const COMMANDS: [&str; 17] = [
     "src/build/toolchain/linker.rs",
     "src/build/toolchain/metadata.rs",
     "src/build/toolchain/rustc.rs",
+    "src/build/repository/revision.rs",
     "src/images/rebuild/checkout.rs",
     "src/images/rebuild/grammar.rs",
     "src/images/run/loader.rs",
@@ -32,7 +33,7 @@ const COMMANDS: [&str; 17] = [
 ];
 
 /// Texts that name a flag all the same, by a part of each, and why.
-const SAID: [(&str, &str); 15] = [
+const SAID: [(&str, &str); 16] = [
     ("`--all` takes every tag", "a contradiction that only flags can make"),
     ("a delta (`--have`) goes into", "a contradiction that only flags can make"),
     ("which `--locked` forbids", "cargo's flag"),
@@ -48,6 +49,7 @@ const SAID: [(&str, &str); 15] = [
     ("--security-opt seccomp", "a flag of container engines"),
     ("unshare --user", "a command of the system"),
     ("--print ", "rustc's"),
+    ("`cargo add --dev", "cargo's"),
 ];
 
 #[test]

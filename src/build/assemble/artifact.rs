@@ -53,17 +53,15 @@ pub fn wasm(
     Ok((Image { config_bytes: json::to_canonical(&config), ..image }, bytes))
 }
 
-/// A library artifact around a layer that is made already.
-pub fn library(
-    plan: &Plan,
-    target: &TargetPlan,
-    compiled: &Compiled<'_>,
-    layer: Layer,
-    mut annotations: BTreeMap<String, String>,
-) -> Image {
+/// What a host must know of a library before it loads it.
+pub fn describe_library(plan: &Plan, compiled: &Compiled<'_>, annotations: &mut BTreeMap<String, String>) {
     let exports = library::exports_digest(&compiled.checked.executable.exports);
     annotations.insert(RUSTC_KEY.to_owned(), plan.rustc.release.to_string());
     annotations.insert(EXPORTS_KEY.to_owned(), exports.to_string());
+}
+
+/// A library artifact around a layer that is made already.
+pub fn library(target: &TargetPlan, layer: Layer, annotations: BTreeMap<String, String>) -> Image {
     let config = Descriptor::of(media_type::EMPTY, EMPTY);
     Image { config_bytes: EMPTY.to_vec(), ..artifact(target, Some(library::ARTIFACT_TYPE), config, layer, annotations) }
 }
@@ -92,10 +90,11 @@ pub fn preflight(image: &ImagePlan) -> Result<(), AssembleError> {
     if !kind.has_index() && image.targets.len() > 1 {
         return Err(AssembleError::Targets { kind, name, targets: image.targets.len() });
     }
-    if matches!(kind, Kind::ProxyWasm | Kind::Library) && image.compression != Compression::Gzip {
+    let is_read_as_gzip = kind == Kind::ProxyWasm || kind == Kind::Library && image.is_artifact;
+    if is_read_as_gzip && image.compression != Compression::Gzip {
         return Err(AssembleError::Compression { kind, name, compression: image.compression });
     }
-    if image.base.is_some() && !matches!(kind, Kind::Executable | Kind::CosmoRouter) {
+    if image.base.is_some() && (image.is_artifact || kind == Kind::ProxyWasm) {
         return Err(AssembleError::Base { kind, name });
     }
     Ok(())

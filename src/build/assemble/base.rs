@@ -4,7 +4,7 @@
 //! needed, and read from there from then on. A tag is looked up every time, and the digest that it names now is told, so that
 //! it can be pinned. Under `--offline` what is not there already cannot be had.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::error::AssembleError;
@@ -20,6 +20,7 @@ use plugin_oci::stores::open::Stores;
 use plugin_oci::stores::registry::Settings;
 use plugin_oci::stores::{self, PlatformImage, Selector, Source};
 use plugin_oci::values::digest::Digest;
+use plugin_oci::values::platform::Platform;
 use plugin_oci::values::reference::{Reference, RegistryReference};
 
 /// Directory of fetched bases, beside the records of builds.
@@ -33,8 +34,13 @@ pub struct ResolvedBase {
     pub name: String,
     /// Digest of its root: the index where it has one.
     pub root: Digest,
-    /// In the order of the plan's targets.
-    pub platforms: Vec<Base>,
+    /// By the position of the target in the plan.
+    pub platforms: BTreeMap<usize, Base>,
+}
+
+/// The base of a target, by its position in the plan.
+pub fn base_of(bases: &[ResolvedBase], position: usize) -> Option<(&ResolvedBase, &Base)> {
+    bases.iter().find_map(|base| Some((base, base.platforms.get(&position)?)))
 }
 
 /// Finds bases, and fetches those that are in registries.
@@ -50,12 +56,24 @@ pub struct Bases<'a> {
 }
 
 impl Bases<'_> {
-    /// Finds the base of an image, if it has one.
-    pub fn resolve(&self, image: &ImagePlan) -> Result<Option<ResolvedBase>, Error> {
-        let Some(reference) = &image.base else { return Ok(None) };
+    /// Finds the bases of an image: each that its targets name, once.
+    pub fn resolve(&self, image: &ImagePlan) -> Result<Vec<ResolvedBase>, Error> {
+        let mut named: Vec<(&Reference, Vec<usize>)> = Vec::new();
+        for (position, target) in image.targets.iter().enumerate() {
+            let Some(reference) = &target.base else { continue };
+            match named.iter_mut().find(|(known, _)| *known == reference) {
+                Some((_, positions)) => positions.push(position),
+                None => named.push((reference, vec![position])),
+            }
+        }
+        named.into_iter().map(|(reference, positions)| self.one(reference, &positions, image)).collect()
+    }
+
+    fn one(&self, reference: &Reference, positions: &[usize], image: &ImagePlan) -> Result<ResolvedBase, Error> {
+        let wanted: Vec<&Platform> = positions.iter().map(|position| &image.targets[*position].platform).collect();
         let (source, root): (Box<dyn Source>, Descriptor) = match reference {
             Reference::Registry(registry) => {
-                let (layout, root) = self.fetched(registry, image)?;
+                let (layout, root) = self.fetched(registry, &wanted)?;
                 (Box::new(layout), root)
             }
             local => {
@@ -65,25 +83,21 @@ impl Bases<'_> {
             }
         };
         let name = name_of(reference);
-        let mut platforms = Vec::new();
-        for found in needed(source.as_ref(), &root, image)? {
+        let mut platforms = BTreeMap::new();
+        for (position, found) in positions.iter().zip(needed(source.as_ref(), &root, &wanted)?) {
             let config = stores::read_config(source.as_ref(), &found.manifest.config)?;
-            platforms.push(Base {
-                name: name.clone(),
-                digest: found.descriptor.digest.clone(),
-                layers: found.manifest.layers,
-                config,
-            });
+            let digest = found.descriptor.digest.clone();
+            platforms.insert(*position, Base { name: name.clone(), digest, layers: found.manifest.layers, config });
         }
-        Ok(Some(ResolvedBase { source, name, root: root.digest, platforms }))
+        Ok(ResolvedBase { source, name, root: root.digest, platforms })
     }
 
     /// The layout that holds a registry's base, after fetching what it lacks.
-    fn fetched(&self, reference: &RegistryReference, image: &ImagePlan) -> Result<(Layout, Descriptor), Error> {
+    fn fetched(&self, reference: &RegistryReference, wanted: &[&Platform]) -> Result<(Layout, Descriptor), Error> {
         // Where no hermetic build can write, and none looks for its products.
         let dir = self.plan.records.join(CACHE);
         if let Some(digest) = &reference.digest
-            && let Some(root) = cached(&dir, digest, image)
+            && let Some(root) = cached(&dir, digest, wanted)
         {
             return Ok((Layout::open(&dir)?, root));
         }
@@ -97,15 +111,15 @@ impl Bases<'_> {
             let hint = format!("pin it: `base = \"docker://{reference}@{}\"`", root.digest);
             self.progress.warn(format!("base `{reference}` is named by tag, which now means {}", root.digest), Some(hint));
         }
-        if cached(&dir, &root.digest, image).is_none() {
-            self.fetch(source.as_ref(), &root, image, &dir)?;
+        if cached(&dir, &root.digest, wanted).is_none() {
+            self.fetch(source.as_ref(), &root, wanted, &dir)?;
         }
         Ok((Layout::open(&dir)?, root))
     }
 
     /// Brings every document of an image, and the blobs of the platforms that are needed.
-    fn fetch(&self, source: &dyn Source, root: &Descriptor, image: &ImagePlan, dir: &Path) -> Result<(), Error> {
-        let wanted: BTreeSet<Digest> = needed(source, root, image)?.iter().flat_map(blobs).map(|blob| blob.digest).collect();
+    fn fetch(&self, source: &dyn Source, root: &Descriptor, wanted: &[&Platform], dir: &Path) -> Result<(), Error> {
+        let wanted: BTreeSet<Digest> = needed(source, root, wanted)?.iter().flat_map(blobs).map(|blob| blob.digest).collect();
         let all = stores::platform_images(source, root)?;
         let have = all.iter().flat_map(blobs).map(|blob| blob.digest).filter(|digest| !wanted.contains(digest)).collect();
         let options = copy::CopyOptions { referrers: false, have, verb: "Fetching", ..copy::CopyOptions::default() };
@@ -118,18 +132,18 @@ impl Bases<'_> {
     }
 }
 
-/// The base's image for each target, in the order of the targets.
-fn needed(source: &dyn Source, root: &Descriptor, image: &ImagePlan) -> Result<Vec<PlatformImage>, Error> {
-    let select = |platform| stores::select_platform(source, root, platform);
-    Ok(image.targets.iter().map(|target| select(&target.platform)).collect::<Result<_, _>>()?)
+/// The base's image for each platform, in their order.
+fn needed(source: &dyn Source, root: &Descriptor, wanted: &[&Platform]) -> Result<Vec<PlatformImage>, Error> {
+    let select = |platform: &&Platform| stores::select_platform(source, root, platform);
+    Ok(wanted.iter().map(select).collect::<Result<_, _>>()?)
 }
 
 /// The root in the cache, if everything that the image needs of it is there. Content is checked when it is read.
-fn cached(dir: &Path, digest: &Digest, image: &ImagePlan) -> Option<Descriptor> {
+fn cached(dir: &Path, digest: &Digest, wanted: &[&Platform]) -> Option<Descriptor> {
     let layout = Layout::open(dir).ok()?;
     let root = layout.resolve(&Selector::Digest(digest.clone())).ok()?;
     let there = |blob: Descriptor| layout.blob_path(&blob.digest).metadata().is_ok_and(|found| found.len() == blob.size);
-    needed(&layout, &root, image).ok()?.iter().flat_map(blobs).all(there).then_some(root)
+    needed(&layout, &root, wanted).ok()?.iter().flat_map(blobs).all(there).then_some(root)
 }
 
 fn blobs(image: &PlatformImage) -> Vec<Descriptor> {

@@ -1,5 +1,7 @@
 //! Why no image is made of what was compiled.
 
+use std::path::PathBuf;
+
 use crate::build::kinds::Kind;
 use plugin_oci::failure::{Class, Failure};
 use plugin_oci::values::compression::Compression;
@@ -25,6 +27,12 @@ pub enum AssembleError {
     /// Two paths that are one on some of the platforms.
     #[error("{collision}, and platform {platform} cannot hold both")]
     Collision { collision: String, platform: Platform },
+    /// A package of data is written in a way that nobody here knows.
+    #[error("{package} {version} does not hold {what} in a form that is known")]
+    Unreadable { package: String, version: String, what: &'static str },
+    /// More than any honest file of data has.
+    #[error("{} has more than {most}", path.display())]
+    TooMuch { path: PathBuf, most: &'static str },
     /// Files were not the same the second time that they were read.
     #[error("the files of layer `{layer}` changed while packing (diff id {expected}, then {found})")]
     Changed { layer: String, expected: Digest, found: Digest },
@@ -33,7 +41,7 @@ pub enum AssembleError {
 impl Failure for AssembleError {
     fn class(&self) -> Class {
         match self {
-            Self::Offline { .. } | Self::Changed { .. } => Class::Failed,
+            Self::Offline { .. } | Self::Changed { .. } | Self::Unreadable { .. } | Self::TooMuch { .. } => Class::Failed,
             _ => Class::Usage,
         }
     }

@@ -7,6 +7,7 @@ pub mod error;
 pub mod provenance;
 pub mod starts;
 pub mod statement;
+pub mod system;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -14,11 +15,12 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use super::{Built, BuiltPlatform, Compiled};
-use crate::build::assemble::base::ResolvedBase;
+use crate::build::assemble::base::{ResolvedBase, base_of};
 use crate::build::assemble::cache::Cache;
 use crate::build::assemble::error::AssembleError;
 use crate::build::inspect::bundle::NSSWITCH;
 use crate::build::kinds::Kind;
+use crate::build::manifest::bases::Bases;
 use crate::build::plan::annotations::{FORMAT, REQUEST_KEY};
 use crate::build::plan::{ImagePlan, Plan, TargetPlan};
 use crate::hosts::cosmo::contract::{self, Contract};
@@ -47,8 +49,8 @@ pub struct Assembly<'a> {
     pub image: &'a ImagePlan,
     /// What cargo made for it, one a target.
     pub artifacts: &'a [Compiled<'a>],
-    /// What it builds on.
-    pub base: Option<&'a ResolvedBase>,
+    /// What its platforms build on.
+    pub bases: &'a [ResolvedBase],
     /// How it came to be, where that is to be attached.
     pub provenance: Option<Provenance>,
     /// What need not be read again.
@@ -80,7 +82,7 @@ impl Assembly<'_> {
         for (digest, file) in staged {
             bundle.add_staged(digest, file);
         }
-        if let Some(base) = self.base {
+        for base in self.bases {
             bundle.add_behind(base.source.as_ref());
         }
         let existing = writer.existing().cloned();
@@ -121,25 +123,36 @@ impl Assembly<'_> {
             return Ok(vec![image]);
         }
         let files = self.files()?;
-        self.check_paths(&files)?;
-        // A library is exactly one layer, so what lies beside it goes into the same.
-        let apart = self.image.kind != Kind::Library && !self.image.files.is_empty();
+        let data = system::data(&self.image.system)?;
+        let systems = (0..self.image.targets.len()).map(|position| self.system(position, &data));
+        let systems: Vec<TreeBuilder> = systems.collect::<Result<_, _>>()?;
+        self.check_paths(&systems)?;
+        // An artifact is exactly one layer, so what lies beside the library goes into the same.
+        let apart = !self.image.is_artifact && !self.image.files.is_empty();
         let shared = if apart { Some(layer_builder.layer("files", &files.clone().finish()?)?) } else { None };
         let mut images = Vec::new();
         for (position, (target, compiled)) in self.image.targets.iter().zip(self.artifacts).enumerate() {
-            let mut layers: Vec<Layer> = shared.iter().cloned().collect();
+            let mut layers: Vec<Layer> = Vec::new();
+            if !self.image.system.is_empty() {
+                layers.push(layer_builder.layer(&format!("{} system", target.platform), &systems[position].clone().finish()?)?);
+            }
+            layers.extend(shared.clone());
             if let Some(libraries) = libraries(compiled)? {
                 layers.push(layer_builder.layer(&format!("{} libraries", target.platform), &libraries)?);
             }
-            let mut builder = if self.image.kind == Kind::Library { files.clone() } else { Tree::builder() };
+            let mut builder = if self.image.is_artifact { files.clone() } else { Tree::builder() };
             builder.disk(&target.place.path, Mode::of_bits(target.place.mode), &compiled.artifact.path)?;
             let layer = layer_builder.layer(&target.platform.to_string(), &builder.finish()?)?;
+            let mut annotations = self.annotations(target);
             if self.image.kind == Kind::Library {
-                images.push(artifact::library(self.plan, target, compiled, layer, self.annotations(target)));
+                artifact::describe_library(self.plan, compiled, &mut annotations);
+            }
+            if self.image.is_artifact {
+                images.push(artifact::library(target, layer, annotations));
                 continue;
             }
             layers.push(layer);
-            let mut settings = self.settings(target, position);
+            let mut settings = Settings { annotations, ..self.settings(target, position) };
             if let Some(glibc) = &compiled.checked.executable.glibc {
                 settings.annotations.insert(GLIBC_KEY.to_owned(), glibc.clone());
             }
@@ -176,20 +189,36 @@ impl Assembly<'_> {
     /// The files that all platforms share.
     fn files(&self) -> Result<TreeBuilder, Error> {
         let mut builder = Tree::builder();
+        self.add_files(&mut builder)?;
+        Ok(builder)
+    }
+
+    fn add_files(&self, builder: &mut TreeBuilder) -> Result<(), Error> {
         for file in &self.image.files {
             match &file.link {
                 Some(target) => builder.symlink(&file.path, target)?,
                 None => builder.disk(&file.path, Mode::of_bits(file.mode), &file.source)?,
             }
         }
+        Ok(())
+    }
+
+    /// What every system has: data, and users behind those of the base.
+    fn system(&self, position: usize, data: &system::Files) -> Result<TreeBuilder, Error> {
+        let known = starts::users_of(self.image, base_of(self.bases, position))?;
+        let mut builder = Tree::builder();
+        for (path, content) in data.iter().chain(&system::users(&self.image.system.users, &known)) {
+            builder.bytes(path, Mode::of_bits(0o644), content.as_slice())?;
+        }
         Ok(builder)
     }
 
     /// Sees that the layers of a platform, as one tree, hold no path twice: some readers take the first, others the last.
-    fn check_paths(&self, files: &TreeBuilder) -> Result<(), Error> {
+    fn check_paths(&self, systems: &[TreeBuilder]) -> Result<(), Error> {
         let mut told = BTreeSet::new();
-        for (target, compiled) in self.image.targets.iter().zip(self.artifacts) {
-            let mut whole = files.clone();
+        for ((target, compiled), system) in self.image.targets.iter().zip(self.artifacts).zip(systems) {
+            let mut whole = system.clone();
+            self.add_files(&mut whole)?;
             add_libraries(&mut whole, compiled)?;
             whole.disk(&target.place.path, Mode::of_bits(target.place.mode), &compiled.artifact.path)?;
             told.extend(whole.finish()?.case_collisions().iter().map(ToString::to_string));
@@ -218,15 +247,15 @@ impl Assembly<'_> {
             epoch: self.plan.epoch,
             entrypoint: target.place.entrypoint.clone(),
             execution: self.image.execution.clone(),
-            annotations: self.annotations(target),
-            base: self.base.and_then(|base| base.platforms.get(position).cloned()),
+            annotations: BTreeMap::new(),
+            base: base_of(self.bases, position).map(|(_, base)| base.clone()),
         }
     }
 
     fn index_annotations(&self, contract: Option<&Contract>) -> BTreeMap<String, String> {
         let mut annotations = self.image.annotations.clone();
         annotations.extend(contract.map(|contract| (contract::KEY.to_owned(), contract.digest().to_string())));
-        if let Some(base) = self.base {
+        if let (Some(Bases::All(_)), [base]) = (&self.image.base, self.bases) {
             annotations.insert(BASE_NAME.to_owned(), base.name.clone());
             annotations.insert(BASE_DIGEST.to_owned(), base.root.to_string());
         }
@@ -294,7 +323,7 @@ impl LayerBuilder<'_> {
         if let Some(expected) = expected.filter(|expected| *expected != packed.diff_id) {
             return Err(AssembleError::Changed { layer: label, expected, found: packed.diff_id }.into());
         }
-        if self.assembly.image.kind == Kind::Library {
+        if self.assembly.image.is_artifact {
             Cache::keep(self.hints, &packed.digest, &packed.diff_id);
         }
         self.staged.insert(packed.digest.clone(), temp);

@@ -80,7 +80,7 @@ impl Toolchain {
 pub fn provenance(
     plan: &Plan,
     image: &ImagePlan,
-    base: Option<&ResolvedBase>,
+    bases: &[ResolvedBase],
     env: &Environment,
     progress: &dyn Progress,
 ) -> Result<Provenance, Error> {
@@ -89,7 +89,7 @@ pub fn provenance(
         (target.platform.to_string(), request)
     });
     let mut dependencies = locked(plan)?;
-    dependencies.extend(base.map(|base| Dependency {
+    dependencies.extend(bases.iter().map(|base| Dependency {
         uri: format!("oci:{}", base.name),
         digest: BTreeMap::from([(base.root.algorithm().as_str().to_owned(), base.root.hex().to_owned())]),
     }));

@@ -8,7 +8,7 @@ use crate::build::inspect::bundle::{Bundled, BundledFile, LibraryPaths, NSSWITCH
 use crate::build::inspect::leak::{self, Leak, Origin, Pattern};
 use crate::build::inspect::{Executable, ExecutableError, Format, start};
 use crate::build::kinds::{Kind, KindError, proxy_wasm};
-use crate::build::plan::{ImagePlan, Plan};
+use crate::build::plan::{ImagePlan, Plan, TargetPlan};
 use crate::build::toolchain::home;
 use plugin_oci::environment::Environment;
 use plugin_oci::failure::{Class, Failure};
@@ -50,7 +50,8 @@ pub fn check(
         is_file_of_the_build(plan, &artifact.path)?;
         let (executable, bundled) = needs(image, artifact)?;
         let Bundled { files: bundled, name_service } = bundled;
-        let has_own = image.base.is_some() || image.files.iter().any(|file| file.path == NSSWITCH.0);
+        let has_own = target(image, artifact).is_some_and(|target| target.base.is_some())
+            || image.files.iter().any(|file| file.path == NSSWITCH.0);
         let nsswitch = name_service.is_some() && !has_own;
         if let Some(missing) = name_service.filter(|missing| !missing.is_empty()) {
             let text = format!(
@@ -108,8 +109,12 @@ fn is_seen_by_the_build(plan: &Plan, artifact: &Path, file: &Path) -> Result<(),
     Err(CheckError::Unseen { artifact: artifact.to_owned(), path: real })
 }
 
+fn target<'p>(image: &'p ImagePlan, artifact: &Artifact) -> Option<&'p TargetPlan> {
+    image.targets.iter().find(|target| target.target == artifact.target)
+}
+
 fn needs(image: &ImagePlan, artifact: &Artifact) -> Result<(Executable, Bundled), CheckError> {
-    let target = image.targets.iter().find(|target| target.target == artifact.target);
+    let target = target(image, artifact);
     let executable = start::check(&artifact.path, &artifact.platform, target.is_some_and(|target| target.must_be_static))?;
     if image.kind == Kind::ProxyWasm {
         proxy_wasm::check(

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use cargo_metadata::{Metadata, Package};
+use serde::Serialize;
 
 use super::{BuildFlags, ForeignPackage, Plugin, PluginError};
 use crate::build::hermetic::{Ground, Output, Sandbox};
@@ -122,6 +123,28 @@ impl Asked {
         Ok(metadata::full(&options, place(self.questions.as_ref(), env), progress)?)
     }
 
+    /// The package of a name, where the lock file has one; of several the newest.
+    pub(super) fn pinned(
+        &mut self,
+        name: &str,
+        flags: &BuildFlags,
+        env: &Environment,
+        progress: &dyn Progress,
+    ) -> Result<Option<Pinned>, PluginError> {
+        let root = self.metadata.workspace_root.as_std_path();
+        // Where there is no lock file yet, the full answer makes it.
+        if root.join("Cargo.lock").is_file() && !metadata::locks(root, name) {
+            return Ok(None);
+        }
+        let graph = self.full(flags, None, env, progress)?;
+        let found = graph.packages.iter().filter(|package| package.name == name).max_by(|a, b| a.version.cmp(&b.version));
+        Ok(found.map(|package| Pinned {
+            name: package.name.to_string(),
+            version: package.version.to_string(),
+            directory: metadata::directory(package).to_owned(),
+        }))
+    }
+
     /// Whether a plugin depends on `const-random`, for one of its targets. Where the lock file has none, nobody is asked.
     pub(super) fn draws_random(
         &mut self,
@@ -144,6 +167,16 @@ impl Asked {
         }
         Ok(false)
     }
+}
+
+/// A package whose version the lock file says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Pinned {
+    pub name: String,
+    pub version: String,
+    /// Where its sources lie.
+    #[serde(skip)]
+    pub directory: PathBuf,
 }
 
 /// Where questions are put.

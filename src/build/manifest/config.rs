@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
 use schemars::{JsonSchema, Schema, schema_for};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::build::kinds::Kind;
 use plugin_oci::values::compression::Compression;
@@ -42,8 +42,24 @@ pub struct Config {
     pub labels: Option<BTreeMap<String, String>>,
     /// Annotations of manifest and index.
     pub annotations: Option<BTreeMap<String, String>>,
-    /// The image to build on: `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]` or `docker://...`. Nothing when absent.
-    pub base: Option<String>,
+    /// Users that the image knows by name: `/etc/passwd` and `/etc/group`, behind those of a base.
+    pub passwd: Option<Vec<User>>,
+    /// The certificates of public authorities, at `/etc/ssl/certs/ca-certificates.crt`.
+    pub ca_certificates: Option<bool>,
+    /// The time zone database, at `/usr/share/zoneinfo`.
+    pub timezone_data: Option<bool>,
+    /// Ports that the program listens at.
+    pub ports: Option<Vec<Port>>,
+    /// Directories whose content is to outlive a container, absolute.
+    pub volumes: Option<Vec<String>>,
+    /// The signal that asks the program to end, by its name.
+    #[schemars(regex(pattern = r"^SIG[A-Z0-9]+$"))]
+    pub stop_signal: Option<String>,
+    /// The image to build on: `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]` or `docker://...`, or a table of them by platform.
+    /// Nothing when absent.
+    pub base: Option<Base>,
+    /// What a `library` is in: an artifact of its own, or an ordinary image.
+    pub shape: Option<Shape>,
     /// How layers are compressed.
     pub compression: Option<Compression>,
     /// Packs the loader and the libraries that a dynamically linked artifact needs.
@@ -66,6 +82,50 @@ pub struct FileRule {
     /// Permission bits in octal; 0644 when absent.
     #[schemars(regex(pattern = r"^0?[0-7]{3}$"))]
     pub mode: Option<String>,
+}
+
+/// A user of the image.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", expecting = "a table such as { name = \"app\", uid = 1000 }")]
+pub struct User {
+    /// The name, which its group has too, unless that is another's.
+    #[schemars(regex(pattern = r"^[A-Za-z_][A-Za-z0-9_.-]{0,31}$"))]
+    pub name: String,
+    /// The user's number.
+    pub uid: u32,
+    /// The group's number; the user's when absent.
+    pub gid: Option<u32>,
+    /// The home directory, absolute, which nobody makes; `/` when absent.
+    pub home: Option<String>,
+    /// What a login would start, absolute; `/sbin/nologin` when absent.
+    pub shell: Option<String>,
+}
+
+/// A port, of TCP unless something else is said.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "a port such as 8080 or \"53/udp\"")]
+pub enum Port {
+    Number(#[schemars(range(min = 1))] u16),
+    Text(#[schemars(regex(pattern = r"^[0-9]{1,5}(/(tcp|udp|sctp))?$"))] String),
+}
+
+/// An image to build on, or one for each platform, such as `linux/amd64`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "an image such as \"oci:DIR:TAG\", or a table of images by platform")]
+pub enum Base {
+    All(String),
+    Each(BTreeMap<String, String>),
+}
+
+/// What a plugin is wrapped in, where there is a choice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Shape {
+    /// An artifact of its own type, which no container engine takes for an image.
+    #[default]
+    Artifact,
+    /// An ordinary image, which every engine takes.
+    Image,
 }
 
 /// The files that tell a router's composer what a plugin answers, relative to the package.
@@ -99,7 +159,17 @@ impl Config {
             env: merge(self.env, weaker.env),
             labels: merge(self.labels, weaker.labels),
             annotations: merge(self.annotations, weaker.annotations),
-            base: self.base.or(weaker.base),
+            passwd: self.passwd.or(weaker.passwd),
+            ca_certificates: self.ca_certificates.or(weaker.ca_certificates),
+            timezone_data: self.timezone_data.or(weaker.timezone_data),
+            ports: self.ports.or(weaker.ports),
+            volumes: self.volumes.or(weaker.volumes),
+            stop_signal: self.stop_signal.or(weaker.stop_signal),
+            base: match (self.base, weaker.base) {
+                (Some(Base::Each(strong)), Some(Base::Each(weak))) => merge(Some(strong), Some(weak)).map(Base::Each),
+                (strong, weak) => strong.or(weak),
+            },
+            shape: self.shape.or(weaker.shape),
             compression: self.compression.or(weaker.compression),
             bundle_libs: self.bundle_libs.or(weaker.bundle_libs),
             keep: self.keep.or(weaker.keep),
@@ -115,17 +185,33 @@ impl Config {
         schema_for!(Self)
     }
 
-    /// The keys that a table may hold: the whole table at "", a rule at `files`, the contract at `contract`. `None` for a
+    /// The keys that a table may hold: the whole table at "", a rule at `files`, a user at `passwd`, the contract at
+    /// `contract`. `None` for a
     /// table whose keys are the user's.
     pub(super) fn keys_of(table: &str) -> Option<Vec<String>> {
         let schema = match table {
             "" => schema_for!(Self),
             "files" => schema_for!(FileRule),
+            "passwd" => schema_for!(User),
             "contract" => schema_for!(Contract),
             _ => return None,
         };
         let properties = schema.get("properties")?.as_object()?;
         Some(properties.keys().cloned().collect())
+    }
+}
+
+impl Port {
+    /// As OCI spells it, `8080/tcp`; `None` where it is no port.
+    pub fn spelled(&self) -> Option<String> {
+        let (number, protocol) = match self {
+            Self::Number(number) => (*number, "tcp"),
+            Self::Text(text) => {
+                let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+                (number.parse().ok().filter(|_| number.bytes().all(|byte| byte.is_ascii_digit()))?, protocol)
+            }
+        };
+        (number > 0 && ["tcp", "udp", "sctp"].contains(&protocol)).then(|| format!("{number}/{protocol}"))
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::config::Config;
+use super::config::{Base, Config};
 use super::partition::Partition;
 use crate::build::kinds::Kind;
 use plugin_oci::values::compression::Compression;
@@ -81,7 +81,11 @@ pub struct BuildFlags {
     /// `--platform`, repeatable, mapped to targets.
     pub platforms: Vec<Platform>,
     pub builder: Builder,
-    pub base: Option<String>,
+    pub base: Option<Base>,
+    /// `--settings`: a file with the keys of the table, instead of the one beside the package.
+    pub settings: Option<PathBuf>,
+    /// `--no-revision`: nothing that git says gets into the image.
+    pub no_revision: bool,
     pub compression: Option<Compression>,
     /// `--annotation K=V`.
     pub annotations: BTreeMap<String, String>,

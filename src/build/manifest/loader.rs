@@ -1,11 +1,12 @@
 //! From tables, flags and what cargo says to a [`Plugin`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use cargo_metadata::{Package, TargetKind};
 
-use super::config::{self, Config, FileRule};
+use super::bases::Bases;
+use super::config::{self, Base, Config, FileRule, Port, Shape};
 use super::files::{self, Roots};
 use super::location::Location;
 use super::tables::{self, Located};
@@ -17,6 +18,7 @@ use crate::hosts::cosmo::contract::directory;
 use plugin_oci::documents::image::Execution;
 use plugin_oci::environment::Environment;
 use plugin_oci::stores::named;
+use plugin_oci::values::platform::{Platform, PlatformError};
 use plugin_oci::values::reference::{LocalReference, Reference};
 
 pub(super) struct Loader<'a> {
@@ -33,8 +35,9 @@ pub(super) struct Loader<'a> {
 impl Loader<'_> {
     pub fn plugin(&self, package: &Package) -> Result<Plugin, PluginError> {
         let package_table = tables::read(package.manifest_path.as_std_path(), "package")?;
-        let tables = [&package_table, &self.workspace_table];
-        let config = package_table.config.clone().over(self.workspace_table.config.clone());
+        let settings = self.settings(package)?;
+        let tables = [&settings, &package_table, &self.workspace_table];
+        let config = tables[0].config.clone().over(tables[1].config.clone()).over(tables[2].config.clone());
         let place = |key: &str| find_place(tables, key, package);
         let facts = PackageFacts::of(package);
         check_name(config.name.as_ref().unwrap_or(&facts.name), "name", &place)?;
@@ -45,13 +48,14 @@ impl Loader<'_> {
             return Err(PluginError::Flag { flag: "--name", detail: not_plain(&name) });
         }
 
-        let base = config.base.as_ref().map(|text| self.base(text, &place("base"))).transpose()?;
+        let base = config.base.as_ref().map(|base| self.bases(base, &place)).transpose()?;
         let mut traits = traits(package, &self.members, &config, self.flags, &facts.directory);
         traits.targets = self.stated_targets(&config).unwrap_or_else(|| self.default_targets.clone());
         let kind = config.kind.map_or_else(|| infer::kind(&traits), Ok)?;
         let product = infer::product(kind, &traits)?;
         let own_product = infer::product(kind, &Traits { bin: config.bin.clone(), ..traits }).ok();
-        let targets = self.targets(kind, &config, base.is_some())?;
+        let targets = self.targets(kind, &config, base.as_ref())?;
+        check_place(kind, &config, &place)?;
         let is_named = config.name.is_some();
         if kind == Kind::Executable && !is_named {
             check_name(product.name(), "bin", &place)?;
@@ -89,11 +93,18 @@ impl Loader<'_> {
                 args: config.args.unwrap_or_default(),
                 user: config.user,
                 workdir: config.workdir,
+                ports: config.ports.iter().flatten().filter_map(Port::spelled).collect(),
+                volumes: config.volumes.into_iter().flatten().collect(),
+                stop_signal: config.stop_signal,
                 env: config.env.unwrap_or_default(),
                 labels: config.labels.unwrap_or_default(),
             },
             annotations: config.annotations.unwrap_or_default(),
             base,
+            shape: config.shape.unwrap_or_default(),
+            users: config.passwd.unwrap_or_default(),
+            wants_certificates: config.ca_certificates.unwrap_or(false),
+            wants_zones: config.timezone_data.unwrap_or(false),
             compression: config.compression.unwrap_or_default(),
             bundle_libs: config.bundle_libs.unwrap_or(false),
             keep: config.keep,
@@ -118,13 +129,25 @@ impl Loader<'_> {
         config.targets.clone()
     }
 
-    fn targets(&self, kind: Kind, config: &Config, has_base: bool) -> Result<Vec<String>, PluginError> {
+    /// What lies beside the package for those who do not write into its manifest, or elsewhere by a flag.
+    fn settings(&self, package: &Package) -> Result<Located, PluginError> {
+        match &self.flags.settings {
+            Some(file) => tables::read_file(&self.env.resolve(file)),
+            None => match select::settings(package) {
+                Some(file) => tables::read_file(&file),
+                None => Ok(Located::default()),
+            },
+        }
+    }
+
+    fn targets(&self, kind: Kind, config: &Config, base: Option<&Bases>) -> Result<Vec<String>, PluginError> {
         let mut targets = if self.flags.targets.is_empty() && self.flags.platforms.is_empty() {
             self.own_targets(kind, config.targets.as_ref())
         } else {
             self.flags.targets.iter().map(|target| self.triple(target)).collect()
         };
         for platform in &self.flags.platforms {
+            let has_base = base.is_some_and(|base| base.of(platform).is_some());
             targets.push(kind.target_of_platform(platform, has_base)?);
         }
         let mut seen = BTreeSet::new();
@@ -146,6 +169,21 @@ impl Loader<'_> {
         if target == "host-tuple" { self.host } else { target }.to_owned()
     }
 
+    fn bases(&self, base: &Base, place: &impl Fn(&str) -> Location) -> Result<Bases, PluginError> {
+        let each = match base {
+            Base::All(text) => return Ok(Bases::All(self.base(text, &place("base"))?)),
+            Base::Each(each) => each,
+        };
+        let mut bases = BTreeMap::new();
+        for (name, text) in each {
+            let key = format!("base.{name}");
+            let bad = |detail: String| PluginError::Value { place: place(&key), key: key.clone(), detail };
+            let platform: Platform = name.parse().map_err(|error: PlatformError| bad(error.to_string()))?;
+            bases.insert(platform, self.base(text, &place(&key))?);
+        }
+        Ok(Bases::Each(bases))
+    }
+
     /// A base, its local path made absolute: a flag's starts at the working directory, a key's at its manifest.
     fn base(&self, text: &str, place: &Location) -> Result<Reference, PluginError> {
         let of_flag = self.flags.base.is_some();
@@ -161,8 +199,32 @@ impl Loader<'_> {
     }
 }
 
-/// Where a key stands: the package's table before the workspace's; the manifest's first line for what stands nowhere.
-fn find_place(tables: [&Located; 2], key: &str, package: &Package) -> Location {
+/// What only an image that starts something has a place for.
+fn check_place(kind: Kind, config: &Config, place: &impl Fn(&str) -> Location) -> Result<(), PluginError> {
+    let shape = config.shape.unwrap_or_default();
+    let bad = |key: &str, detail: String| Err(PluginError::Value { place: place(key), key: key.to_owned(), detail });
+    if config.shape.is_some() && kind != Kind::Library {
+        return bad("shape", format!("only the kind `library` has a choice, and this is a `{kind}`"));
+    }
+    if !(kind.is_wasm() || kind == Kind::Library && shape == Shape::Artifact) {
+        return Ok(());
+    }
+    let set = [
+        ("ca-certificates", config.ca_certificates == Some(true)),
+        ("timezone-data", config.timezone_data == Some(true)),
+        ("passwd", config.passwd.is_some()),
+        ("ports", config.ports.is_some()),
+        ("volumes", config.volumes.is_some()),
+        ("stop-signal", config.stop_signal.is_some()),
+    ];
+    match set.iter().find(|(_, set)| *set) {
+        Some((key, _)) => bad(key, format!("nothing is started in the image of a `{kind}`, so there is no place for it")),
+        None => Ok(()),
+    }
+}
+
+/// Where a key stands: the file before the package's table before the workspace's; the manifest's first line for what stands nowhere.
+fn find_place(tables: [&Located; 3], key: &str, package: &Package) -> Location {
     let found = tables.iter().find_map(|table| table.place(key));
     let parent = || tables.iter().find_map(|table| table.place(key.split(['[', '.']).next().unwrap_or(key)));
     found.or_else(parent).unwrap_or_else(|| Location { path: package.manifest_path.clone().into(), line: 1 })

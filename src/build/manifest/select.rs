@@ -3,7 +3,7 @@
 //! - `-p` names packages (`name`, `name@version`, or a glob); they need no table.
 //! - `--workspace` takes every member, less `--exclude`; no flag takes the package of the manifest at hand, or the
 //!   workspace's default members. When more than one package is at hand this way, those are plugins that carry
-//!   `[package.metadata.plugin-build]`, which may be empty; the others are passed over. A lone package needs no table, and
+//!   `[package.metadata.plugin-build]`, which may be empty, or a `plugin-build.toml`; the others are passed over. A lone package needs no table, and
 //!   neither does one whose binary `--bin` names.
 //! - Of several, `--bin` takes those that have such a binary.
 
@@ -16,19 +16,23 @@ use super::error::PluginError;
 use super::facts::PackageFacts;
 use super::flags::BuildFlags;
 use super::tables;
+use crate::build::toolchain::metadata;
 use plugin_oci::environment::Environment;
 use plugin_oci::progress::Progress;
 
+/// The name of a file with the keys of the table.
+pub const SETTINGS: &str = "plugin-build.toml";
+
 /// Chooses packages, sorted by name.
 pub(super) fn select<'m>(
-    metadata: &'m Metadata,
+    workspace: &'m Metadata,
     flags: &BuildFlags,
     env: &Environment,
     progress: &dyn Progress,
 ) -> Result<Vec<&'m Package>, PluginError> {
-    let members = metadata.workspace_packages();
+    let members = workspace.workspace_packages();
     let mut chosen: Vec<&Package> = if flags.packages.is_empty() {
-        let at_hand = if flags.workspace { without(&members, flags, progress)? } else { at_hand(metadata, flags, env) };
+        let at_hand = if flags.workspace { without(&members, flags, progress)? } else { at_hand(workspace, flags, env) };
         let lone = at_hand.len() == 1;
         let is_named = |package: &&Package| flags.bin.as_ref().is_some_and(|bin| has_bin(package, bin));
         let (plugins, others): (Vec<&Package>, Vec<&Package>) =
@@ -43,7 +47,7 @@ pub(super) fn select<'m>(
     } else {
         let mut chosen = Vec::new();
         for spec in &flags.packages {
-            chosen.extend(matching(&members, spec, metadata)?);
+            chosen.extend(matching(&members, spec, workspace)?);
         }
         chosen
     };
@@ -56,7 +60,7 @@ pub(super) fn select<'m>(
     chosen.sort_by(|a, b| a.name.cmp(&b.name));
     chosen.dedup_by(|a, b| a.id == b.id);
     if chosen.is_empty() {
-        let root = metadata.workspace_root.clone().into_std_path_buf();
+        let root = workspace.workspace_root.clone().into_std_path_buf();
         return Err(PluginError::NothingSelected { root, members: names(&members) });
     }
     Ok(chosen)
@@ -72,7 +76,13 @@ fn has_bin(package: &Package, bin: &str) -> bool {
 }
 
 fn has_table(package: &Package) -> bool {
-    package.metadata.get("plugin-build").is_some()
+    package.metadata.get("plugin-build").is_some() || settings(package).is_some()
+}
+
+/// The file that stands for a table, or over it, where the manifest is somebody else's.
+pub(super) fn settings(package: &Package) -> Option<PathBuf> {
+    let file = metadata::directory(package).join(SETTINGS);
+    file.is_file().then_some(file)
 }
 
 fn names(members: &[&Package]) -> Vec<String> {

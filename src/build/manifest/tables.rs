@@ -40,25 +40,65 @@ struct Key {
 
 /// Reads `[<section>.metadata.plugin-build]`; the default when the file has none.
 pub fn read(path: &Path, section: &str) -> Result<Located, PluginError> {
-    let text = std::fs::read_to_string(path).map_err(|source| PluginError::Read { path: path.to_owned(), source })?;
-    let line = |offset: usize| text[..offset.min(text.len())].matches('\n').count() + 1;
-    let place = |offset: usize| Location { path: path.to_owned(), line: line(offset) };
-    let document = DeTable::parse(&text).map_err(|error| PluginError::Syntax {
-        place: place(error.span().map_or(0, |span| span.start)),
-        detail: error.message().to_owned(),
-    })?;
+    let text = Text::read(path)?;
+    let document = text.parse()?;
     let Some(table) = find(document.get_ref(), &[section, "metadata", TABLE]) else {
         if let Some((table, offset)) = misplaced(document.get_ref(), section) {
-            return Err(PluginError::UnknownTable { place: place(offset), table, meant: format!("{section}.metadata.{TABLE}") });
+            return Err(PluginError::UnknownTable {
+                place: text.place(offset),
+                table,
+                meant: format!("{section}.metadata.{TABLE}"),
+            });
         }
         return Ok(Located { path: path.to_owned(), ..Located::default() });
     };
-    let mut lines = BTreeMap::from([(String::new(), line(table.span().start))]);
+    located(&text, table)
+}
+
+/// Reads a file that holds nothing but the keys of the table.
+pub fn read_file(path: &Path) -> Result<Located, PluginError> {
+    let text = Text::read(path)?;
+    let document = text.parse()?;
+    let span = document.span();
+    located(&text, &Spanned::new(span, DeValue::Table(document.into_inner())))
+}
+
+/// A manifest, and where things stand in it.
+struct Text<'p> {
+    path: &'p Path,
+    text: String,
+}
+
+impl<'p> Text<'p> {
+    fn read(path: &'p Path) -> Result<Self, PluginError> {
+        let text = std::fs::read_to_string(path).map_err(|source| PluginError::Read { path: path.to_owned(), source })?;
+        Ok(Self { path, text })
+    }
+
+    fn line(&self, offset: usize) -> usize {
+        self.text[..offset.min(self.text.len())].matches('\n').count() + 1
+    }
+
+    fn place(&self, offset: usize) -> Location {
+        Location { path: self.path.to_owned(), line: self.line(offset) }
+    }
+
+    fn parse(&self) -> Result<Spanned<DeTable<'_>>, PluginError> {
+        DeTable::parse(&self.text).map_err(|error| PluginError::Syntax {
+            place: self.place(error.span().map_or(0, |span| span.start)),
+            detail: error.message().to_owned(),
+        })
+    }
+}
+
+/// Reads the table itself.
+fn located(text: &Text<'_>, table: &Spanned<DeValue<'_>>) -> Result<Located, PluginError> {
+    let mut lines = BTreeMap::from([(String::new(), text.line(table.span().start))]);
     let mut keys = Vec::new();
     let mut check = |key: &str, offset: usize, table: &str| {
-        lines.insert(key.to_owned(), line(offset));
+        lines.insert(key.to_owned(), text.line(offset));
         unknown(key, table).map_or(Ok(()), |(known, nearest)| {
-            Err(PluginError::UnknownKey { place: place(offset), key: key.to_owned(), known, nearest })
+            Err(PluginError::UnknownKey { place: text.place(offset), key: key.to_owned(), known, nearest })
         })
     };
     walk(table, "", "", &mut check, &mut keys)?;
@@ -67,11 +107,11 @@ pub fn read(path: &Path, section: &str) -> Result<Located, PluginError> {
         let holds = |key: &&Key| key.value.start <= span.start && span.end <= key.value.end;
         let key = keys.iter().filter(holds).min_by_key(|key| key.value.len());
         let name = key.map_or("plugin-build", |key| key.name.as_str());
-        let written = key.map_or("", |key| text.get(key.value.clone()).unwrap_or_default());
+        let written = key.map_or("", |key| text.text.get(key.value.clone()).unwrap_or_default());
         let detail = wanted(name, written, error.message()).unwrap_or_else(|| error.message().to_owned());
-        PluginError::Value { place: place(span.start), key: name.to_owned(), detail }
+        PluginError::Value { place: text.place(span.start), key: name.to_owned(), detail }
     })?;
-    Ok(Located { config, path: path.to_owned(), lines })
+    Ok(Located { config, path: text.path.to_owned(), lines })
 }
 
 /// What should stand there instead of a value of another type: as it would be written, with what was written where it can be.

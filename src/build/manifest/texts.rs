@@ -1,8 +1,69 @@
 //! Texts of a table that would end up broken in an image.
 
-use super::config::Config;
+use super::config::{Config, User};
 use super::error::PluginError;
 use super::location::Location;
+
+/// The signals of POSIX and Linux that a program can be asked by.
+const SIGNALS: [&str; 31] = [
+    "SIGABRT",
+    "SIGALRM",
+    "SIGBUS",
+    "SIGCHLD",
+    "SIGCONT",
+    "SIGFPE",
+    "SIGHUP",
+    "SIGILL",
+    "SIGINT",
+    "SIGIO",
+    "SIGKILL",
+    "SIGPIPE",
+    "SIGPROF",
+    "SIGPWR",
+    "SIGQUIT",
+    "SIGSEGV",
+    "SIGSTKFLT",
+    "SIGSTOP",
+    "SIGSYS",
+    "SIGTERM",
+    "SIGTRAP",
+    "SIGTSTP",
+    "SIGTTIN",
+    "SIGTTOU",
+    "SIGURG",
+    "SIGUSR1",
+    "SIGUSR2",
+    "SIGVTALRM",
+    "SIGWINCH",
+    "SIGXCPU",
+    "SIGXFSZ",
+];
+
+fn is_absolute(path: &str) -> bool {
+    path.starts_with('/') && !path.split('/').any(|part| part == "..") && !path.contains(|c: char| c.is_control())
+}
+
+/// What `/etc/passwd` can hold: no colons, one line a user, each name once.
+fn check_users(users: &[User], bad: &impl Fn(&str, &str) -> Result<(), PluginError>) -> Result<(), PluginError> {
+    for (position, user) in users.iter().enumerate() {
+        let of = |field: &str| format!("passwd[{position}].{field}");
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+        let starts = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
+        let is_name = user.name.len() <= 32 && user.name.bytes().all(plain) && user.name.bytes().next().is_some_and(starts);
+        if !is_name {
+            return bad(&of("name"), "want a letter or `_`, then letters, digits, `_`, `.` and `-`, at most 32");
+        }
+        if users[..position].iter().any(|other| other.name == user.name) {
+            return bad(&of("name"), "want each name once");
+        }
+        for (field, path) in [("home", &user.home), ("shell", &user.shell)] {
+            if path.as_ref().is_some_and(|path| !is_absolute(path) || path.contains(':')) {
+                return bad(&of(field), "want an absolute path, without `:`");
+            }
+        }
+    }
+    Ok(())
+}
 
 /// A name becomes a file name and part of a path: letters, digits, `.`, `_`, `-`, no dot or dash in front.
 pub(super) fn is_plain(name: &str) -> bool {
@@ -38,6 +99,16 @@ pub(super) fn check_texts(config: &Config, place: &impl Fn(&str) -> Location) ->
     if config.user.as_ref().is_some_and(|user| !is_user(user) || user.contains(char::is_whitespace)) {
         return bad("user", "want `name`, `uid` or `uid:gid`");
     }
+    if config.ports.iter().flatten().any(|port| port.spelled().is_none()) {
+        return bad("ports", "want numbers from 1 to 65535, each with `/tcp`, `/udp` or `/sctp` behind it where that is said");
+    }
+    if config.volumes.iter().flatten().any(|path| !is_absolute(path)) {
+        return bad("volumes", "want absolute paths");
+    }
+    if config.stop_signal.as_ref().is_some_and(|signal| !SIGNALS.contains(&signal.as_str())) {
+        return bad("stop-signal", "want a signal's name, such as `SIGTERM`");
+    }
+    check_users(config.passwd.as_deref().unwrap_or_default(), &bad)?;
     for name in config.env.iter().flatten().map(|(name, _)| name) {
         if name.is_empty() || name.contains(['=', '\0']) {
             return bad(&format!("env.{name}"), "want a variable's name, without `=`");

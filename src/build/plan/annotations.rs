@@ -1,13 +1,18 @@
-//! What an image says about itself, from `Cargo.toml`: the keys of OCI's `annotations.md` that a package has, and
+//! What an image says about itself, from `Cargo.toml`: the keys of OCI's `annotations.md` that a package has, which commit of which repository its sources are, and
 //! `dev.cargo-plugin-build.{format,name,kind}`. The user's annotations win. No tool version, no time, no host.
 
 use std::collections::BTreeMap;
 
 use crate::build::kinds::{Kind, proxy_wasm};
 use crate::build::manifest::Plugin;
+use crate::build::repository::revision::Revision;
 
 /// The number of the byte format that this crate writes. It is frozen; whoever changes a byte that is written takes the next.
 pub const FORMAT: &str = "1";
+/// OCI's annotation of the commit.
+pub const REVISION_KEY: &str = "org.opencontainers.image.revision";
+/// OCI's annotation of where the sources can be had.
+pub const SOURCE_KEY: &str = "org.opencontainers.image.source";
 /// The annotation of the byte format's number.
 pub const FORMAT_KEY: &str = "dev.cargo-plugin-build.format";
 /// The annotation of the plugin's name.
@@ -18,7 +23,7 @@ pub const KIND_KEY: &str = "dev.cargo-plugin-build.kind";
 pub const REQUEST_KEY: &str = "dev.cargo-plugin-build.request";
 
 /// The annotations of every manifest and of the index.
-pub(super) fn of(plugin: &Plugin) -> BTreeMap<String, String> {
+pub(super) fn of(plugin: &Plugin, revision: Option<&Revision>) -> BTreeMap<String, String> {
     let package = &plugin.package;
     let mut annotations = BTreeMap::new();
     let mut set = |key: &str, value: Option<String>| {
@@ -32,7 +37,8 @@ pub(super) fn of(plugin: &Plugin) -> BTreeMap<String, String> {
     set("authors", Some(package.authors.join(", ")));
     set("licenses", package.license.clone());
     set("url", package.homepage.clone());
-    set("source", package.repository.clone());
+    set("source", package.repository.clone().or_else(|| revision?.source.clone()));
+    set("revision", revision.map(Revision::text));
     set("documentation", package.documentation.clone());
     let ours = [(FORMAT_KEY, FORMAT), (NAME_KEY, &plugin.name), (KIND_KEY, plugin.kind.as_str())];
     annotations.extend(plugin.annotations.clone());

@@ -47,6 +47,9 @@ pub enum PlanError {
     /// A hermetic build cannot be had.
     #[error("{0}")]
     Hermetic(#[from] HermeticError),
+    /// Data that neither the lock file nor this machine has.
+    #[error("there is nothing for `{key}`: no {package} in Cargo.lock, and none where this system would have it")]
+    NoData { key: &'static str, package: &'static str },
     /// A base by tag under `--locked`.
     #[error("base `{0}` is named by tag, which `--locked` forbids")]
     UnpinnedBase(String),

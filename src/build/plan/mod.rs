@@ -7,6 +7,7 @@
 //! - [`invocation`]: the cargo commands.
 //! - [`identity`]: crates outside the workspace under names that do not tell where they lie, and [`out_dirs`], what their build
 //!   scripts make.
+//! - [`system`]: what every system has and an empty image lacks.
 //! - [`request`]: the record from which the same artifact can be built again.
 //! - [`annotations`]: what the image says about itself; [`destination`]: where it goes.
 //! - `hazards`: what would make bytes differ all the same.
@@ -27,8 +28,10 @@ use serde::Serialize;
 
 use crate::build::hermetic::{self, Ground, HermeticError, Output, Sandbox, WantedLinker};
 use crate::build::kinds::{Kind, KindError, Placement, Product, Subject};
+use crate::build::manifest::bases::Bases;
 use crate::build::manifest::files::PackedFile;
 use crate::build::manifest::{BuildFlags, Builder, ContractFiles, Plugin, Workspace};
+use crate::build::repository::revision::{self, Revision};
 use crate::build::toolchain::config::CargoConfig;
 use crate::build::toolchain::linker::Linker;
 use crate::build::toolchain::{ToolchainError, find_program};
@@ -54,6 +57,7 @@ pub mod out_dirs;
 pub mod remap;
 pub mod request;
 pub mod rustflags;
+pub mod system;
 
 pub use error::{Misplaced, PlanError};
 
@@ -61,6 +65,7 @@ use destination::Destination;
 use invocation::Invocation;
 use remap::Remap;
 use rustflags::TargetFlags;
+use system::System;
 
 /// Everything about a build.
 #[derive(Clone, Debug, Serialize)]
@@ -132,9 +137,15 @@ pub struct ImagePlan {
     pub files: Vec<PackedFile>,
     /// How layers are compressed.
     pub compression: Compression,
-    /// The image to build on.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_text")]
-    pub base: Option<Reference>,
+    /// The images to build on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base: Option<Bases>,
+    /// Whether it is no image that an engine takes.
+    #[serde(skip)]
+    pub is_artifact: bool,
+    /// What is packed below everything of the user's.
+    #[serde(skip_serializing_if = "System::is_empty")]
+    pub system: System,
     /// How it is started.
     #[serde(flatten)]
     pub execution: Execution,
@@ -156,6 +167,9 @@ pub struct TargetPlan {
     pub platform: Platform,
     /// Where the artifact lies, its mode, and what starts it.
     pub place: Placement,
+    /// The image to build on.
+    #[serde(skip)]
+    pub base: Option<Reference>,
     /// Whether the artifact has to be static, because nothing in the image could load it otherwise.
     pub must_be_static: bool,
     /// Canonical JSON of what was asked of cargo: the annotation `dev.cargo-plugin-build.request` of this platform's
@@ -174,14 +188,21 @@ pub fn plan(workspace: &Workspace, flags: &BuildFlags, env: &Environment, progre
     for plugin in &workspace.plugins {
         preflight(plugin, progress)?;
     }
+    let revision = if flags.no_revision { None } else { ask_revision(workspace, flags, env, progress) };
     let remaps = remap::remaps(workspace, flags.hermetic, env);
     let targets = target_flags(workspace, flags, &remaps, env, progress)?;
     hazards::tell(workspace, flags, env, progress);
+    let revision = revision.map(revision::Asked::answer).transpose()?.flatten();
+    if let Some(revision) = revision.as_ref().filter(|revision| revision.is_dirty) {
+        let text = format!("the sources differ from their commit: their revision is {}", revision.text());
+        progress.event(Event::Note { text });
+    }
     let mut images = Vec::new();
     for plugin in &workspace.plugins {
         // A part of several is laid out as the whole would be, whatever it has.
         let several = workspace.plugins.len() > 1 || flags.partition.is_some();
-        images.push(Planner { workspace, flags, env, targets: &targets, several }.image(plugin)?);
+        let planner = Planner { workspace, flags, env, targets: &targets, several, revision: revision.as_ref(), progress };
+        images.push(planner.image(plugin)?);
     }
     if flags.publishes || flags.provenance || !workspace.target_directory.join(stamps::DIRECTORY).join(NOTED).exists() {
         note_static_gnu(&images, &targets, progress);
@@ -217,6 +238,18 @@ pub fn plan(workspace: &Workspace, flags: &BuildFlags, env: &Environment, progre
         provenance: flags.provenance,
         images,
     })
+}
+
+/// Asks git which commit the sources are, while everything else is decided.
+fn ask_revision(
+    workspace: &Workspace,
+    flags: &BuildFlags,
+    env: &Environment,
+    progress: &dyn Progress,
+) -> Option<revision::Asked> {
+    let output = flags.output.as_ref().map(|output| env.resolve(output));
+    let products = [&workspace.target_directory, &workspace.build_directory].into_iter().chain(&output);
+    revision::ask(&workspace.root, &products.map(PathBuf::as_path).collect::<Vec<_>>(), workspace.place(env), progress)
 }
 
 /// What a hermetic build sees.
@@ -267,7 +300,7 @@ fn target_flags(
         let callers = workspace.ground.as_ref().map(|ground| choose(ground.own_config()));
         let linker_is_of_sources = !zigbuild && callers.is_some_and(|callers| callers != linker);
         if !zigbuild {
-            let is_static = |plugin: &Plugin| plugin.targets.contains(target) && rustflags::wants_static(plugin);
+            let is_static = |plugin: &Plugin| plugin.targets.contains(target) && rustflags::wants_static(plugin, target);
             let zig_could = !(rustflags::is_linux_gnu(target) && workspace.plugins.iter().any(is_static));
             linker.check(triple, &workspace.rustc, zig_could, env)?;
         }
@@ -300,6 +333,8 @@ struct Planner<'a> {
     env: &'a Environment,
     targets: &'a BTreeMap<String, TargetFlags>,
     several: bool,
+    revision: Option<&'a Revision>,
+    progress: &'a dyn Progress,
 }
 
 impl Planner<'_> {
@@ -337,8 +372,10 @@ impl Planner<'_> {
             files: plugin.files.clone(),
             compression: plugin.compression,
             base: plugin.base.clone(),
+            is_artifact: plugin.is_artifact(),
+            system: System::of(plugin, self.workspace, self.progress)?,
             execution: plugin.execution.clone(),
-            annotations: annotations::of(plugin),
+            annotations: annotations::of(plugin, self.revision),
             bundle_libs: plugin.bundle_libs,
             contract: plugin.contract.clone(),
         })
@@ -351,22 +388,30 @@ impl Planner<'_> {
         }
         let users = self.targets.get(target).map(|flags| flags.users.flags.as_slice()).unwrap_or_default();
         let record = request::request(self.workspace, plugin, self.flags, target, users);
-        let must_be_static = rustflags::wants_static(plugin) && platform.os == "linux";
+        let base = plugin.base_of(target).cloned();
+        let must_be_static = rustflags::wants_static(plugin, target) && platform.os == "linux";
         if must_be_static && self.flags.builder == Builder::Zigbuild && rustflags::is_linux_gnu(target) {
             let musl = platform.static_target().ok();
             return Err(PlanError::ZigStatic { name: plugin.name.clone(), target: target.to_owned(), musl });
         }
-        Ok(TargetPlan { target: target.to_owned(), platform, place, must_be_static, request: record.0, rebuildable: record.1 })
+        Ok(TargetPlan {
+            target: target.to_owned(),
+            platform,
+            place,
+            base,
+            must_be_static,
+            request: record.0,
+            rebuildable: record.1,
+        })
     }
 
     /// A base by tag changes under one's feet, which `--locked` forbids.
     fn check_base(&self, plugin: &Plugin) -> Result<(), PlanError> {
-        match &plugin.base {
-            Some(Reference::Registry(base)) if base.digest.is_none() && !self.flags.lock_args().is_empty() => {
-                Err(PlanError::UnpinnedBase(base.to_string()))
-            }
-            _ => Ok(()),
-        }
+        let moving = plugin.base.iter().flat_map(Bases::named).find_map(|base| match base {
+            Reference::Registry(base) if base.digest.is_none() => Some(base.to_string()),
+            _ => None,
+        });
+        moving.filter(|_| !self.flags.lock_args().is_empty()).map_or(Ok(()), |base| Err(PlanError::UnpinnedBase(base)))
     }
 }
 
@@ -392,6 +437,12 @@ fn preflight(plugin: &Plugin, progress: &dyn Progress) -> Result<(), PlanError> 
             ("env", !execution.env.is_empty()),
             ("user", execution.user.is_some()),
             ("workdir", execution.workdir.is_some()),
+            ("ports", !execution.ports.is_empty()),
+            ("volumes", !execution.volumes.is_empty()),
+            ("stop-signal", execution.stop_signal.is_some()),
+            ("passwd", !plugin.users.is_empty()),
+            ("ca-certificates", plugin.wants_certificates),
+            ("timezone-data", plugin.wants_zones),
         ];
         for (key, _) in set.into_iter().filter(|(_, set)| *set) {
             let hint = "`startup_config` and files beside the program reach a plugin";
@@ -418,12 +469,4 @@ fn preflight(plugin: &Plugin, progress: &dyn Progress) -> Result<(), PlanError> 
         }
     }
     Ok(())
-}
-
-#[expect(clippy::ref_option, reason = "serde's signature")]
-fn as_text<S: serde::Serializer>(reference: &Option<Reference>, serializer: S) -> Result<S::Ok, S::Error> {
-    match reference {
-        Some(reference) => serializer.collect_str(reference),
-        None => serializer.serialize_none(),
-    }
 }

@@ -44,7 +44,7 @@ impl TargetFlags {
             return None;
         }
         match &plugin.product {
-            Product::Bin(_) if is_linux_gnu(target) && wants_static(plugin) => Some('+'),
+            Product::Bin(_) if is_linux_gnu(target) && wants_static(plugin, target) => Some('+'),
             // musl links statically by default, and a static cdylib does not exist: cargo would drop it.
             Product::Lib(_) if target.contains("-linux-musl") => Some('-'),
             _ => None,
@@ -53,8 +53,8 @@ impl TargetFlags {
 }
 
 /// Whether a plugin's program finds no loader where it is started.
-pub fn wants_static(plugin: &Plugin) -> bool {
-    plugin.kind.is_process() && plugin.base.is_none() && !plugin.bundle_libs
+pub fn wants_static(plugin: &Plugin, target: &str) -> bool {
+    plugin.kind.is_process() && plugin.base_of(target).is_none() && !plugin.bundle_libs
 }
 
 /// Whether a target's libc is glibc.

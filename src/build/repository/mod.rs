@@ -20,6 +20,7 @@ use plugin_oci::fs::{FileError, create_dirs, sorted_listing};
 mod borrowed;
 mod configuration;
 mod index;
+pub mod revision;
 
 pub use borrowed::Lenders;
 pub use configuration::configuration;

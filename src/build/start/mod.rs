@@ -6,7 +6,7 @@
 //! - the program, as a runtime finds it: by path, in the working directory, or in `PATH`;
 //! - a script's interpreter (with `env`, the program behind it), as far as it goes;
 //! - the loader (`PT_INTERP`);
-//! - that each of these may be executed;
+//! - that each of these may be executed, and that the user it is to run as has a number;
 //! - every library, transitively: `DT_RPATH` of the file and of those that led to it, `LD_LIBRARY_PATH` of the image,
 //!   `DT_RUNPATH`, `/etc/ld.so.cache`, the usual directories and the loader's own; a file for another machine is passed over.
 //!   `/etc/ld.so.conf` is not the loader's: what it names counts where `ldconfig` has put it into the cache;
@@ -86,6 +86,8 @@ pub struct Command {
     pub env: Vec<(String, String)>,
     /// The working directory.
     pub dir: String,
+    /// Who it runs as: nobody in particular, numbers, or names.
+    pub user: String,
 }
 
 impl Command {
@@ -98,6 +100,7 @@ impl Command {
             line: config.command_line(),
             env: pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
             dir: inner.and_then(|inner| inner.working_dir().clone()).unwrap_or_default(),
+            user: inner.and_then(|inner| inner.user().clone()).unwrap_or_default(),
         }
     }
 
@@ -117,9 +120,27 @@ impl Command {
     }
 }
 
+/// A user or group that is named and that the root does not know: every runtime refuses to start then.
+pub fn unknown_user(root: &Root<'_>, user: &str) -> Option<Lack> {
+    let (user, group) = user.split_once(':').unwrap_or((user, ""));
+    let named = [(user, "user", root::USERS), (group, "group", root::GROUPS)];
+    named.into_iter().find_map(|(name, what, file)| {
+        if name.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        let text = root.content(&format!("/{file}"));
+        let text = text.as_ref().map(|text| String::from_utf8_lossy(text));
+        let is_known = text.iter().flat_map(|text| text.lines()).any(|line| line.split(':').next() == Some(name));
+        let told = plugin_oci::layers::tar::shown(name.as_bytes());
+        let why = if text.is_some() { "does not name it" } else { "is not there" };
+        let message = format!("its {what} is {told}, and /{file} {why}");
+        (!is_known).then_some(Lack { rule: "start-user", message })
+    })
+}
+
 /// Follows what the kernel and the loader would do.
 pub fn start(root: &mut Root<'_>, command: &Command, architecture: &str) -> Result<Started, Error> {
-    let mut started = Started::default();
+    let mut started = Started { lacks: unknown_user(root, &command.user).into_iter().collect(), ..Started::default() };
     let mut wanted = command.line.first().cloned().unwrap_or_default();
     let mut asked = None::<String>;
     for _ in 0..SCRIPTS {

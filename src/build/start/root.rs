@@ -34,6 +34,9 @@ const NAMES: usize = 1024;
 const PASSES: usize = 8;
 /// Files that are looked into.
 const LOOKS: usize = 1024;
+/// Who is who.
+pub const USERS: &str = "etc/passwd";
+pub const GROUPS: &str = "etc/group";
 /// Bytes of a path that is looked for.
 const PATH: usize = 1024;
 
@@ -51,6 +54,8 @@ pub enum Planned {
     Disk(PathBuf),
     /// A symbolic link.
     Link(String),
+    /// A file that is not made yet, as far as it is known: a text that says who is who, or a program.
+    Bytes(Vec<u8>),
 }
 
 #[derive(Clone, Debug)]
@@ -127,6 +132,11 @@ impl<'a> Root<'a> {
         for (path, mode, file) in files {
             let node = match file {
                 Planned::Link(target) => Some(Node::Link(target.clone())),
+                Planned::Bytes(bytes) => {
+                    self.count(bytes.len()).map_err(|error| too_much(&error))?;
+                    let content = is_setting(path).then(|| Rc::from(bytes.as_slice()));
+                    Some(Node::File(LayerPath { layer, path: path.clone() }, *mode, content))
+                }
                 Planned::Disk(disk) => {
                     let mut content = None;
                     if is_setting(path) {
@@ -352,8 +362,15 @@ impl<'a> Root<'a> {
             }
             let looks = &mut self.looks;
             match &self.layers[number] {
-                Layer::Planned(_) => {
+                Layer::Planned(files) => {
+                    let is_to_come = |wanted: &String| {
+                        let mut found = files.iter().filter(|(path, ..)| path == wanted);
+                        found.any(|(_, _, file)| matches!(file, Planned::Bytes(_)))
+                    };
                     for path in paths {
+                        if is_to_come(&path) {
+                            continue;
+                        }
                         let disk = Path::new(&path);
                         let mut file = File::open(disk).map_err(FileError::at("read", disk))?;
                         let look = look_into(&mut file).map_err(FileError::at("read", disk))?;
@@ -421,10 +438,14 @@ pub fn name_of(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or_default()
 }
 
-/// What tells loaders where libraries lie; directories above may be links.
+/// What tells loaders where libraries lie, and who is who; directories above may be links.
 fn is_setting(path: &str) -> bool {
     let name = name_of(path);
-    name == "ld.so.cache" || name.starts_with("ld-musl-") && Path::new(name).extension().is_some_and(|end| end == "path")
+    let is_of_users = |file: &str| path.strip_suffix(file).is_some_and(|above| above.is_empty() || above.ends_with('/'));
+    is_of_users(USERS)
+        || is_of_users(GROUPS)
+        || name == "ld.so.cache"
+        || name.starts_with("ld-musl-") && Path::new(name).extension().is_some_and(|end| end == "path")
 }
 
 /// Keeps what the loader sees of an entry. Content that is neither ELF nor a script is passed over.

@@ -119,6 +119,7 @@ fn plan(error: &PlanError) -> Option<String> {
             let musl = musl.map(|musl| format!("build for `{musl}`, or ")).unwrap_or_default();
             Some(format!("{musl}set a `base` or `bundle-libs = true`"))
         }
+        PlanError::NoData { package, .. } => Some(format!("`cargo add --dev {package}`, which nobody compiles")),
         PlanError::UnpinnedBase(_) => of("add `@sha256:...`; building once without `--locked` tells the digest"),
         _ => None,
     }
@@ -128,8 +129,15 @@ fn misplaced(_: &Misplaced) -> Option<String> {
     of("compose with what `cargo plugin-build contract IMAGE DIR` writes, not with this package")
 }
 
-fn cannot_start(_: &CannotStart) -> Option<String> {
-    of("build on a `base` that has what lacks, link statically (a musl target), or set `bundle-libs = true`")
+fn cannot_start(error: &CannotStart) -> Option<String> {
+    of(match error.lacks.first().map(|lack| lack.rule) {
+        Some("start-user") => "list it in `passwd`, write its number, or build on a `base` that knows it",
+        Some("start-program" | "start-interpreter") => {
+            "pack it with `files` and `mode = \"0755\"`, build on a `base` that has it, or leave `entrypoint` out: the program itself is \
+             the default"
+        }
+        _ => "build on a `base` that has what lacks, link statically (a musl target), or set `bundle-libs = true`",
+    })
 }
 
 fn assemble(error: &AssembleError) -> Option<String> {
@@ -138,7 +146,11 @@ fn assemble(error: &AssembleError) -> Option<String> {
         AssembleError::Compression { .. } => of("its readers know no other compression"),
         AssembleError::Base { .. } => of("leave `base` out"),
         AssembleError::Offline { .. } => of("build once without `--offline`; a base that is named by digest is kept"),
+        AssembleError::TooMuch { .. } => None,
         AssembleError::Collision { .. } => of("rename one of them"),
+        AssembleError::Unreadable { package, .. } => {
+            Some(format!("lock another version of it: `cargo update {package} --precise VERSION`"))
+        }
         AssembleError::Changed { .. } => of("build again when nothing writes to them"),
     }
 }

@@ -13,7 +13,7 @@ use super::grammar;
 use super::record::Request;
 use crate::build::kinds::Kind;
 use crate::build::manifest::{BuildFlags, Builder, PackageFacts, Plugin};
-use crate::build::plan::annotations::{KIND_KEY, NAME_KEY};
+use crate::build::plan::annotations::{KIND_KEY, NAME_KEY, REVISION_KEY, SOURCE_KEY};
 use crate::images::diff::Difference;
 
 /// The rule of a difference.
@@ -115,6 +115,30 @@ pub fn identity(annotations: &BTreeMap<String, String>, plugin: &Plugin) -> (Opt
         found.add("kind", &json!(kind.as_str()), &json!(plugin.kind.as_str()));
     }
     (name.cloned(), kind, found.differences)
+}
+
+/// What git says of the sources, as it is to stand in the image again: what the image says, where both say something. Whatever the
+/// sources say now otherwise is told. What the manifest itself says is none of it.
+pub fn revision(
+    image: &BTreeMap<String, String>,
+    planned: &BTreeMap<String, String>,
+    plugin: &Plugin,
+) -> (BTreeMap<String, String>, Vec<Difference>) {
+    let mut found = Compared::default();
+    let mut annotations = BTreeMap::new();
+    for (key, part, is_manifests) in
+        [(REVISION_KEY, "revision", false), (SOURCE_KEY, "source", plugin.package.repository.is_some())]
+    {
+        let (Some(asked), Some(own)) = (image.get(key), planned.get(key)) else { continue };
+        if is_manifests || plugin.annotations.contains_key(key) {
+            continue;
+        }
+        if asked != own {
+            found.add(part, &json!(asked), &json!(own));
+        }
+        annotations.insert(key.to_owned(), asked.clone());
+    }
+    (annotations, found.differences)
 }
 
 impl Compared {

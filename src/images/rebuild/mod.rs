@@ -10,6 +10,7 @@
 //!
 //! A request that holds absolute paths cannot be repeated elsewhere, and neither can an image without one: exit code 1.
 
+mod bases;
 mod checkout;
 mod differs;
 mod elsewhere;
@@ -23,7 +24,7 @@ use std::sync::{Mutex, PoisonError};
 use serde::Serialize;
 
 use super::diff::{self, Difference, Tools, Verdict};
-use crate::build::manifest::{self, BuildFlags, Workspace};
+use crate::build::manifest::{self, BuildFlags, SETTINGS, Workspace};
 use crate::build::plan::{self, Plan};
 use crate::build::{self, Toolchain};
 use checkout::{Checkout, Sources};
@@ -35,11 +36,10 @@ use plugin_oci::environment::Environment;
 use plugin_oci::failure::Error;
 use plugin_oci::progress::{Event, Progress, Silent};
 use plugin_oci::stores::layout::Layout;
-use plugin_oci::stores::open::Stores;
 use plugin_oci::stores::registry::Settings;
 use plugin_oci::stores::{Selector, Source, platform_images, read_document};
 use plugin_oci::values::digest::Digest;
-use plugin_oci::values::reference::{Reference, ReferenceError, RegistryReference};
+use plugin_oci::values::reference::ReferenceError;
 use record::{Record, Request};
 
 /// How to rebuild.
@@ -243,6 +243,7 @@ impl Again<'_> {
             base: checker.base.clone(),
             kind: checker.kind,
             name: checker.name.clone(),
+            settings: checker.settings.as_ref().map(|file| self.here.resolve(file)),
             ..own.clone()
         };
         let workspace = manifest::load(&original, self.here, &Silent)?;
@@ -250,6 +251,8 @@ impl Again<'_> {
         let (name, kind, differences) = differs::identity(&self.group[0].annotations, plugin);
         findings.differences.extend(differences);
         let planned = plan::plan(&workspace, &original, self.here, &Silent)?;
+        let (annotations, differences) = differs::revision(&self.group[0].annotations, &planned.images[0].annotations, plugin);
+        findings.differences.extend(differences);
         let mut there = self.there.clone();
         let (checkout, cwd) = self.check_out(&workspace, &planned, number)?;
         there.cwd = cwd;
@@ -263,6 +266,9 @@ impl Again<'_> {
             jobs: Some("1".to_owned()),
             name: name.or(original.name),
             kind: kind.or(original.kind),
+            settings: original.settings,
+            no_revision: true,
+            annotations,
             ..own
         };
         let plan = build::plan(&place, &there, &Silent)?;
@@ -299,7 +305,8 @@ impl Again<'_> {
         let plugin = workspace.plugins.first().ok_or(RebuildError::Nothing)?;
         let checker = &self.options.flags;
         let platforms = checker.platforms.iter();
-        let platforms = platforms.filter_map(|platform| plugin.kind.target_of_platform(platform, plugin.base.is_some()).ok());
+        let has_base = |platform: &_| plugin.base.as_ref().is_some_and(|base| base.of(platform).is_some());
+        let platforms = platforms.filter_map(|platform| plugin.kind.target_of_platform(platform, has_base(platform)).ok());
         let targets = plugin.own_targets.iter().chain(&checker.targets).cloned().chain(platforms).collect();
         let product = plugin.own_product.as_ref().map(|product| product.name().to_owned());
         let mut packages = checker.packages.iter().map(|spec| manifest::names_package(spec, &plugin.package));
@@ -322,6 +329,7 @@ impl Again<'_> {
         let root = &workspace.root;
         let mut files: Vec<PathBuf> =
             ["Cargo.lock", ".cargo/config.toml", ".cargo/config"].iter().map(|name| root.join(name)).collect();
+        files.extend(workspace.plugins.iter().map(|plugin| plugin.package.directory.join(SETTINGS)));
         files.extend(workspace.cargo_config.vendor_directories());
         files.extend(planned.images.iter().flat_map(|image| &image.files).map(|file| file.source.clone()));
         files.retain(|file| file.symlink_metadata().is_ok());
@@ -360,46 +368,6 @@ impl Again<'_> {
             }
         }
         build::plan(flags, there, self.progress)
-    }
-
-    /// The base: a local one lies where the sources say, one that was given on the command line must be given again. A digest
-    /// that sources or checker name is the one; where they name a tag, what it named then is taken from the image, and held
-    /// against it unless it still does. Never another repository, or an image could have anything fetched.
-    fn base(&self, planned: &Plan, findings: &mut Findings) -> Result<Option<String>, Error> {
-        let annotations = &self.group[0].annotations;
-        match (&planned.images[0].base, annotations.get(BASE_NAME), self.base_digest) {
-            (Some(Reference::Registry(base)), Some(name), recorded) => {
-                let is_ours = name.strip_prefix(&base.name()).is_some_and(|tag| tag.is_empty() || tag.starts_with(':'));
-                if !is_ours {
-                    return Err(RebuildError::UnknownBase { name: name.clone() }.into());
-                }
-                let own = base.digest.clone().map_or_else(|| self.named_now(base), |digest| digest.to_string());
-                if recorded.is_none_or(|recorded| recorded != own) {
-                    let asked = recorded.unwrap_or("no digest");
-                    findings.differences.push(differs::difference("base", asked.to_owned(), own));
-                }
-                let pinned = base.digest.is_some();
-                Ok(Some(match recorded.filter(|_| !pinned) {
-                    Some(digest) => format!("docker://{name}@{digest}"),
-                    None => Reference::Registry(base.clone()).to_string(),
-                }))
-            }
-            (Some(base), ..) => Ok(Some(base.to_string())),
-            (None, None, _) => Ok(None),
-            (None, Some(name), _) => Err(RebuildError::UnknownBase { name: name.clone() }.into()),
-        }
-    }
-
-    /// What a base by tag means now, or that it is not known.
-    fn named_now(&self, base: &RegistryReference) -> String {
-        let unknown = || format!("`{base}`, which is named by tag");
-        if self.options.flags.offline {
-            return unknown();
-        }
-        let stores = Stores::new(self.options.registries.clone(), self.here, self.progress);
-        let source = stores.source(&Reference::Registry(base.clone()));
-        let root = source.and_then(|source| source.resolve(&Selector::of(base.tag.as_deref(), None)));
-        root.map_or_else(|_| unknown(), |root| root.digest.to_string())
     }
 
     /// What was given on the command line beside what cargo was asked: of annotations and labels, those whose names the

