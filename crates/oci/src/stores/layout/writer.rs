@@ -71,11 +71,11 @@ impl<'a> LayoutWriter<'a> {
         let layout = Layout::at(dir);
         let absent: Vec<PathBuf> = dir.ancestors().take_while(|dir| !dir.exists()).map(Path::to_owned).collect();
         let doomed = absent.clone();
-        let _cleanup = on_interrupt(move || remove_empty(&doomed));
+        let cleanup = on_interrupt(move || remove_empty(&doomed));
         Ok(Self {
             existing: existing.is_some(),
             absent,
-            _cleanup,
+            _cleanup: cleanup,
             layout,
             obsolete,
             progress,
