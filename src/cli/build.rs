@@ -59,7 +59,7 @@ pub struct BuildVerbArgs {
 /// Builds and prints one line or object per plugin.
 pub fn build(args: &BuildVerbArgs, context: &Context) -> Result<ExitCode, Error> {
     let (name, partition, publishes) = (args.name.clone(), args.partition, !args.push.is_empty());
-    let flags = BuildFlags { name, partition, publishes, ..args.build.flags(&context.global)? };
+    let flags = BuildFlags { partition, name, publishes, ..args.build.flags(&context.global)? };
     let mut targets = Vec::new();
     // Before anything is compiled: its password may be asked for.
     let signer = args.sign_key.as_ref().map(|key| SignerArgs::of(key.clone()).signer(context)).transpose()?;

@@ -9,6 +9,7 @@ use crate::support::hostile::archive::Archive;
 use crate::support::layouts::HandLayout;
 use crate::support::program::{done, run};
 use plugin_build::images::run::workdir;
+use plugin_oci::fs::sorted_listing;
 use plugin_oci::values::compression::Compression;
 
 /// A layout with two versions of each of these plugins, for linux/amd64.
@@ -69,7 +70,7 @@ fn a_plugin_is_listed_moved_forward_and_back_and_removed() {
     assert!(!dir.join("plugins/b").exists() && !dir.join("plugins/.store/b").exists());
     assert_eq!(run(dir, &["uninstall", "b", "plugins"]).code, 1);
     done(dir, &["uninstall", "a", "plugins"]);
-    assert_eq!(fs::read_dir(dir.join("plugins")).unwrap().count(), 0, "nothing is left");
+    assert_eq!(sorted_listing(&dir.join("plugins")).unwrap().len(), 0, "nothing is left");
     fs::create_dir(dir.join("plugins/mine")).unwrap();
     assert_eq!(run(dir, &["uninstall", "mine", "plugins"]).code, 1);
     assert!(dir.join("plugins/mine").exists(), "what this tool did not install stays");
@@ -105,13 +106,13 @@ fn what_ran_is_kept_for_the_last_images_and_cleared_when_asked() {
         let image = format!("layout:{number}");
         done(temp.path(), &["run", &image, "--cache-dir", "cache", "--", "/p"])
     };
-    let roots = || fs::read_dir(&cache).unwrap().filter(|entry| entry.as_ref().unwrap().path().is_dir()).count();
+    let roots = || sorted_listing(&cache).unwrap().iter().filter(|name| cache.join(name).is_dir()).count();
     for number in 0..18 {
         run(number);
     }
     assert_eq!(roots(), 16);
     let told = done(temp.path(), &["gc", "--cache", "--cache-dir", "cache", "--message-format", "json"]);
     assert_eq!(objects(&told, "cache-cleared")[0]["images"], 16);
-    assert_eq!(fs::read_dir(&cache).unwrap().count(), 0);
+    assert_eq!(sorted_listing(&cache).unwrap().len(), 0);
     assert_eq!(workdir::clear(&temp.path().join("none")).unwrap(), 0);
 }
