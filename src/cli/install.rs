@@ -136,7 +136,8 @@ pub fn uninstall(args: &UninstallArgs, context: &Context) -> Result<ExitCode, Er
 fn check(args: &InstallArgs, plugins_dir: PathBuf, context: &Context) -> Result<ExitCode, Error> {
     let expected = args.digest.as_deref().map(str::parse::<Digest>).transpose()?;
     let mut wrong = false;
-    for checked in install::check(&CheckOptions { plugins_dir, name: args.name.clone(), expected })? {
+    for mut checked in install::check(&CheckOptions { plugins_dir, name: args.name.clone(), expected })? {
+        checked.findings.extend(args.trust.again(&checked.source, &checked.digest, context)?);
         wrong |= !checked.findings.is_empty();
         context.result("checked", &checked, || {
             let lines = checked.findings.iter().map(|found| found_line((&found.object, &found.message, found.rule)));

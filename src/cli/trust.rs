@@ -13,6 +13,7 @@ use plugin_oci::failure::{Complaint, Error};
 use plugin_oci::finding::Finding;
 use plugin_oci::signatures::keys::{KeyFile, PublicKey};
 use plugin_oci::stores::{Selector, Source};
+use plugin_oci::values::digest::Digest;
 use plugin_oci::values::reference::Reference;
 
 /// What is asked of an image.
@@ -93,6 +94,18 @@ impl TrustArgs {
         }
         context.progress().status("Trusted", root.digest.to_string());
         Ok(Selector::Digest(root.digest))
+    }
+
+    /// What the flags find wrong with an image that was taken before, where it came from.
+    pub fn again(&self, source: &str, digest: &Digest, context: &Context) -> Result<Vec<Finding>, Error> {
+        if self.key.is_empty() && self.require.is_empty() && self.policy.is_none() {
+            return Ok(Vec::new());
+        }
+        let reference = context.image(&format!("{source}@{digest}"))?;
+        let demands = self.demands(&reference, false, context)?;
+        let source = context.stores().source(&reference)?;
+        let root = source.resolve(&Selector::Digest(digest.clone()))?;
+        trust::judge(source.as_ref(), &root, &demands)
     }
 }
 

@@ -27,6 +27,10 @@ fn nothing_is_written_of_an_image_that_is_not_trusted() {
         let unusable = scene.run(&[verb, &["--key", "one.key"]].concat());
         assert_eq!((unusable.code, sorted_listing(scene.dir()).unwrap()), (2, before.clone()), "{verb:?}");
     }
+    scene.done(&["install", IMAGE, "plugins", "--key", "one.pub"]);
+    for (key, code) in [("one.pub", 0), ("two.pub", 3), ("one.key", 2)] {
+        assert_eq!(scene.run(&["install", "--check", "plugins", "--key", key]).code, code, "{key}");
+    }
     let pulled = scene.done(&["pull", &repository, "pulled", "--key", "one.pub"]);
     assert_eq!(pulled.trim(), "oci:pulled:1.0");
     assert_eq!(scene.findings("oci:pulled:1.0", &["--key", "one.pub", "--require", "sbom,signature"]), [""; 0]);
