@@ -206,7 +206,7 @@ fn registry(error: &RegistryError) -> Option<String> {
             of("a proxy before the registry limits the size of requests: raise its limit (nginx: `client_max_body_size`)")
         }
         RegistryError::Proxy(_) => of("write it as `http://HOST:PORT`, or with `https://`; SOCKS is not spoken"),
-        RegistryError::WrongPassword { .. } => of("nothing was stored; registries with two-factor login want a token instead"),
+        RegistryError::WrongPassword { .. } => of("registries with two-factor login want a token instead of the password"),
         RegistryError::Encoded { .. } => of("whatever stands before the registry is to leave its content as it is"),
         RegistryError::NoConnection { source: TransportError::NotTls, host, is_registry: true, .. } => {
             Some(format!("if that network can be trusted, add `--plain-http {host}`"))
