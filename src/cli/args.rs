@@ -79,8 +79,13 @@ pub enum Verb {
     /// A plugin that is run; started by this program only
     #[command(hide = true)]
     PluginProcess(super::plugin_process::PluginProcessArgs),
+    /// What may stand where the cursor is; asked by the scripts of `completions`
+    #[command(hide = true)]
+    Complete(super::complete::CompleteArgs),
     /// Print completions for a shell
     Completions(super::docs::CompletionsArgs),
-    /// Print the manual page
-    Man,
+    /// Print the manual, or write it as files: a page for each verb
+    Man(super::man::ManArgs),
+    /// Print a JSON schema of the configuration or of results
+    Schema(super::schema::SchemaArgs),
 }

@@ -13,7 +13,6 @@ use super::generate;
 use super::hints::Advise as _;
 use super::image::Meant;
 use super::keys::SignerArgs;
-use super::output::json_line;
 use super::push;
 use super::sign::sign_with;
 use crate::build::manifest::BuildFlags;
@@ -21,7 +20,6 @@ use crate::build::manifest::partition::Partition;
 use crate::build::{self, Built};
 use crate::images::copy::Target;
 use plugin_oci::failure::{Complaint, Error};
-use plugin_oci::fs;
 use plugin_oci::interrupt::within;
 use plugin_oci::values::reference::{LocalReference, Reference};
 
@@ -51,9 +49,9 @@ pub struct BuildVerbArgs {
     /// Sign the image by this private key, as `sign` does
     #[arg(long, value_name = "FILE", conflicts_with = "dry_run", help_heading = "Image")]
     sign_key: Option<PathBuf>,
-    /// Write the JSON of the result to a file as well
-    #[arg(long, value_name = "FILE", help_heading = "Output")]
-    metadata_file: Option<PathBuf>,
+    /// Write the references of what was pushed to a file, by digest, one a line
+    #[arg(long, value_name = "FILE", requires = "push", help_heading = "Output")]
+    image_refs: Option<PathBuf>,
 }
 
 /// Builds and prints one line or object per plugin.
@@ -97,20 +95,13 @@ pub fn build(args: &BuildVerbArgs, context: &Context) -> Result<ExitCode, Error>
     for image in &built {
         context.result("plugin-image", image, || line(image, context));
     }
-    if let Some(file) = &args.metadata_file {
-        let lines: Result<Vec<String>, _> = built.iter().map(|image| json_line("plugin-image", image)).collect();
-        let lines = lines.map_err(|error| Complaint::failed(format!("cannot write `{}`: {error}", file.display())))?;
-        let text: String = lines.into_iter().map(|line| line + "\n").collect();
-        let file = context.path(file);
-        file.parent().map_or(Ok(()), fs::create_dirs)?;
-        fs::write_atomically(&file, text.as_bytes())?;
-    }
     let pushes = built.iter().map(|image| {
         let digest = Some(image.digest.clone());
         let reference = Reference::Layout(LocalReference { path: image.layout.clone(), name: None, digest });
         Meant { reference, tags: image.tags.clone() }
     });
     push::push_all(&pushes.collect::<Vec<_>>(), &targets, &CarryArgs::default(), false, context)?;
+    context.keep_image_refs(args.image_refs.as_deref())?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -9,7 +9,7 @@ use super::args::Cli;
 use crate::build::nearest::nearest;
 
 /// For each verb, words that it can be called with.
-pub const EXAMPLES: [(&str, &[&str]); 29] = [
+pub const EXAMPLES: [(&str, &[&str]); 30] = [
     (
         "build",
         &["", "--push ghcr.io/me/greeter", "--workspace --push ghcr.io/me/", "--platform linux/amd64 --platform linux/arm64"],
@@ -41,11 +41,12 @@ pub const EXAMPLES: [(&str, &[&str]); 29] = [
     ("rm", &["oci:target/plugin-build/greeter:1.0"]),
     ("gc", &["oci:image", "--cache"]),
     ("completions", &["bash"]),
-    ("man", &[""]),
+    ("man", &["", "verify", "--output share/man/man1"]),
+    ("schema", &["results", "manifest"]),
 ];
 
 /// Verbs that never reach a registry.
-const LOCAL: [&str; 8] = ["new", "init", "uninstall", "generate", "keygen", "gc", "completions", "man"];
+const LOCAL: [&str; 9] = ["new", "init", "uninstall", "generate", "keygen", "gc", "completions", "man", "schema"];
 /// Verbs that take one package.
 const OF_ONE: [&str; 4] = ["run", "dev", "install", "push"];
 

@@ -1,16 +1,19 @@
 //! What every verb gets: the environment, the terminal, and the way to print a result.
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use serde::Serialize;
+use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::global::{GlobalArgs, MessageFormat};
-use super::output::found_line;
+use super::output::{SCHEMA, found_line, json_value};
 use super::terminal::Terminal;
+use plugin_oci::documents::json::to_canonical_text;
 use plugin_oci::environment::Environment;
 use plugin_oci::failure::{Complaint, Error};
+use plugin_oci::fs;
 use plugin_oci::progress::{Event, Progress};
 use plugin_oci::stores::named;
 use plugin_oci::stores::open::Stores;
@@ -29,6 +32,10 @@ pub struct Context<'t> {
     pub password: Option<Zeroizing<String>>,
     terminal: &'t Terminal,
     stores: OnceLock<Stores<'t>>,
+    /// Results, where they go into a file.
+    results: Mutex<Vec<Value>>,
+    /// What was pushed.
+    pushed: Mutex<Vec<String>>,
 }
 
 impl<'t> Context<'t> {
@@ -37,7 +44,15 @@ impl<'t> Context<'t> {
         let password = env.text(PASSWORD).map(|password| Zeroizing::new(password.to_owned()));
         // Nothing that is compiled here is to see it.
         env.remove(PASSWORD);
-        Self { env, global: global.clone(), password, terminal, stores: OnceLock::new() }
+        Self {
+            env,
+            global: global.clone(),
+            password,
+            terminal,
+            stores: OnceLock::new(),
+            results: Mutex::default(),
+            pushed: Mutex::default(),
+        }
     }
 
     /// Opens stores, registries among them; all verbs share one set of connections.
@@ -52,7 +67,7 @@ impl<'t> Context<'t> {
 
     /// Whether results are JSON.
     pub fn json(&self) -> bool {
-        self.global.message_format == MessageFormat::Json
+        self.global.message_format != MessageFormat::Human
     }
 
     /// A path as the user meant it.
@@ -88,6 +103,7 @@ impl<'t> Context<'t> {
 
     /// Prints a result: the line for people, or the object with its `reason`.
     pub fn result(&self, reason: &str, object: &impl Serialize, line: impl FnOnce() -> String) {
+        self.keep(reason, object);
         if self.json() {
             self.terminal.print_object(reason, object);
         } else {
@@ -101,6 +117,47 @@ impl<'t> Context<'t> {
     /// Prints something that was found: one line, whatever the object's names hold.
     pub fn found(&self, reason: &str, object: &impl Serialize, found: (&str, &str, &str)) {
         self.result(reason, object, || found_line(found));
+    }
+
+    /// Prints an error as an object, where results are JSON, and keeps it with the results.
+    pub fn error_object(&self, object: &impl Serialize) {
+        if self.json() {
+            self.terminal.print_object("error", object);
+        }
+        self.keep("error", object);
+    }
+
+    fn keep(&self, reason: &str, object: &impl Serialize) {
+        if self.global.metadata_file.is_some()
+            && let Ok(value) = json_value(reason, object)
+        {
+            self.results.lock().unwrap_or_else(PoisonError::into_inner).push(value);
+        }
+    }
+
+    /// Writes the results of the command into the file that was asked for: one document with all of them, errors included.
+    pub fn keep_results(&self) -> Result<(), Error> {
+        let Some(file) = &self.global.metadata_file else { return Ok(()) };
+        let results = std::mem::take(&mut *self.results.lock().unwrap_or_else(PoisonError::into_inner));
+        let text = to_canonical_text(&json!({ "schema": SCHEMA, "results": results })) + "\n";
+        let file = self.path(file);
+        file.parent().map_or(Ok(()), fs::create_dirs)?;
+        Ok(fs::write_atomically(&file, text.as_bytes())?)
+    }
+
+    /// Remembers the reference of an image that was pushed, by digest.
+    pub fn pushed(&self, image: &str) {
+        self.pushed.lock().unwrap_or_else(PoisonError::into_inner).push(image.to_owned());
+    }
+
+    /// Writes the references of what was pushed into the file that was asked for, each once.
+    pub fn keep_image_refs(&self, file: Option<&Path>) -> Result<(), Error> {
+        let Some(file) = file.map(|file| self.path(file)) else { return Ok(()) };
+        let mut lines = self.pushed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        lines.dedup();
+        file.parent().map_or(Ok(()), fs::create_dirs)?;
+        lines.push(String::new());
+        Ok(fs::write_atomically(&file, lines.join("\n").as_bytes())?)
     }
 
     /// Reports an error.

@@ -1,5 +1,6 @@
 //! `copy`: images from any store to any store.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -33,6 +34,9 @@ pub struct CopyArgs {
     /// Leave out blobs that the other side has: a store of any kind, or a file with one digest a line
     #[arg(long, value_name = "STORE|FILE")]
     have: Option<String>,
+    /// Write the references of what was pushed to a file, by digest, one a line
+    #[arg(long, value_name = "FILE")]
+    image_refs: Option<PathBuf>,
     #[command(flatten)]
     carry: CarryArgs,
 }
@@ -65,6 +69,7 @@ pub fn copy(args: CopyArgs, context: &Context) -> Result<ExitCode, Error> {
     };
     let report = copy::copy(&options, context.stores(), context.progress())?;
     tell(&report, "copied", context);
+    context.keep_image_refs(args.image_refs.as_deref())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -72,6 +77,9 @@ pub fn copy(args: CopyArgs, context: &Context) -> Result<ExitCode, Error> {
 pub fn tell(report: &Transferred, reason: &str, context: &Context) {
     for image in &report.images {
         context.result(reason, image, || image.image.clone());
+        if image.image.ends_with(&format!("@{}", image.digest)) && !image.image.starts_with("oci") {
+            context.pushed(&image.image);
+        }
     }
     let count = |outcome| report.outcomes.get(&outcome).copied().unwrap_or(0);
     let mut parts = vec![format!("{} new ({})", count(Outcome::Copied), human_size(report.bytes))];

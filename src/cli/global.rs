@@ -22,6 +22,9 @@ pub struct GlobalArgs {
     /// What stdout carries
     #[arg(long, value_name = "FORMAT", global = true, value_enum, default_value_t)]
     pub message_format: MessageFormat,
+    /// Write all results to a file as well, as one JSON document
+    #[arg(long, value_name = "FILE", global = true)]
+    pub metadata_file: Option<PathBuf>,
     #[command(flatten)]
     pub registries: RegistryArgs,
 }
@@ -89,6 +92,8 @@ pub enum MessageFormat {
     /// One result a line.
     #[default]
     Human,
-    /// One JSON object a line.
+    /// One JSON object a line: results and errors.
     Json,
+    /// The same, and what is being done.
+    JsonProgress,
 }

@@ -9,6 +9,7 @@ mod attach;
 mod build;
 mod build_flags;
 mod command;
+mod complete;
 mod context;
 mod contract;
 mod copy;
@@ -29,6 +30,7 @@ mod keys;
 mod limits;
 mod list;
 mod login;
+mod man;
 mod new;
 mod output;
 mod plugin_process;
@@ -37,6 +39,7 @@ mod push;
 mod remove;
 mod router;
 mod run;
+mod schema;
 mod sign;
 mod signals;
 mod terminal;
@@ -69,13 +72,17 @@ pub fn main() -> ExitCode {
         return identity.call(&arguments[1..], &texts.collect());
     }
     let arguments = verb_first(without_cargo_word(arguments));
-    let cli = match command().try_get_matches_from(arguments).and_then(|found| Cli::from_arg_matches(&found)) {
+    let cli = match command().try_get_matches_from(&arguments).and_then(|found| Cli::from_arg_matches(&found)) {
         Ok(cli) => cli,
         Err(mut error) => {
             advise(&mut error);
             // clap prints help and version to stdout (exit 0), errors to stderr (exit 2).
             drop(error.print());
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+            let code = u8::try_from(error.exit_code()).unwrap_or(2);
+            if error.use_stderr() && asks_for_json(&arguments) {
+                failure::print_refused(&error.to_string(), code);
+            }
+            return ExitCode::from(code);
         }
     };
     match &cli.verb {
@@ -93,6 +100,7 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => failure::report(&error, &context),
     };
+    let code = context.keep_results().map_or_else(|error| failure::report(&error, &context), |()| code);
     context.finish();
     code
 }
@@ -103,6 +111,13 @@ fn without_cargo_word(mut arguments: Vec<OsString>) -> Vec<OsString> {
         arguments.remove(1);
     }
     arguments
+}
+
+/// Whether a command line that cannot be parsed asks for JSON all the same.
+fn asks_for_json(arguments: &[OsString]) -> bool {
+    let value = |pair: &[OsString]| pair[0] == "--message-format" && pair[1].to_string_lossy().starts_with("json");
+    let together = |word: &OsString| word.to_string_lossy().starts_with("--message-format=json");
+    arguments.windows(2).any(value) || arguments.iter().any(together)
 }
 
 /// Global flags may stand before the verb: the verb is moved in front of them. (For clap, flags before a verb are those of
@@ -167,7 +182,9 @@ fn run(cli: Cli, context: &Context) -> Result<ExitCode, Error> {
         Some(Verb::HermeticStage(args)) => Ok(hermetic::play(&args)),
         Some(Verb::PluginProcess(args)) => Ok(plugin_process::play(&args)),
         Some(Verb::Completions(args)) => Ok(docs::completions(&args, &command(), context)),
-        Some(Verb::Man) => docs::manual(&command(), context),
+        Some(Verb::Complete(args)) => Ok(complete::complete(&args, &command(), context)),
+        Some(Verb::Man(args)) => man::manual(&args, &command(), &command::EXAMPLES, context),
+        Some(Verb::Schema(args)) => Ok(schema::print(&args, context)),
     }
 }
 

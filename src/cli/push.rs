@@ -1,5 +1,6 @@
 //! `push`: an image to registries, `copy` in its short spelling.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -30,6 +31,9 @@ pub struct PushArgs {
     /// Take what the last build left instead of building
     #[arg(long, help_heading = "Packages")]
     no_build: bool,
+    /// Write the references of what was pushed to a file, by digest, one a line
+    #[arg(long, value_name = "FILE")]
+    image_refs: Option<PathBuf>,
     #[command(flatten)]
     carry: CarryArgs,
     #[command(flatten)]
@@ -52,6 +56,7 @@ pub fn push(args: PushArgs, context: &Context) -> Result<ExitCode, Error> {
     build.publishes = true;
     let image = ImageArgs::of(image, args.no_build, build).meant(context, |_| Ok(()))?;
     push_all(&[image], &targets, &args.carry, args.deny_breaking, context)?;
+    context.keep_image_refs(args.image_refs.as_deref())?;
     Ok(ExitCode::SUCCESS)
 }
 

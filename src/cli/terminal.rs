@@ -1,6 +1,6 @@
 //! The only printer: events become cargo-like lines, progress bars, or JSON.
 //!
-//! stdout carries results (and, with `--message-format json`, events); everything for people goes to stderr. Bars appear
+//! stdout carries results and, as JSON, errors (with `--message-format json-progress` events too); everything for people goes to stderr. Bars appear
 //! only on a terminal and only for work that lasts over a second.
 //!
 //! Texts hold what images, archives and servers say: all of them go through [`plugin_oci::values::text`], so that nothing but this file
@@ -36,7 +36,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub struct Terminal {
     quiet: bool,
     verbose: u8,
-    json: bool,
+    /// Whether stdout carries what is being done, too.
+    events: bool,
     color: StreamChoice,
     bars: Option<MultiProgress>,
     blobs: Mutex<BTreeMap<String, Blob>>,
@@ -56,7 +57,8 @@ struct Blob {
 impl Terminal {
     /// Decides colours and bars.
     pub fn new(global: &GlobalArgs) -> Self {
-        let json = global.message_format == MessageFormat::Json;
+        let json = global.message_format != MessageFormat::Human;
+        let events = !global.quiet && (global.message_format == MessageFormat::JsonProgress || json && global.verbose > 0);
         let color = match global.color {
             ColorChoice::Auto => StreamChoice::Auto,
             ColorChoice::Always => StreamChoice::Always,
@@ -66,7 +68,7 @@ impl Terminal {
         Self {
             quiet: global.quiet,
             verbose: global.verbose,
-            json,
+            events,
             color,
             bars,
             blobs: Mutex::default(),
@@ -206,7 +208,7 @@ impl Terminal {
 
 impl Progress for Terminal {
     fn event(&self, event: Event) {
-        if self.json && !matches!(event, Event::BlobAdvanced { .. }) {
+        if self.events && !matches!(event, Event::BlobAdvanced { .. }) {
             self.print_object("progress", &event);
         }
         match event {

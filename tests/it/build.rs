@@ -69,8 +69,19 @@ fn json_tells_all_and_the_metadata_file_tells_the_same() {
         assert_eq!(blob.len(), layer["size"].as_u64().unwrap());
         assert!(layer["diff_id"].as_str().unwrap().starts_with("sha256:"));
     }
-    let file = fs::read_to_string(project.root.join("told/out.json")).unwrap();
-    assert_eq!(messages(&file, "plugin-image"), images);
+    // One document, which is the same whatever stdout carries; what is being done is told where it is asked for.
+    let file = || serde_json::from_str::<Value>(&fs::read_to_string(project.root.join("told/out.json")).unwrap()).unwrap();
+    assert_eq!(file(), serde_json::json!({"schema": 1, "results": images}));
+    assert_eq!(ran.stdout.lines().count(), 1, "{}", ran.stdout);
+    built(&project, &["--metadata-file", "told/out.json"]);
+    assert_eq!(file(), serde_json::json!({"schema": 1, "results": images}));
+    for (words, tells) in [
+        (&["--message-format", "json-progress"][..], true),
+        (&["--message-format", "json", "-v"], true),
+        (&["--message-format", "json-progress", "-q"], false),
+    ] {
+        assert_eq!(!messages(&built(&project, words).stdout, "progress").is_empty(), tells, "{words:?}");
+    }
 }
 
 #[test]
@@ -78,7 +89,7 @@ fn an_unchanged_rebuild_compresses_and_writes_nothing() {
     let project = greeter();
     let layout = project.root.join("target/plugin-build/greeter");
     let before = times(&layout);
-    let again = built(&project, &["--message-format", "json"]);
+    let again = built(&project, &["--message-format", "json-progress"]);
     let events = messages(&again.stdout, "progress");
     let count = |name: &str| events.iter().filter(|event| event["event"] == name).count();
     assert_eq!((count("compressed"), count("wrote"), count("removed"), count("tag-moved")), (0, 0, 0, 0), "{}", again.stdout);
@@ -86,7 +97,7 @@ fn an_unchanged_rebuild_compresses_and_writes_nothing() {
     assert_eq!(times(&layout), before, "a modification time moved");
 
     project.write("assets/greeting.txt", "Good morning\n");
-    let changed = built(&project, &["--message-format", "json"]);
+    let changed = built(&project, &["--message-format", "json-progress"]);
     let events = messages(&changed.stdout, "progress");
     let compressed = events.iter().filter(|event| event["event"] == "compressed").count();
     assert_eq!(compressed, 1, "only the layer with the changed file is made again");
@@ -99,7 +110,7 @@ fn an_unchanged_library_is_not_compressed_again_and_a_changed_one_is() {
     built(&project, &["-q"]);
     let layout = project.root.join("target/plugin-build/checksum");
     let compressed = || {
-        let again = built(&project, &["--message-format", "json"]);
+        let again = built(&project, &["--message-format", "json-progress"]);
         messages(&again.stdout, "progress").iter().filter(|event| event["event"] == "compressed").count()
     };
     let before = times(&layout);
@@ -183,7 +194,7 @@ fn a_toolchains_compiler_is_asked_again_only_when_it_was_replaced() {
     let path = std::env::join_paths([toolchain.join("bin")].into_iter().chain(std::env::split_paths(&path))).unwrap();
     let started = || {
         let mut command = plugin_build(&project.root);
-        command.args(["build", "-q", "--message-format", "json"]).env("CARGO", toolchain.join("bin/cargo"));
+        command.args(["build", "--message-format", "json-progress"]).env("CARGO", toolchain.join("bin/cargo"));
         command.env(stamps::VARIABLE, "-1"); // else a fresh compiler's answers are not kept
         let ran = ran(command.env("PATH", &path));
         assert_eq!(ran.code, 0, "{}", ran.stderr);
@@ -365,7 +376,7 @@ fn one_changed_plugin_of_many_is_the_only_one_packed_again() {
     let before = ["alpha", "beta", "gamma"].map(layout);
     let source = fs::read_to_string(project.root.join("beta/src/main.rs")).unwrap();
     project.write("beta/src/main.rs", &source.replace("fn main() {", "fn main() {\n    println!(\"changed\");"));
-    let again = built(&project, &["--workspace", "-q", "--message-format", "json"]);
+    let again = built(&project, &["--workspace", "--message-format", "json-progress"]);
     let events = messages(&again.stdout, "progress");
     let compressed: Vec<_> = events.iter().filter(|event| event["event"] == "compressed").collect();
     assert_eq!(compressed.len(), 1, "{}", again.stdout);

@@ -12,6 +12,7 @@ mod build;
 mod builds;
 mod checkouts;
 mod compile;
+mod complete;
 mod compose;
 mod contract;
 mod contract_files;

@@ -51,6 +51,14 @@ fn the_manual_has_a_page_for_every_verb_with_its_flags() {
     let titles = told.stdout.lines().filter(|line| line.starts_with(".TH ")).count();
     let named = told.stdout.lines().filter(|line| line.starts_with("cargo\\-plugin\\-build\\-") && line.ends_with("(1)")).count();
     assert_eq!(titles, named + 1, "a page that is named is there");
+    let sections = ["EXAMPLES", "EXIT STATUS", "ENVIRONMENT", "FILES", "CONFIGURATION"];
+    assert!(sections.iter().all(|section| told.stdout.contains(&format!(".SH \"{section}\""))));
+    let one = ran(plugin_build(dir.path()).args(["man", "build"]));
+    assert!(one.code == 0 && one.stdout.matches(".TH ").count() == 1 && one.stdout.contains("bundle\\-libs"), "{}", one.stdout);
+    assert_eq!(ran(plugin_build(dir.path()).args(["man", "bulid"])).code, 2);
+    let written = ran(plugin_build(dir.path()).args(["man", "--output", "pages"]));
+    assert_eq!(written.stdout.lines().count(), titles);
+    assert!(dir.path().join("pages/cargo-plugin-build-contract-diff.1").is_file(), "{}", written.stdout);
     for flag in ["\\-\\-rebuild", "\\-\\-into\\-index", "\\-\\-rollback"] {
         assert!(told.stdout.contains(flag), "{flag}");
     }
@@ -62,7 +70,9 @@ fn completions_offer_no_verb_that_only_the_program_itself_uses() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let told = ran(plugin_build(dir.path()).args(["completions", shell]));
         assert_eq!(told.code, 0, "{}", told.stderr);
-        assert!(told.stdout.contains("inspect") && told.stdout.contains("into-index"), "{shell}");
+        // Those of bash, zsh and fish ask the program: `complete.rs`.
+        let asks = told.stdout.contains("cargo-plugin-build complete -- ");
+        assert!(asks || told.stdout.contains("inspect") && told.stdout.contains("into-index"), "{shell}");
         assert!(!told.stdout.contains("hermetic-stage") && !told.stdout.contains("plugin-process"), "{shell}");
     }
 }
@@ -161,4 +171,78 @@ fn a_result_that_is_no_json_is_an_error_and_not_null() {
     assert_eq!(told.code, 1, "{} {}", told.stdout, told.stderr);
     assert!(told.stderr.contains("path contains invalid UTF-8 characters"), "{}", told.stderr);
     assert!(told.stdout.lines().all(|line| line.starts_with('{')), "{}", told.stdout);
+}
+
+#[test]
+fn an_error_is_an_object_too() {
+    let dir = tempfile::tempdir().unwrap();
+    for (words, code, object) in [
+        (&["inspect", "oci:absent"][..], 1, Some("absent")),
+        (&["copy", "oci:a"], 2, None),
+        (&["ls", "--no-such-flag"], 2, Some("--no-such-flag")),
+    ] {
+        let told = ran(plugin_build(dir.path()).args(["--message-format", "json"]).args(words));
+        assert_eq!(told.code, code, "{}", told.stderr);
+        let [line] = told.stdout.lines().collect::<Vec<_>>()[..] else { panic!("{words:?}: {}", told.stdout) };
+        let error: Value = serde_json::from_str(line).unwrap();
+        assert_eq!((&error["reason"], &error["code"]), (&Value::from("error"), &Value::from(code)), "{line}");
+        assert!(told.stderr.contains(error["message"].as_str().unwrap()), "{line}: {}", told.stderr);
+        if let Some(object) = object {
+            assert_eq!(error["object"], object, "{line}");
+        }
+        assert!(error["cause"].is_array() && error.get("hint").is_some(), "{line}");
+        // For people nothing of it is on stdout.
+        assert_eq!(ran(plugin_build(dir.path()).args(words)).stdout, "");
+    }
+}
+
+#[test]
+fn what_was_pushed_is_listed_by_digest_and_kept_with_all_results() {
+    use crate::support::memory_registry::MemoryRegistry;
+    let dir = tempfile::tempdir().unwrap();
+    crate::support::project::copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/layouts"), dir.path());
+    let registry = MemoryRegistry::honest();
+    let repository = format!("{}/plugins/keepsake", registry.server.host());
+    let push = ["push", "oci:v1:gzip", &repository, "--image-refs", "told/refs", "--metadata-file", "told/all.json"];
+    let told = ran(plugin_build(dir.path()).args(push));
+    assert_eq!(told.code, 0, "{}", told.stderr);
+    let digest = registry.memory.tag("plugins/keepsake", "gzip").unwrap();
+    assert_eq!(fs::read_to_string(dir.path().join("told/refs")).unwrap(), format!("{repository}@{digest}\n"));
+    let kept = || serde_json::from_str::<Value>(&fs::read_to_string(dir.path().join("told/all.json")).unwrap()).unwrap();
+    assert_eq!(kept()["results"][0]["image"], format!("{repository}@{digest}"));
+    let schema = ran(plugin_build(dir.path()).args(["schema", "metadata"])).stdout;
+    assert!(jsonschema::is_valid(&serde_json::from_str(&schema).unwrap(), &kept()), "{}", kept());
+    // What fails says so there, too.
+    let told = ran(plugin_build(dir.path()).args(["ls", "oci:absent", "--metadata-file", "told/all.json"]));
+    assert_eq!((told.code, &kept()["results"][0]["reason"]), (1, &Value::from("error")));
+}
+
+#[test]
+#[ignore = "needs jq"]
+fn jq_reads_every_line() {
+    let Some(jq) = crate::support::tools::require("jq") else { return };
+    let dir = tempfile::tempdir().unwrap();
+    crate::support::project::copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/layouts"), dir.path());
+    let mut all = String::new();
+    for words in [
+        &["ls", "oci:v1"][..],
+        &["inspect", "oci:v1:gzip"],
+        &["diff", "oci:v1:gzip", "oci:v1:zstd"],
+        &["verify", "oci:v1"],
+        &["copy", "oci:v1:gzip", "oci:copied"],
+        &["rm", "oci:copied:gzip"],
+        &["gc", "oci:copied"],
+        &["unpack", "oci:v1:gzip", "unpacked"],
+        &["new", "--list"],
+        &["inspect", "oci:absent"],
+        &["ls", "--no-such-flag"],
+    ] {
+        all += &ran(plugin_build(dir.path()).args(words).args(["--message-format", "json"])).stdout;
+    }
+    fs::write(dir.path().join("all"), &all).unwrap();
+    let mut count = std::process::Command::new(jq);
+    count
+        .args(["-es", "all(has(\"reason\") and .schema == 1 and .reason != \"progress\") and length > 10"])
+        .arg(dir.path().join("all"));
+    assert_eq!(crate::support::tools::stdout(&mut count).trim(), "true", "{all}");
 }

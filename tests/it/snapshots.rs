@@ -48,9 +48,28 @@ fn help_of_every_verb() {
     let mut count = 0;
     for verb in verbs.filter(|verb| *verb != "help") {
         hold(&format!("help_{verb}"), &told(dir.path(), &[&[verb, "--help"], &[verb, "-h"]]));
+        let page = ran(plugin_build(dir.path()).args(["man", verb])).stdout;
+        assert!(page.contains(".SH \"EXAMPLES\""), "{verb}");
         count += 1;
     }
-    assert_eq!(count, 29, "every verb is held");
+    assert_eq!(count, 30, "every verb is held");
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "snapshots are taken over by a variable")]
+fn published_schemas_are_what_the_program_prints() {
+    let dir = tempfile::tempdir().unwrap();
+    for what in ["configuration", "manifest", "results", "metadata"] {
+        let printed = ran(plugin_build(dir.path()).args(["schema", what])).stdout;
+        let schema: serde_json::Value = serde_json::from_str(&printed).unwrap();
+        assert!(jsonschema::meta::is_valid(&schema), "{what}");
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("docs/src/reference/{what}.schema.json"));
+        if std::env::var_os("INSTA_UPDATE").is_some_and(|value| value == "always") {
+            fs::write(&page, &printed).unwrap();
+        }
+        let published = fs::read_to_string(&page).unwrap_or_default();
+        assert!(published == printed, "{}: take it over with INSTA_UPDATE=always", page.display());
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@
 mod air_gap;
 mod book;
 mod ci;
+mod completions;
 mod engines;
 mod first;
 mod graph;
