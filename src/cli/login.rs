@@ -60,7 +60,7 @@ fn piped() -> Result<String, Error> {
             .into());
     }
     let mut password = String::new();
-    io::stdin().take(PASSWORD_LIMIT).read_to_string(&mut password).map_err(unread)?;
+    io::stdin().take(PASSWORD_LIMIT).read_to_string(&mut password).map_err(|error| unread(&error))?;
     Ok(password.trim_end_matches(['\n', '\r']).to_owned())
 }
 
@@ -74,7 +74,7 @@ fn asked(user: Option<String>, host: &str) -> Result<(String, String), Error> {
         Some(user) => user,
         None => answer(&format!("User at {host}: "))?,
     };
-    let silent = Silence::of_stdin().map_err(unread)?;
+    let silent = Silence::of_stdin().map_err(|error| unread(&error))?;
     let password = answer("Password: ");
     drop(silent);
     // The line break that was typed was not shown either.
@@ -84,12 +84,12 @@ fn asked(user: Option<String>, host: &str) -> Result<(String, String), Error> {
 
 fn answer(question: &str) -> Result<String, Error> {
     let mut text = String::new();
-    io::stderr().write_all(question.as_bytes()).map_err(unread)?;
-    io::stdin().lock().take(PASSWORD_LIMIT).read_line(&mut text).map_err(unread)?;
+    io::stderr().write_all(question.as_bytes()).map_err(|error| unread(&error))?;
+    io::stdin().lock().take(PASSWORD_LIMIT).read_line(&mut text).map_err(|error| unread(&error))?;
     Ok(text.trim_end_matches(['\n', '\r']).to_owned())
 }
 
-fn unread(error: io::Error) -> Complaint {
+fn unread(error: &io::Error) -> Complaint {
     Complaint::usage(format!("cannot read user and password from stdin: {error}"))
 }
 

@@ -62,9 +62,9 @@ pub fn remove_digest(store: &Reference, digest: &Digest, stores: &Stores<'_>, pr
 fn only_tag(reference: &Reference, layout: &Layout) -> Result<String, Error> {
     match layout.tags()?.as_slice() {
         [] => Err(RemoveError::NoTag(reference.clone()).into()),
-        [only] => Ok(only.tag.to_string()),
+        [only] => Ok(only.tag.clone()),
         several => {
-            let available = several.iter().map(|tagged| tagged.tag.to_string()).collect();
+            let available = several.iter().map(|tagged| tagged.tag.clone()).collect();
             Err(StoreError::Ambiguous { store: layout.name(), available }.into())
         }
     }

@@ -31,7 +31,8 @@ fn pinning(table: &str, certificates: &[&[u8]]) -> Project {
     let manifest =
         |name: &str| format!("[package]\nname = '{name}'\nversion = '1.2.3'\nedition = '2024'\n[lib]\npath = 'src/lib.rs'\n");
     project.write("certs/Cargo.toml", &manifest("webpki-root-certs"));
-    let literal = |der: &&[u8]| der.iter().map(|byte| format!("\\x{byte:02X}")).collect::<String>();
+    let escape = |byte: &u8| format!("\\x{byte:02X}");
+    let literal = |der: &&[u8]| der.iter().map(escape).collect::<Vec<_>>().concat();
     let list: Vec<String> =
         certificates.iter().map(|der| format!("   CertificateDer::from_slice(b\"{}\"),\n", literal(der))).collect();
     project.write("certs/src/lib.rs", &format!("compile_error!(\"nobody compiles this\");\n{}", list.concat()));

@@ -189,9 +189,8 @@ fn on_a_terminal(command: &mut Command, answers: &[(&str, &str)]) -> (i32, Strin
     let mut terminal = File::from(pair.master);
     let (mut shown, mut answers, mut buffer) = (String::new(), answers.iter(), [0; 4096]);
     let mut next = answers.next();
-    loop {
-        // At the end of the last program on it, reading fails.
-        let Ok(count @ 1..) = terminal.read(&mut buffer) else { break };
+    // At the end of the last program on it, reading fails.
+    while let Ok(count @ 1..) = terminal.read(&mut buffer) {
         shown.push_str(&String::from_utf8_lossy(&buffer[..count]));
         if let Some((question, answer)) = next.filter(|(question, _)| shown.ends_with(question)) {
             assert!(!question.is_empty());

@@ -160,7 +160,8 @@ fn messages_without_an_end_are_compared_too() {
     let project = Project::router_plugin("");
     project.schema("type Query { a(b: [String!]): Int }");
     let made = fs::read_to_string(project.root.join("generated/service.proto")).unwrap();
-    let chain: String = (0..20_000).map(|number| format!("message M{number} {{ M{} m = 1; }}\n", number + 1)).collect();
+    let link = |number: u32| format!("message M{number} {{ M{} m = 1; }}\n", number + 1);
+    let chain = (0..20_000).map(link).collect::<Vec<_>>().concat();
     let chained = made.replace("ListOfString b", "M0 b") + "\n" + &chain + "message M20000 {}\n";
     for endless in [made.replace("repeated string items", "repeated ListOfString items"), chained] {
         project.write("generated/service.proto", &endless);

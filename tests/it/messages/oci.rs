@@ -158,9 +158,39 @@ fn no_connection(source: TransportError, proxy: Option<&'static str>) -> Error {
     RegistryError::NoConnection { host, is_registry: true, image, proxy, source }.into()
 }
 
+/// What keeps a registry from being asked at all.
+fn of_connections() -> Vec<(&'static str, Error)> {
+    let seconds = Duration::from_secs(30);
+    let mut all = Vec::new();
+    for source in [
+        TransportError::Stalled(seconds),
+        TransportError::Silent(seconds),
+        TransportError::Http(s("no status")),
+        TransportError::Io(refused()),
+    ] {
+        all.push(("RegistryError::Unreachable", unreachable(source, None)));
+    }
+    for source in [
+        TransportError::NoSuchHost,
+        TransportError::NotTls,
+        TransportError::NotAServer,
+        TransportError::NoListener(s("registry.example:443")),
+        TransportError::Tls(s("unknown issuer")),
+        TransportError::Refused(403),
+    ] {
+        all.push(("RegistryError::NoConnection", no_connection(source, None)));
+    }
+    for proxy in [None, Some("http_proxy")] {
+        all.push(("RegistryError::NoConnection", no_connection(TransportError::Refused(407), proxy)));
+    }
+    let (host, source) = (s("tokens.example"), TransportError::NoSuchHost);
+    let elsewhere = RegistryError::NoConnection { host, is_registry: false, image: None, proxy: None, source };
+    all.push(("RegistryError::NoConnection", elsewhere.into()));
+    all
+}
+
 #[test]
 fn of_stores() {
-    let seconds = Duration::from_secs(30);
     let denied =
         |known| RegistryError::Denied { what: s("a/b"), host: s("registry.example"), known, status: 401, message: s("no") };
     let url = || s("https://registry.example/v2/");
@@ -235,30 +265,7 @@ fn of_stores() {
         "StoreError::Remote",
         StoreError::from(RemoteError::new(RegistryError::Credentials(CredentialError::NoPlace))).into(),
     ));
-    for source in [
-        TransportError::Stalled(seconds),
-        TransportError::Silent(seconds),
-        TransportError::Http(s("no status")),
-        TransportError::Io(refused()),
-    ] {
-        all.push(("RegistryError::Unreachable", unreachable(source, None)));
-    }
-    for source in [
-        TransportError::NoSuchHost,
-        TransportError::NotTls,
-        TransportError::NotAServer,
-        TransportError::NoListener(s("registry.example:443")),
-        TransportError::Tls(s("unknown issuer")),
-        TransportError::Refused(403),
-    ] {
-        all.push(("RegistryError::NoConnection", no_connection(source, None)));
-    }
-    for proxy in [None, Some("http_proxy")] {
-        all.push(("RegistryError::NoConnection", no_connection(TransportError::Refused(407), proxy)));
-    }
-    let (host, source) = (s("tokens.example"), TransportError::NoSuchHost);
-    let elsewhere = RegistryError::NoConnection { host, is_registry: false, image: None, proxy: None, source };
-    all.push(("RegistryError::NoConnection", elsewhere.into()));
+    all.extend(of_connections());
     let error = StoreError::MissingBlob { store: s("oci:dir"), digest: s("sha256:abc") };
     all.push(("Unread", Unread { what: s("tag `1.0`"), error }.into()));
     hold("of_stores", all);

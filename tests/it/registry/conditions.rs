@@ -28,7 +28,7 @@ impl Meeting {
         let mut came = self.came.lock().unwrap();
         *came += 1;
         self.both.notify_all();
-        drop(self.both.wait_timeout_while(came, Duration::from_secs(60), |came| *came < 2).unwrap());
+        drop(self.both.wait_timeout_while(came, Duration::from_mins(1), |came| *came < 2).unwrap());
     }
 }
 

@@ -52,7 +52,7 @@ pub fn generate(flags: &BuildFlags, check: bool, env: &Environment, progress: &d
         }
     }
     if generated.is_empty() {
-        let selected = workspace.plugins.iter().map(|plugin| plugin.package.name.to_string()).collect();
+        let selected = workspace.plugins.iter().map(|plugin| plugin.package.name.as_str().to_owned()).collect();
         return Err(GenerateError::NoPlugin { selected }.into());
     }
     Ok(generated)
