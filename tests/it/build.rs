@@ -317,7 +317,7 @@ fn bad_flags_and_metadata_exit_with_2_and_name_the_object() {
         (&["-o", "a:b"], "has a `:`"),
         (&["--platform", "linux"], "is not a platform"),
         (&["--no-such-flag"], "--no-such-flag"),
-        (&["verify", "greeter"], "is not an image reference"),
+        (&["verify", "greeter"], "`greeter` names no image"),
     ];
     for (args, text) in cases {
         let ran = build(&project, args);

@@ -105,11 +105,12 @@ fn every_block_of_commands_has_a_test() {
 }
 
 /// Flags of other programs, which pages name beside ours.
-const FOREIGN: [&str; 18] = [
+const FOREIGN: [&str; 19] = [
     // git
     "--format",
     // cargo
     "--bench",
+    "--dev",
     "--no-deps",
     "--path",
     "--release",

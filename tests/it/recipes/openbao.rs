@@ -6,10 +6,11 @@ use crate::support::project::Project;
 
 #[test]
 fn the_digest_that_openbao_and_vault_want_is_told_and_is_the_programs_own() {
-    let page = "docs/src/recipes/openbao.md";
-    let [inspect] = &blocks(page, "## OpenBao, from a registry", "sh")[..] else { panic!("one block") };
-    let [stanza] = &blocks(page, "## OpenBao, from a registry", "hcl")[..] else { panic!("one block") };
-    let [register] = &blocks(page, "## Vault, or OpenBao without a registry", "sh")[..] else { panic!("one block") };
+    let [inspect] = &blocks("docs/src/recipes/openbao.md", "## OpenBao, from a registry", "sh")[..] else { panic!("one block") };
+    let [stanza] = &blocks("docs/src/recipes/openbao.md", "## OpenBao, from a registry", "hcl")[..] else { panic!("one block") };
+    let [register] = &blocks("docs/src/recipes/openbao.md", "## Vault, or OpenBao without a registry", "sh")[..] else {
+        panic!("one block")
+    };
     let runner = Runner::of(Project::fixture("greeter"));
     let job = runner.job("here").installed();
     let told = job.succeed(inspect).stdout;

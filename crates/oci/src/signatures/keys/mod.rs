@@ -104,7 +104,7 @@ impl PublicKey {
 
     /// Checks a signature; what is wrong with it otherwise.
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), Fault> {
-        let shape = Shape::of(signature);
+        let shape = Shape::of(signature, matches!(self.kind, Kind::Ed25519(_)));
         match (&self.kind, shape) {
             (Kind::P256(key), Shape::Der) => {
                 let signature = DerSignature::from_bytes(signature).map_err(|_| Fault::algorithm(self))?;
@@ -134,15 +134,18 @@ enum Shape {
 }
 
 impl Shape {
-    fn of(signature: &[u8]) -> Self {
+    /// 64 bytes can be either: whether they are raw to the one who asks decides before how they begin.
+    fn of(signature: &[u8], is_raw: bool) -> Self {
         match signature {
-            raw if raw.len() == 64 => Self::Raw,
+            raw if raw.len() == 64 && is_raw => Self::Raw,
             [] | [0x30] => Self::CutDer,
             [0x30, length, rest @ ..] if *length < 0x80 => match rest.len().cmp(&usize::from(*length)) {
                 std::cmp::Ordering::Less => Self::CutDer,
                 std::cmp::Ordering::Equal => Self::Der,
+                std::cmp::Ordering::Greater if signature.len() == 64 => Self::Raw,
                 std::cmp::Ordering::Greater => Self::Other,
             },
+            raw if raw.len() == 64 => Self::Raw,
             _ => Self::Other,
         }
     }

@@ -27,9 +27,6 @@ pub struct Build {
 impl Layout {
     /// The builds that still have a tag, the last one last.
     pub fn builds(&self) -> Vec<Build> {
-        let path = self.dir().join(FILE);
-        let is_small = fs::symlink_metadata(&path).is_ok_and(|found| found.is_file() && found.len() <= LIMIT);
-        let text = if is_small { fs::read_to_string(&path).unwrap_or_default() } else { String::new() };
         let tagged = self.tags().unwrap_or_default();
         let build = |line: &str| {
             let mut words = line.split(' ');
@@ -38,10 +35,17 @@ impl Layout {
             let tags: Vec<String> = words.filter(has).map(str::to_owned).collect();
             (!tags.is_empty()).then_some(Build { digest, tags })
         };
-        text.lines().filter_map(build).collect()
+        self.remembered().lines().filter_map(build).collect()
     }
 
-    /// Remembers a build, after it was committed.
+    /// The file's text; nothing where it cannot be read.
+    fn remembered(&self) -> String {
+        let path = self.dir().join(FILE);
+        let is_small = fs::symlink_metadata(&path).is_ok_and(|found| found.is_file() && found.len() <= LIMIT);
+        if is_small { fs::read_to_string(&path).unwrap_or_default() } else { String::new() }
+    }
+
+    /// Remembers a build, after it was committed. Writes nothing where it is the last one already.
     pub fn remember_build(&self, digest: &Digest, tags: &[Tag]) -> Result<(), FileError> {
         let tags: Vec<String> = tags.iter().map(Tag::to_string).collect();
         let mut builds = self.builds();
@@ -51,6 +55,7 @@ impl Layout {
         builds.retain(|build| !build.tags.is_empty());
         builds.push(Build { digest: digest.clone(), tags });
         let line = |build: &Build| format!("{} {}\n", build.digest, build.tags.join(" "));
-        write_atomically(&self.dir().join(FILE), builds.iter().map(line).collect::<String>().as_bytes())
+        let text: String = builds.iter().map(line).collect();
+        if text == self.remembered() { Ok(()) } else { write_atomically(&self.dir().join(FILE), text.as_bytes()) }
     }
 }
