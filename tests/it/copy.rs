@@ -312,7 +312,7 @@ fn a_slow_blob_shows_its_total_its_rate_and_the_time_left_on_a_terminal() {
     let environment: Vec<_> = command.get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned()))).collect();
     command = Command::new(script);
     command.current_dir(dir).env_clear().envs(environment).env("TERM", "xterm");
-    let shown = tools::stdout(command.args(["-q", "-e", "-c", &format!("stty cols 120 && {pull}"), "typescript"]));
+    let shown = tools::stdout(command.args(["-q", "-e", "-c", &format!("stty cols 120 rows 24 && {pull}"), "typescript"]));
     let frames: Vec<&str> = shown.split("Pulling").filter(|frame| frame.contains(" eta ")).collect();
     assert!(frames.len() > 20, "{shown}");
     for frame in frames {

@@ -50,13 +50,13 @@ impl Dev {
         Self::start(command.args(["--router-config", "router/config.json", "--plugins", "router/plugins"]))
     }
 
-    /// The next result.
+    /// The next result. Errors, which are objects too, are read from stderr.
     fn result(&self) -> Value {
         loop {
             let line = self.stdout.recv_timeout(PATIENCE);
             let line = line.unwrap_or_else(|_| panic!("no result: {:#?}", self.told()));
             let result: Value = serde_json::from_str(&line).unwrap();
-            if result["reason"] != "progress" {
+            if result["reason"] != "error" {
                 return result;
             }
         }

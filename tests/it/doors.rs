@@ -90,7 +90,7 @@ fn the_second_door_is_the_directory_of_plugins() {
     let installed = install(packed(), &options, &Silent).unwrap();
     // The image has one platform, and what is installed is named by that platform's manifest.
     let root = packed().resolve(&Selector::Only).unwrap();
-    assert_eq!(installed.digest, select_platform(packed(), &root, &Platform::host()).unwrap().descriptor.digest);
+    assert_eq!(installed.manifest, select_platform(packed(), &root, &Platform::host()).unwrap().descriptor.digest);
     assert_eq!(installed.path, dir.path().join("plugins/greeter"));
     judge(&[], host, &installed.path, dir.path());
 }

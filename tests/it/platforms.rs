@@ -27,7 +27,7 @@ fn last_object(ran: &Ran) -> Value {
 fn one_run_makes_one_index_over_two_machines_and_both_programs_greet() {
     let (true, Some(qemu)) = (second_compiler::is_there(), require("qemu-aarch64")) else { return };
     let project = Project::fixture("greeter");
-    let args = ["-q", "--message-format", "json", "--target", ARM, "--target", HOST, "-o", "out"];
+    let args = ["--message-format", "json-progress", "--target", ARM, "--target", HOST, "-o", "out"];
     let built = ok(second(&project.root).args(args));
     let image = last_object(&built);
     let platforms: Vec<&str> = image["platforms"].as_array().unwrap().iter().map(|p| p["platform"].as_str().unwrap()).collect();
@@ -156,7 +156,7 @@ fn a_component_is_told_from_a_module_and_says_what_it_needs_and_offers() {
     let unpacked = run(&["unpack", "oci:pulled", "unpacked"]);
     assert!(unpacked.stderr.contains("(wasip2/wasm)"), "{}", unpacked.stderr);
     let installed = run(&["install", "oci:pulled", "plugins"]);
-    assert!(installed.stderr.contains("Installed tally (wasip2/wasm)"), "{}", installed.stderr);
+    assert!(installed.stderr.contains("Installed tally 0.1.0 (") && installed.stderr.contains("), wasip2/wasm"), "{}", installed.stderr);
     assert!(home.path().join("plugins/tally/tally.wasm").is_file());
     assert_eq!(
         std::fs::read(home.path().join("unpacked/tally.wasm")).unwrap(),

@@ -8,7 +8,6 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Child;
 
 use serde::Serialize;
 
@@ -16,7 +15,6 @@ use super::sources::Sources;
 use super::variables::{Fixed, HOME, TMP, TRUST, names_a_tool, quiet, to_fetch, variables};
 use super::view::{Content, Role, View, trace};
 use super::{HermeticError, TARGET, checkout, secrets};
-use crate::build::toolchain::ask::{Ask, Question};
 use crate::build::toolchain::config::CargoConfig;
 use crate::build::toolchain::find::{Toolchain, find};
 use crate::build::toolchain::{self, ToolchainError, cargo_home, config, find_program};
@@ -120,13 +118,8 @@ pub struct Inside<'a> {
 }
 
 /// What programs say inside is what the sources let them say: nothing that is told decides about what a sandbox shows.
-impl Ask for Sandbox {
-    fn start(&self, question: &Question<'_>) -> Result<Child, ToolchainError> {
-        let cwd = &self.cwd;
-        let inside = Inside { program: Some(question.program), args: &question.args, env: &question.env, cwd };
-        self.spawn(&inside).map_err(|error| ToolchainError::Refused(Box::new(error)))
-    }
-}
+/// Git's own way over the border of file systems; libraries have none.
+const ACROSS: &str = "GIT_DISCOVERY_ACROSS_FILESYSTEM";
 
 /// What all sandboxes of one build stand on. Nothing of the sources has run when it is known.
 #[derive(Clone, Debug)]
@@ -174,9 +167,22 @@ impl Ground {
 
     /// Where everything is asked that the sources' configuration decides about.
     pub fn questions(&self) -> Result<Sandbox, HermeticError> {
+        self.asking(|_| ())
+    }
+
+    /// Where git is asked about the sources: it sees what it tracks around them too, as in [`building`](Self::building).
+    pub fn questions_to_git(&self) -> Result<Sandbox, HermeticError> {
+        let mut sandbox = self.asking(Decider::repository)?;
+        sandbox.view.settle();
+        sandbox.env.insert(ACROSS.to_owned(), "1".to_owned());
+        Ok(sandbox)
+    }
+
+    fn asking<'a>(&'a self, show: impl FnOnce(&mut Decider<'a>)) -> Result<Sandbox, HermeticError> {
         let mut decider = Decider::new(self);
         let cargo_home = decider.cargo_home();
         decider.rest(&[&self.sources.root.join("target")], &[])?;
+        show(&mut decider);
         decider.configuration(false)?;
         decider.cover();
         let mut sandbox = decider.done(cargo_home, None);
@@ -241,8 +247,7 @@ impl Ground {
         let mut sandbox = decider.done(cargo_home.clone(), build_directory);
         sandbox.view.settle();
         if sandbox.view.stand.is_none() {
-            // Git's own way over the border of file systems; libraries have none.
-            sandbox.env.insert("GIT_DISCOVERY_ACROSS_FILESYSTEM".to_owned(), "1".to_owned());
+            sandbox.env.insert(ACROSS.to_owned(), "1".to_owned());
         }
         let mut directories = vec![target, build];
         directories.dedup();

@@ -22,7 +22,7 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -32,6 +32,7 @@ use crate::build::manifest::bases::Bases;
 use crate::build::manifest::files::PackedFile;
 use crate::build::manifest::{BuildFlags, Builder, ContractFiles, Plugin, Workspace};
 use crate::build::repository::revision::{self, Revision};
+use crate::build::toolchain::ask::Ask;
 use crate::build::toolchain::config::CargoConfig;
 use crate::build::toolchain::linker::Linker;
 use crate::build::toolchain::{ToolchainError, find_program};
@@ -188,7 +189,7 @@ pub fn plan(workspace: &Workspace, flags: &BuildFlags, env: &Environment, progre
     for plugin in &workspace.plugins {
         preflight(plugin, progress)?;
     }
-    let revision = if flags.no_revision { None } else { ask_revision(workspace, flags, env, progress) };
+    let revision = if flags.no_revision { None } else { ask_revision(workspace, flags, env, progress)? };
     let remaps = remap::remaps(workspace, flags.hermetic, env);
     let targets = target_flags(workspace, flags, &remaps, env, progress)?;
     hazards::tell(workspace, flags, env, progress);
@@ -246,10 +247,13 @@ fn ask_revision(
     flags: &BuildFlags,
     env: &Environment,
     progress: &dyn Progress,
-) -> Option<revision::Asked> {
+) -> Result<Option<revision::Asked>, HermeticError> {
     let output = flags.output.as_ref().map(|output| env.resolve(output));
     let products = [&workspace.target_directory, &workspace.build_directory].into_iter().chain(&output);
-    revision::ask(&workspace.root, &products.map(PathBuf::as_path).collect::<Vec<_>>(), workspace.place(env), progress)
+    let products: Vec<&Path> = products.map(PathBuf::as_path).collect();
+    let sandbox = workspace.ground.as_ref().map(Ground::questions_to_git).transpose()?;
+    let place: &dyn Ask = sandbox.as_ref().map_or(env, |sandbox| sandbox);
+    Ok(revision::ask(&workspace.root, &products, place, progress))
 }
 
 /// What a hermetic build sees.

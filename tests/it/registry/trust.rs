@@ -88,10 +88,10 @@ fn a_challenge_adds_nothing_to_the_leave_that_the_work_needs() {
     assert_eq!(scopes, ["repository:r:pull,push", "repository:r:pull"]);
 }
 
-/// A client that gives up who moves less than a megabyte a second.
+/// A client that gives up who moves less than a megabyte a second, and nobody for being still a while, as a busy machine is.
 fn hasty(answer: Duration) -> Client<'static> {
     let floor = Floor { speed: 1 << 20, time: Duration::from_millis(60) };
-    let timeouts = Timeouts { floor, answer, ..settings().timeouts };
+    let timeouts = Timeouts { floor, answer, stall: Duration::from_secs(5), ..settings().timeouts };
     Client::new(Settings { timeouts, ..settings() }, &Environment::default(), &Silent)
 }
 
