@@ -38,7 +38,8 @@ done = []
 for number, line in enumerate(asked["typed"]):
     # Completed, then to the beginning of the line, where a command that prints words is put before it.
     os.write(terminal, line.encode() + b"\t\x01" + b"printf '[%s]' end" + str(number).encode() + b" \r")
-    found = until(rb"\[end%d\]((?:\[[^\]\r\n]*\])*)" % number)
+    # Words come one by one: whatever follows them has to be there too.
+    found = until(rb"\[end%d\]((?:\[[^\]\r\n]*\])*)[^\[]" % number)
     done.append(re.findall(r"\[([^\]]*)\]", found.group(1).decode()))
 os.close(terminal)
 print(json.dumps(done))
