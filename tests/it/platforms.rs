@@ -156,7 +156,11 @@ fn a_component_is_told_from_a_module_and_says_what_it_needs_and_offers() {
     let unpacked = run(&["unpack", "oci:pulled", "unpacked"]);
     assert!(unpacked.stderr.contains("(wasip2/wasm)"), "{}", unpacked.stderr);
     let installed = run(&["install", "oci:pulled", "plugins"]);
-    assert!(installed.stderr.contains("Installed tally 0.1.0 (") && installed.stderr.contains("), wasip2/wasm"), "{}", installed.stderr);
+    assert!(
+        installed.stderr.contains("Installed tally 0.1.0 (") && installed.stderr.contains("), wasip2/wasm"),
+        "{}",
+        installed.stderr
+    );
     assert!(home.path().join("plugins/tally/tally.wasm").is_file());
     assert_eq!(
         std::fs::read(home.path().join("unpacked/tally.wasm")).unwrap(),
