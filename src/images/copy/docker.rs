@@ -19,13 +19,14 @@ use serde_json::{Value, json};
 
 use super::select::Item;
 use super::{Copied, CopyError, Transferred};
-use crate::images::unpack::layers_of;
+use crate::images::unpack::{ImageLayer, layers_of};
 use plugin_oci::documents::json::to_canonical;
 use plugin_oci::documents::{CONFIG_LIMIT, media_type};
 use plugin_oci::failure::Error;
 use plugin_oci::fs::{self as durable, FileError, TempFile};
 use plugin_oci::layers::unpack::{ExtractError, Limits, inflate};
 use plugin_oci::progress::{Event, Outcome, Progress};
+use plugin_oci::stores::archive::{append_bytes, append_dir, header};
 use plugin_oci::stores::{PlatformImage, Source, platform_images, read_blob, select_platform};
 use plugin_oci::values::digest::Digest;
 use plugin_oci::values::platform::Platform;
@@ -63,7 +64,8 @@ impl FromStr for DockerArchive {
 struct Chosen {
     image: PlatformImage,
     config: Vec<u8>,
-    diff_ids: Vec<Digest>,
+    /// The lowest first, each with the name of its folder.
+    layers: Vec<(ImageLayer, String)>,
     names: Vec<String>,
 }
 
@@ -152,9 +154,9 @@ fn choose(item: &Item, names: Vec<String>, source: &dyn Source) -> Result<Chosen
         let digest = image.descriptor.digest.to_string();
         return Err(CopyError::NotForDocker { digest, media_type: config.media_type.clone() }.into());
     }
-    let diff_ids = layers_of(source, &image)?.into_iter().filter_map(|layer| layer.diff_id).collect();
+    let layers = named(layers_of(source, &image)?);
     let config = read_blob(source, config, CONFIG_LIMIT)?;
-    Ok(Chosen { image, config, diff_ids, names })
+    Ok(Chosen { image, config, layers, names })
 }
 
 /// Refuses to replace what is no archive of this kind.
@@ -170,14 +172,15 @@ fn check_place(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// What each layer's folder is called: the digest of the layer and all below it.
-fn layer_ids(diff_ids: &[Digest]) -> Vec<String> {
-    let mut ids: Vec<String> = Vec::new();
-    for diff_id in diff_ids {
-        let below = ids.last().map_or("", String::as_str);
-        ids.push(Digest::of(format!("{below} {diff_id}").as_bytes()).hex().to_owned());
-    }
-    ids
+/// What each layer's folder is called: the digest of the layer and all below it. An image configuration has a diff id for each.
+fn named(layers: Vec<ImageLayer>) -> Vec<(ImageLayer, String)> {
+    let mut below = String::new();
+    let name = |layer: ImageLayer| {
+        let diff_id = layer.diff_id.as_ref().map(Digest::to_string).unwrap_or_default();
+        Digest::of(format!("{below} {diff_id}").as_bytes()).hex().clone_into(&mut below);
+        (layer, below.clone())
+    };
+    layers.into_iter().map(name).collect()
 }
 
 struct Writer<'a> {
@@ -192,11 +195,10 @@ impl Writer<'_> {
     fn images(&mut self, chosen: &[Chosen]) -> Result<(u64, u64), Error> {
         let (mut list, mut repositories) = (Vec::new(), BTreeMap::<&str, BTreeMap<&str, String>>::new());
         for image in chosen {
-            let ids = layer_ids(&image.diff_ids);
-            let layers: Vec<String> = ids.iter().map(|id| format!("{id}/layer.tar")).collect();
+            let layers: Vec<String> = image.layers.iter().map(|(_, id)| format!("{id}/layer.tar")).collect();
             list.push(json!({ "Config": config_name(image), "RepoTags": image.names, "Layers": layers }));
             for (name, tag) in image.names.iter().filter_map(|name| name.rsplit_once(':')) {
-                repositories.entry(name).or_default().extend(ids.last().map(|id| (tag, id.clone())));
+                repositories.entry(name).or_default().extend(image.layers.last().map(|(_, id)| (tag, id.clone())));
             }
         }
         self.file(LIST, &to_canonical(&Value::Array(list)))?;
@@ -216,14 +218,14 @@ impl Writer<'_> {
 
     fn layers(&mut self, chosen: &Chosen, written: &mut BTreeSet<String>) -> Result<u64, Error> {
         let (mut bytes, mut below) = (0, None);
-        for (layer, id) in layers_of(self.source, &chosen.image)?.iter().zip(layer_ids(&chosen.diff_ids)) {
+        for (layer, id) in &chosen.layers {
+            let parent = below.replace(id.as_str());
             if written.insert(id.clone()) {
-                let parent = below.replace(id.clone());
-                self.folder(&id, parent.as_deref())?;
+                self.folder(id, parent)?;
                 let blob = layer.descriptor.digest.to_string();
                 let total = Some(layer.descriptor.size);
                 self.progress.event(Event::BlobStarted { blob: blob.clone(), verb: "Writing", total });
-                let mut header = header(tar::EntryType::Regular, 0o644);
+                let mut header = header(tar::EntryType::Regular, 0o644, 0);
                 let entry = self.tar.append_writer(&mut header, format!("{id}/layer.tar"));
                 let mut entry = entry.map_err(FileError::at("write", self.path))?;
                 let limits = Limits { unpacked_bytes: u64::MAX, ..Limits::default() };
@@ -235,8 +237,6 @@ impl Writer<'_> {
                 entry.finish().map_err(FileError::at("write", self.path))?;
                 let (outcome, bytes) = (Outcome::Copied, layer.descriptor.size);
                 self.progress.event(Event::BlobFinished { blob, outcome, bytes });
-            } else {
-                below = Some(id);
             }
         }
         Ok(bytes)
@@ -244,9 +244,7 @@ impl Writer<'_> {
 
     /// A layer's folder, but for the layer.
     fn folder(&mut self, id: &str, parent: Option<&str>) -> Result<(), Error> {
-        let mut header = header(tar::EntryType::Directory, 0o755);
-        let made = self.tar.append_data(&mut header, format!("{id}/"), io::empty());
-        made.map_err(FileError::at("write", self.path))?;
+        append_dir(&mut self.tar, &format!("{id}/")).map_err(FileError::at("write", self.path))?;
         self.file(&format!("{id}/VERSION"), b"1.0")?;
         let mut about = json!({ "id": id, "created": "1970-01-01T00:00:00Z", "os": "linux" });
         if let Some(parent) = parent {
@@ -256,24 +254,10 @@ impl Writer<'_> {
     }
 
     fn file(&mut self, name: &str, bytes: &[u8]) -> Result<(), Error> {
-        let mut header = header(tar::EntryType::Regular, 0o644);
-        header.set_size(bytes.len() as u64);
-        let appended = self.tar.append_data(&mut header, name, bytes);
-        Ok(appended.map_err(FileError::at("write", self.path))?)
+        Ok(append_bytes(&mut self.tar, name, bytes).map_err(FileError::at("write", self.path))?)
     }
 }
 
 fn config_name(chosen: &Chosen) -> String {
     format!("{}.json", chosen.image.manifest.config.digest.hex())
-}
-
-fn header(kind: tar::EntryType, mode: u32) -> tar::Header {
-    let mut header = tar::Header::new_ustar();
-    header.set_entry_type(kind);
-    header.set_mode(mode);
-    header.set_uid(0);
-    header.set_gid(0);
-    header.set_mtime(0);
-    header.set_size(0);
-    header
 }

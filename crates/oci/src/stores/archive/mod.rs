@@ -28,7 +28,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use writer::ArchiveWriter;
+pub use writer::{ArchiveWriter, append_bytes, append_dir, header};
 
 use self::section::Section;
 use super::layout::{INDEX_FILE, IndexFile, Listing, MARKER_FILE, check_marker};

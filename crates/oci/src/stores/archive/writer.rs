@@ -234,7 +234,8 @@ fn existing(path: &Path) -> Result<Option<Archive>, StoreError> {
     }
 }
 
-fn header(kind: tar::EntryType, mode: u32, size: u64) -> tar::Header {
+/// A header that says nothing of this machine: owner 0, time 0.
+pub fn header(kind: tar::EntryType, mode: u32, size: u64) -> tar::Header {
     let mut header = tar::Header::new_ustar();
     header.set_entry_type(kind);
     header.set_mode(mode);
@@ -245,12 +246,14 @@ fn header(kind: tar::EntryType, mode: u32, size: u64) -> tar::Header {
     header
 }
 
-fn append_bytes<W: Write>(tar: &mut tar::Builder<W>, name: &str, bytes: &[u8]) -> io::Result<()> {
+/// Appends a file of mode 0644.
+pub fn append_bytes<W: Write>(tar: &mut tar::Builder<W>, name: &str, bytes: &[u8]) -> io::Result<()> {
     let mut header = header(tar::EntryType::Regular, 0o644, bytes.len() as u64);
     tar.append_data(&mut header, name, bytes)
 }
 
-fn append_dir<W: Write>(tar: &mut tar::Builder<W>, name: &str) -> io::Result<()> {
+/// Appends a directory of mode 0755.
+pub fn append_dir<W: Write>(tar: &mut tar::Builder<W>, name: &str) -> io::Result<()> {
     let mut header = header(tar::EntryType::Directory, 0o755, 0);
     tar.append_data(&mut header, name, io::empty())
 }
