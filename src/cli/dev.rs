@@ -151,8 +151,8 @@ fn install_for_router(chosen: &Chosen, config: &Path, plugins: &Path, context: &
     };
     let installed = install::install(chosen.source.as_ref(), &options, context.progress())?;
     let verb = if installed.changed { "Installed" } else { "Fresh" };
-    context.progress().status(verb, format!("{} ({})", installed.name, installed.digest.short()));
-    let version = touch::touch(config, &installed.digest)?;
+    context.progress().status(verb, format!("{} ({})", installed.name, installed.image.digest.short()));
+    let version = touch::touch(config, &installed.image.digest)?;
     if let Some(version) = &version {
         context.progress().status("Updated", format!("{} to version {version}", config.display()));
     }

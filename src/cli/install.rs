@@ -92,10 +92,10 @@ pub fn install(args: InstallArgs, context: &Context) -> Result<ExitCode, Error> 
 }
 
 fn tell(installed: &Installed, verb: &'static str, context: &Context) -> ExitCode {
-    let (now, before) = &installed.called;
-    let moved = match before {
+    let now = installed.image.called();
+    let moved = match &installed.previous_called {
         Some(before) if installed.changed => format!("from {before} to {now}"),
-        _ => now.clone(),
+        _ => now,
     };
     context.progress().status(verb, format!("{} {moved}, {}", installed.name, installed.platforms.join(", ")));
     context.result("installed", installed, || installed.path.display().to_string());
@@ -106,9 +106,10 @@ fn list(args: &InstallArgs, dir: &Path, context: &Context) -> Result<ExitCode, E
     let listed = install::list(dir, args.history)?;
     for entry in listed.iter().filter(|entry| args.name.as_ref().is_none_or(|name| *name == entry.name)) {
         context.result("installed", entry, || {
-            let version = entry.version.as_deref().or(entry.tag.as_deref()).unwrap_or("-");
-            let (digest, platforms) = (entry.digest.to_string(), entry.platforms.join(","));
-            let licence = entry.licenses.as_deref().unwrap_or("-");
+            let image = &entry.image;
+            let version = image.version.as_deref().or(image.tag.as_deref()).unwrap_or("-");
+            let (digest, platforms) = (image.digest.to_string(), entry.platforms.join(","));
+            let licence = image.licenses.as_deref().unwrap_or("-");
             [&entry.name, version, &digest, &platforms, &entry.source, licence].map(|word| field(word)).join("  ")
         });
     }
@@ -128,7 +129,7 @@ pub struct UninstallArgs {
 /// Removes a plugin from where a host loads it.
 pub fn uninstall(args: &UninstallArgs, context: &Context) -> Result<ExitCode, Error> {
     let removed = install::uninstall(&context.directory(&args.dir)?, &args.name, context.progress())?;
-    context.progress().status("Removed", format!("{} {}", removed.name, removed.called.0));
+    context.progress().status("Removed", format!("{} {}", removed.name, removed.image.called()));
     context.result("uninstalled", &removed, || removed.path.display().to_string());
     Ok(ExitCode::SUCCESS)
 }

@@ -123,9 +123,12 @@ fn a_plugin_is_placed_replaced_and_brought_back() {
     assert!(!scene.install("1").unwrap().changed);
     assert_eq!(stamps(&scene.plugins()), before, "the same image again touches nothing");
     let second = scene.install("2").unwrap();
-    assert_eq!((scene.hello().as_str(), second.previous), ("2", Some(first.digest.clone())));
+    assert_eq!((scene.hello().as_str(), second.previous), ("2", Some(first.image.digest.clone())));
     let back = rollback(&scene.plugins(), "greeter", &Silent).unwrap();
-    assert_eq!((scene.hello().as_str(), &back.digest, back.previous), ("1", &first.digest, Some(second.digest)));
+    assert_eq!(
+        (scene.hello().as_str(), &back.image.digest, back.previous),
+        ("1", &first.image.digest, Some(second.image.digest))
+    );
     rollback(&scene.plugins(), "greeter", &Silent).unwrap();
     assert_eq!(scene.hello(), "2");
     assert!(scene.rules().is_empty());
@@ -135,7 +138,7 @@ fn a_plugin_is_placed_replaced_and_brought_back() {
     options.platforms = vec!["linux/arm64".parse().unwrap()];
     let one = scene.run(&options).unwrap();
     assert_ne!(one.manifest, first.manifest);
-    assert_eq!(one.digest, first.digest, "the digest that people see is the image's");
+    assert_eq!(one.image.digest, first.image.digest, "the digest that people see is the image's");
     assert!(!one.path.join("bin/linux_amd64").exists());
     assert_eq!(sorted_listing(&scene.plugins().join(".store/greeter")).unwrap().len(), 4, "the oldest went");
 }

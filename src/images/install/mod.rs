@@ -54,19 +54,11 @@ pub struct Installed {
     pub name: String,
     /// What the host loads.
     pub path: PathBuf,
-    /// Digest of the image, as `build` and `push` print it.
-    pub digest: Digest,
+    /// What the image is called.
+    #[serde(flatten)]
+    pub image: Identity,
     /// Digest of what of it is installed: the one platform's manifest, or the image's own.
     pub manifest: Digest,
-    /// The tag that it was taken by.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tag: Option<String>,
-    /// The version of its package.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub version: Option<String>,
-    /// The licences of its package.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub licenses: Option<String>,
     /// Where it came from.
     pub source: String,
     /// The platforms that are in it.
@@ -75,9 +67,9 @@ pub struct Installed {
     pub changed: bool,
     /// What was there before, and is what `--rollback` brings back.
     pub previous: Option<Digest>,
-    /// How people call it, and what was there before.
+    /// How people call what was there before.
     #[serde(skip)]
-    pub called: (String, Option<String>),
+    pub previous_called: Option<String>,
 }
 
 /// What `--check` looks at.
@@ -203,17 +195,23 @@ fn install_at(
 
 /// Brings back what was installed before; doing it twice changes nothing.
 pub fn rollback(plugins_dir: &Path, name: &str, progress: &dyn Progress) -> Result<Installed, Error> {
-    check_name(name)?;
-    let absent = || InstallError::Absent { name: name.to_owned(), plugins_dir: plugins_dir.to_owned() };
-    Dirs::find(plugins_dir, name)?.ok_or_else(absent)?.state()?.ok_or_else(absent)?;
-    let place = LockedDirs::open(plugins_dir, name, progress)?;
-    let before = place.state()?.ok_or_else(absent)?;
-    place.check_replaceable(Some(&before))?;
+    let (place, before) = locked(plugins_dir, name, progress)?;
     let previous = before.previous.clone().filter(|record| place.intact(&before, record).is_some());
     let previous = previous.ok_or_else(|| InstallError::NoPrevious { name: name.to_owned() })?;
     let state = State { current: previous, previous: Some(before.current), ..before };
     place.place(&state)?;
     Ok(report(&place, name.to_owned(), &state, true))
+}
+
+/// What is installed under a name, locked to be changed. Nothing is made where nothing is.
+fn locked(plugins_dir: &Path, name: &str, progress: &dyn Progress) -> Result<(LockedDirs, State), Error> {
+    check_name(name)?;
+    let absent = || InstallError::Absent { name: name.to_owned(), plugins_dir: plugins_dir.to_owned() };
+    Dirs::find(plugins_dir, name)?.ok_or_else(absent)?.state()?.ok_or_else(absent)?;
+    let place = LockedDirs::open(plugins_dir, name, progress)?;
+    let state = place.state()?.ok_or_else(absent)?;
+    place.check_replaceable(Some(&state))?;
+    Ok((place, state))
 }
 
 /// Everything that is installed in a directory, sorted by name; with `history` each is followed by what was there before.
@@ -242,12 +240,7 @@ pub fn only_name(plugins_dir: &Path) -> Result<String, Error> {
 
 /// Removes a plugin, and what it was before; what was removed.
 pub fn uninstall(plugins_dir: &Path, name: &str, progress: &dyn Progress) -> Result<Installed, Error> {
-    check_name(name)?;
-    let absent = || InstallError::Absent { name: name.to_owned(), plugins_dir: plugins_dir.to_owned() };
-    Dirs::find(plugins_dir, name)?.ok_or_else(absent)?.state()?.ok_or_else(absent)?;
-    let place = LockedDirs::open(plugins_dir, name, progress)?;
-    let state = place.state()?.ok_or_else(absent)?;
-    place.check_replaceable(Some(&state))?;
+    let (place, state) = locked(plugins_dir, name, progress)?;
     let removed = report(&place, name.to_owned(), &state, true);
     place.remove(&state)?;
     Ok(removed)
@@ -459,7 +452,6 @@ fn report(place: &LockedDirs, name: String, state: &State, changed: bool) -> Ins
 }
 
 fn describe(dirs: &Dirs, name: String, record: &Record, previous: Option<&Record>, changed: bool) -> Installed {
-    let Record { digest: manifest, source, platforms, image, .. } = record.clone();
     let shown = dirs.shown();
     Installed {
         name,
@@ -468,15 +460,12 @@ fn describe(dirs: &Dirs, name: String, record: &Record, previous: Option<&Record
             .and_then(|dir| dir.canonicalize().ok())
             .zip(shown.file_name())
             .map_or(shown.clone(), |(dir, name)| dir.join(name)),
-        digest: record.root().clone(),
-        manifest,
-        tag: image.as_ref().and_then(|image| image.tag.clone()),
-        version: image.as_ref().and_then(|image| image.version.clone()),
-        licenses: image.and_then(|image| image.licenses),
-        source,
-        platforms,
+        image: record.identity(),
+        manifest: record.digest.clone(),
+        source: record.source.clone(),
+        platforms: record.platforms.clone(),
         changed,
         previous: previous.map(|record| record.root().clone()),
-        called: (record.called(), previous.map(Record::called)),
+        previous_called: previous.map(|record| record.identity().called()),
     }
 }

@@ -76,11 +76,18 @@ impl Record {
         self.image.as_ref().map_or(&self.digest, |image| &image.digest)
     }
 
+    /// What the image is called, as far as it was recorded.
+    pub fn identity(&self) -> Identity {
+        let unknown = || Identity { digest: self.digest.clone(), tag: None, version: None, licenses: None };
+        self.image.clone().unwrap_or_else(unknown)
+    }
+}
+
+impl Identity {
     /// How people call it: its version or tag, and its digest.
     pub fn called(&self) -> String {
-        let image = self.image.as_ref();
-        let name = image.and_then(|image| image.version.as_deref().or(image.tag.as_deref()));
-        let digest = format!("sha256:{}", self.root().short());
+        let digest = format!("sha256:{}", self.digest.short());
+        let name = self.version.as_deref().or(self.tag.as_deref());
         name.map_or_else(|| digest.clone(), |name| format!("{} ({digest})", text::field(name)))
     }
 }
