@@ -21,7 +21,6 @@ use crate::build::{self, Built};
 use crate::images::copy::Target;
 use plugin_oci::failure::{Complaint, Error};
 use plugin_oci::interrupt::within;
-use plugin_oci::values::reference::{LocalReference, Reference};
 
 /// Flags that only `build` itself has.
 #[derive(Debug, Clone, Default, Args)]
@@ -83,11 +82,10 @@ pub fn build(args: &BuildVerbArgs, context: &Context) -> Result<ExitCode, Error>
     if args.dry_run {
         return Ok(ExitCode::SUCCESS);
     }
+    let meant: Vec<Meant> = built.iter().map(Meant::of_build).collect();
     if let Some(signer) = &signer {
-        for image in &built {
-            let path = image.layout.clone();
-            let reference = Reference::Layout(LocalReference { path, name: None, digest: Some(image.digest.clone()) });
-            let signed = sign_with(&reference, signer.as_ref(), context)?;
+        for image in &meant {
+            let signed = sign_with(&image.reference, signer.as_ref(), context)?;
             // What is printed for people is one line for each image.
             context.result("signed", &signed, String::new);
         }
@@ -95,12 +93,7 @@ pub fn build(args: &BuildVerbArgs, context: &Context) -> Result<ExitCode, Error>
     for image in &built {
         context.result("plugin-image", image, || line(image, context));
     }
-    let pushes = built.iter().map(|image| {
-        let digest = Some(image.digest.clone());
-        let reference = Reference::Layout(LocalReference { path: image.layout.clone(), name: None, digest });
-        Meant { reference, tags: image.tags.clone() }
-    });
-    push::push_all(&pushes.collect::<Vec<_>>(), &targets, &CarryArgs::default(), false, context)?;
+    push::push_all(&meant, &targets, &CarryArgs::default(), false, context)?;
     context.keep_image_refs(args.image_refs.as_deref())?;
     Ok(ExitCode::SUCCESS)
 }

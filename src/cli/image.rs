@@ -1,5 +1,7 @@
 //! The image of a verb that goes on with one: named, or built first, or (`--no-build`) as the last build left it.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 use super::build_flags::BuildArgs;
@@ -11,6 +13,7 @@ use crate::build::plan::annotations::KIND_KEY;
 use crate::build::{self, Built};
 use plugin_oci::failure::{Complaint, Error};
 use plugin_oci::stores::{Selector, Source, read_document};
+use plugin_oci::values::digest::Digest;
 use plugin_oci::values::platform::Platform;
 use plugin_oci::values::reference::{LocalReference, Reference};
 use plugin_oci::values::tag::Tag;
@@ -46,6 +49,17 @@ pub struct Meant {
     pub reference: Reference,
     /// The tags that are meant of one that nobody named; of one that was named, those that the reference means.
     pub tags: Vec<Tag>,
+}
+
+impl Meant {
+    /// What a build made.
+    pub fn of_build(built: &Built) -> Self {
+        Self::by_digest(built.layout.clone(), built.digest.clone(), built.tags.clone())
+    }
+
+    fn by_digest(path: PathBuf, digest: Digest, tags: Vec<Tag>) -> Self {
+        Self { reference: Reference::Layout(LocalReference { path, name: None, digest: Some(digest) }), tags }
+    }
 }
 
 impl ImageArgs {
@@ -84,13 +98,9 @@ impl ImageArgs {
         if let Some(image) = &self.image {
             return Ok(Meant { reference: context.image(image)?, tags: Vec::new() });
         }
-        let by_digest = |path, digest, tags| {
-            let reference = Reference::Layout(LocalReference { path, name: None, digest: Some(digest) });
-            Meant { reference, tags }
-        };
         if !self.no_build {
             let built = build_one(&self.build, context, will_do)?;
-            return Ok(by_digest(built.layout, built.digest, built.tags));
+            return Ok(Meant::of_build(&built));
         }
         let last = last_built(&self.build.flags(&context.global)?, context)?;
         let tag = last.tags.first().cloned();
@@ -100,7 +110,7 @@ impl ImageArgs {
         if let Some(kind) = annotations.get(KIND_KEY).and_then(|word| Kind::of_word(word)) {
             will_do(kind)?;
         }
-        Ok(by_digest(last.output, root.digest, last.tags))
+        Ok(Meant::by_digest(last.output, root.digest, last.tags))
     }
 }
 
