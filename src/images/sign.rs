@@ -17,10 +17,6 @@ use plugin_oci::stores::{Selector, Sink, Source, platform_images, read_blob, rea
 use plugin_oci::values::digest::Digest;
 use plugin_oci::values::epoch::Epoch;
 
-/// Media types of SBOMs, and what a statement calls them.
-pub const SBOMS: [(&str, &str); 2] =
-    [("application/vnd.cyclonedx+json", "https://cyclonedx.org/bom"), ("application/spdx+json", "https://spdx.dev/Document")];
-
 /// What was signed.
 #[derive(Clone, Debug, Serialize)]
 pub struct Signed {
@@ -204,7 +200,7 @@ fn attached(source: &dyn Source, root: &Descriptor) -> Result<Vec<(String, Vec<u
         let Some(layer) = manifest.layers.first().filter(|_| !bundle::is_meant(&manifest)) else { continue };
         let artifact_type = manifest.effective_artifact_type().unwrap_or_default();
         let wrong = |what, source| SignError::Attached { digest: descriptor.digest.clone(), what, source };
-        if let Some((_, predicate_type)) = SBOMS.iter().find(|(known, _)| *known == artifact_type) {
+        if let Some((_, predicate_type)) = statement::SBOMS.iter().find(|(known, _)| *known == artifact_type) {
             let sbom = json::parse(&read_blob(source, layer, bundle::LIMIT)?).map_err(|error| wrong("SBOM", error.into()))?;
             statements.push(((*predicate_type).to_owned(), statement::about(&root.digest, predicate_type, &sbom)));
         }

@@ -11,11 +11,8 @@ use serde_json::{Value, json};
 use plugin_oci::attachments::Attachment;
 use plugin_oci::documents::Descriptor;
 use plugin_oci::documents::json::to_canonical;
+use plugin_oci::signatures::statement::{MEDIA_TYPE, PROVENANCE, TYPE};
 
-/// Media type of the statement, and artifact type of the attachment.
-const IN_TOTO: &str = "application/vnd.in-toto+json";
-const STATEMENT: &str = "https://in-toto.io/Statement/v1";
-const PREDICATE: &str = "https://slsa.dev/provenance/v1";
 /// Annotation by which readers pick a statement without fetching it.
 const PREDICATE_TYPE: &str = "in-toto.io/predicate-type";
 
@@ -49,7 +46,7 @@ pub struct Dependency {
 
 impl Provenance {
     /// The artifact type of the attachment.
-    pub const ARTIFACT_TYPE: &'static str = IN_TOTO;
+    pub const ARTIFACT_TYPE: &'static str = MEDIA_TYPE;
 
     /// The statement about an image and its platforms' manifests, canonical.
     pub fn statement(&self, subject: &Descriptor, manifests: &[&Descriptor]) -> Vec<u8> {
@@ -67,9 +64,9 @@ impl Provenance {
             builder["version"] = json!(self.versions);
         }
         to_canonical(&json!({
-            "_type": STATEMENT,
+            "_type": TYPE,
             "subject": subjects,
-            "predicateType": PREDICATE,
+            "predicateType": PROVENANCE,
             "predicate": {
                 "buildDefinition": {
                     "buildType": self.build_type,
@@ -85,10 +82,10 @@ impl Provenance {
     /// The statement as an attachment to the image whose root is `subject` and whose platforms have these manifests. It names
     /// both: what was built from what holds for a platform in another index, too.
     pub fn attach(&self, subject: &Descriptor, manifests: &[&Descriptor]) -> Attachment {
-        let annotations = [(plugin_oci::attachments::TITLE, "provenance.json"), (PREDICATE_TYPE, PREDICATE)];
-        Attachment::builder(IN_TOTO, subject)
-            .layer(IN_TOTO, self.statement(subject, manifests), annotations)
-            .annotation(PREDICATE_TYPE, PREDICATE)
+        let annotations = [(plugin_oci::attachments::TITLE, "provenance.json"), (PREDICATE_TYPE, PROVENANCE)];
+        Attachment::builder(MEDIA_TYPE, subject)
+            .layer(MEDIA_TYPE, self.statement(subject, manifests), annotations)
+            .annotation(PREDICATE_TYPE, PROVENANCE)
             .finish()
     }
 }
@@ -116,6 +113,6 @@ mod tests {
         let statement = plugin_oci::documents::json::parse(&one.statement(&subject, &[&platform])).unwrap();
         assert_eq!(statement["subject"][1]["digest"]["sha256"], platform.digest.hex());
         let attachment = one.attach(&subject, &[]);
-        assert_eq!(attachment.descriptor.annotations[PREDICATE_TYPE], PREDICATE);
+        assert_eq!(attachment.descriptor.annotations[PREDICATE_TYPE], PROVENANCE);
     }
 }

@@ -13,13 +13,10 @@ use crate::hosts::cosmo::contract::{self, Contract, attached::Attached};
 use plugin_oci::attachments::Attachment;
 use plugin_oci::documents::{Descriptor, Document, Index, Manifest, json, media_type};
 use plugin_oci::progress::Progress;
+use plugin_oci::signatures::statement;
 use plugin_oci::stores::staged::Bundle;
 use plugin_oci::stores::{Source, StoreError, read_blob, read_document};
 
-/// Provenance.
-const STATEMENT: &str = "application/vnd.in-toto+json";
-/// What lists the parts of a program.
-const BOMS: [&str; 2] = ["application/vnd.cyclonedx+json", "application/spdx+json"];
 /// Statements and lists are smaller.
 const LIMIT: u64 = 64 << 20;
 
@@ -67,7 +64,8 @@ fn again(
     manifest: &Manifest,
     kind: &str,
 ) -> Result<Option<(String, Attachment)>, StoreError> {
-    if kind != STATEMENT && !BOMS.contains(&kind) {
+    let is_statement = kind == statement::MEDIA_TYPE;
+    if !is_statement && !statement::SBOMS.iter().any(|(sbom, _)| *sbom == kind) {
         return Ok(None);
     }
     let Document::Index(index) = read_document(source, root)?.0 else { return Ok(None) };
@@ -75,11 +73,8 @@ fn again(
     let mut builder = Attachment::builder(kind, child);
     for layer in &manifest.layers {
         let bytes = read_blob(source, layer, LIMIT)?;
-        let holds = if kind == STATEMENT {
-            is_about(&bytes, child)
-        } else {
-            !String::from_utf8_lossy(&bytes).contains(root.digest.hex())
-        };
+        let holds =
+            if is_statement { is_about(&bytes, child) } else { !String::from_utf8_lossy(&bytes).contains(root.digest.hex()) };
         if !holds {
             return Ok(None);
         }

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::{Demand, Signature};
-use crate::images::sign::SBOMS;
 use plugin_oci::attachments::find;
 use plugin_oci::documents::{Descriptor, json};
 use plugin_oci::finding::Finding;
@@ -39,11 +38,11 @@ impl<'a> Judge<'a> {
         for demand in demands {
             findings.extend(match demand {
                 Demand::Signature(signature) => self.signature(signature),
-                Demand::Sbom(keys) => self.attached(keys, &SBOMS, "SBOM")?,
+                Demand::Sbom(keys) => self.attached(keys, &statement::SBOMS, "SBOM")?,
                 Demand::Provenance(keys) => {
                     self.attached(keys, &[(statement::MEDIA_TYPE, statement::PROVENANCE)], "provenance")?
                 }
-                Demand::Crates(rules) => self.raw(&SBOMS)?.iter().flat_map(|sbom| rules.findings(sbom)).collect(),
+                Demand::Crates(rules) => self.raw(&statement::SBOMS)?.iter().flat_map(|sbom| rules.findings(sbom)).collect(),
                 Demand::Nothing => {
                     let object = self.root.digest.to_string();
                     vec![Finding::new(object, "rejected", "the policy rejects every image from there")]

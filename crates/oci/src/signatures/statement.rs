@@ -8,13 +8,18 @@ use crate::values::digest::Digest;
 
 /// Media type of a statement.
 pub const MEDIA_TYPE: &str = "application/vnd.in-toto+json";
-const TYPE: &str = "https://in-toto.io/Statement/v1";
+/// What a statement says that it is.
+pub const TYPE: &str = "https://in-toto.io/Statement/v1";
 
 /// Predicate type of a signature: it says no more than that the key signed the image.
 pub const SIGNATURE: &str = "https://sigstore.dev/cosign/sign/v1";
 
 /// Predicate type of provenance.
 pub const PROVENANCE: &str = "https://slsa.dev/provenance/v1";
+
+/// Media types of SBOMs, and what a statement calls them.
+pub const SBOMS: [(&str, &str); 2] =
+    [("application/vnd.cyclonedx+json", "https://cyclonedx.org/bom"), ("application/spdx+json", "https://spdx.dev/Document")];
 
 /// A statement that was signed.
 #[derive(Clone, Debug, PartialEq)]
