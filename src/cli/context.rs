@@ -140,9 +140,7 @@ impl<'t> Context<'t> {
         let Some(file) = &self.global.metadata_file else { return Ok(()) };
         let results = std::mem::take(&mut *self.results.lock().unwrap_or_else(PoisonError::into_inner));
         let text = to_canonical_text(&json!({ "schema": SCHEMA, "results": results })) + "\n";
-        let file = self.path(file);
-        file.parent().map_or(Ok(()), fs::create_dirs)?;
-        Ok(fs::write_atomically(&file, text.as_bytes())?)
+        self.write(file, &text)
     }
 
     /// Remembers the reference of an image that was pushed, by digest.
@@ -152,12 +150,17 @@ impl<'t> Context<'t> {
 
     /// Writes the references of what was pushed into the file that was asked for, each once.
     pub fn keep_image_refs(&self, file: Option<&Path>) -> Result<(), Error> {
-        let Some(file) = file.map(|file| self.path(file)) else { return Ok(()) };
+        let Some(file) = file else { return Ok(()) };
         let mut lines = self.pushed.lock().unwrap_or_else(PoisonError::into_inner).clone();
         lines.dedup();
-        file.parent().map_or(Ok(()), fs::create_dirs)?;
         lines.push(String::new());
-        Ok(fs::write_atomically(&file, lines.join("\n").as_bytes())?)
+        self.write(file, &lines.join("\n"))
+    }
+
+    fn write(&self, file: &Path, text: &str) -> Result<(), Error> {
+        let file = self.path(file);
+        file.parent().map_or(Ok(()), fs::create_dirs)?;
+        Ok(fs::write_atomically(&file, text.as_bytes())?)
     }
 
     /// Reports an error.

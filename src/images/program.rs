@@ -94,11 +94,6 @@ fn loaded(manifest: &Manifest, layers: &[Paths<'_>]) -> Option<String> {
 
 fn sha256(body: &mut dyn Read) -> io::Result<String> {
     let mut hasher = Hasher::with(Algorithm::Sha256);
-    let mut buffer = vec![0; 64 << 10];
-    loop {
-        match body.read(&mut buffer)? {
-            0 => return Ok(hasher.finish().hex().to_owned()),
-            read => hasher.update(&buffer[..read]),
-        }
-    }
+    io::copy(body, &mut hasher)?;
+    Ok(hasher.finish().hex().to_owned())
 }

@@ -14,20 +14,12 @@ use crate::stores::{OpenFrom, StoreError, Verified};
 /// Blobs below this size, and beginnings of them, are fetched again.
 const LEAST: u64 = 1 << 20;
 
-/// What became of a try.
-pub(super) enum Arrival {
-    /// All of it is here.
-    Whole(TempFile),
-    /// It has to be put as any other.
-    Not,
-}
-
-/// Fetches what an earlier try has left to be fetched.
-pub(super) fn arrive(dir: &Path, blob: &Descriptor, open: &OpenFrom<'_>) -> Result<Arrival, StoreError> {
+/// Fetches what an earlier try has left to be fetched: all of the blob then, or `None` where it has to be put as any other.
+pub(super) fn arrive(dir: &Path, blob: &Descriptor, open: &OpenFrom<'_>) -> Result<Option<TempFile>, StoreError> {
     if blob.size < LEAST {
-        return Ok(Arrival::Not);
+        return Ok(None);
     }
-    let Some(mut part) = TempFile::taken_up(&path(dir, blob))? else { return Ok(Arrival::Not) };
+    let Some(mut part) = TempFile::taken_up(&path(dir, blob))? else { return Ok(None) };
     let mut begun = part.seek_end()?;
     let mut rest = match begun {
         begun if begun > blob.size => None,
@@ -41,13 +33,13 @@ pub(super) fn arrive(dir: &Path, blob: &Descriptor, open: &OpenFrom<'_>) -> Resu
     }
     let Some(rest) = rest else {
         part.remove();
-        return Ok(Arrival::Not);
+        return Ok(None);
     };
     match fill(&mut part, begun, rest, blob) {
-        Ok(()) => Ok(Arrival::Whole(part)),
+        Ok(()) => Ok(Some(part)),
         Err(StoreError::Corrupt { .. }) if begun > 0 => {
             part.remove();
-            Ok(Arrival::Not)
+            Ok(None)
         }
         Err(error) => {
             if matches!(error, StoreError::Corrupt { .. }) || part.seek_end().is_ok_and(|kept| kept < LEAST) {

@@ -10,7 +10,7 @@ use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::part::{self, Arrival};
+use super::part;
 use super::reach::{Reachable, reachable};
 use super::{INDEX_FILE, IndexFile, LOCK_FILE, Layout, MARKER, MARKER_FILE, Source as _, StoreError};
 use crate::documents::Descriptor;
@@ -289,8 +289,7 @@ impl Sink for LayoutWriter<'_> {
         let dir = self.layout.dir();
         durable::create_dirs(dir)?;
         match part::arrive(dir, descriptor, open) {
-            Ok(Arrival::Whole(file)) => Ok(Some(self.stage(descriptor, file))),
-            Ok(Arrival::Not) => Ok(None),
+            Ok(arrived) => Ok(arrived.map(|file| self.stage(descriptor, file))),
             Err(error) => {
                 if let Some(kept) = part::kept(dir, descriptor) {
                     let text = format!("{kept} of {} bytes are kept, and the same command goes on from there", descriptor.size);
