@@ -90,8 +90,13 @@ fn a_challenge_adds_nothing_to_the_leave_that_the_work_needs() {
 
 /// A client that gives up who moves less than a megabyte a second, and nobody for being still a while, as a busy machine is.
 fn hasty(answer: Duration) -> Client<'static> {
-    let floor = Floor { speed: 1 << 20, time: Duration::from_millis(60) };
-    let timeouts = Timeouts { floor, answer, stall: Duration::from_secs(5), ..settings().timeouts };
+    demanding(1 << 20, answer)
+}
+
+/// A client that gives up who moves less than `speed` bytes a second.
+fn demanding(speed: u64, answer: Duration) -> Client<'static> {
+    let floor = Floor { speed, time: Duration::from_millis(60) };
+    let timeouts = Timeouts { floor, answer, stall: Duration::from_mins(1), ..settings().timeouts };
     Client::new(Settings { timeouts, ..settings() }, &Environment::default(), &Silent)
 }
 
@@ -171,7 +176,8 @@ impl Handler for Sipper {
 fn an_upload_that_is_taken_too_slowly_is_given_up() {
     let server = Server::start(Arc::new(Sipper));
     let to = RegistryReference::parse(&format!("{}/r", server.host())).unwrap();
-    let error =
-        push(&hasty(Duration::from_mins(1)), &Sample::of_platform("sips", "linux/amd64", 24 << 20), &to).unwrap_err().to_string();
-    assert!(error.contains(&server.host()) && error.contains("less than 1048576 a second"), "{error}");
+    // Buffers between the two hold ten megabytes, which count as moved at once.
+    let client = demanding(16 << 20, Duration::from_mins(1));
+    let error = push(&client, &Sample::of_platform("sips", "linux/amd64", 24 << 20), &to).unwrap_err().to_string();
+    assert!(error.contains(&server.host()) && error.contains("less than 16777216 a second"), "{error}");
 }

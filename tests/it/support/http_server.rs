@@ -166,8 +166,8 @@ fn serve(stream: TcpStream, handler: &dyn Handler, stopped: &AtomicBool) -> std:
             writer.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
         }
         while handler.sips(&request) && !stopped.load(Ordering::Relaxed) {
-            reader.read_exact(&mut [0; 512])?;
-            std::thread::sleep(Duration::from_millis(1));
+            reader.read_exact(&mut [0; 8 << 10])?;
+            std::thread::sleep(Duration::from_millis(10));
         }
         request.body = vec![0; length];
         reader.read_exact(&mut request.body)?;
