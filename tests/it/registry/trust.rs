@@ -163,6 +163,7 @@ impl Handler for Sipper {
     fn answer(&self, request: &Request) -> Answer {
         match request.method.as_str() {
             "POST" => Reply::new(202).header("Location", "/v2/r/blobs/uploads/1").into(),
+            "PUT" | "PATCH" => Reply::new(201).into(),
             _ => Reply::new(404).into(),
         }
     }

@@ -88,7 +88,7 @@ pub trait Handler: Send + Sync + 'static {
         None
     }
 
-    /// Whether the body is read a little at a time, for ever.
+    /// Whether the body is read a little at a time.
     fn sips(&self, request: &Request) -> bool {
         let _ = request;
         false
@@ -165,12 +165,15 @@ fn serve(stream: TcpStream, handler: &dyn Handler, stopped: &AtomicBool) -> std:
             }
             writer.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
         }
-        while handler.sips(&request) && !stopped.load(Ordering::Relaxed) {
-            reader.read_exact(&mut [0; 8 << 10])?;
-            std::thread::sleep(Duration::from_millis(10));
+        let sips = handler.sips(&request);
+        let mut body = vec![0; length];
+        for sip in body.chunks_mut(if sips { 8 << 10 } else { usize::MAX }) {
+            reader.read_exact(sip)?;
+            if sips && !stopped.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(10));
+            }
         }
-        request.body = vec![0; length];
-        reader.read_exact(&mut request.body)?;
+        request.body = body;
         match handler.answer(&request) {
             Answer::Reply(reply) => write_reply(&mut writer, &request, &reply)?,
             Answer::Raw(bytes) => return writer.write_all(&bytes),
