@@ -12,12 +12,11 @@
 //! | 2 | `build` | manifest, toolchain, plan, compile, inspect, assemble |
 //! | 3 | `templates` | new packages |
 //! | 3 | `images`, `hosts` | what is done with images that exist |
-//! | 4 | `cli` | arguments, terminal, exit codes |
+//! | 4 | `cli` | arguments, terminal, exit codes: the crate of `src/main.rs` |
 //!
 //! Below all of them is the crate `plugin-oci`, which has a table of its own.
 
 pub mod build;
-pub mod cli;
 pub mod hosts;
 pub mod images;
 pub mod templates;

@@ -1,5 +1,10 @@
-//! The `cargo plugin-build` program.
+//! The `cargo plugin-build` program: the command line above the library. A crate of its own, so that a change of it compiles
+//! nothing else again.
+
+mod cli;
+
+use plugin_build::{build, hosts, images, templates};
 
 fn main() -> std::process::ExitCode {
-    plugin_build::cli::main()
+    cli::main()
 }

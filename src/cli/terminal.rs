@@ -21,13 +21,12 @@ use serde::Serialize;
 use super::global::{ColorChoice, GlobalArgs, MessageFormat};
 use super::hints;
 use super::output::json_line;
+use super::rendered::{CYAN, RED};
 use plugin_oci::progress::{Event, LogLevel, Outcome, Progress};
 use plugin_oci::values::text::{self, message};
 
 const GREEN: Style = AnsiColor::BrightGreen.on_default().bold();
 const YELLOW: Style = AnsiColor::BrightYellow.on_default().bold();
-pub(super) const RED: Style = AnsiColor::BrightRed.on_default().bold();
-pub(super) const CYAN: Style = AnsiColor::BrightCyan.on_default().bold();
 
 /// How long work lasts before it gets a bar.
 const PATIENCE: Duration = Duration::from_secs(1);

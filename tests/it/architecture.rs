@@ -151,7 +151,7 @@ fn module_path(relative: &Path) -> Vec<String> {
     parts
 }
 
-/// Collects every path into this crate.
+/// Collects every path into this crate, and from the program into its library.
 struct Paths {
     module: Vec<String>,
     found: BTreeSet<Vec<String>>,
@@ -160,13 +160,13 @@ struct Paths {
 impl Paths {
     fn take(&mut self, segments: &[String]) {
         let mut at: Vec<String> = match segments.first().map(String::as_str) {
-            Some("crate") => Vec::new(),
+            Some("crate" | "plugin_build") => Vec::new(),
             Some("self" | "super") => self.module.clone(),
             _ => return,
         };
         for segment in segments {
             match segment.as_str() {
-                "crate" | "self" => {}
+                "crate" | "plugin_build" | "self" => {}
                 "super" => {
                     at.pop();
                 }

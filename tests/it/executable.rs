@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use crate::hints::hint;
 use plugin_build::build::compile::compile;
 use plugin_build::build::inspect::bundle::{LibraryPaths, bundle};
 use plugin_build::build::inspect::leak::{Origin, Pattern, scan};
 use plugin_build::build::inspect::{Format, inspect, start};
 use plugin_build::build::manifest::BuildFlags;
-use plugin_build::cli::hints::hint;
 use plugin_oci::progress::Silent;
 use plugin_oci::values::platform::Platform;
 

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use plugin_build::cli::hints::hint;
+use crate::hints::hint;
 use plugin_build::hosts::cosmo::process::{Address, Api, HostError, Launch, STARTUP_CONFIG, Session, Stage};
 use plugin_oci::progress::{LogLevel, Silent};
 use serde_json::{Value, json};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use plugin_build::cli::hints::hint;
+use crate::hints::hint;
 use plugin_build::images::install::{CheckOptions, InstallOptions, Installed, check, install, rollback};
 use plugin_oci::failure::{Class, Error};
 use plugin_oci::fs::sorted_listing;

@@ -1,5 +1,11 @@
 //! Integration tests, one module per verb.
 
+// What the program says about errors: it is no library, so its sources are read here.
+#[path = "../../src/cli/hints/mod.rs"]
+mod hints;
+#[path = "../../src/cli/rendered.rs"]
+mod rendered;
+
 mod agreement;
 mod architecture;
 mod archives;

@@ -4,11 +4,11 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use crate::hints::hint;
 use plugin_build::build::compile::compile;
 use plugin_build::build::manifest::config::Base;
 use plugin_build::build::manifest::{BuildFlags, Builder};
 use plugin_build::build::plan::{Plan, PlanError};
-use plugin_build::cli::hints::hint;
 use plugin_oci::failure::{Class, Failure};
 use plugin_oci::progress::Silent;
 

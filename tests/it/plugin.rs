@@ -1,9 +1,9 @@
 //! Reading manifests: keys, kinds, selection, files.
 
+use crate::hints::hint;
 use plugin_build::build::kinds::{Kind, Product};
 use plugin_build::build::manifest::config::Config;
 use plugin_build::build::manifest::{BuildFlags, Plugin, PluginError, load};
-use plugin_build::cli::hints::hint;
 use plugin_oci::failure::{Class, Failure};
 use serde_json::json;
 

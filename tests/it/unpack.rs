@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use plugin_build::cli::hints::hint;
+use crate::hints::hint;
 use plugin_build::images::unpack::{UnpackOptions, Unpacked, unpack};
 use plugin_oci::failure::Error;
 use plugin_oci::fs::sorted_listing;

@@ -3,21 +3,21 @@
 use std::error::Error;
 
 use super::{ask, of};
-use crate::build::AssembleError;
-use crate::build::compile::CompileError;
-use crate::build::compile::check::CheckError;
-use crate::build::hermetic::HermeticError;
-use crate::build::inspect::bundle::BundleError;
-use crate::build::inspect::start::StartError;
-use crate::build::kinds::infer::InferError;
-use crate::build::kinds::proxy_wasm::ProxyWasmError;
-use crate::build::kinds::{KindError, Product};
-use crate::build::manifest::PluginError;
-use crate::build::manifest::files::FilesError;
-use crate::build::nearest::nearest;
-use crate::build::plan::{Misplaced, PlanError};
-use crate::build::start::CannotStart;
-use crate::build::toolchain::ToolchainError;
+use plugin_build::build::AssembleError;
+use plugin_build::build::compile::CompileError;
+use plugin_build::build::compile::check::CheckError;
+use plugin_build::build::hermetic::HermeticError;
+use plugin_build::build::inspect::bundle::BundleError;
+use plugin_build::build::inspect::start::StartError;
+use plugin_build::build::kinds::infer::InferError;
+use plugin_build::build::kinds::proxy_wasm::ProxyWasmError;
+use plugin_build::build::kinds::{KindError, Product};
+use plugin_build::build::manifest::PluginError;
+use plugin_build::build::manifest::files::FilesError;
+use plugin_build::build::nearest::nearest;
+use plugin_build::build::plan::{Misplaced, PlanError};
+use plugin_build::build::start::CannotStart;
+use plugin_build::build::toolchain::ToolchainError;
 
 pub fn hint(error: &(dyn Error + 'static)) -> Option<String> {
     ask!(

@@ -3,16 +3,16 @@
 use std::error::Error;
 
 use super::{ask, of};
-use crate::hosts::cosmo::contract::ContractError;
-use crate::hosts::cosmo::contract::directory::DirectoryError;
-use crate::hosts::cosmo::dev::sources::SourcesError;
-use crate::hosts::cosmo::dev::touch::TouchError;
-use crate::hosts::cosmo::execution::ExecutionError;
-use crate::hosts::cosmo::generate;
-use crate::hosts::cosmo::generated::{GenerateError, MoreWarnings};
-use crate::hosts::cosmo::process::{ApiError, HostError, Stage};
-use crate::hosts::cosmo::rules::CosmoError;
-use crate::hosts::cosmo::run::RouterError;
+use plugin_build::hosts::cosmo::contract::ContractError;
+use plugin_build::hosts::cosmo::contract::directory::DirectoryError;
+use plugin_build::hosts::cosmo::dev::sources::SourcesError;
+use plugin_build::hosts::cosmo::dev::touch::TouchError;
+use plugin_build::hosts::cosmo::execution::ExecutionError;
+use plugin_build::hosts::cosmo::generate;
+use plugin_build::hosts::cosmo::generated::{GenerateError, MoreWarnings};
+use plugin_build::hosts::cosmo::process::{ApiError, HostError, Stage};
+use plugin_build::hosts::cosmo::rules::CosmoError;
+use plugin_build::hosts::cosmo::run::RouterError;
 
 pub fn hint(error: &(dyn Error + 'static)) -> Option<String> {
     ask!(

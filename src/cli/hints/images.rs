@@ -3,19 +3,19 @@
 use std::error::Error;
 
 use super::{ask, of};
-use crate::build::kinds::Kind;
-use crate::images::copy::CopyError;
-use crate::images::diff::DiffError;
-use crate::images::install::InstallError;
-use crate::images::login::LoginError;
-use crate::images::rebuild::RebuildError;
-use crate::images::remove::RemoveError;
-use crate::images::run::RunError;
-use crate::images::trust::PolicyError;
-use crate::images::unpack::UnpackError;
-use crate::images::verify::NoContract;
-use crate::templates::new::NewError;
-use crate::templates::{TEMPLATES, TemplateError};
+use plugin_build::build::kinds::Kind;
+use plugin_build::images::copy::CopyError;
+use plugin_build::images::diff::DiffError;
+use plugin_build::images::install::InstallError;
+use plugin_build::images::login::LoginError;
+use plugin_build::images::rebuild::RebuildError;
+use plugin_build::images::remove::RemoveError;
+use plugin_build::images::run::RunError;
+use plugin_build::images::trust::PolicyError;
+use plugin_build::images::unpack::UnpackError;
+use plugin_build::images::verify::NoContract;
+use plugin_build::templates::new::NewError;
+use plugin_build::templates::{TEMPLATES, TemplateError};
 
 pub fn hint(error: &(dyn Error + 'static)) -> Option<String> {
     ask!(

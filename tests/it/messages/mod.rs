@@ -13,7 +13,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
-use plugin_build::cli::failure::rendered;
+use crate::rendered::rendered;
 use plugin_oci::failure::Error;
 
 /// Variants that only the program itself makes, and where they are met.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use plugin_build::cli::hints::Advise as _;
+use crate::hints::Advise as _;
 use plugin_oci::documents::image::ImageError;
 use plugin_oci::documents::{DocumentError, json};
 use plugin_oci::failure::{Complaint, Error};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use plugin_build::cli::hints::hint;
+use crate::hints::hint;
 use plugin_oci::stores::copy;
 use plugin_oci::stores::layout::{LayoutWriter, Obsolete};
 use plugin_oci::stores::registry::{Client, Repository};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use plugin_build::cli::hints::hint;
+use crate::hints::hint;
 use plugin_oci::progress::{Outcome, Silent};
 use plugin_oci::stores::copy;
 use plugin_oci::stores::layout::Layout;

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use plugin_build::cli::hints::hint;
+use crate::hints::hint;
 use plugin_oci::documents;
 use plugin_oci::environment::Environment;
 use plugin_oci::progress::{Outcome, Silent};

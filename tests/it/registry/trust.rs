@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use plugin_build::cli::hints::hint;
+use crate::hints::hint;
 use plugin_oci::environment::Environment;
 use plugin_oci::failure::Class;
 use plugin_oci::progress::Silent;
