@@ -12,6 +12,7 @@ pub mod manifest;
 pub mod nearest;
 pub mod plan;
 pub mod repository;
+pub mod sbom;
 pub mod start;
 pub mod toolchain;
 
@@ -26,6 +27,9 @@ use crate::build::kinds::Kind;
 use crate::build::manifest::BuildFlags;
 use crate::build::plan::destination::Destination;
 use crate::build::plan::{ImagePlan, Plan};
+use crate::build::sbom::record::Recorder;
+use crate::build::toolchain::ToolchainError;
+use crate::build::toolchain::lock::Lock;
 use plugin_oci::documents::Descriptor;
 use plugin_oci::documents::image::Image;
 use plugin_oci::environment::Environment;
@@ -40,7 +44,10 @@ use plugin_oci::values::digest::Digest;
 use plugin_oci::values::tag::Tag;
 
 pub use assemble::error::AssembleError;
+pub use assemble::ours::{LIMIT as ATTACHED_LIMIT, is_ours};
+use assemble::provenance::Circumstances;
 pub use assemble::provenance::Toolchain;
+pub use assemble::statement::{IN_TOTO as STATEMENT_TYPE, PREDICATE};
 
 /// One built image.
 #[derive(Clone, Debug, Serialize)]
@@ -132,7 +139,12 @@ pub fn build(plan: &Plan, registries: &Settings, env: &Environment, progress: &d
         bases.push(resolved);
     }
     let _alone = compile::alone(plan, progress)?;
-    let artifacts = compile::compile(plan, env, progress)?;
+    let wants = plan.provenance || plan.sbom.is_some();
+    let asked = plan.provenance.then(|| assemble::source::ask(plan, env, progress));
+    let compile::Compiled { artifacts, units } = compile::compile(plan, env, progress)?;
+    let source = asked.and_then(assemble::source::Asked::answer);
+    let lock = if wants { Lock::read(&plan.workspace_root)? } else { Lock::default() };
+    let recorder = Recorder::new(plan, &units, &lock, env, progress);
     let hints: Vec<Hints> = plan.images.iter().map(|image| Hints::open(&hints_file(plan, image), env)).collect();
     let checked = check::check(plan, &artifacts, &hints, enforced.is_some(), env, progress)?;
     let mut built = Vec::new();
@@ -140,12 +152,19 @@ pub fn build(plan: &Plan, registries: &Settings, env: &Environment, progress: &d
         let pairs = artifacts.iter().zip(&checked).filter(|(artifact, _)| artifact.package == image.package);
         let own: Vec<Compiled<'_>> = pairs.map(|(artifact, checked)| Compiled { artifact, checked }).collect();
         assemble::starts::check(image, &own, bases, progress)?;
-        let mut provenance =
-            if plan.provenance { Some(assemble::provenance::provenance(plan, image, bases, env, progress)?) } else { None };
-        if let (Some(provenance), Some(report)) = (&mut provenance, &enforced) {
-            provenance.internal["hermetic"] = serde_json::json!(report.statement());
+        let graphs = if wants { told(recorder.graphs(image, hints), plan, progress)? } else { None };
+        let (mut provenance, mut list) = (None, None);
+        if let Some(graphs) = graphs {
+            let toolchain = &Toolchain::of(plan, image, hints, env, progress);
+            let (source, enforced) = (source.as_ref(), enforced.as_ref());
+            let known = Circumstances { graphs: &graphs, lock: &lock, bases, toolchain, source, enforced };
+            provenance = plan.provenance.then(|| assemble::provenance::provenance(plan, image, &known));
+            if let Some(format) = plan.sbom {
+                let bill = assemble::bill::bill(plan, image, (&own, &graphs), toolchain, hints)?;
+                list = Some(assemble::bill::Sbom { format, bytes: sbom::document(&bill, format) });
+            }
         }
-        let assembly = assemble::Assembly { plan, image, artifacts: &own, bases, provenance, hints, progress };
+        let assembly = assemble::Assembly { plan, image, artifacts: &own, bases, provenance, sbom: list, hints, progress };
         let mut done = match assembly.write() {
             Err(error) if error.is::<StoreError>(|error| matches!(error, StoreError::Vanished { .. })) => assembly.write()?,
             done => done?,
@@ -160,6 +179,19 @@ pub fn build(plan: &Plan, registries: &Settings, env: &Environment, progress: &d
         fs::write_atomically(&noted, b"")?;
     }
     Ok(built)
+}
+
+/// What cargo said of the graph. Where it cannot say it without the network, an image goes without attachments; a hermetic build
+/// has fetched everything.
+fn told<T>(graphs: Result<T, ToolchainError>, plan: &Plan, progress: &dyn Progress) -> Result<Option<T>, ToolchainError> {
+    match graphs {
+        Err(error) if plan.hermetic.is_none() => {
+            let hint = "`cargo fetch` brings what cargo wants; without attachments it is not asked for".to_owned();
+            progress.warn(format!("neither SBOM nor provenance is attached: {error}"), Some(hint));
+            Ok(None)
+        }
+        graphs => graphs.map(Some),
+    }
 }
 
 /// The default place of a layout, `target/plugin-build/PACKAGE`, may lie among the sources: a link of theirs could lead it to

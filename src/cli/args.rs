@@ -37,6 +37,10 @@ pub enum Verb {
     Ls(super::list::ListArgs),
     /// Show an image: platforms, layers, files, configuration, attachments
     Inspect(super::inspect::InspectArgs),
+    /// Show what an image is made of: crates, licences, files (SBOM)
+    Sbom(super::sbom::AttachedArgs),
+    /// Show what an image was built from and with which tools
+    Provenance(super::sbom::AttachedArgs),
     /// Tell every difference of two images, from an annotation to a section of a program
     Diff(super::diff::DiffArgs),
     /// Check every digest, size and rule of an image or a whole layout

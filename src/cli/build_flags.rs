@@ -9,6 +9,7 @@ use super::global::{ColorChoice, GlobalArgs};
 use crate::build::kinds::Kind;
 use crate::build::manifest::config::Base;
 use crate::build::manifest::{BuildFlags, Builder};
+use crate::build::sbom::format::Format;
 use plugin_oci::values::compression::Compression;
 use plugin_oci::values::platform::Platform;
 use plugin_oci::values::reference::ReferenceError;
@@ -104,9 +105,18 @@ pub struct BuildArgs {
     #[arg(long, value_name = "KEY=VALUE", help_heading = "Image", value_parser = parse_pair)]
     label: Vec<(String, String)>,
 
-    /// Attach what was built from what and with which tools (SLSA provenance)
-    #[arg(long, help_heading = "Image")]
+    /// Attach a list of what was compiled and packed in another format
+    #[arg(long, value_name = "FORMAT", value_parser = one_of(Format::ALL, Format::as_str), help_heading = "Image")]
+    sbom: Option<Format>,
+    /// Attach no such list
+    #[arg(long, conflicts_with = "sbom", help_heading = "Image")]
+    no_sbom: bool,
+    /// Attach what was built from what and with which tools, as is done anyway
+    #[arg(long, hide = true, help_heading = "Image")]
     provenance: bool,
+    /// Do not attach what was built from what and with which tools (SLSA provenance)
+    #[arg(long, conflicts_with = "provenance", help_heading = "Image")]
+    no_provenance: bool,
 
     /// Whether what is built is pushed at once.
     #[arg(skip)]
@@ -208,7 +218,8 @@ impl BuildArgs {
             labels: args.label.into_iter().collect(),
             output: args.output,
             tags,
-            provenance: args.provenance,
+            provenance: !args.no_provenance,
+            sbom: (!args.no_sbom).then(|| args.sbom.unwrap_or_default()),
             publishes: args.publishes,
         })
     }

@@ -34,8 +34,7 @@ pub fn diff(args: &DiffArgs, context: &Context) -> Result<ExitCode, Error> {
     let report = diff::diff(side(0), side(1), &args.platform, context.progress())?;
     print(&report.differences, context);
     if report.tools == Some(Tools::Unknown) && report.differences.iter().any(|difference| difference.rule == PROGRAM) {
-        let text =
-            "toolchain unknown: compiler, linker and libc can be compared where both images were built with `--provenance`";
+        let text = "toolchain unknown: compiler, linker and libc can be compared where both images have provenance, which `--no-provenance` leaves out";
         context.progress().event(Event::Note { text: text.to_owned() });
     }
     let same = report.differences.is_empty() && report.verdict == Verdict::Same;

@@ -40,6 +40,7 @@ mod remove;
 mod rendered;
 mod router;
 mod run;
+mod sbom;
 mod schema;
 mod sign;
 mod signals;
@@ -160,6 +161,8 @@ fn run(cli: Cli, context: &Context) -> Result<ExitCode, Error> {
         Some(Verb::Dev(args)) => dev::dev(*args, context),
         Some(Verb::Ls(args)) => list::list(&args, context),
         Some(Verb::Inspect(args)) => inspect::inspect(&args, context),
+        Some(Verb::Sbom(args)) => sbom::sbom(&args, context),
+        Some(Verb::Provenance(args)) => sbom::provenance(&args, context),
         Some(Verb::Diff(args)) => diff::diff(&args, context),
         Some(Verb::Verify(args)) => verify::verify(&args, context),
         Some(Verb::Keygen(args)) => keygen::keygen(&args, context),

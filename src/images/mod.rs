@@ -3,6 +3,7 @@
 //! Options are decided values, reports are serialisable values; nothing here prints or reads the environment.
 
 pub mod attach;
+pub mod attached;
 pub mod copy;
 pub mod diff;
 pub mod inspect;

@@ -12,7 +12,7 @@ use crate::support::recorder::Recorder;
 
 fn build(project: &Project, flags: &BuildFlags) -> Result<Vec<Artifact>, CompileError> {
     let flags = BuildFlags { quiet: true, ..flags.clone() };
-    compile(&project.plan(&flags), &project.env(), &Silent)
+    Ok(compile(&project.plan(&flags), &project.env(), &Silent)?.artifacts)
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn programs_and_libraries_take_one_command_each() {
     let plan = project.plan(&flags);
     assert_eq!(plan.invocations.len(), 2);
     let recorder = Recorder::default();
-    let artifacts = compile(&plan, &project.env(), &recorder).unwrap();
+    let artifacts = compile(&plan, &project.env(), &recorder).unwrap().artifacts;
     assert_eq!(recorder.commands().len(), 2);
     let names: Vec<_> = artifacts.iter().map(|a| a.path.file_name().unwrap().to_str().unwrap()).collect();
     assert_eq!(names, ["a", "b", "libc.so"]);

@@ -26,8 +26,10 @@ fn inspected(dir: &Path, image: &str) -> Value {
     serde_json::from_str(printed.lines().last().unwrap()).unwrap()
 }
 
+/// The contracts that are attached to an image.
 fn attachments(image: &Value) -> Vec<&str> {
-    image["attachments"].as_array().unwrap().iter().map(|one| one["digest"].as_str().unwrap()).collect()
+    let is_contract = |one: &&Value| one["artifact_type"] == Contract::ARTIFACT_TYPE;
+    image["attachments"].as_array().unwrap().iter().filter(is_contract).map(|one| one["digest"].as_str().unwrap()).collect()
 }
 
 /// Attaches another contract to the image of a layout, as whoever may write to it can; its digest.

@@ -27,7 +27,7 @@ fn dynamic() -> (Project, PathBuf) {
 
 fn build(project: &Project) -> PathBuf {
     let plan = project.plan(&BuildFlags { quiet: true, ..BuildFlags::default() });
-    compile(&plan, &project.env(), &Silent).unwrap().remove(0).path
+    compile(&plan, &project.env(), &Silent).unwrap().artifacts.remove(0).path
 }
 
 #[test]

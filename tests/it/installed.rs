@@ -5,6 +5,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use plugin_oci::fs::sorted_listing;
+
 use crate::support::hostile::archive::Archive;
 use crate::support::layouts::HandLayout;
 use crate::support::program::{done, run};

@@ -20,6 +20,9 @@ fn run(project: &Project, args: &[&str]) -> Ran {
     ran(plugin_build(&project.root).args(args))
 }
 
+/// Builds an image alone: what is counted here are its blobs and entries.
+const BARE: [&str; 2] = ["--no-sbom", "--no-provenance"];
+
 fn run_ok(project: &Project, args: &[&str]) -> Ran {
     let ran = run(project, args);
     assert_eq!(ran.code, 0, "{args:?}: {}{}", ran.stdout, ran.stderr);
@@ -93,7 +96,7 @@ fn a_full_disk_exits_with_1_and_leaves_the_index_as_it_was() {
 #[test]
 fn other_peoples_tags_fields_and_files_survive() {
     let project = Project::fixture("greeter");
-    run_ok(&project, &["-q", "-o", "shared", "-t", "theirs"]);
+    run_ok(&project, &[&["-q", "-o", "shared", "-t", "theirs"][..], &BARE].concat());
     let index = project.root.join("shared/index.json");
     let mut document: Value = serde_json::from_slice(&fs::read(&index).unwrap()).unwrap();
     document["x-field"] = json!([1, 2]);
@@ -103,7 +106,7 @@ fn other_peoples_tags_fields_and_files_survive() {
     fs::write(project.root.join("shared/blobs/sha256").join(orphan.hex()), b"orphan").unwrap();
     fs::write(project.root.join("shared/NOTES"), "mine").unwrap();
 
-    run_ok(&project, &["-q", "-o", "shared", "-t", "ours", "--label", "a=b"]);
+    run_ok(&project, &[&["-q", "-o", "shared", "-t", "ours", "--label", "a=b"][..], &BARE].concat());
     let after: Value = serde_json::from_slice(&fs::read(&index).unwrap()).unwrap();
     assert_eq!(after["x-field"], json!([1, 2]));
     assert_eq!(after["manifests"][0]["x-entry"], "kept");
@@ -121,9 +124,9 @@ fn other_peoples_tags_fields_and_files_survive() {
 fn a_replaced_tag_keeps_its_blobs_outside_the_default_layout_until_gc() {
     let project = Project::fixture("greeter");
     let blobs = || sorted_listing(&project.root.join("out/blobs/sha256")).unwrap().len();
-    run_ok(&project, &["-q", "-o", "out"]);
+    run_ok(&project, &[&["-q", "-o", "out"][..], &BARE].concat());
     assert_eq!(blobs(), 5);
-    let moved = run_ok(&project, &["-o", "out", "--label", "a=b"]);
+    let moved = run_ok(&project, &[&["-o", "out", "--label", "a=b"][..], &BARE].concat());
     assert!(moved.stderr.contains("Moved tag 0.3.1: sha256:"), "a moved tag is told: {}", moved.stderr);
     assert_eq!(blobs(), 8, "config, manifest and index are new, the old ones stay");
     run_ok(&project, &["gc", "oci:out"]);
@@ -134,8 +137,8 @@ fn a_replaced_tag_keeps_its_blobs_outside_the_default_layout_until_gc() {
 #[test]
 fn rm_drops_a_tag_and_only_what_no_other_tag_needs() {
     let project = Project::fixture("greeter");
-    run_ok(&project, &["-q", "-o", "out", "-t", "a"]);
-    run_ok(&project, &["-q", "-o", "out", "-t", "b", "--label", "x=y"]);
+    run_ok(&project, &[&["-q", "-o", "out", "-t", "a"][..], &BARE].concat());
+    run_ok(&project, &[&["-q", "-o", "out", "-t", "b", "--label", "x=y"][..], &BARE].concat());
     let removed = run_ok(&project, &["rm", "oci:out:a"]);
     assert!(removed.stdout.starts_with("a@sha256:"), "{}", removed.stdout);
     assert_eq!(tags(&project, "oci:out"), ["b"]);

@@ -68,6 +68,7 @@ mod requests;
 mod router;
 mod run;
 mod said;
+mod sbom;
 mod sign;
 mod signatures;
 mod snapshots;

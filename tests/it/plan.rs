@@ -121,7 +121,7 @@ fn told(project: &Project, vars: &[(&str, &str)], flags: &BuildFlags) -> String 
         env.set(*name, *value);
     }
     let plan = plan_in(flags, &env, &Silent).unwrap();
-    let artifacts = compile(&plan, &env, &Silent).unwrap();
+    let artifacts = compile(&plan, &env, &Silent).unwrap().artifacts;
     String::from_utf8(Command::new(&artifacts[0].path).output().unwrap().stdout).unwrap().trim().to_owned()
 }
 

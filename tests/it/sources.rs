@@ -112,7 +112,7 @@ fn program(env: &Environment, flags: &BuildFlags) -> Vec<u8> {
     let flags = BuildFlags { quiet: true, ..flags.clone() };
     let recorder = Recorder::default();
     let plan = plan_in(&flags, env, &recorder).unwrap();
-    let artifacts = compile(&plan, env, &recorder).unwrap();
+    let artifacts = compile(&plan, env, &recorder).unwrap().artifacts;
     let hints = Hints::open(&plan.target_directory.join("hints.json"), &Environment::default());
     let checked = check(&plan, &artifacts, &[hints], true, env, &recorder).unwrap();
     assert_eq!(checked[0].leaks, [], "{}", recorder.texts().join("\n"));

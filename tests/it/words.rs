@@ -11,7 +11,8 @@ use syn::buffer::{Cursor, TokenBuffer};
 use syn::visit::{self, Visit};
 
 /// Files that make or read the arguments of other programs: cargo's and rustc's, git's, a dynamic loader's.
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 20] = [
+    "src/build/assemble/source.rs",
     "src/build/compile/mod.rs",
     "src/build/manifest/asking.rs",
     "src/build/manifest/flags.rs",
@@ -19,6 +20,7 @@ const COMMANDS: [&str; 18] = [
     "src/build/plan/invocation.rs",
     "src/build/plan/remap.rs",
     "src/build/plan/request.rs",
+    "src/build/sbom/record.rs",
     "src/build/toolchain/config.rs",
     "src/build/toolchain/find.rs",
     "src/build/toolchain/linker.rs",
@@ -33,7 +35,7 @@ const COMMANDS: [&str; 18] = [
 ];
 
 /// Texts that name a flag all the same, by a part of each, and why.
-const SAID: [(&str, &str); 16] = [
+const SAID: [(&str, &str); 15] = [
     ("`--all` takes every tag", "a contradiction that only flags can make"),
     ("a delta (`--have`) goes into", "a contradiction that only flags can make"),
     ("which `--locked` forbids", "cargo's flag"),
@@ -41,7 +43,6 @@ const SAID: [(&str, &str); 16] = [
     ("`--hermetic` works on Linux only", "names what was asked for"),
     ("`--builder zigbuild` wants cargo-zigbuild", "names what was asked for"),
     ("see `--cache-dir`", "says where a directory came from"),
-    ("`build --provenance` records them", "is part of a difference, which is data"),
     (CREATED_BY, "is a byte of format 1, the `created_by` of a layer"),
     ("--cap-add SETFCAP", "a flag of container engines"),
     ("--security-opt systempaths", "a flag of container engines"),

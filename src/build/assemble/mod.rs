@@ -2,9 +2,12 @@
 
 pub mod artifact;
 pub mod base;
+pub mod bill;
 pub mod cache;
 pub mod error;
+pub mod ours;
 pub mod provenance;
+pub mod source;
 pub mod starts;
 pub mod statement;
 pub mod system;
@@ -24,6 +27,7 @@ use crate::build::manifest::bases::Bases;
 use crate::build::plan::annotations::{FORMAT, REQUEST_KEY};
 use crate::build::plan::{ImagePlan, Plan, TargetPlan};
 use crate::hosts::cosmo::contract::{self, Contract};
+use bill::Sbom;
 use plugin_oci::documents::Descriptor;
 use plugin_oci::documents::image::{BASE_DIGEST, BASE_NAME, Image, Layer, Settings, index_over};
 use plugin_oci::failure::Error;
@@ -53,6 +57,8 @@ pub struct Assembly<'a> {
     pub bases: &'a [ResolvedBase],
     /// How it came to be, where that is to be attached.
     pub provenance: Option<Provenance>,
+    /// What it is made of, where that is to be attached.
+    pub sbom: Option<Sbom>,
     /// What need not be read again.
     pub hints: &'a Hints,
     /// Where events go.
@@ -97,7 +103,13 @@ impl Assembly<'_> {
             let manifests: Vec<_> = images.iter().map(|image| &image.descriptor).collect();
             provenance.attach(&root, &manifests).add_to(&mut bundle);
         }
-        let options = copy::CopyOptions { tags: self.image.tags.clone(), verb: "Writing", ..copy::CopyOptions::default() };
+        if let Some(sbom) = &self.sbom {
+            sbom.clone().attach(&root).add_to(&mut bundle);
+        }
+        let new = bundle.referrers(&root.digest)?;
+        let replaced = existing.as_ref().map(|layout| ours::replaced(layout, &root.digest, &new)).unwrap_or_default();
+        let options =
+            copy::CopyOptions { replaced, tags: self.image.tags.clone(), verb: "Writing", ..copy::CopyOptions::default() };
         copy::copy(&bundle, &writer, &root, &options, self.progress)?;
         let layout = Layout::open(&self.image.output)?;
         layout.remember_build(&root.digest, &self.image.tags)?;

@@ -8,13 +8,15 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::build::sbom::sorted::sorted;
 use plugin_oci::attachments::Attachment;
 use plugin_oci::documents::Descriptor;
 use plugin_oci::documents::json::to_canonical;
 use plugin_oci::signatures::statement::{MEDIA_TYPE, PROVENANCE, TYPE};
+use plugin_oci::values::digest::Digest;
 
 /// Annotation by which readers pick a statement without fetching it.
-const PREDICATE_TYPE: &str = "in-toto.io/predicate-type";
+pub const PREDICATE_TYPE: &str = "in-toto.io/predicate-type";
 
 /// What is known of a build.
 #[derive(Clone, Debug, Default)]
@@ -36,12 +38,28 @@ pub struct Provenance {
 }
 
 /// Something that went into a build.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+/// (in-toto/attestation, `spec/v1/resource_descriptor.md`)
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Dependency {
+    /// What it is to the build.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<&'static str>,
     /// Where it comes from.
-    pub uri: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uri: Option<String>,
     /// Its digests, by algorithm, in hexadecimal.
     pub digest: BTreeMap<String, String>,
+    /// What else is to be known of it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<&'static str, bool>,
+}
+
+impl Dependency {
+    /// Something with one digest.
+    pub fn new(uri: Option<String>, digest: &Digest) -> Self {
+        let digest = BTreeMap::from([(digest.algorithm().as_str().to_owned(), digest.hex().to_owned())]);
+        Self { uri, digest, ..Self::default() }
+    }
 }
 
 impl Provenance {
@@ -56,26 +74,24 @@ impl Provenance {
             let platform = manifest.platform.as_ref().map(ToString::to_string).unwrap_or_default();
             subjects.push(of(format!("{} {platform}", self.name).trim().to_owned(), manifest));
         }
-        let mut dependencies = self.dependencies.clone();
-        dependencies.sort();
-        dependencies.dedup();
+        let predicate = self.predicate();
+        to_canonical(&json!({ "_type": TYPE, "subject": subjects, "predicateType": PROVENANCE, "predicate": predicate }))
+    }
+
+    /// What the statement says, whatever image it is about.
+    pub fn predicate(&self) -> Value {
         let mut builder = json!({ "id": self.builder });
         if !self.versions.is_empty() {
             builder["version"] = json!(self.versions);
         }
-        to_canonical(&json!({
-            "_type": TYPE,
-            "subject": subjects,
-            "predicateType": PROVENANCE,
-            "predicate": {
-                "buildDefinition": {
-                    "buildType": self.build_type,
-                    "externalParameters": object(&self.external),
-                    "internalParameters": object(&self.internal),
-                    "resolvedDependencies": dependencies,
-                },
-                "runDetails": { "builder": builder },
+        sorted(json!({
+            "buildDefinition": {
+                "buildType": self.build_type,
+                "externalParameters": object(&self.external),
+                "internalParameters": object(&self.internal),
+                "resolvedDependencies": self.dependencies,
             },
+            "runDetails": { "builder": builder },
         }))
     }
 
@@ -102,7 +118,7 @@ mod tests {
     #[test]
     fn a_statement_names_its_subject_and_is_the_same_whatever_the_order() {
         let subject = Descriptor::of("application/vnd.oci.image.index.v1+json", b"an index");
-        let dependency = |uri: &str| Dependency { uri: uri.to_owned(), digest: BTreeMap::from([("sha256".into(), "00".into())]) };
+        let dependency = |uri: &str| Dependency::new(Some(uri.to_owned()), &Digest::of(b""));
         let one = Provenance { dependencies: vec![dependency("b"), dependency("a")], ..Provenance::default() };
         let two = Provenance { dependencies: vec![dependency("a"), dependency("b"), dependency("a")], ..Provenance::default() };
         assert_eq!(one.statement(&subject, &[]), two.statement(&subject, &[]));

@@ -20,6 +20,7 @@ use super::CompileError;
 use crate::build::hermetic::Sandbox;
 use crate::build::hermetic::view::{Content, ItemKind, Role, ViewEntry};
 use crate::build::plan::Plan;
+use crate::build::sbom::unit::Unit;
 use plugin_oci::fs::lock::Lock;
 use plugin_oci::fs::stamps::Fingerprint;
 use plugin_oci::fs::{FileError, create_dirs, sorted_listing};
@@ -33,6 +34,13 @@ pub(super) const FILE: &str = "hermetic.json";
 const MARKS: [&str; 2] = ["CACHEDIR.TAG", ".rustc_info.json"];
 /// The mark's content (<https://bford.info/cachedir/>).
 const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n";
+
+/// A build as it was.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    artifacts: Vec<Known>,
+    units: Vec<Unit>,
+}
 
 /// An artifact as it was made.
 #[derive(Serialize, Deserialize)]
@@ -103,11 +111,11 @@ fn add(fingerprint: &mut Fingerprint, place: &Path, hidden: &[&Path]) {
 }
 
 /// The artifacts of a record, if each is as it was made and where builds make them.
-pub(super) fn recall(fact: &str, sandbox: &Sandbox) -> Option<Vec<PathBuf>> {
-    let known: Vec<Known> = serde_json::from_str(fact).ok()?;
+pub(super) fn recall(fact: &str, sandbox: &Sandbox) -> Option<(Vec<PathBuf>, Vec<Unit>)> {
+    let Kept { artifacts, units } = serde_json::from_str(fact).ok()?;
     let is_same =
         |known: &Known| is_made_in(&known.path, sandbox) && digest(&known.path).is_some_and(|digest| digest == known.digest);
-    known.iter().all(is_same).then(|| known.into_iter().map(|known| known.path).collect())
+    artifacts.iter().all(is_same).then(|| (artifacts.into_iter().map(|known| known.path).collect(), units))
 }
 
 /// Whether a path, followed through links, lies where builds write.
@@ -117,9 +125,9 @@ pub(super) fn is_made_in(path: &Path, sandbox: &Sandbox) -> bool {
 }
 
 /// A record of artifacts.
-pub(super) fn show<'a>(artifacts: impl Iterator<Item = &'a Path>) -> Option<String> {
+pub(super) fn show<'a>(artifacts: impl Iterator<Item = &'a Path>, units: &[Unit]) -> Option<String> {
     let known: Option<Vec<Known>> = artifacts.map(|path| Some(Known { path: path.to_owned(), digest: digest(path)? })).collect();
-    serde_json::to_string(&known?).ok()
+    serde_json::to_string(&Kept { artifacts: known?, units: units.to_vec() }).ok()
 }
 
 fn digest(path: &Path) -> Option<Digest> {

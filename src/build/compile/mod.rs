@@ -13,6 +13,7 @@
 pub mod check;
 mod clock;
 mod known;
+mod units;
 
 use std::io::{self, BufReader, IsTerminal as _, Read};
 use std::path::{Path, PathBuf};
@@ -26,6 +27,7 @@ use crate::build::hermetic::{HermeticError, Inside, Sandbox};
 use crate::build::kinds::{Kind, Product};
 use crate::build::plan::invocation::Invocation;
 use crate::build::plan::{ImagePlan, Plan, TargetPlan};
+use crate::build::sbom::unit::Unit;
 use crate::build::toolchain::{announce, command};
 use plugin_oci::environment::Environment;
 use plugin_oci::failure::{Class, Failure};
@@ -53,26 +55,35 @@ pub struct Artifact {
 
 pub use known::alone;
 
-/// Runs the commands; one artifact for each target of each image, in the plan's order. A hermetic build begins with nothing, or
-/// finds everything as it was: [`alone`] is to be held meanwhile, and as long as the artifacts are read.
-pub fn compile(plan: &Plan, env: &Environment, progress: &dyn Progress) -> Result<Vec<Artifact>, CompileError> {
+/// What was compiled.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    /// One for each target of each image, in the plan's order.
+    pub artifacts: Vec<Artifact>,
+    /// All that cargo compiled for them, now or before.
+    pub units: Vec<Unit>,
+}
+
+/// Runs the commands. A hermetic build begins with nothing, or finds everything as it was: [`alone`] is to be held meanwhile, and
+/// as long as the artifacts are read.
+pub fn compile(plan: &Plan, env: &Environment, progress: &dyn Progress) -> Result<Compiled, CompileError> {
     let Some(sandbox) = &plan.hermetic else { return make(plan, env, progress) };
     let hints = Hints::open(&plan.records.join(known::FILE), env);
     let recall = |fact: &str| {
-        let paths = known::recall(fact, sandbox)?;
+        let (paths, units) = known::recall(fact, sandbox)?;
         let targets = plan.images.iter().flat_map(|image| image.targets.iter().map(move |target| (image, target)));
         let artifacts: Vec<Artifact> =
             targets.zip(&paths).map(|((image, target), path)| artifact(image, target, path, true)).collect();
-        (artifacts.len() == paths.len()).then_some(artifacts)
+        (artifacts.len() == paths.len()).then_some(Compiled { artifacts, units })
     };
     let make = || {
         known::empty(sandbox)?;
         make(plan, env, progress)
     };
-    let show = |made: &Vec<Artifact>| known::show(made.iter().map(|artifact| artifact.path.as_path()));
-    let artifacts = hints.known_or(known::fingerprint(plan, sandbox), recall, make, show)?;
+    let show = |made: &Compiled| known::show(made.artifacts.iter().map(|artifact| artifact.path.as_path()), &made.units);
+    let compiled = hints.known_or(known::fingerprint(plan, sandbox), recall, make, show)?;
     hints.save();
-    Ok(artifacts)
+    Ok(compiled)
 }
 
 fn artifact(image: &ImagePlan, target: &TargetPlan, path: &Path, fresh: bool) -> Artifact {
@@ -86,7 +97,7 @@ fn artifact(image: &ImagePlan, target: &TargetPlan, path: &Path, fresh: bool) ->
     }
 }
 
-fn make(plan: &Plan, env: &Environment, progress: &dyn Progress) -> Result<Vec<Artifact>, CompileError> {
+fn make(plan: &Plan, env: &Environment, progress: &dyn Progress) -> Result<Compiled, CompileError> {
     let mut made = Made::default();
     if let Some(fetch) = &plan.fetch {
         run(fetch, plan.fetching.as_ref(), env, progress).map_err(|error| match error {
@@ -116,7 +127,7 @@ fn make(plan: &Plan, env: &Environment, progress: &dyn Progress) -> Result<Vec<A
             artifacts.push(artifact(image, target, &path, fresh));
         }
     }
-    Ok(artifacts)
+    Ok(Compiled { artifacts, units: units::units(plan, &made.artifacts) })
 }
 
 /// What cargo told of its work.

@@ -119,7 +119,8 @@ impl Asked {
             }
             self.options.args.push(offline);
         }
-        let options = MetadataOptions { platform: target.map(str::to_owned), ..self.options.clone() };
+        let options =
+            MetadataOptions { platforms: target.iter().map(|target| (*target).to_owned()).collect(), ..self.options.clone() };
         Ok(metadata::full(&options, place(self.questions.as_ref(), env), progress)?)
     }
 
@@ -211,7 +212,7 @@ fn metadata_options(flags: &BuildFlags, env: &Environment) -> MetadataOptions {
         target_dir: flags.target_dir.as_ref().map(|directory| env.resolve(directory)),
         args,
         feature_args: flags.feature_args(),
-        platform: None,
+        platforms: Vec::new(),
         quiet: flags.quiet,
     }
 }

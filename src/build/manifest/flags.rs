@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::config::{Base, Config};
 use super::partition::Partition;
 use crate::build::kinds::Kind;
+use crate::build::sbom::format::Format;
 use plugin_oci::values::compression::Compression;
 use plugin_oci::values::platform::Platform;
 use plugin_oci::values::tag::Tag;
@@ -95,9 +96,12 @@ pub struct BuildFlags {
     pub output: Option<PathBuf>,
     /// `-t`, repeatable.
     pub tags: Vec<Tag>,
+    /// Unless `--no-provenance`.
     pub provenance: bool,
     /// Whether what is built is to be published at once.
     pub publishes: bool,
+    /// `--sbom`; none with `--no-sbom`.
+    pub sbom: Option<Format>,
 }
 
 impl BuildFlags {

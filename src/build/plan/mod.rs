@@ -32,9 +32,11 @@ use crate::build::manifest::bases::Bases;
 use crate::build::manifest::files::PackedFile;
 use crate::build::manifest::{BuildFlags, Builder, ContractFiles, Plugin, Workspace};
 use crate::build::repository::revision::{self, Revision};
+use crate::build::sbom::format::Format;
 use crate::build::toolchain::ask::Ask;
 use crate::build::toolchain::config::CargoConfig;
 use crate::build::toolchain::linker::Linker;
+use crate::build::toolchain::metadata::MetadataOptions;
 use crate::build::toolchain::{ToolchainError, find_program};
 use crate::hosts::cosmo::contract::directory;
 use crate::hosts::cosmo::rules;
@@ -104,6 +106,12 @@ pub struct Plan {
     pub epoch: Epoch,
     /// Whether each image's provenance is attached to it.
     pub provenance: bool,
+    /// The format of the bill of materials that is attached to each image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sbom: Option<Format>,
+    /// How cargo is asked for the graph of what it compiled.
+    #[serde(skip)]
+    pub question: MetadataOptions,
     /// The images, one a plugin.
     pub images: Vec<ImagePlan>,
 }
@@ -237,6 +245,8 @@ pub fn plan(workspace: &Workspace, flags: &BuildFlags, env: &Environment, progre
         offline: flags.offline || flags.frozen,
         epoch,
         provenance: flags.provenance,
+        sbom: flags.sbom,
+        question: workspace.question.clone(),
         images,
     })
 }

@@ -4,6 +4,7 @@
 //! rustflags, then rustc's own choice: `cc` for most, a mingw compiler for windows-gnu, the bundled `rust-lld` for wasm.
 //! The host's `cc` links for the host's machine only.
 
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -12,8 +13,9 @@ use super::ask::{Ask, Question};
 use super::rustc::Rustc;
 use super::{ToolchainError, config, find_program};
 use plugin_oci::environment::Environment;
+use plugin_oci::fs::stamps::{Fingerprint, Hints};
 use plugin_oci::progress::Progress;
-use plugin_oci::values::digest::Hasher;
+use plugin_oci::values::digest::Digest;
 
 /// A target's linker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -34,6 +36,16 @@ pub struct LinkerFacts {
     /// The digest of the `libc.a` that a static gnu executable embeds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub libc: Option<String>,
+    /// The version that this `libc.a` says it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub libc_version: Option<String>,
+}
+
+/// What a linker says.
+#[derive(Debug, Serialize, Deserialize)]
+struct Words {
+    version: Option<String>,
+    libc: Option<PathBuf>,
 }
 
 impl Linker {
@@ -82,24 +94,56 @@ impl Linker {
 
     /// Asks the linker's version, and for a static gnu executable which libc it embeds.
     ///
-    /// The linker says where that libc lies, and could name any file: `is_seen` tells whose digest may be told.
+    /// The linker says where that libc lies, and could name any file: `is_seen` tells whose digest may be told. `hints` know what
+    /// this very file said before.
     pub fn facts(
         &self,
         static_gnu: bool,
-        place: &dyn Ask,
+        (place, env): (&dyn Ask, &Environment),
         is_seen: impl Fn(&Path) -> bool,
+        hints: &Hints,
         progress: &dyn Progress,
     ) -> LinkerFacts {
+        let find = || Ok::<_, Infallible>(self.words(static_gnu, place, progress));
+        let show = |words: &Words| {
+            let is_whole = words.version.is_some() && (!static_gnu || words.libc.as_ref().is_some_and(|path| path.is_file()));
+            if is_whole { serde_json::to_string(words).ok() } else { None }
+        };
+        let parse = |fact: &str| serde_json::from_str(fact).ok();
+        let Ok(Words { version, libc }) = hints.known_or(self.fingerprint(static_gnu, env), parse, find, show);
+        let libc = libc.filter(|path| is_seen(path) && path.is_file()).and_then(|path| archive(&path, hints));
+        let (libc, libc_version) = libc.map_or((None, None), |(digest, version)| (Some(digest), version));
+        LinkerFacts { version, libc, libc_version }
+    }
+
+    /// What decides about a linker's words. A wrapper may start another program tomorrow, so only what is called as linkers are
+    /// is taken for one.
+    fn fingerprint(&self, static_gnu: bool, env: &Environment) -> Fingerprint {
+        let mut fingerprint = Fingerprint::default();
+        fingerprint.text(&format!("linker {static_gnu}"));
+        for variable in ["COMPILER_PATH", "GCC_EXEC_PREFIX", "LIBRARY_PATH"] {
+            fingerprint.text(&env.os(variable).unwrap_or_default().to_string_lossy());
+        }
+        let real = find_program(&self.program, env).and_then(|found| found.canonicalize().ok());
+        let name = real.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let is_known = name.split('-').any(|word| ["gcc", "clang", "ld", "ld.bfd", "ld.lld", "lld", "mold"].contains(&word));
+        match real.filter(|path| is_known && !is_script(path)) {
+            Some(path) => fingerprint.file(&path),
+            None => fingerprint.unknown(),
+        }
+        fingerprint
+    }
+
+    fn words(&self, static_gnu: bool, place: &dyn Ask, progress: &dyn Progress) -> Words {
         let ask = |argument: &str| {
             let child = Question::new(&self.program, &[argument]).put(place, progress).ok()?;
             let output = child.output().ok().filter(|output| output.status.success())?;
             String::from_utf8(output.stdout).ok()?.lines().next().map(|line| line.trim().to_owned())
         };
         let libc = static_gnu.then(|| ask("-print-file-name=libc.a")).flatten().map(PathBuf::from);
-        let libc = libc.filter(|path| is_seen(path) && path.is_file()).and_then(|path| digest(&path));
         let version =
             if *self == Self::zig() { ask("version").map(|version| format!("zig {version}")) } else { ask("--version") };
-        LinkerFacts { version, libc }
+        Words { version, libc }
     }
 }
 
@@ -118,11 +162,35 @@ fn flag(rustflags: &[String]) -> Option<PathBuf> {
     found
 }
 
-/// The digest of a file.
-fn digest(path: &Path) -> Option<String> {
-    let mut hasher = Hasher::new();
-    hasher.update_from(&mut std::fs::File::open(path).ok()?).ok()?;
-    Some(hasher.finish().to_string())
+/// The digest of a `libc.a`, and the version that it says.
+pub fn archive(path: &Path, hints: &Hints) -> Option<(String, Option<String>)> {
+    let mut fingerprint = Fingerprint::default();
+    fingerprint.text("libc");
+    fingerprint.file(path);
+    let find = || {
+        let bytes = std::fs::read(path).map_err(drop)?;
+        Ok::<_, ()>((Digest::of(&bytes).to_string(), glibc_version(&bytes)))
+    };
+    let parse = |fact: &str| serde_json::from_str(fact).ok();
+    hints.known_or(fingerprint, parse, find, |found| serde_json::to_string(found).ok()).ok()
+}
+
+/// glibc has its version in a sentence (`csu/version.c`).
+fn glibc_version(archive: &[u8]) -> Option<String> {
+    let sentence: &[u8] = b"GNU C Library ";
+    let start = memchr::memmem::find(archive, sentence)?;
+    let rest = archive.get(start..)?.get(..300)?;
+    let words: &[u8] = b"release version ";
+    let at = memchr::memmem::find(rest, words)? + words.len();
+    let version: String =
+        rest[at..].iter().map(|byte| char::from(*byte)).take_while(|c| c.is_ascii_digit() || *c == '.').collect();
+    Some(version.trim_end_matches('.').to_owned()).filter(|version| !version.is_empty())
+}
+
+fn is_script(path: &Path) -> bool {
+    let mut start = [0; 2];
+    let read = std::fs::File::open(path).and_then(|mut file| std::io::Read::read_exact(&mut file, &mut start));
+    read.is_err() || start == *b"#!"
 }
 
 /// Whether one `cc` serves both: same system and architecture, 32-bit x86 beside 64-bit.

@@ -29,8 +29,8 @@ pub struct MetadataOptions {
     pub args: Vec<String>,
     /// Features, for the full answer only.
     pub feature_args: Vec<String>,
-    /// The target whose graph is wanted, for the full answer only; all where there is none.
-    pub platform: Option<String>,
+    /// The targets whose graph is wanted, for the full answer only; all where there are none.
+    pub platforms: Vec<String>,
     /// Variables that decide about the answer.
     pub env: BTreeMap<String, String>,
     /// Whether cargo keeps quiet.
@@ -46,21 +46,35 @@ pub struct Asked {
 
 /// Asks without dependencies, and does not wait.
 pub fn ask(options: &MetadataOptions, place: &dyn Ask, progress: &dyn Progress) -> Result<Asked, ToolchainError> {
-    spawn(options, place, &["--no-deps"], progress)
+    spawn(options, place, &["--no-deps"], false, progress)
 }
 
 /// The full answer: every package of the dependency graph. May resolve, lock and download, which cargo shows.
 pub fn full(options: &MetadataOptions, place: &dyn Ask, progress: &dyn Progress) -> Result<Metadata, ToolchainError> {
+    spawn(options, place, &graph_args(options), true, progress)?.answer()
+}
+
+/// The same, where nothing is to be downloaded and the caller tells what cargo says against it.
+pub fn quietly(options: &MetadataOptions, place: &dyn Ask, progress: &dyn Progress) -> Result<Metadata, ToolchainError> {
+    spawn(options, place, &graph_args(options), false, progress)?.answer()
+}
+
+fn graph_args(options: &MetadataOptions) -> Vec<&str> {
     let mut args: Vec<&str> = options.feature_args.iter().map(String::as_str).collect();
-    args.extend(options.platform.iter().flat_map(|target| ["--filter-platform", target]));
+    args.extend(options.platforms.iter().flat_map(|target| ["--filter-platform", target]));
     if options.quiet {
         args.push("--quiet");
     }
-    spawn(options, place, &args, progress)?.answer()
+    args
 }
 
-fn spawn(options: &MetadataOptions, place: &dyn Ask, more: &[&str], progress: &dyn Progress) -> Result<Asked, ToolchainError> {
-    let told = !more.contains(&"--no-deps");
+fn spawn(
+    options: &MetadataOptions,
+    place: &dyn Ask,
+    more: &[&str],
+    told: bool,
+    progress: &dyn Progress,
+) -> Result<Asked, ToolchainError> {
     let words = [&["metadata", "--format-version", "1"], more].concat();
     let mut question = Question { told, env: options.env.clone(), ..Question::new(&options.cargo, &words) };
     question.args.extend(options.args.iter().cloned());

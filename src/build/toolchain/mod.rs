@@ -3,6 +3,7 @@
 //! - [`ask`]: where they are asked: here, or in a sandbox.
 //! - [`find`]: which toolchain it is, before anything of the sources is looked at.
 //! - [`config`]: cargo's own configuration, as far as it decides about bytes: rustflags, linkers, replaced sources.
+//! - [`lock`]: its lock file.
 //! - [`metadata`]: `cargo metadata`.
 //! - [`rustc`]: the compiler's version, sysroot, and which targets it has a standard library for.
 //! - [`linker`]: which linker a target gets, whether it is there, and its facts for the provenance.
@@ -21,6 +22,7 @@ pub mod ask;
 pub mod config;
 pub mod find;
 pub mod linker;
+pub mod lock;
 pub mod metadata;
 pub mod rustc;
 

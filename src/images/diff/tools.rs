@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     fn toolchain(rustc: &str, target: &str, version: &str, libc: Option<&str>) -> Toolchain {
-        let facts = LinkerFacts { version: Some(version.to_owned()), libc: libc.map(str::to_owned) };
+        let facts = LinkerFacts { version: Some(version.to_owned()), libc: libc.map(str::to_owned), libc_version: None };
         Toolchain { rustc: rustc.to_owned(), linkers: BTreeMap::from([(target.to_owned(), facts)]) }
     }
 

@@ -34,6 +34,7 @@ use plugin_oci::documents::image::{BASE_DIGEST, BASE_NAME};
 use plugin_oci::documents::{Descriptor, Document, Index};
 use plugin_oci::environment::Environment;
 use plugin_oci::failure::Error;
+use plugin_oci::fs::stamps::Hints;
 use plugin_oci::progress::{Event, Progress, Silent};
 use plugin_oci::stores::layout::Layout;
 use plugin_oci::stores::registry::Settings;
@@ -439,13 +440,16 @@ fn compare_tools(
     progress: &dyn Progress,
 ) -> (Tools, Vec<Difference>) {
     let Some(recorded) = recorded else {
-        let text = "the image does not say which compiler, linker and libc made it; `build --provenance` records them";
+        let text = "the image does not say which compiler, linker and libc made it: it has no provenance";
         return (Tools::Unknown, vec![difference("toolchain", "toolchain-unknown", text.to_owned(), [None, None])]);
     };
     let mut differences = Vec::new();
     for one in rebuilt {
         for image in &one.plan.images {
-            differences.extend(diff::compare_tools(recorded, &Toolchain::of(&one.plan, image, env, progress)));
+            differences.extend(diff::compare_tools(
+                recorded,
+                &Toolchain::of(&one.plan, image, &Hints::open(&one.plan.records.join("tools.json"), env), env, progress),
+            ));
         }
     }
     differences.dedup();

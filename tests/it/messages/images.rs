@@ -2,6 +2,7 @@
 
 use plugin_build::build::kinds::Kind;
 use plugin_build::images::attach::AttachError;
+use plugin_build::images::attached::AbsentError;
 use plugin_build::images::copy::CopyError;
 use plugin_build::images::diff::DiffError;
 use plugin_build::images::install::InstallError;
@@ -61,6 +62,7 @@ fn of_images() {
         SignerError::Wrong(7),
         SignError::Predicate(json::parse(b"{").unwrap_err()),
         AttachedError::Json(json::parse(b"{").unwrap_err()),
+        AbsentError::Attached { what: "SBOM", image: manifest.clone() },
         InstallError::NoName { image: s("sha256:abc") },
         InstallError::Several { names: list(&["a", "b"]) },
         InstallError::BadName { name: s("../a") },

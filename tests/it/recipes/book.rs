@@ -105,7 +105,7 @@ fn every_block_of_commands_has_a_test() {
 }
 
 /// Flags of other programs, which pages name beside ours.
-const FOREIGN: [&str; 19] = [
+const FOREIGN: [&str; 21] = [
     // git
     "--format",
     // cargo
@@ -130,6 +130,9 @@ const FOREIGN: [&str; 19] = [
     "--insecure-ignore-tlog",
     "--oci-layout",
     "--scope",
+    // cargo-audit
+    "--db",
+    "--no-fetch",
 ];
 
 #[test]

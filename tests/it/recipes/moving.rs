@@ -7,10 +7,11 @@ use std::process::Command;
 use super::pages::blocks;
 use super::runner::Runner;
 use crate::support::docker_registry::DockerRegistry;
+use crate::support::git::commit;
 use crate::support::program::{plugin_build, ran};
 use crate::support::project::Project;
 use crate::support::sample::Sample;
-use crate::support::tools::{require, stdout};
+use crate::support::tools::{require, skip, stdout};
 
 fn digest(dir: &Path, image: &str) -> String {
     let listed = ran(plugin_build(dir).args(["inspect", "--message-format", "json", image]));
@@ -30,6 +31,33 @@ fn platforms_join_to_the_digest_of_one_run() {
     }
     job.succeed(block);
     assert_eq!(digest(&job.dir, "oci:joined:0.3.1"), Sample::image("merge", 1000).root().digest.to_string());
+}
+
+#[test]
+fn what_an_image_is_made_of_is_read_off_it() {
+    let heading = &blocks("docs/src/recipes/sbom.md", "# What is in it: SBOM, provenance, advisories", "sh");
+    let [block] = &heading[..] else { panic!("one block") };
+    let runner = Runner::of(Project::fixture("greeter"));
+    let job = runner.job("reader").installed();
+    job.succeed("cargo plugin-build build -q -o image");
+    job.succeed(block);
+    let bill: serde_json::Value = serde_json::from_slice(&fs::read(job.dir.join("sbom.json")).unwrap()).unwrap();
+    assert_eq!(bill["bomFormat"], "CycloneDX");
+}
+
+#[test]
+#[ignore = "needs cargo-audit"]
+fn advisories_are_looked_up_without_a_network() {
+    let [block] = &blocks("docs/src/recipes/sbom.md", "## Known faults", "sh")[..] else { panic!("one block") };
+    if Command::new("cargo-audit").arg("--version").output().is_err() {
+        return skip("`cargo-audit` is not on PATH");
+    }
+    let runner = Runner::of(Project::fixture("greeter"));
+    let job = runner.job("auditor").installed();
+    fs::create_dir_all(job.dir.join("advisory-db/crates")).unwrap();
+    commit(&job.dir.join("advisory-db"), "no advisories");
+    job.succeed("cargo plugin-build build -q -o image");
+    job.succeed(block);
 }
 
 #[test]

@@ -42,7 +42,7 @@ fn a_plugin_is_pushed_copied_and_pulled_with_its_contract_and_provenance() {
     let first = format!("{}/plugins/p", registry.host);
     let built = done(dir, &["build", "-q", "--provenance", "--push", &first]);
     let local = inspected(dir, built.lines().next().unwrap());
-    assert_eq!(attachments(&local).len(), 2, "{local}");
+    assert_eq!(attachments(&local).len(), 3, "contract, SBOM and provenance: {local}");
     let remote = inspected(dir, &format!("docker://{first}:0.1.0"));
     assert_eq!(remote["digest"], local["digest"]);
     assert_eq!(remote["attachments"], local["attachments"]);

@@ -28,14 +28,16 @@ pub struct CopyOptions {
     pub no_clobber: bool,
     /// Blobs that the other side has: they are left out (a delta).
     pub have: BTreeSet<Digest>,
+    /// Referrers without a tag that a layout or archive no longer has afterwards.
+    pub replaced: BTreeSet<Digest>,
     /// `Copying`, `Pushing`, `Writing`: for progress.
     pub verb: &'static str,
 }
 
 impl Default for CopyOptions {
     fn default() -> Self {
-        let (strangers, tags, have) = (BTreeSet::new(), Vec::new(), BTreeSet::new());
-        Self { referrers: true, strangers, tags, no_clobber: false, have, verb: "Copying" }
+        let (strangers, tags, have, replaced) = (BTreeSet::new(), Vec::new(), BTreeSet::new(), BTreeSet::new());
+        Self { referrers: true, strangers, tags, no_clobber: false, have, replaced, verb: "Copying" }
     }
 }
 
@@ -143,7 +145,8 @@ impl<'a> Movement<'a> {
             descriptor.annotations.remove(REF_NAME);
         }
         all.extend(tags);
-        let commit = Commit { tags: all, untagged, referrers, no_clobber: self.options.no_clobber };
+        let (replaced, no_clobber) = (self.options.replaced.clone(), self.options.no_clobber);
+        let commit = Commit { tags: all, untagged, referrers, replaced, no_clobber };
         self.report.tags = self.sink.commit(&commit)?;
         for change in &self.report.tags {
             let TagChange { tag, old, new } = change.clone();

@@ -142,6 +142,8 @@ pub struct Commit {
     pub untagged: Vec<Descriptor>,
     /// Referrer manifests that are now there.
     pub referrers: Vec<Referrer>,
+    /// Referrers without a tag that go. A registry keeps them.
+    pub replaced: BTreeSet<Digest>,
     /// Refuse to move a tag that names something else.
     pub no_clobber: bool,
 }

@@ -332,9 +332,10 @@ impl Sink for LayoutWriter<'_> {
         let bytes = index.to_file()?;
         let mut replaced = Reachable::default();
         if self.obsolete == Obsolete::Remove {
-            for old in before.tags()?.iter().filter(|old| changes.iter().any(|change| change.tag == old.tag)) {
+            let moved = |old: &Descriptor| old.ref_name().is_some_and(|tag| changes.iter().any(|change| &*change.tag == tag));
+            for old in before.entries()?.iter().filter(|old| moved(old) || commit.replaced.contains(&old.digest)) {
                 // What cannot be read any more cannot be followed; `gc` will say so, a build need not fail for it.
-                drop(replaced.follow(&self.layout, &old.root, 0));
+                drop(replaced.follow(&self.layout, old, 0));
             }
         }
         let Pending { staged, reused } = std::mem::take(&mut *self.pending());
@@ -371,6 +372,9 @@ pub(in crate::stores) fn change_tags(index: &mut IndexFile, commit: &Commit, sto
     }
     for root in &commit.untagged {
         index.add_untagged(root);
+    }
+    for digest in &commit.replaced {
+        index.remove_untagged(digest);
     }
     for referrer in &commit.referrers {
         index.add_referrer(&referrer.descriptor);
