@@ -11,7 +11,6 @@ use crate::support::hostile::archive::Archive;
 use crate::support::layouts::HandLayout;
 use crate::support::program::{done, run};
 use plugin_build::images::run::workdir;
-use plugin_oci::fs::sorted_listing;
 use plugin_oci::values::compression::Compression;
 
 /// A layout with two versions of each of these plugins, for linux/amd64.
