@@ -47,7 +47,6 @@ pub use assemble::error::AssembleError;
 pub use assemble::ours::{LIMIT as ATTACHED_LIMIT, is_ours};
 use assemble::provenance::Circumstances;
 pub use assemble::provenance::Toolchain;
-pub use assemble::statement::{IN_TOTO as STATEMENT_TYPE, PREDICATE};
 
 /// One built image.
 #[derive(Clone, Debug, Serialize)]
@@ -140,9 +139,7 @@ pub fn build(plan: &Plan, registries: &Settings, env: &Environment, progress: &d
     }
     let _alone = compile::alone(plan, progress)?;
     let wants = plan.provenance || plan.sbom.is_some();
-    let asked = plan.provenance.then(|| assemble::source::ask(plan, env, progress));
     let compile::Compiled { artifacts, units } = compile::compile(plan, env, progress)?;
-    let source = asked.and_then(assemble::source::Asked::answer);
     let lock = if wants { Lock::read(&plan.workspace_root)? } else { Lock::default() };
     let recorder = Recorder::new(plan, &units, &lock, env, progress);
     let hints: Vec<Hints> = plan.images.iter().map(|image| Hints::open(&hints_file(plan, image), env)).collect();
@@ -156,8 +153,7 @@ pub fn build(plan: &Plan, registries: &Settings, env: &Environment, progress: &d
         let (mut provenance, mut list) = (None, None);
         if let Some(graphs) = graphs {
             let toolchain = &Toolchain::of(plan, image, hints, env, progress);
-            let (source, enforced) = (source.as_ref(), enforced.as_ref());
-            let known = Circumstances { graphs: &graphs, lock: &lock, bases, toolchain, source, enforced };
+            let known = Circumstances { graphs: &graphs, lock: &lock, bases, toolchain, enforced: enforced.as_ref() };
             provenance = plan.provenance.then(|| assemble::provenance::provenance(plan, image, &known));
             if let Some(format) = plan.sbom {
                 let bill = assemble::bill::bill(plan, image, (&own, &graphs), toolchain, hints)?;

@@ -6,10 +6,11 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::build::sbom::format::Format;
-use crate::build::{ATTACHED_LIMIT as LIMIT, PREDICATE, STATEMENT_TYPE, is_ours};
+use crate::build::{ATTACHED_LIMIT as LIMIT, is_ours};
 use plugin_oci::documents::json::{parse, to_canonical};
 use plugin_oci::documents::{Descriptor, Document};
 use plugin_oci::failure::Failure;
+use plugin_oci::signatures::statement::{MEDIA_TYPE, PROVENANCE};
 use plugin_oci::stores::{Source, StoreError, read_blob, read_document};
 use plugin_oci::values::digest::Digest;
 
@@ -53,8 +54,8 @@ pub fn bills(source: &dyn Source, image: &Digest) -> Result<Vec<Attached>, Store
 
 /// The provenance statements about an image, ours first.
 pub fn provenances(source: &dyn Source, image: &Digest) -> Result<Vec<Attached>, StoreError> {
-    let mut found = documents(source, image, &[STATEMENT_TYPE])?;
-    found.retain(|statement| statement.document["predicateType"] == PREDICATE);
+    let mut found = documents(source, image, &[MEDIA_TYPE])?;
+    found.retain(|statement| statement.document["predicateType"] == PROVENANCE);
     found.sort_by_key(|statement| !is_ours(&statement.document));
     Ok(found)
 }
@@ -67,7 +68,7 @@ pub fn predicates(source: &dyn Source, image: &Digest) -> Result<Vec<Predicate>,
         predicates.push(Predicate { predicate_type: format.predicate_type(), bytes: to_canonical(&bill.document) });
     }
     for statement in provenances(source, image)?.into_iter().filter(|statement| is_ours(&statement.document)) {
-        predicates.push(Predicate { predicate_type: PREDICATE, bytes: to_canonical(&statement.document["predicate"]) });
+        predicates.push(Predicate { predicate_type: PROVENANCE, bytes: to_canonical(&statement.document["predicate"]) });
     }
     Ok(predicates)
 }

@@ -7,7 +7,6 @@ pub mod cache;
 pub mod error;
 pub mod ours;
 pub mod provenance;
-pub mod source;
 pub mod starts;
 pub mod statement;
 pub mod system;

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::provenance::BUILD_TYPE;
-use super::statement::IN_TOTO;
 use crate::build::sbom::format::{Format, TOOL};
 use plugin_oci::documents::json::parse;
 use plugin_oci::documents::{Descriptor, Document};
+use plugin_oci::signatures::statement::MEDIA_TYPE;
 use plugin_oci::stores::{Source, StoreError, read_blob, read_document};
 use plugin_oci::values::digest::Digest;
 
@@ -28,7 +28,7 @@ pub fn replaced(source: &dyn Source, image: &Digest, new: &[Descriptor]) -> BTre
     let referrers = source.referrers(image).unwrap_or_default().into_iter();
     let others =
         referrers.filter(|referrer| referrer.ref_name().is_none() && !new.iter().any(|new| new.digest == referrer.digest));
-    let types: Vec<&str> = Format::ALL.into_iter().map(Format::media_type).chain([IN_TOTO]).collect();
+    let types: Vec<&str> = Format::ALL.into_iter().map(Format::media_type).chain([MEDIA_TYPE]).collect();
     let may_be = others.filter(|referrer| referrer.artifact_type.as_deref().is_some_and(|kind| types.contains(&kind)));
     may_be.filter(|referrer| read(source, referrer).is_ok_and(|all| all.iter().any(is_ours))).map(|one| one.digest).collect()
 }

@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::base::ResolvedBase;
-use super::source::Source;
 use super::statement::{Dependency, Provenance};
 use crate::build::hermetic::Enforced;
 use crate::build::plan::rustflags::is_linux_gnu;
@@ -89,8 +88,6 @@ pub struct Circumstances<'a> {
     pub lock: &'a Lock,
     pub bases: &'a [ResolvedBase],
     pub toolchain: &'a Toolchain,
-    /// Where the sources stood before the build.
-    pub source: Option<&'a Source>,
     /// What a sandbox enforced.
     pub enforced: Option<&'a Enforced>,
 }
@@ -116,20 +113,20 @@ pub fn provenance(plan: &Plan, image: &ImagePlan, known: &Circumstances<'_>) -> 
             "source-date-epoch": plan.epoch,
         }),
         internal,
-        dependencies: dependencies(image, known),
+        dependencies: dependencies(plan, image, known),
         builder: BUILDER.to_owned(),
         versions: BTreeMap::from([(env!("CARGO_PKG_NAME").to_owned(), env!("CARGO_PKG_VERSION").to_owned())]),
     }
 }
 
 /// What went in: the sources, the lock file, the base, and the packages from elsewhere that were compiled.
-fn dependencies(image: &ImagePlan, known: &Circumstances<'_>) -> Vec<Dependency> {
+fn dependencies(plan: &Plan, image: &ImagePlan, known: &Circumstances<'_>) -> Vec<Dependency> {
     let mut dependencies = Vec::new();
-    dependencies.extend(known.source.map(|source| Dependency {
+    dependencies.extend(plan.revision.as_ref().map(|source| Dependency {
         name: Some("source"),
         uri: image.annotations.get(SOURCE_KEY).map(|url| format!("git+{}@{}", purl::public(url), source.commit)),
         digest: BTreeMap::from([("gitCommit".to_owned(), source.commit.clone())]),
-        annotations: BTreeMap::from([("dirty", source.dirty)]),
+        annotations: BTreeMap::from([("dirty", source.is_dirty)]),
     }));
     let lock = known.lock.digest.iter().map(|digest| Dependency { name: Some("Cargo.lock"), ..Dependency::new(None, digest) });
     dependencies.extend(lock);

@@ -109,6 +109,9 @@ pub struct Plan {
     /// The format of the bill of materials that is attached to each image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sbom: Option<Format>,
+    /// Where the sources stood before the build, where git knows.
+    #[serde(skip)]
+    pub revision: Option<Revision>,
     /// How cargo is asked for the graph of what it compiled.
     #[serde(skip)]
     pub question: MetadataOptions,
@@ -246,6 +249,7 @@ pub fn plan(workspace: &Workspace, flags: &BuildFlags, env: &Environment, progre
         epoch,
         provenance: flags.provenance,
         sbom: flags.sbom,
+        revision,
         question: workspace.question.clone(),
         images,
     })

@@ -1,5 +1,7 @@
 //! The formats of bills of materials.
 
+use plugin_oci::signatures::statement::SBOMS;
+
 /// The name by which bills of ours are known.
 pub const TOOL: &str = env!("CARGO_PKG_NAME");
 
@@ -28,17 +30,18 @@ impl Format {
 
     /// The media type (RFC 6838) of the document, and the attachment's artifact type.
     pub const fn media_type(self) -> &'static str {
-        match self {
-            Self::CycloneDx => "application/vnd.cyclonedx+json",
-            Self::Spdx => "application/spdx+json",
-        }
+        self.names().0
     }
 
     /// What an in-toto statement about an image calls it (in-toto/attestation, `spec/predicates`).
     pub const fn predicate_type(self) -> &'static str {
+        self.names().1
+    }
+
+    const fn names(self) -> (&'static str, &'static str) {
         match self {
-            Self::CycloneDx => "https://cyclonedx.org/bom",
-            Self::Spdx => "https://spdx.dev/Document",
+            Self::CycloneDx => SBOMS[0],
+            Self::Spdx => SBOMS[1],
         }
     }
 
