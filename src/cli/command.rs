@@ -24,6 +24,8 @@ pub const EXAMPLES: [(&str, &[&str]); 30] = [
     ("inspect", &["", "ghcr.io/me/greeter:1.0"]),
     ("diff", &["oci:before oci:after"]),
     ("verify", &["", "ghcr.io/me/greeter:1.0", "oci:image --rebuild --hermetic"]),
+    ("sbom", &["", "ghcr.io/me/greeter:1.0 --format json"]),
+    ("provenance", &["", "ghcr.io/me/greeter:1.0 --format json"]),
     ("keygen", &[""]),
     ("sign", &["ghcr.io/me/greeter:1.0 --key plugin-build.key"]),
     ("attest", &["oci:image --predicate scan.json --type https://example.com/scan/v1 --key plugin-build.key"]),

@@ -12,7 +12,6 @@ use syn::visit::{self, Visit};
 
 /// Files that make or read the arguments of other programs: cargo's and rustc's, git's, a dynamic loader's.
 const COMMANDS: [&str; 20] = [
-    "src/build/assemble/source.rs",
     "src/build/compile/mod.rs",
     "src/build/manifest/asking.rs",
     "src/build/manifest/flags.rs",
