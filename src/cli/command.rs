@@ -9,7 +9,7 @@ use super::args::Cli;
 use crate::build::nearest::nearest;
 
 /// For each verb, words that it can be called with.
-pub const EXAMPLES: [(&str, &[&str]); 30] = [
+pub const EXAMPLES: [(&str, &[&str]); 32] = [
     (
         "build",
         &["", "--push ghcr.io/me/greeter", "--workspace --push ghcr.io/me/", "--platform linux/amd64 --platform linux/arm64"],

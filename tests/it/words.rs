@@ -11,7 +11,7 @@ use syn::buffer::{Cursor, TokenBuffer};
 use syn::visit::{self, Visit};
 
 /// Files that make or read the arguments of other programs: cargo's and rustc's, git's, a dynamic loader's.
-const COMMANDS: [&str; 20] = [
+const COMMANDS: [&str; 19] = [
     "src/build/compile/mod.rs",
     "src/build/manifest/asking.rs",
     "src/build/manifest/flags.rs",
