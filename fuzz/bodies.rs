@@ -8,6 +8,7 @@ use std::path::Path;
 use plugin_build::hosts::cosmo::agreement::{Names, differences};
 use plugin_build::hosts::cosmo::generate::{Options, generate};
 use plugin_build::hosts::cosmo::process::Api;
+use plugin_oci::deltas::patch::Patch;
 use plugin_oci::documents::{Config, Document};
 use plugin_oci::layers::unpack::{ExtractError, ExtractOptions, Extraction, LayerInput, Limits, Rules, read_entries};
 use plugin_oci::stores::archive::Archive;
@@ -109,6 +110,22 @@ pub fn archives(data: &[u8]) {
     for tagged in archive.tags().unwrap_or_default() {
         drop(read_document(&archive, &tagged.root));
         drop(archive.referrers(&tagged.root.digest));
+    }
+}
+
+/// A patch, as it comes and as what stands in its frame, over a base of a thousand bytes.
+pub fn deltas(data: &[u8]) {
+    let limits = options(Rules::Foreign).limits;
+    let content = &data[..data.len().min(100_000)];
+    // One block that is stored (RFC 8878, 3.1.1).
+    let block = (content.len() as u32) << 3 | 1;
+    let frame = [&[0x28, 0xb5, 0x2f, 0xfd, 0, 0x38], &block.to_le_bytes()[..3], content].concat();
+    for patch in [data, &frame] {
+        let mut made = Vec::new();
+        let Ok(patch) = Patch::open(patch, 1 << 20, &limits) else { continue };
+        let size = patch.size;
+        let whole = patch.apply(Cursor::new([5; 1000]), &mut made).is_ok();
+        assert!(made.len() as u64 == size || !whole && (made.len() as u64) < size);
     }
 }
 

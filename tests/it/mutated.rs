@@ -15,6 +15,7 @@ use crate::support::fuzz_bodies as bodies;
 use crate::support::hostile::archive::Archive as TarFile;
 use crate::support::hostile::bulk::Packing;
 use crate::support::hostile::catalogue;
+use crate::support::hostile::deltas;
 use crate::support::layouts::{HandLayout, gzip, zstd};
 
 /// Xorshift: no dependency, and the same sequence for ever.
@@ -181,6 +182,18 @@ fn agreements() {
     }
 }
 
+fn patches() {
+    let mut random = Random(0xde17a);
+    let seeds: Vec<Vec<u8>> = deltas::all().into_iter().map(|case| case.bytes).collect();
+    let contents: Vec<Vec<u8>> = seeds.iter().filter_map(|seed| zstd::decode_all(&**seed).ok()).collect();
+    for _ in 0..10_000 {
+        let (seed, other) = (random.pick(&seeds), random.pick(&contents));
+        bodies::deltas(&mutate(&mut random, seed, other, false));
+        let (seed, other) = (random.pick(&contents), random.pick(&contents));
+        bodies::deltas(&mutate(&mut random, seed, other, false));
+    }
+}
+
 /// The variable that makes a test binary a child.
 const CHILD: &str = "PLUGIN_BUILD_MUTATED";
 
@@ -194,6 +207,7 @@ fn child_of_the_mutated_tests() {
         Ok("texts") => texts(),
         Ok("contracts") => contracts(),
         Ok("agreements") => agreements(),
+        Ok("patches") => patches(),
         _ => return,
     }
     let status = fs::read_to_string("/proc/self/status").unwrap();
@@ -203,7 +217,7 @@ fn child_of_the_mutated_tests() {
 #[test]
 #[ignore = "slow"]
 fn a_thousand_mutated_tars_and_layouts_do_no_harm() {
-    for job in ["tars", "layouts", "texts", "contracts", "agreements"] {
+    for job in ["tars", "layouts", "texts", "contracts", "agreements", "patches"] {
         let start = Instant::now();
         let output = Command::new(env::current_exe().unwrap())
             .args(["--exact", "mutated::child_of_the_mutated_tests", "--nocapture"])

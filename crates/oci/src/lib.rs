@@ -11,11 +11,12 @@
 //! | 1 | `documents`, `fs`, `layers::tar` | documents and disk |
 //! | 2 | `layers`, `stores` | bytes and places |
 //! | 3 | `attachments` | what refers to images |
-//! | 4 | `signatures` | who says what of them |
+//! | 4 | `signatures`, `deltas` | who says what of them, and layers made of others |
 
 #![warn(missing_docs)]
 
 pub mod attachments;
+pub mod deltas;
 pub mod documents;
 pub mod environment;
 pub mod failure;

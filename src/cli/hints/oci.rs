@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::io;
 
+use plugin_oci::deltas::DeltaError;
 use plugin_oci::fs::FileError;
 use plugin_oci::interrupt::Overdue;
 use plugin_oci::layers::pack::LayerError;
@@ -29,6 +30,7 @@ pub fn hint(error: &(dyn Error + 'static)) -> Option<String> {
         tree: TreeError,
         layer: LayerError,
         extract: ExtractError,
+        delta: DeltaError,
         exceeded: Exceeded,
         store: StoreError,
         unread: Unread,
@@ -67,6 +69,13 @@ fn on_docker_hub(text: &str) -> Option<RegistryReference> {
 
 fn epoch(_: &EpochError) -> Option<String> {
     of("unset it, or set it to a date such as `$(git log -1 --format=%ct)`")
+}
+
+fn delta(error: &DeltaError) -> Option<String> {
+    match error {
+        DeltaError::NoBase { .. } => of("bring the version that it was made for first, or a copy without `--delta`"),
+        _ => None,
+    }
 }
 
 fn unread(_: &Unread) -> Option<String> {

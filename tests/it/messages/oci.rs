@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::hints::Advise as _;
+use plugin_oci::deltas::DeltaError;
 use plugin_oci::documents::image::ImageError;
 use plugin_oci::documents::{DocumentError, json};
 use plugin_oci::failure::{Complaint, Error};
@@ -110,6 +111,14 @@ fn of_documents_and_layers() {
         LayerError::Compress { source: refused() },
         LayerError::Thread { source: refused() },
         LayerError::Stopped,
+        DeltaError::Malformed("it ends too early"),
+        DeltaError::Limit(limit(Bound::UnpackedBytes)),
+        DeltaError::Read { source: refused() },
+        DeltaError::NoBase { layer: Digest::of(b"a"), base: Digest::of(b"b") },
+        DeltaError::Other { layer: Digest::of(b"a"), found: Digest::of(b"b") },
+        DeltaError::Base(ExtractError::Truncated { offset: 512 }),
+        DeltaError::Layer(LayerError::Stopped),
+        DeltaError::File(file("write", std::io::ErrorKind::StorageFull)),
         ExtractError::Decompress { compression: Compression::Gzip, source: refused() },
         ExtractError::Decompress {
             compression: Compression::Zstd,

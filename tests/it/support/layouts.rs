@@ -93,9 +93,27 @@ impl HandLayout {
         self.blob(index.to_string().as_bytes(), media_type)
     }
 
+    /// An artifact that refers to an image.
+    pub fn referrer(&mut self, artifact_type: &str, subject: &Value, layers: &[Value]) {
+        let media_type = "application/vnd.oci.image.manifest.v1+json";
+        let config = self.blob(b"{}", "application/vnd.oci.empty.v1+json");
+        let manifest = json!({
+            "schemaVersion": 2, "mediaType": media_type, "artifactType": artifact_type, "config": config, "layers": layers,
+            "subject": subject,
+        });
+        let mut descriptor = self.blob(manifest.to_string().as_bytes(), media_type);
+        descriptor["artifactType"] = json!(artifact_type);
+        self.tags.push(descriptor);
+        self.write_index();
+    }
+
     pub fn tag(&mut self, tag: &str, mut descriptor: Value) {
         descriptor["annotations"] = json!({"org.opencontainers.image.ref.name": tag});
         self.tags.push(descriptor);
+        self.write_index();
+    }
+
+    fn write_index(&self) {
         let index = json!({"schemaVersion": 2, "manifests": self.tags});
         fs::write(self.dir.join("index.json"), index.to_string()).unwrap();
     }

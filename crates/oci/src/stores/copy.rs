@@ -22,6 +22,8 @@ pub struct CopyOptions {
     pub referrers: bool,
     /// Referrers that are not carried even so.
     pub strangers: BTreeSet<Digest>,
+    /// The type of referrers that are not carried either.
+    pub without: Option<&'static str>,
     /// The tags that the root gets at the sink.
     pub tags: Vec<Tag>,
     /// Refuse to move a tag.
@@ -37,7 +39,7 @@ pub struct CopyOptions {
 impl Default for CopyOptions {
     fn default() -> Self {
         let (strangers, tags, have, replaced) = (BTreeSet::new(), Vec::new(), BTreeSet::new(), BTreeSet::new());
-        Self { referrers: true, strangers, tags, no_clobber: false, have, replaced, verb: "Copying" }
+        Self { referrers: true, strangers, without: None, tags, no_clobber: false, have, replaced, verb: "Copying" }
     }
 }
 
@@ -96,7 +98,10 @@ impl<'a> Movement<'a> {
             let mut next = 0;
             while let Some(manifest) = walk.manifests.get(next).map(|(descriptor, _)| descriptor.digest.clone()) {
                 for found in self.source.referrers(&manifest)? {
-                    if self.options.strangers.contains(&found.digest) {
+                    let without = self.options.without;
+                    if self.options.strangers.contains(&found.digest)
+                        || without.is_some() && found.artifact_type.as_deref() == without
+                    {
                         continue;
                     }
                     match walk.add(self.source, &found, 0) {

@@ -44,6 +44,11 @@ impl<'a> Bundle<'a> {
         bundle
     }
 
+    /// A bundle of what refers to an image, without that.
+    pub fn of_referrers(image: Descriptor) -> Self {
+        Self::empty(image)
+    }
+
     /// The index or lone manifest.
     pub fn root(&self) -> &Descriptor {
         &self.root

@@ -5,6 +5,7 @@
 //!
 //! [`BLOCK`] belongs to format 1.
 
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
 
@@ -129,6 +130,17 @@ impl Cutter {
         for to in &self.to {
             to.send(Arc::clone(&block)).map_err(|_| LayerError::Stopped)?;
         }
+        Ok(())
+    }
+}
+
+impl Write for Cutter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.put(bytes).map_err(io::Error::other)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }

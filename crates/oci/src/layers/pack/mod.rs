@@ -69,7 +69,29 @@ impl Packer {
     ///
     /// After an error, what `out` holds is worthless.
     pub fn pack(&self, name: &str, tree: &Tree, out: &mut dyn Write, progress: &dyn Progress) -> Result<Packed, LayerError> {
-        let total = tar::size(tree, self.epoch);
+        self.run(name, tar::size(tree, self.epoch), |tar| tar::write(tree, self.epoch, tar), out, progress)
+    }
+
+    /// Writes the layer of a tar that is there already, or comes from elsewhere: `write` writes it, `total` bytes of it.
+    pub fn repack(
+        &self,
+        name: &str,
+        total: u64,
+        write: impl FnOnce(&mut dyn Write) -> Result<(), LayerError> + Send,
+        out: &mut dyn Write,
+        progress: &dyn Progress,
+    ) -> Result<Packed, LayerError> {
+        self.run(name, total, |tar| write(tar), out, progress)
+    }
+
+    fn run(
+        &self,
+        name: &str,
+        total: u64,
+        write: impl FnOnce(&mut Cutter) -> Result<(), LayerError> + Send,
+        out: &mut dyn Write,
+        progress: &dyn Progress,
+    ) -> Result<Packed, LayerError> {
         progress.event(Event::BlobStarted { blob: name.to_owned(), verb: "Compressing", total: Some(total) });
         let most = match self.compression {
             Compression::Gzip => gzip::MAX_WORKERS,
@@ -83,7 +105,7 @@ impl Packer {
             let (to_compress, blocks) = block::channel();
             let cutter = Cutter::new(Blocks::new(workers), vec![to_hash, to_compress]);
             let hashing = spawn(scope, "layer-hash", move || hash(&tar))?;
-            let reading = spawn(scope, "layer-read", || read(tree, self.epoch, cutter))?;
+            let reading = spawn(scope, "layer-read", || read(write, cutter))?;
             let written = match self.compression {
                 Compression::Gzip => gzip::compress(scope, blocks, workers, &mut output),
                 Compression::Zstd => zstd::compress(blocks, workers, &mut output),
@@ -108,15 +130,15 @@ pub fn diff_id(tree: &Tree, epoch: Epoch) -> Result<Digest, LayerError> {
     thread::scope(|scope| {
         let (to_hash, tar) = block::channel();
         let cutter = Cutter::new(Blocks::new(1), vec![to_hash]);
-        let reading = spawn(scope, "layer-read", || read(tree, epoch, cutter))?;
+        let reading = spawn(scope, "layer-read", || read(|tar| tar::write(tree, epoch, tar), cutter))?;
         let (diff_id, _) = hash(&tar);
         join(reading)?;
         Ok(diff_id)
     })
 }
 
-fn read(tree: &Tree, epoch: Epoch, mut cutter: Cutter) -> Result<(), LayerError> {
-    tar::write(tree, epoch, &mut cutter)?;
+fn read(write: impl FnOnce(&mut Cutter) -> Result<(), LayerError>, mut cutter: Cutter) -> Result<(), LayerError> {
+    write(&mut cutter)?;
     cutter.finish()
 }
 

@@ -43,7 +43,7 @@ pub use read::{Entry, Kind, list_entries, read_entries};
 pub use root::remove_tree;
 pub use stream::LayerInput;
 
-use crate::layers::tar::Stream as _;
+use crate::layers::tar::{RawEntry, Stream as _};
 use crate::values::digest::Digest;
 use layer::Tree;
 use root::{Handle, shadow::Shadow};
@@ -71,10 +71,23 @@ impl Extraction {
     }
 
     /// Applies the next layer. After an error nothing can become visible any more.
-    pub fn apply(mut self, layer: LayerInput<'_>) -> Result<Self, ExtractError> {
+    pub fn apply(self, layer: LayerInput<'_>) -> Result<Self, ExtractError> {
+        self.run(layer, &mut |_, _| Ok(()))
+    }
+
+    /// The same, and calls `visit` with each of the layer's entries, in archive order.
+    pub fn apply_with(self, layer: LayerInput<'_>, visit: &mut dyn FnMut(&Entry)) -> Result<Self, ExtractError> {
+        self.run(layer, &mut |raw, options| Entry::of(raw, options).map(|entry| visit(&entry)))
+    }
+
+    fn run(
+        mut self,
+        layer: LayerInput<'_>,
+        visit: &mut dyn FnMut(&RawEntry, &ExtractOptions) -> Result<(), ExtractError>,
+    ) -> Result<Self, ExtractError> {
         let name = layer.diff_id.as_ref().map_or_else(|| format!("{}", self.layers.len() + 1), Digest::to_string);
         let Self { tree, options, unpacked, .. } = &mut self;
-        let applied = stream::run(layer, &options.limits, unpacked, |pieces| tree.apply(pieces, &mut |_, _| Ok(())));
+        let applied = stream::run(layer, &options.limits, unpacked, |pieces| tree.apply(pieces, visit));
         let (entries, facts) = applied.map_err(|source| ExtractError::Layer { layer: name, source: Box::new(source) })?;
         self.layers.push(LayerFacts { diff_id: facts.diff_id, tar_size: facts.tar_size, entries });
         Ok(self)
