@@ -34,6 +34,9 @@ pub struct CopyArgs {
     /// Leave out blobs that the other side has: a store of any kind, or a file with one digest a line
     #[arg(long, value_name = "STORE|FILE")]
     have: Option<String>,
+    /// With --have: bring layers as deltas of those that the other side has, which makes the same layers of them
+    #[arg(long, requires = "have")]
+    delta: bool,
     /// Write the references of what was pushed to a file, by digest, one a line
     #[arg(long, value_name = "FILE")]
     image_refs: Option<PathBuf>,
@@ -63,6 +66,7 @@ pub fn copy(args: CopyArgs, context: &Context) -> Result<ExitCode, Error> {
         platform: args.platform,
         into_index: args.into_index,
         have: args.have,
+        delta: args.delta,
         referrers: !args.carry.no_referrers,
         no_clobber: args.carry.no_clobber,
         ..Transfer::new(sources, Target::named(target, &context.env.cwd)?)

@@ -148,6 +148,7 @@ fn install_for_router(chosen: &Chosen, config: &Path, plugins: &Path, context: &
         platforms: Vec::new(),
         copy: false,
         limits: Limits::default(),
+        patched: false,
     };
     let installed = install::install(chosen.source.as_ref(), &options, context.progress())?;
     let verb = if installed.changed { "Installed" } else { "Fresh" };

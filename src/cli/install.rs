@@ -47,6 +47,9 @@ pub struct InstallArgs {
     /// Take what the last build left instead of building
     #[arg(long, help_heading = "Packages")]
     no_build: bool,
+    /// Download layers whole, also where the registry has deltas of those that are installed
+    #[arg(long)]
+    no_delta: bool,
     #[command(flatten)]
     build: BuildArgs,
     #[command(flatten)]
@@ -85,6 +88,7 @@ pub fn install(args: InstallArgs, context: &Context) -> Result<ExitCode, Error> 
         platforms,
         copy: args.copy,
         limits: args.limits.limits(),
+        patched: !args.no_delta,
     };
     let installed = install::install(chosen.source.as_ref(), &options, context.progress())?;
     let verb = if installed.changed { "Installed" } else { "Fresh" };

@@ -25,6 +25,9 @@ pub struct PullArgs {
     /// Only the manifest for this platform, without the index above it
     #[arg(long, value_name = "PLATFORM", value_parser = parse_platform)]
     platform: Option<Platform>,
+    /// Download layers whole, also where the registry has deltas of those that are there
+    #[arg(long)]
+    no_delta: bool,
     #[command(flatten)]
     trust: TrustArgs,
     #[command(flatten)]
@@ -50,6 +53,7 @@ pub fn pull(args: &PullArgs, context: &Context) -> Result<ExitCode, Error> {
         platform: args.platform.clone(),
         referrers: !args.carry.no_referrers,
         no_clobber: args.carry.no_clobber,
+        patched: !args.no_delta,
         verb: "Pulling",
         ..Transfer::new(vec![from], Target::Store(layout(&args.dir, context)?))
     };

@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::build::plan::annotations::NAME_KEY;
 use plugin_oci::documents::{Descriptor, media_type};
 use plugin_oci::failure::{Class, Error, Failure};
-use plugin_oci::layers::unpack::{ExtractError, ExtractOptions, Extraction, LayerInput, UnpackReport};
+use plugin_oci::layers::unpack::{Entry, ExtractError, ExtractOptions, Extraction, LayerInput, UnpackReport};
 use plugin_oci::progress::{Event, Outcome, Progress};
 use plugin_oci::stores::{
     PlatformImage, Selector, Source, StoreError, Verified, platform_of, read_config, resolve_for, select_platform,
@@ -58,7 +58,7 @@ pub fn unpack(source: &dyn Source, options: &UnpackOptions, progress: &dyn Progr
     let layers = layers_of(source, &image)?;
     let mut extraction = Extraction::begin(&options.target, options.extract.clone())?;
     for layer in &layers {
-        extraction = apply(source, layer, extraction, progress)?;
+        extraction = apply(source, layer, extraction, &mut |_| {}, progress)?;
     }
     let platform = platform_of(source, &image)?.unwrap_or_else(|| options.platform.clone());
     let report = extraction.commit()?;
@@ -155,17 +155,18 @@ pub(super) fn layers_of(source: &dyn Source, image: &PlatformImage) -> Result<Ve
     layers.collect()
 }
 
-/// Applies a layer of a store to a directory that is being filled.
+/// Applies a layer of a store to a directory that is being filled, and calls `visit` with each entry.
 pub(super) fn apply(
     source: &dyn Source,
     layer: &ImageLayer,
     extraction: Extraction,
+    visit: &mut dyn FnMut(&Entry),
     progress: &dyn Progress,
 ) -> Result<Extraction, Error> {
     let (blob, bytes) = (layer.descriptor.digest.to_string(), layer.descriptor.size);
     progress.event(Event::BlobStarted { blob: blob.clone(), verb: "Unpacking", total: Some(bytes) });
     let input = layer.input(source, progress)?;
-    let extraction = extraction.apply(input).map_err(|error| layer.failed(source, error))?;
+    let extraction = extraction.apply_with(input, visit).map_err(|error| layer.failed(source, error))?;
     progress.event(Event::BlobFinished { blob, outcome: Outcome::Copied, bytes });
     Ok(extraction)
 }

@@ -86,6 +86,7 @@ fn the_second_door_is_the_directory_of_plugins() {
         platforms: Vec::new(),
         copy: false,
         limits: Limits::default(),
+        patched: false,
     };
     let installed = install(packed(), &options, &Silent).unwrap();
     // The image has one platform, and what is installed is named by that platform's manifest.

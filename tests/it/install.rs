@@ -78,6 +78,7 @@ impl Scene {
             platforms: Vec::new(),
             copy: false,
             limits: Limits::default(),
+            patched: false,
         }
     }
 
@@ -260,6 +261,7 @@ fn a_name_of_an_image_leads_through_no_link_of_the_directory() {
             platforms: Vec::new(),
             copy: false,
             limits: Limits::default(),
+            patched: false,
         };
         let error = install(&layout, &options, &Silent).unwrap_err();
         assert!(

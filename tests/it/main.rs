@@ -23,6 +23,7 @@ mod compose;
 mod contract;
 mod contract_files;
 mod copy;
+mod delta;
 mod dependencies;
 mod dev;
 mod diff;

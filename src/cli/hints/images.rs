@@ -114,6 +114,7 @@ fn copy(error: &CopyError) -> Option<String> {
     match error {
         CopyError::SeveralNames(_) => of("end the destination with a slash to push each to a repository of its own below it"),
         CopyError::Annotation { .. } => of("build the platforms from the same sources and settings"),
+        CopyError::DeltaOfList(_) => of("give the store that it lists, or leave `--delta` out"),
         CopyError::DigestList { .. } => of("`--have` takes `oci:DIR`, `oci-archive:FILE`, or a file with one digest a line"),
         _ => None,
     }

@@ -36,6 +36,15 @@ pub fn digests(text: &str, stores: &Stores<'_>) -> Result<BTreeSet<Digest>, Copy
     Ok(found)
 }
 
+/// The store itself.
+pub(super) fn store<'s>(text: &str, stores: &'s Stores<'_>) -> Result<Box<dyn Source + 's>, CopyError> {
+    let path = Path::new(text);
+    if path.is_file() && !named::is_archive(path) {
+        return Err(CopyError::DeltaOfList(text.to_owned()));
+    }
+    Ok(stores.source(&named::image(text, Path::new(""))?)?)
+}
+
 fn reachable(source: &dyn Source) -> Result<BTreeSet<Digest>, CopyError> {
     let mut found = BTreeSet::new();
     let tagged = source.tags()?.into_iter().map(|tagged| tagged.root);

@@ -64,7 +64,7 @@ pub(super) fn merge(items: &[Item], sources: &[Box<dyn Source + '_>], progress: 
     let first = items.first().ok_or_else(|| StoreError::Ambiguous { store: "the sources".to_owned(), available: Vec::new() })?;
     // Tags that all sources have are tags of the whole.
     let tags = first.tags.iter().filter(|tag| items.iter().all(|item| item.tags.contains(tag))).cloned().collect();
-    Ok(Merged { item: Item { root, tags, name: first.name.clone() }, bundle })
+    Ok(Merged { item: Item { image: root.digest.clone(), root, tags, name: first.name.clone() }, bundle })
 }
 
 fn add(children: &mut BTreeMap<Platform, Descriptor>, platform: Platform, child: Descriptor) -> Result<(), CopyError> {

@@ -9,12 +9,13 @@
 //! | `merge.rs`, `keep.rs` | `--into-index`, and what of the attachments still holds |
 //! | `docker.rs` | `docker-archive:`, which is written and not read |
 //! | `breaking.rs` | what moving a tag breaks |
-//! | `have.rs` | `--have`: what the other side has |
+//! | `have.rs`, `delta.rs` | `--have`: what the other side has; `--delta`: what is made of that |
 //!
 //! Everything is decided before the first byte moves: what to copy, where to, under which tags. Then, per destination, all
 //! blobs and manifests are brought there and one commit sets the tags. A destination that fails leaves its tags as they were.
 
 mod breaking;
+mod delta;
 mod docker;
 mod have;
 mod keep;
@@ -35,8 +36,10 @@ use self::select::Item;
 use self::target::Delivery;
 use self::union::Union;
 use crate::hosts::cosmo::contract::{self, ContractError, attached::Attached};
+use plugin_oci::deltas::{self, Rebuilt, Stored};
 use plugin_oci::documents::media_type;
 use plugin_oci::failure::{Class, Error, Failure};
+use plugin_oci::layers::unpack::Limits;
 use plugin_oci::progress::{Outcome, Progress, Silent};
 use plugin_oci::stores::copy::{self as movement, Movement};
 use plugin_oci::stores::open::Stores;
@@ -66,6 +69,10 @@ pub struct Transfer {
     pub no_clobber: bool,
     /// What the other side has: a store, or a file that lists digests.
     pub have: Option<String>,
+    /// Bring layers that the other side lacks as deltas of those that it has.
+    pub delta: bool,
+    /// Take deltas of layers that the destination has others of, where the source offers them; leave the deltas themselves.
+    pub patched: bool,
     /// Merge the sources into one multi-platform index.
     pub into_index: bool,
     /// A repository (`host/name`) that may have the blobs: it was pushed to just now.
@@ -78,8 +85,9 @@ impl Transfer {
     /// One copy with nothing special.
     pub fn new(sources: Vec<Reference>, target: Target) -> Self {
         let (all, platform, no_clobber, have, into_index) = (false, None, false, None, false);
-        let (earlier, verb) = (None, "Copying");
-        Self { sources, target, tags: Vec::new(), all, platform, referrers: true, no_clobber, have, into_index, earlier, verb }
+        let (delta, patched, earlier, verb) = (false, false, None, "Copying");
+        let (tags, referrers) = (Vec::new(), true);
+        Self { sources, target, tags, all, platform, referrers, no_clobber, have, delta, patched, into_index, earlier, verb }
     }
 }
 
@@ -114,8 +122,11 @@ pub fn copy(options: &Transfer, stores: &Stores<'_>, progress: &dyn Progress) ->
         let (items, made) = operation.items(&sources)?;
         return docker::write(archive, items, &options.sources, &Union::new(&sources, made.as_ref()), progress);
     }
-    let have = options.have.as_deref().map(|text| have::digests(text, stores)).transpose()?.unwrap_or_default();
-    let decided = operation.decide(&sources)?;
+    let mut have = options.have.as_deref().map(|text| have::digests(text, stores)).transpose()?.unwrap_or_default();
+    let mut decided = operation.decide(&sources)?;
+    if options.delta {
+        operation.offer(&mut decided, &sources, &mut have)?;
+    }
     match operation.deliver(&decided, &sources, &have) {
         // A writer may have replaced a tag, and what only it reached, after our look at it: look again, once.
         Err(missing @ StoreError::MissingBlob { .. }) => {
@@ -154,7 +165,7 @@ struct Decided {
 impl Operation<'_> {
     /// Complains about flags that contradict each other.
     fn check(&self) -> Result<(), CopyError> {
-        let Transfer { sources, all, platform, have, into_index, target, .. } = self.options;
+        let Transfer { sources, all, platform, have, delta, into_index, target, .. } = self.options;
         if *all && sources.iter().any(|source| source.tag().is_some() || source.digest().is_some()) {
             return Err(CopyError::AllOfOne);
         }
@@ -164,7 +175,10 @@ impl Operation<'_> {
         if *into_index && platform.is_some() {
             return Err(CopyError::Conflict("--into-index", "--platform"));
         }
-        if have.is_some() && !target.is_local() {
+        if *delta && (*into_index || !self.options.referrers) {
+            return Err(CopyError::Conflict("--delta", if *into_index { "--into-index" } else { "--no-referrers" }));
+        }
+        if have.is_some() && !target.is_local() && !(*delta && target.repository().is_some()) {
             return Err(CopyError::DeltaToRegistry);
         }
         Ok(())
@@ -187,6 +201,20 @@ impl Operation<'_> {
             items = vec![merged.item];
         }
         Ok((items, made))
+    }
+
+    /// Makes deltas of what the other side has. A registry gets everything beside them, for whoever has nothing.
+    fn offer(&self, decided: &mut Decided, sources: &[Box<dyn Source + '_>], have: &mut BTreeSet<Digest>) -> Result<(), Error> {
+        let there = have::store(self.options.have.as_deref().unwrap_or_default(), self.stores)?;
+        let items = decided.deliveries.iter().flat_map(|delivery| &delivery.items);
+        let offered = delta::offer(items, &Union::new(sources, None), there.as_ref(), have, self.progress)?;
+        if self.options.target.is_local() {
+            have.extend(offered.made);
+        } else {
+            have.clear();
+        }
+        decided.made = offered.bundle;
+        Ok(())
     }
 
     fn decide(&self, sources: &[Box<dyn Source + '_>]) -> Result<Decided, Error> {
@@ -235,16 +263,32 @@ impl Operation<'_> {
                 self.refuse_to_move(delivery)?;
             }
             let sink = self.stores.sink(&delivery.reference)?;
+            let there = self.stores.source(&delivery.reference).ok();
+            let deltas = if self.is_patched(there.is_some()) {
+                delta::usable(&union, &delivery.items, self.options.patched)?
+            } else {
+                BTreeMap::new()
+            };
             let options = movement::CopyOptions {
                 referrers: self.options.referrers,
                 strangers: decided.strangers.clone(),
+                without: (self.options.patched || !deltas.is_empty()).then_some(deltas::ARTIFACT_TYPE),
                 no_clobber: self.options.no_clobber,
                 have: have.clone(),
                 verb: self.options.verb,
                 ..movement::CopyOptions::default()
             };
             let source = union.mounting_from(earlier.as_deref());
-            let mut movement = Movement::new(&source, sink.as_ref(), &options, self.progress);
+            let bases = there.as_deref().map(Stored::new);
+            let rebuilt = Rebuilt {
+                source: &source,
+                bases: &bases,
+                deltas,
+                dir: delta::beside(&delivery.reference),
+                limits: Limits::default(),
+                progress: self.progress,
+            };
+            let mut movement = Movement::new(&rebuilt, sink.as_ref(), &options, self.progress);
             for item in &delivery.items {
                 movement.stage(&item.root)?;
             }
@@ -260,6 +304,12 @@ impl Operation<'_> {
             }
         }
         Ok(report)
+    }
+
+    /// Whether layers may have to be made of deltas, or should be: a registry has them whole.
+    fn is_patched(&self, has_something: bool) -> bool {
+        self.options.patched && has_something
+            || self.options.sources.iter().any(|source| !matches!(source, Reference::Registry(_)))
     }
 
     /// Looks at the tags before anything moves; the commit looks again.
@@ -289,6 +339,9 @@ pub enum CopyError {
     /// `--have` towards a registry.
     #[error("a delta (`--have`) goes into an archive or a layout, not into a registry")]
     DeltaToRegistry,
+    /// A delta of a list.
+    #[error("`{0}` lists digests, and a delta is made of what they name")]
+    DeltaOfList(String),
     /// `DST:TAG` for several images.
     #[error("the destination names one tag, and {0} images are copied")]
     OneTag(usize),

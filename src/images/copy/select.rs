@@ -3,6 +3,7 @@
 use super::{CopyError, Transfer};
 use plugin_oci::documents::Descriptor;
 use plugin_oci::stores::{Selector, Source, StoreError, Tagged, images, read_document, resolve_for, select_platform};
+use plugin_oci::values::digest::Digest;
 use plugin_oci::values::reference::Reference;
 
 /// Annotations that name an image, the first that is set.
@@ -12,6 +13,8 @@ const NAMES: [&str; 2] = ["dev.cargo-plugin-build.name", "org.opencontainers.ima
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Item {
     pub(super) root: Descriptor,
+    /// What the source has by its name: `root`, or the index that this was taken from.
+    pub(super) image: Digest,
     /// The tags that it has, without names before them; empty where it was named by digest and has none.
     pub(super) tags: Vec<String>,
     /// What it is called.
@@ -80,7 +83,7 @@ fn group(source: &dyn Source, tags: Vec<Tagged>) -> Result<Vec<Item>, CopyError>
         let tag = Some(tag).filter(|tag| !tag.is_empty());
         match items.iter_mut().find(|item| item.root.digest == root.digest && item.name == name) {
             Some(item) => item.tags.extend(tag),
-            None => items.push(Item { root, tags: tag.into_iter().collect(), name }),
+            None => items.push(Item { image: root.digest.clone(), root, tags: tag.into_iter().collect(), name }),
         }
     }
     Ok(items)

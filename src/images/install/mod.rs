@@ -4,9 +4,11 @@
 //! file system: the strict rules of [`plugin_oci::layers::unpack`] apply, and the name, which becomes a path, is checked wherever it
 //! comes from. The same image again changes nothing, unless what lies there was changed: then it is made anew.
 
+mod laid;
 mod place;
 pub mod survey;
 
+use plugin_oci::deltas::{self, Rebuilt};
 use plugin_oci::documents::json::JsonError;
 use plugin_oci::failure::{Class, Error, Failure};
 use plugin_oci::finding::Finding;
@@ -26,6 +28,7 @@ use serde::Serialize;
 use super::unpack::{ImageLayer, apply, layers_of, warn_of_dropped};
 use crate::build::kinds::Kind;
 use crate::build::plan::annotations::{KIND_KEY, NAME_KEY};
+use laid::{Laid, LaidBases};
 use place::{Dirs, Identity, LockedDirs, Record, State, installed_names, link_target};
 use survey::{Item, Survey, compare, survey};
 
@@ -45,6 +48,8 @@ pub struct InstallOptions {
     pub copy: bool,
     /// Upper bounds.
     pub limits: Limits,
+    /// Take layers as deltas of those that are installed, where the source offers them.
+    pub patched: bool,
 }
 
 /// What is installed now.
@@ -176,7 +181,7 @@ fn install_at(
     let current = match known {
         // The same files may be installed by another tag, or from elsewhere.
         Some(record) => Record { image: Some(chosen.image.clone()), source: source.name(), ..record.clone() },
-        None => unpack_into(source, chosen, place, options, progress)?,
+        None => patched(source, chosen, place, before.as_ref(), options, progress)?,
     };
     // What was current stays for a rollback, unless it is the same image (changed, or placed otherwise).
     let previous = before.as_ref().and_then(|state| {
@@ -376,6 +381,24 @@ fn check_name(name: &str) -> Result<(), InstallError> {
     }
 }
 
+/// Unpacks an image, with layers that are made of those that are installed where the source has deltas.
+fn patched(
+    source: &dyn Source,
+    chosen: &Chosen,
+    place: &LockedDirs,
+    before: Option<&State>,
+    options: &InstallOptions,
+    progress: &dyn Progress,
+) -> Result<Record, Error> {
+    let before = before.filter(|state| options.patched && !state.current.layers.is_empty());
+    let Some(state) = before else { return unpack_into(source, chosen, place, options, progress) };
+    let (root, record) = (place.dirs().location(state, &state.current), &state.current);
+    let bases = LaidBases { root, layers: &record.layers, files: &record.files };
+    let deltas = deltas::by_layer(deltas::find(source, &chosen.image.digest)?);
+    let (dir, limits) = (place.in_store(""), options.limits.clone());
+    unpack_into(&Rebuilt { source, bases: &bases, deltas, dir, limits, progress }, chosen, place, options, progress)
+}
+
 fn unpack_into(
     source: &dyn Source,
     chosen: &Chosen,
@@ -393,12 +416,16 @@ fn unpack_into(
     let extract = ExtractOptions { limits: options.limits.clone(), rules: Rules::Strict };
     let mut extraction = Extraction::begin(&target, extract)?;
     let mut applied: Vec<ImageLayer> = Vec::new();
+    let mut layers = Vec::new();
     for (_, image) in &chosen.images {
         let before = if applied.is_empty() { Survey::new() } else { place.survey_staged(&extraction)? };
         for layer in layers_of(source, image)? {
             // What platforms share is applied once.
             if !applied.contains(&layer) {
-                extraction = apply(source, &layer, extraction, progress)?;
+                let diff_id = layer.diff_id.clone().unwrap_or_else(|| layer.descriptor.digest.clone());
+                let (mut laid, mut ours) = (Laid { diff_id, time: 0, paths: Vec::new() }, true);
+                extraction = apply(source, &layer, extraction, &mut |entry| ours &= laid.note(entry), progress)?;
+                layers.extend(Some(laid).filter(|_| ours));
                 applied.push(layer);
             }
         }
@@ -416,6 +443,7 @@ fn unpack_into(
         platforms: chosen.platforms(),
         image: Some(chosen.image.clone()),
         files,
+        layers,
     })
 }
 

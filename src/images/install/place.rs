@@ -22,6 +22,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::InstallError;
+use super::laid::Laid;
 use super::survey::{Survey, survey};
 use plugin_oci::documents::json;
 use plugin_oci::failure::Error;
@@ -51,6 +52,9 @@ pub struct Record {
     pub image: Option<Identity>,
     /// Everything in it.
     pub files: Survey,
+    /// Its layers, as far as deltas can be applied to them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<Laid>,
 }
 
 /// What an image that was installed is called.

@@ -104,6 +104,7 @@ fn of_images() {
         CopyError::Conflict("--all", "--into-index"),
         CopyError::AllOfOne,
         CopyError::DeltaToRegistry,
+        CopyError::DeltaOfList(s("have")),
         CopyError::OneTag(2),
         CopyError::DigestAtDestination,
         CopyError::NotForDocker { digest: s("sha256:abc"), media_type: s("a/b") },

@@ -4,10 +4,14 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use plugin_oci::values::compression::Compression;
+
 use super::pages::blocks;
 use super::runner::Runner;
+use crate::delta::image;
 use crate::support::docker_registry::DockerRegistry;
 use crate::support::git::commit;
+use crate::support::memory_registry::MemoryRegistry;
 use crate::support::program::{plugin_build, ran};
 use crate::support::project::Project;
 use crate::support::sample::Sample;
@@ -72,6 +76,30 @@ fn a_delta_brings_what_lacks() {
     job.succeed(block);
     assert!(fs::metadata(job.dir.join("delta.tar")).unwrap().len() < 10_000);
     assert_eq!(digest(&job.dir, "oci:what-they-have:2.0"), new.root().digest.to_string());
+}
+
+#[test]
+fn a_delta_brings_what_changed() {
+    let page = |heading| blocks("docs/src/recipes/delta.md", heading, "sh");
+    let [carried] = &page("## Only what changed")[..] else { panic!("one block") };
+    let [pushed] = &page("## From a registry")[..] else { panic!("one block") };
+    let registry = MemoryRegistry::honest();
+    let runner = Runner::of(Project::new(&[]));
+    let job = runner.job("both").installed();
+    image(&job.dir.join("what-they-have"), 1, Compression::Gzip);
+    image(&job.dir.join("made"), 2, Compression::Gzip);
+    let first = "registry.example/team/greeter:1.0";
+    let before = format!(
+        "cargo plugin-build copy oci:what-they-have docker://{first}\ncargo plugin-build pull {first} host\n\
+         cargo plugin-build copy oci:made:2 oci:new:2.0\n"
+    );
+    for block in [&before, pushed, carried] {
+        job.succeed(&block.replace("registry.example", &registry.server.host()));
+    }
+    assert!(fs::metadata(job.dir.join("delta.tar")).unwrap().len() < 14_000);
+    for image in ["oci:host:2.0", "oci:what-they-have:2.0"] {
+        assert_eq!(digest(&job.dir, image), digest(&job.dir, "oci:new:2.0"));
+    }
 }
 
 #[test]
