@@ -110,7 +110,7 @@ fn collect(command: &Command, verb: &str, examples: &[Examples], pages: &mut Vec
     if is_root || verb == "build" {
         section(&mut more, "ENVIRONMENT", ENVIRONMENT.iter().map(|(name, what)| ((*name).to_owned(), *what)));
         section(&mut more, "FILES", FILES.iter().map(|(name, what)| ((*name).to_owned(), *what)));
-        let schema = serde_json::to_value(Config::schema()).unwrap_or_default();
+        let schema = Config::schema().to_value();
         let keys = schema["properties"].as_object().into_iter().flatten();
         let keys: Vec<(String, String)> = keys
             .map(|(key, about)| (key.clone(), about["description"].as_str().unwrap_or_default().replace('\n', " ")))

@@ -70,7 +70,7 @@ fn with_dialect(mut schema: Value) -> Value {
 }
 
 fn configuration() -> Value {
-    serde_json::to_value(Config::schema()).unwrap_or_default()
+    Config::schema().to_value()
 }
 
 /// cargo's own schema, and ours where it allows anything.

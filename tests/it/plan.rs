@@ -9,7 +9,7 @@ use plugin_build::build::compile::compile;
 use plugin_build::build::manifest::config::Base;
 use plugin_build::build::manifest::{BuildFlags, Builder};
 use plugin_build::build::plan::{Plan, PlanError};
-use plugin_oci::failure::{Class, Failure};
+use plugin_oci::failure::{Class, Error};
 use plugin_oci::progress::Silent;
 
 use crate::support::project::{Project, plan_in};
@@ -22,7 +22,7 @@ fn flags() -> BuildFlags {
     BuildFlags { quiet: true, ..BuildFlags::default() }
 }
 
-fn refused(project: &Project, flags: &BuildFlags, vars: &[(&str, &str)]) -> PlanError {
+fn refused(project: &Project, flags: &BuildFlags, vars: &[(&str, &str)]) -> Error {
     let mut env = project.env();
     for (name, value) in vars {
         env.set(*name, *value);
@@ -220,7 +220,7 @@ fn a_missing_standard_library_is_told_with_the_command_that_installs_it() {
     let with = |target: &str| BuildFlags { targets: vec![target.to_owned()], ..flags() };
     let error = refused(&project, &with("s390x-unknown-linux-gnu"), &[]);
     assert!(error.to_string().starts_with("target `s390x-unknown-linux-gnu` is not installed"), "{error}");
-    assert!(hint(&error).unwrap().contains("rustup target add s390x-unknown-linux-gnu"), "{:?}", hint(&error));
+    assert!(hint(error.inner()).unwrap().contains("rustup target add s390x-unknown-linux-gnu"), "{:?}", hint(error.inner()));
 }
 
 #[test]
@@ -229,7 +229,7 @@ fn a_target_that_rustc_does_not_know_is_a_mistake_of_the_caller() {
     let flags = BuildFlags { targets: vec!["x86_64-unknown-linux-glibc".to_owned()], ..flags() };
     let error = refused(&project, &flags, &[]);
     assert_eq!(error.to_string(), "target `x86_64-unknown-linux-glibc` is none that rustc knows");
-    assert!(hint(&error).unwrap().starts_with("did you mean `x86_64-unknown-linux-"), "{:?}", hint(&error));
+    assert!(hint(error.inner()).unwrap().starts_with("did you mean `x86_64-unknown-linux-"), "{:?}", hint(error.inner()));
     assert_eq!(error.class(), Class::Usage);
 }
 
@@ -239,11 +239,11 @@ fn a_missing_linker_is_told_before_compiling() {
     let project = Project::with_table("");
     let error = refused(&project, &flags(), &[("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER", "x86_64-none-gcc")]);
     assert_eq!(error.to_string(), format!("target `{HOST}` cannot be linked: its linker `x86_64-none-gcc` is not there"));
-    assert_eq!(hint(&error).as_deref(), Some("apt-get install gcc-x86-64-none"));
+    assert_eq!(hint(error.inner()).as_deref(), Some("apt-get install gcc-x86-64-none"));
 }
 
 /// A plan with the builder `zigbuild`, of which only the name is there.
-fn zigbuild(table: &str, target: &str) -> Result<plugin_build::build::plan::Plan, PlanError> {
+fn zigbuild(table: &str, target: &str) -> Result<plugin_build::build::plan::Plan, Error> {
     let project = Project::with_table(table);
     let wanted = BuildFlags { builder: Builder::Zigbuild, targets: vec![target.to_owned()], ..flags() };
     let mut env = project.env();
@@ -277,7 +277,7 @@ fn zigbuild_takes_the_oldest_glibc_to_run_on() {
     assert!(plan.images[0].targets[0].request.contains(&format!(r#""target":"{target}""#)));
     let error = refused(&Project::with_table(""), &BuildFlags { targets: vec![target], ..flags() }, &[]);
     assert_eq!(error.class(), Class::Usage);
-    assert!(hint(&error).unwrap().contains("--builder zigbuild"), "{error} {:?}", hint(&error));
+    assert!(hint(error.inner()).unwrap().contains("--builder zigbuild"), "{error} {:?}", hint(error.inner()));
 }
 
 #[test]
@@ -285,7 +285,7 @@ fn a_program_that_zig_cannot_link_statically_is_told_before_compiling() {
     let error = zigbuild("", HOST).unwrap_err();
     assert_eq!(error.class(), Class::Usage);
     assert!(error.to_string().contains("zig links glibc dynamically only"), "{error}");
-    assert!(hint(&error).unwrap().contains("x86_64-unknown-linux-musl"), "{:?}", hint(&error));
+    assert!(hint(error.inner()).unwrap().contains("x86_64-unknown-linux-musl"), "{:?}", hint(error.inner()));
 }
 
 /// The same for a linker that is missing: zig is named where it is a way out.
@@ -298,7 +298,7 @@ fn zig_is_offered_where_it_could_link() {
     let hint = |table: &str| {
         let project = Project::with_table(table);
         let wanted = BuildFlags { targets: vec!["aarch64-unknown-linux-gnu".to_owned()], ..flags() };
-        hint(&refused(&project, &wanted, &[("CARGO", "/usr/bin/cargo"), ("RUSTC", "/usr/bin/rustc")])).unwrap()
+        hint(refused(&project, &wanted, &[("CARGO", "/usr/bin/cargo"), ("RUSTC", "/usr/bin/rustc")]).inner()).unwrap()
     };
     assert!(hint(BUNDLED).ends_with("=aarch64-linux-gnu-gcc, or use `--builder zigbuild`"), "{}", hint(BUNDLED));
     assert!(hint("").ends_with("=aarch64-linux-gnu-gcc"), "{}", hint(""));
@@ -335,7 +335,7 @@ fn a_platform_means_a_static_target_for_a_program_without_a_base() {
     assert_eq!(targets(&BuildFlags { base: Some(Base::All("oci:base:1".to_owned())), ..with }), ["x86_64-unknown-linux-gnu"]);
     let unknown = BuildFlags { platforms: vec!["plan9/amd64".parse().unwrap()], ..flags() };
     let error = project.load(&unknown).unwrap_err();
-    assert!(hint(&error).unwrap().contains("linux/amd64"), "{error}");
+    assert!(hint(error.inner()).unwrap().contains("linux/amd64"), "{error}");
 }
 
 #[test]
@@ -356,7 +356,7 @@ fn a_base_by_tag_is_refused_when_everything_is_locked() {
     let wanted = BuildFlags { base: Some(Base::All("docker://registry.example/a:1".to_owned())), locked: true, ..flags() };
     project.write("Cargo.lock", "version = 4\n\n[[package]]\nname = \"p\"\nversion = \"0.1.0\"\n");
     let error = refused(&project, &wanted, &[]);
-    assert!(matches!(error, PlanError::UnpinnedBase(_)), "{error}");
+    assert!(error.is(|error| matches!(error, PlanError::UnpinnedBase(_))), "{error}");
 }
 
 #[test]

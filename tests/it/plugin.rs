@@ -3,8 +3,8 @@
 use crate::hints::hint;
 use plugin_build::build::kinds::{Kind, Product};
 use plugin_build::build::manifest::config::Config;
-use plugin_build::build::manifest::{BuildFlags, Plugin, PluginError, load};
-use plugin_oci::failure::{Class, Failure};
+use plugin_build::build::manifest::{BuildFlags, Plugin, load};
+use plugin_oci::failure::{Class, Error};
 use serde_json::json;
 
 use crate::support::project::Project;
@@ -17,7 +17,7 @@ fn only(project: &Project) -> Plugin {
     project.load(&BuildFlags::default()).unwrap().plugins.remove(0)
 }
 
-fn refused(project: &Project) -> PluginError {
+fn refused(project: &Project) -> Error {
     let error = project.load(&BuildFlags::default()).unwrap_err();
     assert_eq!(error.class(), Class::Usage, "{error}");
     error
@@ -99,7 +99,7 @@ fn a_broken_table_is_told_with_file_line_key_and_the_nearest_key() {
         let text = project.anonymous(&error.to_string());
         let expected = format!("[root]/Cargo.toml:{}: {message}", BEFORE + line);
         assert!(text.starts_with(&expected), "{text}\n{expected}");
-        assert!(hint(&error).unwrap_or_default().starts_with(way_out), "{:?}", hint(&error));
+        assert!(hint(error.inner()).unwrap_or_default().starts_with(way_out), "{:?}", hint(error.inner()));
     }
 }
 
@@ -112,7 +112,7 @@ fn a_workspaces_table_is_checked_too() {
     ]);
     let error = refused(&project);
     assert_eq!(project.anonymous(&error.to_string()), "[root]/Cargo.toml:4: unknown key `lables` in plugin-build");
-    assert_eq!(hint(&error).as_deref(), Some("did you mean `labels`?"));
+    assert_eq!(hint(error.inner()).as_deref(), Some("did you mean `labels`?"));
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn packages_are_selected_as_cargo_does_and_by_their_table() {
         ["trio-shared", "trio-tool"].map(|name| format!("passing over {name}: no [package.metadata.plugin-build]"))
     );
     let error = project.load(&by_name(&["alhpa"])).unwrap_err();
-    assert_eq!(hint(&error).as_deref(), Some("did you mean `alpha`?"));
+    assert_eq!(hint(error.inner()).as_deref(), Some("did you mean `alpha`?"));
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn a_workspace_without_plugins_says_how_to_get_one() {
     ]);
     let error = refused(&project);
     assert!(error.to_string().starts_with("nothing to build"), "{error}");
-    assert_eq!(hint(&error).as_deref(), Some("add the table (it may be empty), or name a package with -p: a, b"));
+    assert_eq!(hint(error.inner()).as_deref(), Some("add the table (it may be empty), or name a package with -p: a, b"));
 }
 
 #[test]
@@ -277,7 +277,7 @@ fn the_projects_own_gitignore_counts_and_nothing_above_it() {
     let project = Project::with_table("[package.metadata.plugin-build]\nfiles = [{ from = 'out/*' }]\n");
     project.write(".gitignore", "out/\n");
     project.write("out/a", "");
-    assert!(hint(&refused(&project)).unwrap().starts_with("1 matching files are left out by .gitignore"));
+    assert!(hint(refused(&project).inner()).unwrap().starts_with("1 matching files are left out by .gitignore"));
     let literal = Project::with_table("[package.metadata.plugin-build]\nfiles = [{ from = 'out/a' }]\n");
     literal.write(".gitignore", "out/\n");
     literal.write("out/a", "");

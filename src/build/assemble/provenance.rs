@@ -95,7 +95,7 @@ pub struct Circumstances<'a> {
 /// Everything that is known of a build.
 pub fn provenance(plan: &Plan, image: &ImagePlan, known: &Circumstances<'_>) -> Provenance {
     let requests = image.targets.iter().map(|target| {
-        let request: Value = serde_json::from_str(&target.request).unwrap_or_default();
+        let request: Value = serde_json::from_str(&target.request).expect("the plan wrote JSON");
         (target.platform.to_string(), request)
     });
     let mut internal =

@@ -7,11 +7,11 @@ use crate::build::hermetic::view::Content;
 use crate::build::inspect::bundle::{Bundled, BundledFile, LibraryPaths, NSSWITCH, bundle};
 use crate::build::inspect::leak::{self, Leak, Origin, Pattern};
 use crate::build::inspect::{Executable, ExecutableError, Format, start};
-use crate::build::kinds::{Kind, KindError, proxy_wasm};
+use crate::build::kinds::{Kind, proxy_wasm};
 use crate::build::plan::{ImagePlan, Plan, TargetPlan};
 use crate::build::toolchain::home;
 use plugin_oci::environment::Environment;
-use plugin_oci::failure::{Class, Failure};
+use plugin_oci::failure::{Error, Failure};
 use plugin_oci::fs::sorted_listing;
 use plugin_oci::fs::stamps::{Fingerprint, Hints};
 use plugin_oci::progress::{Event, Progress};
@@ -40,7 +40,7 @@ pub fn check(
     strict: bool,
     env: &Environment,
     progress: &dyn Progress,
-) -> Result<Vec<Checked>, CheckError> {
+) -> Result<Vec<Checked>, Error> {
     let patterns = patterns(plan, env);
     let hidden: Vec<String> = plan.remaps.iter().map(|remap| remap.to.clone()).collect();
     let mut checked = Vec::new();
@@ -75,7 +75,7 @@ pub fn check(
         let leaks = leaks(&artifact.path, &patterns, &hidden, hints, own)?;
         for leak in &leaks {
             if strict && leak.is_grave() {
-                return Err(CheckError::Leak { artifact: artifact.path.clone(), leak: leak.clone() });
+                return Err(CheckError::Leak { artifact: artifact.path.clone(), leak: leak.clone() }.into());
             }
             progress.warn(describe(&artifact.path, leak), Some(format!("it is probably {}", leak.cause())));
         }
@@ -86,42 +86,41 @@ pub fn check(
 
 /// What builds can put anything where their program should be, a pipe that never ends or a link, and may name another place to
 /// cargo's reader. What a hermetic build cannot read, it must not have packed either.
-fn is_file_of_the_build(plan: &Plan, artifact: &Path) -> Result<(), CheckError> {
+fn is_file_of_the_build(plan: &Plan, artifact: &Path) -> Result<(), Error> {
     let read = |source| ExecutableError::Read { path: artifact.to_owned(), source };
     if !artifact.symlink_metadata().map_err(read)?.is_file() {
-        return Err(CheckError::NoFile { artifact: artifact.to_owned() });
+        return Err(CheckError::NoFile { artifact: artifact.to_owned() }.into());
     }
     let Some(sandbox) = &plan.hermetic else { return Ok(()) };
     let real = artifact.canonicalize().map_err(read)?;
     if sandbox.view.paths(&Content::Writable).any(|directory| real.starts_with(directory)) {
         return Ok(());
     }
-    Err(CheckError::Elsewhere { path: real })
+    Err(CheckError::Elsewhere { path: real }.into())
 }
 
 /// The program says where its libraries are, and could name any.
-fn is_seen_by_the_build(plan: &Plan, artifact: &Path, file: &Path) -> Result<(), CheckError> {
+fn is_seen_by_the_build(plan: &Plan, artifact: &Path, file: &Path) -> Result<(), Error> {
     let Some(sandbox) = &plan.hermetic else { return Ok(()) };
     let real = file.canonicalize().map_err(|source| ExecutableError::Read { path: file.to_owned(), source })?;
     if sandbox.view.shows(&real) {
         return Ok(());
     }
-    Err(CheckError::Unseen { artifact: artifact.to_owned(), path: real })
+    Err(CheckError::Unseen { artifact: artifact.to_owned(), path: real }.into())
 }
 
 fn target<'p>(image: &'p ImagePlan, artifact: &Artifact) -> Option<&'p TargetPlan> {
     image.targets.iter().find(|target| target.target == artifact.target)
 }
 
-fn needs(image: &ImagePlan, artifact: &Artifact) -> Result<(Executable, Bundled), CheckError> {
+fn needs(image: &ImagePlan, artifact: &Artifact) -> Result<(Executable, Bundled), Error> {
     let target = target(image, artifact);
     let executable = start::check(&artifact.path, &artifact.platform, target.is_some_and(|target| target.must_be_static))?;
     if image.kind == Kind::ProxyWasm {
         proxy_wasm::check(
             &executable.exports,
             executable.wasm.as_ref().is_some_and(crate::build::inspect::wasm::Wasm::is_module),
-        )
-        .map_err(KindError::from)?;
+        )?;
     }
     let dynamic = executable.interpreter.is_some() || !executable.needed.is_empty();
     let bundled =
@@ -130,7 +129,7 @@ fn needs(image: &ImagePlan, artifact: &Artifact) -> Result<(Executable, Bundled)
 }
 
 /// A static glibc has in it the path of the file that says how names are looked up, if it looks any up; musl never has.
-fn name_service_of_static(artifact: &Artifact, hints: &Hints, progress: &dyn Progress) -> Result<(), CheckError> {
+fn name_service_of_static(artifact: &Artifact, hints: &Hints, progress: &dyn Progress) -> Result<(), Error> {
     let path = &artifact.path;
     let mut fingerprint = Fingerprint::default();
     fingerprint.text("name service");
@@ -138,7 +137,7 @@ fn name_service_of_static(artifact: &Artifact, hints: &Hints, progress: &dyn Pro
     let scan = || {
         let pattern = Pattern { path: format!("/{}", NSSWITCH.0), origin: Origin::Dependency };
         let found = leak::scan(path, &[pattern], &[]).map_err(|source| ExecutableError::Read { path: path.clone(), source })?;
-        Ok::<_, CheckError>(!found.is_empty())
+        Ok::<_, Error>(!found.is_empty())
     };
     if hints.known_or(fingerprint, |text| text.parse().ok(), scan, |found| Some(found.to_string()))? {
         let text = format!(
@@ -159,7 +158,7 @@ fn leaks(
     hidden: &[String],
     hints: &Hints,
     own: impl Fn() -> Vec<Pattern>,
-) -> Result<Vec<Leak>, CheckError> {
+) -> Result<Vec<Leak>, Error> {
     let mut fingerprint = Fingerprint::default();
     fingerprint.text("leaks");
     patterns.iter().map(|pattern| &pattern.path).chain(hidden).for_each(|text| fingerprint.text(text));
@@ -213,9 +212,6 @@ fn describe(artifact: &Path, leak: &Leak) -> String {
 /// Why an artifact is not packed.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckError {
-    /// It cannot be understood, or cannot start where it goes.
-    #[error("{0}")]
-    Executable(#[from] ExecutableError),
     /// Something else lies in its place.
     #[error("{} is no regular file", artifact.display())]
     NoFile { artifact: PathBuf },
@@ -225,16 +221,9 @@ pub enum CheckError {
     /// A hermetic build needs a file that it cannot see.
     #[error("{} needs {}, which a hermetic build cannot see", artifact.display(), path.display())]
     Unseen { artifact: PathBuf, path: PathBuf },
-    /// Its host would refuse it.
-    #[error("{0}")]
-    Kind(#[from] KindError),
     /// It holds a path of this machine, and the build is hermetic.
     #[error("{}", describe(artifact, leak))]
     Leak { artifact: PathBuf, leak: Leak },
 }
 
-impl Failure for CheckError {
-    fn class(&self) -> Class {
-        Class::Failed
-    }
-}
+impl Failure for CheckError {}

@@ -18,7 +18,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::hosts::cosmo::rules as cosmo;
-use plugin_oci::failure::{Class, Failure};
+use plugin_oci::failure::{Class, Error, Failure};
 use plugin_oci::values::platform::{Platform, PlatformError};
 
 pub mod executable;
@@ -108,9 +108,9 @@ impl Kind {
     }
 
     /// Where the artifact lies and how it is started.
-    pub fn place(self, subject: &Subject<'_>) -> Result<Placement, KindError> {
+    pub fn place(self, subject: &Subject<'_>) -> Result<Placement, Error> {
         if self.is_wasm() != subject.target.starts_with("wasm") {
-            return Err(KindError::Target { kind: self, target: subject.target.to_owned() });
+            return Err(KindError::Target { kind: self, target: subject.target.to_owned() }.into());
         }
         Ok(match self {
             Self::Executable => executable::place(subject),
@@ -186,24 +186,10 @@ pub enum KindError {
     /// A native kind for a wasm target, or the other way round.
     #[error("kind `{kind}` cannot be built for target `{target}`")]
     Target { kind: Kind, target: String },
-    /// No kind, or more than one, fits the crate.
-    #[error("{0}")]
-    Infer(#[from] infer::InferError),
-    /// A rule of the Cosmo Router is broken.
-    #[error("{0}")]
-    Cosmo(#[from] cosmo::CosmoError),
-    /// A rule of the proxies is broken.
-    #[error("{0}")]
-    ProxyWasm(#[from] proxy_wasm::ProxyWasmError),
 }
 
 impl Failure for KindError {
     fn class(&self) -> Class {
-        match self {
-            Self::Target { .. } => Class::Usage,
-            Self::Infer(error) => error.class(),
-            Self::Cosmo(error) => error.class(),
-            Self::ProxyWasm(error) => error.class(),
-        }
+        Class::Usage
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::{Metadata, Package};
 use serde::Serialize;
 
-use super::{BuildFlags, ForeignPackage, Plugin, PluginError};
+use super::{BuildFlags, ForeignPackage, Plugin};
 use crate::build::hermetic::{Ground, Output, Sandbox};
 use crate::build::toolchain::ask::{Ask, Question};
 use crate::build::toolchain::config::{CargoConfig, config_arguments};
@@ -16,6 +16,7 @@ use crate::build::toolchain::metadata::{self, MetadataOptions};
 use crate::build::toolchain::rustc::{self, Rustc};
 use crate::build::toolchain::{ToolchainError, cargo};
 use plugin_oci::environment::Environment;
+use plugin_oci::failure::Error;
 use plugin_oci::fs::stamps;
 use plugin_oci::progress::Progress;
 use plugin_oci::values::platform::split_glibc;
@@ -37,12 +38,7 @@ pub(super) struct Asked {
 }
 
 /// Asks cargo and the compiler, at the same time; under `--hermetic` in a sandbox.
-pub(super) fn ask(
-    flags: &BuildFlags,
-    config: &CargoConfig,
-    env: &Environment,
-    progress: &dyn Progress,
-) -> Result<Asked, PluginError> {
+pub(super) fn ask(flags: &BuildFlags, config: &CargoConfig, env: &Environment, progress: &dyn Progress) -> Result<Asked, Error> {
     let ground = ground(flags, config, env, progress)?;
     let questions = ground.as_ref().map(Ground::questions).transpose()?;
     let place = place(questions.as_ref(), env);
@@ -80,7 +76,7 @@ pub(super) fn ask(
 
 /// What cargo says of packages and directories alone: without a compiler, a lock file or a network. Under `--hermetic` in a
 /// sandbox all the same.
-pub(super) fn packages(flags: &BuildFlags, env: &Environment, progress: &dyn Progress) -> Result<Metadata, PluginError> {
+pub(super) fn packages(flags: &BuildFlags, env: &Environment, progress: &dyn Progress) -> Result<Metadata, Error> {
     let config = CargoConfig::load(env, &flags.cargo_args)?;
     let ground = ground(flags, &config, env, progress)?;
     let questions = ground.as_ref().map(Ground::questions).transpose()?;
@@ -92,12 +88,7 @@ pub(super) fn packages(flags: &BuildFlags, env: &Environment, progress: &dyn Pro
 }
 
 /// What sandboxes stand on, under `--hermetic`.
-fn ground(
-    flags: &BuildFlags,
-    config: &CargoConfig,
-    env: &Environment,
-    progress: &dyn Progress,
-) -> Result<Option<Ground>, PluginError> {
+fn ground(flags: &BuildFlags, config: &CargoConfig, env: &Environment, progress: &dyn Progress) -> Result<Option<Ground>, Error> {
     let manifest = flags.manifest_path.as_deref();
     let ground = flags.hermetic.then(|| Ground::find(manifest, config, &flags.cargo_args, env, progress));
     Ok(ground.transpose()?)
@@ -111,7 +102,7 @@ impl Asked {
         target: Option<&str>,
         env: &Environment,
         progress: &dyn Progress,
-    ) -> Result<Metadata, PluginError> {
+    ) -> Result<Metadata, Error> {
         let offline = "--offline".to_owned();
         if let Some(ground) = self.ground.as_ref().filter(|_| !flags.frozen && !self.options.args.contains(&offline)) {
             if !ground.is_vendored() {
@@ -131,7 +122,7 @@ impl Asked {
         flags: &BuildFlags,
         env: &Environment,
         progress: &dyn Progress,
-    ) -> Result<Option<Pinned>, PluginError> {
+    ) -> Result<Option<Pinned>, Error> {
         let root = self.metadata.workspace_root.as_std_path();
         // Where there is no lock file yet, the full answer makes it.
         if root.join("Cargo.lock").is_file() && !metadata::locks(root, name) {
@@ -153,7 +144,7 @@ impl Asked {
         flags: &BuildFlags,
         env: &Environment,
         progress: &dyn Progress,
-    ) -> Result<bool, PluginError> {
+    ) -> Result<bool, Error> {
         let name = "const-random";
         if !metadata::locks(self.metadata.workspace_root.as_std_path(), name) {
             return Ok(false);
@@ -189,7 +180,7 @@ pub(super) fn place<'a>(questions: Option<&'a Sandbox>, env: &'a Environment) ->
 }
 
 /// Fetches every package, so that the full answer needs no network.
-fn fetch(ground: &Ground, options: &MetadataOptions, progress: &dyn Progress) -> Result<(), PluginError> {
+fn fetch(ground: &Ground, options: &MetadataOptions, progress: &dyn Progress) -> Result<(), Error> {
     let mut question = Question { told: true, ..Question::new(&options.cargo, &["fetch"]) };
     question.args.extend(options.args.iter().cloned());
     if let Some(path) = &options.manifest_path {

@@ -3,13 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::files::FilesError;
 use super::location::Location;
-use crate::build::hermetic::HermeticError;
-use crate::build::kinds::KindError;
-use crate::build::toolchain::ToolchainError;
 use plugin_oci::failure::{Class, Failure};
-use plugin_oci::values::platform::PlatformError;
 use plugin_oci::values::reference::ReferenceError;
 
 /// Why a plugin's description cannot be used.
@@ -56,21 +51,6 @@ pub enum PluginError {
     /// Two plugins of one build with one name.
     #[error("packages `{first}` and `{second}` both make a plugin named `{name}`")]
     SameName { name: String, first: String, second: String },
-    /// The kind does not fit.
-    #[error("{0}")]
-    Kind(#[from] KindError),
-    /// A `files` rule does not work.
-    #[error("{0}")]
-    Files(#[from] FilesError),
-    /// A target or platform is not usable.
-    #[error("{0}")]
-    Platform(#[from] PlatformError),
-    /// The toolchain could not be asked.
-    #[error("{0}")]
-    Toolchain(#[from] ToolchainError),
-    /// There is no sandbox to ask in.
-    #[error("{0}")]
-    Hermetic(#[from] HermeticError),
     /// The base is no reference.
     #[error("{place}: bad value of `base`")]
     Base {
@@ -80,20 +60,10 @@ pub enum PluginError {
     },
 }
 
-impl From<crate::build::kinds::infer::InferError> for PluginError {
-    fn from(error: crate::build::kinds::infer::InferError) -> Self {
-        Self::Kind(error.into())
-    }
-}
-
 impl Failure for PluginError {
     fn class(&self) -> Class {
         match self {
             Self::Read { .. } => Class::Failed,
-            Self::Kind(error) => error.class(),
-            Self::Files(error) => error.class(),
-            Self::Toolchain(error) => error.class(),
-            Self::Hermetic(error) => error.class(),
             _ => Class::Usage,
         }
     }

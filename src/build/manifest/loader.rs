@@ -17,6 +17,7 @@ use crate::build::kinds::infer::{self, Traits};
 use crate::hosts::cosmo::contract::directory;
 use plugin_oci::documents::image::Execution;
 use plugin_oci::environment::Environment;
+use plugin_oci::failure::Error;
 use plugin_oci::stores::named;
 use plugin_oci::values::platform::{Platform, PlatformError};
 use plugin_oci::values::reference::{LocalReference, Reference};
@@ -33,7 +34,7 @@ pub(super) struct Loader<'a> {
 }
 
 impl Loader<'_> {
-    pub fn plugin(&self, package: &Package) -> Result<Plugin, PluginError> {
+    pub fn plugin(&self, package: &Package) -> Result<Plugin, Error> {
         let package_table = tables::read(package.manifest_path.as_std_path(), "package")?;
         let settings = self.settings(package)?;
         let tables = [&settings, &package_table, &self.workspace_table];
@@ -45,7 +46,7 @@ impl Loader<'_> {
         let config = self.flags.table().over(config);
         let name = config.name.clone().unwrap_or_else(|| facts.name.clone());
         if !is_plain(&name) {
-            return Err(PluginError::Flag { flag: "--name", detail: not_plain(&name) });
+            return Err(PluginError::Flag { flag: "--name", detail: not_plain(&name) }.into());
         }
 
         let base = config.base.as_ref().map(|base| self.bases(base, &place)).transpose()?;
@@ -70,7 +71,7 @@ impl Loader<'_> {
             .collect();
         if kind == Kind::Wasm && !rules.is_empty() {
             let detail = "a wasm artifact holds exactly one module, so there is no place for other files".to_owned();
-            return Err(PluginError::Value { place: place("files"), key: "files".to_owned(), detail });
+            return Err(PluginError::Value { place: place("files"), key: "files".to_owned(), detail }.into());
         }
         let roots = Roots { workspace: self.root, package: &facts.directory, target_directory: self.target_directory };
         let files = files::resolve(&rules, roots)?;
@@ -78,7 +79,7 @@ impl Loader<'_> {
         let contract = (kind == Kind::CosmoRouter).then(|| contract(config.contract.as_ref(), &facts.directory));
         if let Some(path) = contract.iter().flat_map(ContractFiles::paths).find(|path| !self.holds(path, &facts.directory)) {
             let detail = format!("{} leaves the workspace", path.display());
-            return Err(PluginError::Value { place: place("contract"), key: "contract".to_owned(), detail });
+            return Err(PluginError::Value { place: place("contract"), key: "contract".to_owned(), detail }.into());
         }
         Ok(Plugin {
             package: facts,
@@ -130,17 +131,17 @@ impl Loader<'_> {
     }
 
     /// What lies beside the package for those who do not write into its manifest, or elsewhere by a flag.
-    fn settings(&self, package: &Package) -> Result<Located, PluginError> {
+    fn settings(&self, package: &Package) -> Result<Located, Error> {
         match &self.flags.settings {
-            Some(file) => tables::read_file(&self.env.resolve(file)),
+            Some(file) => Ok(tables::read_file(&self.env.resolve(file))?),
             None => match select::settings(package) {
-                Some(file) => tables::read_file(&file),
+                Some(file) => Ok(tables::read_file(&file)?),
                 None => Ok(Located::default()),
             },
         }
     }
 
-    fn targets(&self, kind: Kind, config: &Config, base: Option<&Bases>) -> Result<Vec<String>, PluginError> {
+    fn targets(&self, kind: Kind, config: &Config, base: Option<&Bases>) -> Result<Vec<String>, Error> {
         let mut targets = if self.flags.targets.is_empty() && self.flags.platforms.is_empty() {
             self.own_targets(kind, config.targets.as_ref())
         } else {
@@ -169,7 +170,7 @@ impl Loader<'_> {
         if target == "host-tuple" { self.host } else { target }.to_owned()
     }
 
-    fn bases(&self, base: &Base, place: &impl Fn(&str) -> Location) -> Result<Bases, PluginError> {
+    fn bases(&self, base: &Base, place: &impl Fn(&str) -> Location) -> Result<Bases, Error> {
         let each = match base {
             Base::All(text) => return Ok(Bases::All(self.base(text, &place("base"))?)),
             Base::Each(each) => each,
@@ -185,7 +186,7 @@ impl Loader<'_> {
     }
 
     /// A base, its local path made absolute: a flag's starts at the working directory, a key's at its manifest.
-    fn base(&self, text: &str, place: &Location) -> Result<Reference, PluginError> {
+    fn base(&self, text: &str, place: &Location) -> Result<Reference, Error> {
         let of_flag = self.flags.base.is_some();
         let origin = if of_flag { "--base".to_owned() } else { place.to_string() };
         let start = if of_flag { self.env.cwd.as_path() } else { place.path.parent().unwrap_or(self.root) };
@@ -200,9 +201,9 @@ impl Loader<'_> {
 }
 
 /// What only an image that starts something has a place for.
-fn check_place(kind: Kind, config: &Config, place: &impl Fn(&str) -> Location) -> Result<(), PluginError> {
+fn check_place(kind: Kind, config: &Config, place: &impl Fn(&str) -> Location) -> Result<(), Error> {
     let shape = config.shape.unwrap_or_default();
-    let bad = |key: &str, detail: String| Err(PluginError::Value { place: place(key), key: key.to_owned(), detail });
+    let bad = |key: &str, detail: String| Err(PluginError::Value { place: place(key), key: key.to_owned(), detail }.into());
     if config.shape.is_some() && kind != Kind::Library {
         return bad("shape", format!("only the kind `library` has a choice, and this is a `{kind}`"));
     }

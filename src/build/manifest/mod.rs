@@ -24,6 +24,7 @@ use crate::build::toolchain::metadata::{self, MetadataOptions};
 use crate::build::toolchain::rustc::Rustc;
 use plugin_oci::documents::image::Execution;
 use plugin_oci::environment::Environment;
+use plugin_oci::failure::Error;
 use plugin_oci::progress::Progress;
 use plugin_oci::values::compression::Compression;
 use plugin_oci::values::reference::Reference;
@@ -188,9 +189,9 @@ impl Workspace {
 }
 
 /// Loads the selected plugins. Asks cargo and rustc, at the same time; under `--hermetic` in a sandbox.
-pub fn load(flags: &BuildFlags, env: &Environment, progress: &dyn Progress) -> Result<Workspace, PluginError> {
+pub fn load(flags: &BuildFlags, env: &Environment, progress: &dyn Progress) -> Result<Workspace, Error> {
     if let Some(flag) = flags.contradiction() {
-        return Err(PluginError::Contradiction { flag: flag.to_owned() });
+        return Err(PluginError::Contradiction { flag: flag.to_owned() }.into());
     }
     let cargo_config = CargoConfig::load(env, &flags.cargo_args)?;
     let mut asked = asking::ask(flags, &cargo_config, env, progress)?;
@@ -243,11 +244,7 @@ pub fn load(flags: &BuildFlags, env: &Environment, progress: &dyn Progress) -> R
 }
 
 /// The selected packages, sorted by name, and the target directory: what is known without a compiler and without a network.
-pub fn packages(
-    flags: &BuildFlags,
-    env: &Environment,
-    progress: &dyn Progress,
-) -> Result<(Vec<PackageFacts>, PathBuf), PluginError> {
+pub fn packages(flags: &BuildFlags, env: &Environment, progress: &dyn Progress) -> Result<(Vec<PackageFacts>, PathBuf), Error> {
     let metadata = asking::packages(flags, env, progress)?;
     let selected = select::select(&metadata, flags, env, progress)?;
     Ok((selected.into_iter().map(PackageFacts::of).collect(), metadata.target_directory.clone().into()))
@@ -260,12 +257,12 @@ fn default_targets(config: &CargoConfig, rustc: &Rustc) -> Vec<String> {
     if configured.is_empty() { vec![rustc.host.clone()] } else { configured.into_iter().map(triple).collect() }
 }
 
-fn names_differ(plugins: &[Plugin]) -> Result<(), PluginError> {
+fn names_differ(plugins: &[Plugin]) -> Result<(), Error> {
     let mut names: BTreeMap<&str, &str> = BTreeMap::new();
     for plugin in plugins {
         if let Some(first) = names.insert(&plugin.name, &plugin.package.name) {
             let (name, first) = (plugin.name.clone(), first.to_owned());
-            return Err(PluginError::SameName { name, first, second: plugin.package.name.clone() });
+            return Err(PluginError::SameName { name, first, second: plugin.package.name.clone() }.into());
         }
     }
     Ok(())

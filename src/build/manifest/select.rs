@@ -18,6 +18,7 @@ use super::flags::BuildFlags;
 use super::tables;
 use crate::build::toolchain::metadata;
 use plugin_oci::environment::Environment;
+use plugin_oci::failure::Error;
 use plugin_oci::progress::Progress;
 
 /// The name of a file with the keys of the table.
@@ -29,7 +30,7 @@ pub(super) fn select<'m>(
     flags: &BuildFlags,
     env: &Environment,
     progress: &dyn Progress,
-) -> Result<Vec<&'m Package>, PluginError> {
+) -> Result<Vec<&'m Package>, Error> {
     let members = workspace.workspace_packages();
     let mut chosen: Vec<&Package> = if flags.packages.is_empty() {
         let at_hand = if flags.workspace { without(&members, flags, progress)? } else { at_hand(workspace, flags, env) };
@@ -61,7 +62,7 @@ pub(super) fn select<'m>(
     chosen.dedup_by(|a, b| a.id == b.id);
     if chosen.is_empty() {
         let root = workspace.workspace_root.clone().into_std_path_buf();
-        return Err(PluginError::NothingSelected { root, members: names(&members) });
+        return Err(PluginError::NothingSelected { root, members: names(&members) }.into());
     }
     Ok(chosen)
 }
@@ -92,7 +93,7 @@ fn names(members: &[&Package]) -> Vec<String> {
 }
 
 /// Every member less `--exclude`; an exclusion that matches nothing is told, as cargo does.
-fn without<'m>(members: &[&'m Package], flags: &BuildFlags, progress: &dyn Progress) -> Result<Vec<&'m Package>, PluginError> {
+fn without<'m>(members: &[&'m Package], flags: &BuildFlags, progress: &dyn Progress) -> Result<Vec<&'m Package>, Error> {
     let mut left = members.to_vec();
     for spec in &flags.exclude {
         let before = left.len();
@@ -130,7 +131,7 @@ fn at_hand<'m>(metadata: &'m Metadata, flags: &BuildFlags, env: &Environment) ->
     }
 }
 
-fn matching<'m>(members: &[&'m Package], spec: &str, metadata: &Metadata) -> Result<Vec<&'m Package>, PluginError> {
+fn matching<'m>(members: &[&'m Package], spec: &str, metadata: &Metadata) -> Result<Vec<&'m Package>, Error> {
     let matcher = Spec::parse(spec)?;
     let found: Vec<&Package> =
         members.iter().copied().filter(|package| matcher.matches(&package.name, &package.version)).collect();
@@ -139,13 +140,14 @@ fn matching<'m>(members: &[&'m Package], spec: &str, metadata: &Metadata) -> Res
             spec: spec.to_owned(),
             root: metadata.workspace_root.clone().into_std_path_buf(),
             members: names(members),
-        });
+        }
+        .into());
     }
     Ok(found)
 }
 
 /// Whether `-p SPEC` would choose a package.
-pub fn names_package(spec: &str, package: &PackageFacts) -> Result<bool, PluginError> {
+pub fn names_package(spec: &str, package: &PackageFacts) -> Result<bool, Error> {
     Ok(Spec::parse(spec)?.matches(&package.name, &package.version))
 }
 
@@ -156,7 +158,7 @@ struct Spec {
 }
 
 impl Spec {
-    fn parse(text: &str) -> Result<Self, PluginError> {
+    fn parse(text: &str) -> Result<Self, Error> {
         let (name, version) = match text.split_once('@').or_else(|| text.split_once(':')) {
             Some((name, version)) => (name, Some(version.to_owned())),
             None => (text, None),

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::PlanError;
 use crate::build::manifest::{BuildFlags, PackageFacts};
 use plugin_oci::environment::Environment;
+use plugin_oci::failure::Error;
 use plugin_oci::values::reference::{ReferenceError, check_output_path};
 use plugin_oci::values::tag::Tag;
 
@@ -30,7 +30,7 @@ impl Destination {
         target_directory: &Path,
         flags: &BuildFlags,
         env: &Environment,
-    ) -> Result<Self, PlanError> {
+    ) -> Result<Self, Error> {
         let output = match &flags.output {
             Some(output) if several => env.resolve(output).join(&package.name),
             Some(output) => env.resolve(output),

@@ -1,31 +1,11 @@
 //! Why no plan could be made.
 
-use crate::build::hermetic::HermeticError;
-use crate::build::kinds::KindError;
-use crate::build::toolchain::ToolchainError;
 use plugin_oci::failure::{Class, Failure};
-use plugin_oci::values::epoch::EpochError;
-use plugin_oci::values::platform::{Platform, PlatformError};
-use plugin_oci::values::reference::ReferenceError;
+use plugin_oci::values::platform::Platform;
 
 /// Why no plan could be made.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
-    /// `SOURCE_DATE_EPOCH` is no date.
-    #[error("{0}")]
-    Epoch(#[from] EpochError),
-    /// A tag or output path is not usable.
-    #[error("{0}")]
-    Reference(#[from] ReferenceError),
-    /// A target has no platform.
-    #[error("{0}")]
-    Platform(#[from] PlatformError),
-    /// The kind does not fit the target.
-    #[error("{0}")]
-    Kind(#[from] KindError),
-    /// The toolchain cannot build it.
-    #[error("{0}")]
-    Toolchain(#[from] ToolchainError),
     /// Two targets of one image for one platform: consumers would never see the second.
     #[error("targets `{first}` and `{second}` are both for platform {platform}")]
     SamePlatform { platform: Box<Platform>, first: String, second: String },
@@ -44,9 +24,6 @@ pub enum PlanError {
         /// A target of the same platform that it can link statically.
         musl: Option<&'static str>,
     },
-    /// A hermetic build cannot be had.
-    #[error("{0}")]
-    Hermetic(#[from] HermeticError),
     /// Data that neither the lock file nor this machine has.
     #[error("there is nothing for `{key}`: no {package} in Cargo.lock, and none where this system would have it")]
     NoData { key: &'static str, package: &'static str },
@@ -66,10 +43,6 @@ impl Failure for Misplaced {}
 
 impl Failure for PlanError {
     fn class(&self) -> Class {
-        match self {
-            Self::Toolchain(error) => error.class(),
-            Self::Hermetic(error) => error.class(),
-            _ => Class::Usage,
-        }
+        Class::Usage
     }
 }

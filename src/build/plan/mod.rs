@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::build::hermetic::{self, Ground, HermeticError, Output, Sandbox, WantedLinker};
-use crate::build::kinds::{Kind, KindError, Placement, Product, Subject};
+use crate::build::kinds::{Kind, Placement, Product, Subject};
 use crate::build::manifest::bases::Bases;
 use crate::build::manifest::files::PackedFile;
 use crate::build::manifest::{BuildFlags, Builder, ContractFiles, Plugin, Workspace};
@@ -42,6 +42,7 @@ use crate::hosts::cosmo::contract::directory;
 use crate::hosts::cosmo::rules;
 use plugin_oci::documents::image::Execution;
 use plugin_oci::environment::Environment;
+use plugin_oci::failure::Error;
 use plugin_oci::fs::stamps;
 use plugin_oci::progress::{Event, Progress};
 use plugin_oci::values::compression::Compression;
@@ -192,7 +193,7 @@ pub struct TargetPlan {
 }
 
 /// Decides everything.
-pub fn plan(workspace: &Workspace, flags: &BuildFlags, env: &Environment, progress: &dyn Progress) -> Result<Plan, PlanError> {
+pub fn plan(workspace: &Workspace, flags: &BuildFlags, env: &Environment, progress: &dyn Progress) -> Result<Plan, Error> {
     let epoch = match env.os("SOURCE_DATE_EPOCH") {
         Some(text) => Epoch::parse(&text.to_string_lossy())?,
         None => Epoch::default(),
@@ -292,7 +293,7 @@ fn target_flags(
     remaps: &[Remap],
     env: &Environment,
     progress: &dyn Progress,
-) -> Result<BTreeMap<String, TargetFlags>, PlanError> {
+) -> Result<BTreeMap<String, TargetFlags>, Error> {
     let zigbuild = flags.builder == Builder::Zigbuild;
     if zigbuild && find_program("cargo-zigbuild".as_ref(), env).is_none() {
         return Err(ToolchainError::NoZigbuild.into());
@@ -305,7 +306,7 @@ fn target_flags(
         }
         let (triple, glibc) = split_glibc(target);
         if glibc.is_some() && !zigbuild {
-            return Err(PlanError::Glibc { target: target.clone(), triple: triple.to_owned() });
+            return Err(PlanError::Glibc { target: target.clone(), triple: triple.to_owned() }.into());
         }
         if !config.builds_std(&flags.cargo_args) {
             workspace.rustc.check_std(triple, workspace.place(env), progress)?;
@@ -356,7 +357,7 @@ struct Planner<'a> {
 }
 
 impl Planner<'_> {
-    fn image(&self, plugin: &Plugin) -> Result<ImagePlan, PlanError> {
+    fn image(&self, plugin: &Plugin) -> Result<ImagePlan, Error> {
         self.check_base(plugin)?;
         let mut targets = Vec::new();
         for target in &plugin.targets {
@@ -369,7 +370,8 @@ impl Planner<'_> {
                     platform: Box::new(pair[0].platform.clone()),
                     first: pair[0].target.clone(),
                     second: pair[1].target.clone(),
-                });
+                }
+                .into());
             }
         }
         let target_directory = &self.workspace.target_directory;
@@ -399,7 +401,7 @@ impl Planner<'_> {
         })
     }
 
-    fn target(&self, plugin: &Plugin, target: &str) -> Result<TargetPlan, PlanError> {
+    fn target(&self, plugin: &Plugin, target: &str) -> Result<TargetPlan, Error> {
         let (platform, mut place) = place(plugin, target)?;
         if let Some(entrypoint) = &plugin.entrypoint {
             place.entrypoint.clone_from(entrypoint);
@@ -410,7 +412,7 @@ impl Planner<'_> {
         let must_be_static = rustflags::wants_static(plugin, target) && platform.os == "linux";
         if must_be_static && self.flags.builder == Builder::Zigbuild && rustflags::is_linux_gnu(target) {
             let musl = platform.static_target().ok();
-            return Err(PlanError::ZigStatic { name: plugin.name.clone(), target: target.to_owned(), musl });
+            return Err(PlanError::ZigStatic { name: plugin.name.clone(), target: target.to_owned(), musl }.into());
         }
         Ok(TargetPlan {
             target: target.to_owned(),
@@ -424,17 +426,17 @@ impl Planner<'_> {
     }
 
     /// A base by tag changes under one's feet, which `--locked` forbids.
-    fn check_base(&self, plugin: &Plugin) -> Result<(), PlanError> {
+    fn check_base(&self, plugin: &Plugin) -> Result<(), Error> {
         let moving = plugin.base.iter().flat_map(Bases::named).find_map(|base| match base {
             Reference::Registry(base) if base.digest.is_none() => Some(base.to_string()),
             _ => None,
         });
-        moving.filter(|_| !self.flags.lock_args().is_empty()).map_or(Ok(()), |base| Err(PlanError::UnpinnedBase(base)))
+        moving.filter(|_| !self.flags.lock_args().is_empty()).map_or(Ok(()), |base| Err(PlanError::UnpinnedBase(base).into()))
     }
 }
 
 /// The platform of a target, and where the artifact for it lies.
-fn place(plugin: &Plugin, target: &str) -> Result<(Platform, Placement), PlanError> {
+fn place(plugin: &Plugin, target: &str) -> Result<(Platform, Placement), Error> {
     let platform = plugin.kind.platform_of_target(target)?;
     let subject =
         Subject { name: &plugin.name, is_named: plugin.is_named, product: &plugin.product, target, platform: &platform };
@@ -444,7 +446,7 @@ fn place(plugin: &Plugin, target: &str) -> Result<(Platform, Placement), PlanErr
 
 /// What a kind asks before anything is compiled; its targets first, since nobody should install a standard library only to
 /// be told that the host does not run there.
-fn preflight(plugin: &Plugin, progress: &dyn Progress) -> Result<(), PlanError> {
+fn preflight(plugin: &Plugin, progress: &dyn Progress) -> Result<(), Error> {
     for target in &plugin.targets {
         place(plugin, target)?;
     }
@@ -477,7 +479,7 @@ fn preflight(plugin: &Plugin, progress: &dyn Progress) -> Result<(), PlanError> 
             brings_system: plugin.base.is_some() || plugin.bundle_libs,
             link: link.map(|file| file.path.as_str()),
         };
-        if let Some(refused) = rules::preflight(&subject).map_err(KindError::from)? {
+        if let Some(refused) = rules::preflight(&subject)? {
             let text = format!("{} was not compared with proto and mapping: {refused}", contract.schema.display());
             progress.warn(text, Some(refused.help()));
         }

@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::PlanError;
 use crate::build::manifest::config::User;
 use crate::build::manifest::{Pinned, Plugin, Workspace};
+use plugin_oci::failure::Error;
 use plugin_oci::progress::{Event, Progress};
 
 /// What is packed below everything of the user's.
@@ -46,7 +47,7 @@ const ZONES: [&str; 2] = ["/usr/share/zoneinfo", "/var/db/timezone/zoneinfo"];
 
 impl System {
     /// Decides for a plugin.
-    pub fn of(plugin: &Plugin, workspace: &Workspace, progress: &dyn Progress) -> Result<Self, PlanError> {
+    pub fn of(plugin: &Plugin, workspace: &Workspace, progress: &dyn Progress) -> Result<Self, Error> {
         let origin = |is_wanted: bool, pinned: &Option<Pinned>, what: &Wanted| {
             is_wanted.then(|| what.origin(pinned.as_ref(), progress)).transpose()
         };
@@ -73,13 +74,13 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn origin(&self, pinned: Option<&Pinned>, progress: &dyn Progress) -> Result<Origin, PlanError> {
+    fn origin(&self, pinned: Option<&Pinned>, progress: &dyn Progress) -> Result<Origin, Error> {
         let Self { key, package, places } = *self;
         if let Some(pinned) = pinned {
             return Ok(Origin::Package(pinned.clone()));
         }
         let Some(path) = places.iter().map(Path::new).find(|path| path.exists()) else {
-            return Err(PlanError::NoData { key, package });
+            return Err(PlanError::NoData { key, package }.into());
         };
         progress.event(Event::Hazard {
             rule: "machine-data",

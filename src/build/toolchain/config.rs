@@ -248,9 +248,7 @@ pub fn flatten(prefix: &str, table: &Table, keys: &mut std::collections::BTreeMa
         match value {
             Value::Table(table) => flatten(&path, table, keys),
             other => {
-                if let Ok(value) = serde_json::to_value(other) {
-                    keys.insert(path, value);
-                }
+                keys.insert(path, serde_json::json!(other));
             }
         }
     }

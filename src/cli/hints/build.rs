@@ -80,7 +80,6 @@ fn kind(error: &KindError) -> Option<String> {
     match error {
         KindError::Target { kind, .. } if kind.is_wasm() => of("wasm kinds want a wasm target such as `wasm32-wasip1`"),
         KindError::Target { .. } => of("wasm targets want the kind `wasm` or `proxy-wasm`"),
-        KindError::Infer(_) | KindError::Cosmo(_) | KindError::ProxyWasm(_) => None,
     }
 }
 
@@ -121,7 +120,6 @@ fn plan(error: &PlanError) -> Option<String> {
         }
         PlanError::NoData { package, .. } => Some(format!("`cargo add --dev {package}`, which nobody compiles")),
         PlanError::UnpinnedBase(_) => of("add `@sha256:...`; building once without `--locked` tells the digest"),
-        _ => None,
     }
 }
 
@@ -204,7 +202,6 @@ fn compile(error: &CompileError) -> Option<String> {
 
 fn check(error: &CheckError) -> Option<String> {
     match error {
-        CheckError::Executable(_) | CheckError::Kind(_) => None,
         CheckError::NoFile { .. } | CheckError::Elsewhere { .. } => {
             of("a build script, a procedural macro or a linker has put it there: look at the sources")
         }

@@ -5,11 +5,12 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use plugin_build::build::manifest::{BuildFlags, PluginError, Workspace, load};
-use plugin_build::build::plan::{Plan, PlanError, plan};
+use plugin_build::build::manifest::{BuildFlags, Workspace, load};
+use plugin_build::build::plan::{Plan, plan};
 use plugin_build::hosts::cosmo::contract::directory;
 use plugin_build::hosts::cosmo::generate::{Options, generate};
 use plugin_oci::environment::Environment;
+use plugin_oci::failure::Error;
 use plugin_oci::progress::{Progress, Silent};
 
 /// A project in a temporary directory.
@@ -78,7 +79,7 @@ impl Project {
     }
 
     /// Loads with these flags.
-    pub fn load(&self, flags: &BuildFlags) -> Result<Workspace, PluginError> {
+    pub fn load(&self, flags: &BuildFlags) -> Result<Workspace, Error> {
         load(flags, &self.env(), &Silent)
     }
 
@@ -94,7 +95,7 @@ impl Project {
 }
 
 /// Loads and plans in an environment.
-pub fn plan_in(flags: &BuildFlags, env: &Environment, progress: &dyn Progress) -> Result<Plan, PlanError> {
+pub fn plan_in(flags: &BuildFlags, env: &Environment, progress: &dyn Progress) -> Result<Plan, Error> {
     plan(&load(flags, env, progress).unwrap(), flags, env, progress)
 }
 

@@ -12,7 +12,6 @@ mod names;
 use std::collections::BTreeSet;
 
 use prost_reflect::DescriptorPool;
-use serde_json::Value;
 
 use super::generate::{Generated, model::Item};
 use super::process::{Api, ApiError};
@@ -50,7 +49,7 @@ pub enum What {
 /// What of a schema is otherwise in a proto and a mapping than in what is made of the schema.
 pub fn differences(wanted: &Generated, found: &DescriptorPool, names: &Names) -> Result<Vec<Difference>, ApiError> {
     let made = Api::of_source("service.proto", wanted.proto.as_bytes())?;
-    let wanted_names = Names::of(&serde_json::to_value(&wanted.contract.mapping).unwrap_or(Value::Null));
+    let wanted_names = Names::of(&serde_json::json!(wanted.contract.mapping));
     let mut types = wanted_names.types.clone();
     types.extend(wanted.contract.proto.types.iter().filter_map(|item| match item {
         Item::Message(message) => message.oneof.is_some().then(|| message.name.clone()),

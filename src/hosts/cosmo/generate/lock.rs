@@ -74,8 +74,8 @@ impl Lock {
     }
 
     /// Writes a lock.
-    pub fn render(&self) -> String {
-        serde_json::to_string_pretty(self).unwrap_or_default()
+    pub(super) fn render(&self) -> String {
+        serde_json::to_string_pretty(self).expect("texts and numbers are JSON")
     }
 }
 

@@ -144,8 +144,8 @@ pub struct Lookup {
 
 impl Mapping {
     /// The mapping as text.
-    pub fn render(&self) -> String {
-        serde_json::to_string_pretty(self).unwrap_or_default()
+    pub(super) fn render(&self) -> String {
+        serde_json::to_string_pretty(self).expect("texts and numbers are JSON")
     }
 }
 
