@@ -76,7 +76,7 @@ pub enum Verb {
     /// Remove a tag or an image, and what only it reached
     Rm(super::remove::RemoveArgs),
     /// Remove what no tag reaches
-    Gc(super::tidy::GcArgs),
+    Gc(super::gc::GcArgs),
     /// A process of a hermetic build; started by this program only
     #[command(hide = true)]
     HermeticStage(super::hermetic::StageArgs),

@@ -18,6 +18,7 @@ mod dev;
 mod diff;
 mod docs;
 mod failure;
+mod gc;
 mod generate;
 mod global;
 mod hermetic;
@@ -45,7 +46,6 @@ mod schema;
 mod sign;
 mod signals;
 mod terminal;
-mod tidy;
 mod trust;
 mod unpack;
 mod verify;
@@ -181,7 +181,7 @@ fn run(cli: Cli, context: &Context) -> Result<ExitCode, Error> {
         Some(Verb::Login(args)) => login::login(&args, context),
         Some(Verb::Logout(args)) => login::logout(&args, context),
         Some(Verb::Rm(args)) => remove::remove(&args, context),
-        Some(Verb::Gc(args)) => tidy::collect(&args, context),
+        Some(Verb::Gc(args)) => gc::collect(&args, context),
         // They never get here: their processes have one thread and nothing open.
         Some(Verb::HermeticStage(args)) => Ok(hermetic::play(&args)),
         Some(Verb::PluginProcess(args)) => Ok(plugin_process::play(&args)),

@@ -26,7 +26,6 @@ const FILES_LIMIT: u64 = 64 << 20;
 /// An image, or one platform of it.
 #[derive(Clone, Debug)]
 pub struct Subject {
-    /// The image.
     pub image: Reference,
     /// Only the manifest for this platform.
     pub platform: Option<Platform>,
@@ -54,7 +53,6 @@ pub struct Attached {
     pub digest: Digest,
     /// What it refers to.
     pub subject: Digest,
-    /// Its type.
     pub artifact_type: String,
 }
 

@@ -29,7 +29,6 @@ use plugin_oci::values::platform::Platform;
 pub struct UnpackOptions {
     /// Which image of the source.
     pub selector: Selector,
-    /// Which platform of it.
     pub platform: Platform,
     /// The directory to make: missing, or empty.
     pub target: PathBuf,

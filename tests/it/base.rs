@@ -59,12 +59,6 @@ fn build(project: &Project, args: &[&str]) -> Ran {
     ran(plugin_build(&project.root).args(args).env("RUSTFLAGS", "-Ctarget-feature=+crt-static"))
 }
 
-fn inspected(project: &Project, image: &str) -> Value {
-    let ran = build(project, &["inspect", "--message-format", "json", image]);
-    assert_eq!(ran.code, 0, "{}", ran.stderr);
-    serde_json::from_str(ran.stdout.lines().last().unwrap()).unwrap()
-}
-
 #[test]
 fn a_docker_typed_base_is_retyped_and_its_bytes_are_kept() {
     let project = Project::fixture("options");
@@ -74,7 +68,7 @@ fn a_docker_typed_base_is_retyped_and_its_bytes_are_kept() {
     let verify = build(&project, &["verify", "oci:out"]);
     assert_eq!(verify.code, 0, "{}", verify.stdout);
 
-    let image = inspected(&project, "oci:out:1");
+    let image = project.inspected("oci:out:1");
     let platform = &image["platforms"][0];
     let layers = platform["layers"].as_array().unwrap();
     assert_eq!(layers.len(), 2, "the base's layer, then the artifact");
@@ -130,9 +124,9 @@ fn an_image_of_ours_can_be_a_base() {
     assert_eq!(build(&project, &["-q", "-o", "first"]).code, 0);
     let second = build(&project, &["-q", "-o", "second", "-t", "on-top", "--base", "oci:first:0.3.1"]);
     assert_eq!(second.code, 0, "{}", second.stderr);
-    let image = inspected(&project, "oci:second:on-top");
+    let image = project.inspected("oci:second:on-top");
     let annotations = &image["platforms"][0]["annotations"];
-    let base = inspected(&project, "oci:first:0.3.1");
+    let base = project.inspected("oci:first:0.3.1");
     assert_eq!(annotations["org.opencontainers.image.base.digest"], base["platforms"][0]["manifest"]);
     assert_eq!(image["annotations"]["org.opencontainers.image.base.digest"], base["digest"]);
     assert_eq!(build(&project, &["verify", "oci:second"]).code, 0);

@@ -12,25 +12,15 @@ use serde_json::Value;
 
 use crate::support::container::Container;
 use crate::support::docker_registry::DockerRegistry;
-use crate::support::program::{Ran, plugin_build, ran, wait_until};
+use crate::support::program::{Ran, ok, plugin_build, ran, wait_until};
 use crate::support::project::Project;
 use crate::support::tools::{require, stdout};
 
 const GREETER: &str = "oci:target/plugin-build/greeter:0.3.1";
 
-fn build(project: &Project, args: &[&str]) -> Ran {
-    ran(plugin_build(&project.root).arg("plugin-build").args(args))
-}
-
-fn built(project: &Project, args: &[&str]) -> Ran {
-    let ran = build(project, args);
-    assert_eq!(ran.code, 0, "{}", ran.stderr);
-    ran
-}
-
 fn greeter() -> Project {
     let project = Project::fixture("greeter");
-    built(&project, &["-q"]);
+    project.done(&["-q"]);
     project
 }
 
@@ -43,20 +33,20 @@ fn messages(stdout: &str, reason: &str) -> Vec<Value> {
 #[test]
 fn stdout_is_exactly_the_reference_of_each_plugin() {
     let project = Project::fixture("greeter");
-    let first = built(&project, &[]);
+    let first = project.done(&["plugin-build"]);
     assert_eq!(first.stdout, format!("{GREETER}\n"));
     assert!(first.stderr.contains("Packaged greeter v0.3.1 (linux/amd64)"), "{}", first.stderr);
-    let quiet = built(&project, &["-q", "-t", "a", "-t", "b"]);
+    let quiet = project.done(&["-q", "-t", "a", "-t", "b"]);
     assert_eq!(quiet.stdout, "oci:target/plugin-build/greeter:a\n");
     assert_eq!(quiet.stderr, "");
-    let direct = ran(plugin_build(&project.root).args(["build", "-q"]));
+    let direct = project.done(&["build", "-q"]);
     assert_eq!(direct.stdout, first.stdout, "the word that cargo puts in front may be missing");
 }
 
 #[test]
 fn json_tells_all_and_the_metadata_file_tells_the_same() {
     let project = Project::fixture("greeter");
-    let ran = built(&project, &["--message-format", "json", "--metadata-file", "told/out.json"]);
+    let ran = project.done(&["--message-format", "json", "--metadata-file", "told/out.json"]);
     let images = messages(&ran.stdout, "plugin-image");
     let [image] = images.as_slice() else { panic!("{}", ran.stdout) };
     assert_eq!(image["schema"], 1);
@@ -73,14 +63,14 @@ fn json_tells_all_and_the_metadata_file_tells_the_same() {
     let file = || serde_json::from_str::<Value>(&fs::read_to_string(project.root.join("told/out.json")).unwrap()).unwrap();
     assert_eq!(file(), serde_json::json!({"schema": 1, "results": images}));
     assert_eq!(ran.stdout.lines().count(), 1, "{}", ran.stdout);
-    built(&project, &["--metadata-file", "told/out.json"]);
+    project.done(&["--metadata-file", "told/out.json"]);
     assert_eq!(file(), serde_json::json!({"schema": 1, "results": images}));
     for (words, tells) in [
         (&["--message-format", "json-progress"][..], true),
         (&["--message-format", "json", "-v"], true),
         (&["--message-format", "json-progress", "-q"], false),
     ] {
-        assert_eq!(!messages(&built(&project, words).stdout, "progress").is_empty(), tells, "{words:?}");
+        assert_eq!(!messages(&project.done(words).stdout, "progress").is_empty(), tells, "{words:?}");
     }
 }
 
@@ -89,7 +79,7 @@ fn an_unchanged_rebuild_compresses_and_writes_nothing() {
     let project = greeter();
     let layout = project.root.join("target/plugin-build/greeter");
     let before = times(&layout);
-    let again = built(&project, &["--message-format", "json-progress"]);
+    let again = project.done(&["--message-format", "json-progress"]);
     let events = messages(&again.stdout, "progress");
     let count = |name: &str| events.iter().filter(|event| event["event"] == name).count();
     assert_eq!((count("compressed"), count("wrote"), count("removed"), count("tag-moved")), (0, 0, 0, 0), "{}", again.stdout);
@@ -97,7 +87,7 @@ fn an_unchanged_rebuild_compresses_and_writes_nothing() {
     assert_eq!(times(&layout), before, "a modification time moved");
 
     project.write("assets/greeting.txt", "Good morning\n");
-    let changed = built(&project, &["--message-format", "json-progress"]);
+    let changed = project.done(&["--message-format", "json-progress"]);
     let events = messages(&changed.stdout, "progress");
     let compressed = events.iter().filter(|event| event["event"] == "compressed").count();
     assert_eq!(compressed, 1, "only the layer with the changed file is made again");
@@ -107,10 +97,10 @@ fn an_unchanged_rebuild_compresses_and_writes_nothing() {
 #[test]
 fn an_unchanged_library_is_not_compressed_again_and_a_changed_one_is() {
     let project = Project::fixture("cdylib");
-    built(&project, &["-q"]);
+    project.done(&["-q"]);
     let layout = project.root.join("target/plugin-build/checksum");
     let compressed = || {
-        let again = built(&project, &["--message-format", "json-progress"]);
+        let again = project.done(&["--message-format", "json-progress"]);
         messages(&again.stdout, "progress").iter().filter(|event| event["event"] == "compressed").count()
     };
     let before = times(&layout);
@@ -130,7 +120,7 @@ fn what_is_decided_here_is_no_argument_for_cargo() {
         ("--release", "the profile unless `--profile`"),
         ("--message-format", "`--message-format json`, before `--`"),
     ] {
-        let refused = build(&project, &["--", flag]);
+        let refused = project.run(&["--", flag]);
         assert_eq!(refused.code, 2, "{}", refused.stderr);
         assert!(refused.stderr.contains(way_out), "{}", refused.stderr);
     }
@@ -141,7 +131,7 @@ fn a_link_that_hosts_would_not_install_is_not_packed() {
     let project = Project::with_table("[package.metadata.plugin-build]\nfiles = [{ from = 'assets/**' }]\n");
     project.write("assets/deep/file", "");
     std::os::unix::fs::symlink("deep/../deep/file", project.root.join("assets/link")).unwrap();
-    let refused = build(&project, &["-q"]);
+    let refused = project.run(&["-q"]);
     assert_eq!(refused.code, 1, "{}", refused.stderr);
     assert!(refused.stderr.contains("`link` to `deep/../deep/file` has `..` after a name"), "{}", refused.stderr);
 }
@@ -161,23 +151,19 @@ fn an_edit_that_keeps_size_and_modification_time_is_noticed() {
     let asset = project.root.join("assets/greeting.txt");
     let text = fs::read_to_string(&asset).unwrap();
     let modified = fs::metadata(&asset).unwrap().modified().unwrap();
-    let built = |project: &Project, args: &[&str]| {
-        let ran = ran(plugin_build(&project.root).args(args).env(stamps::VARIABLE, "-1"));
-        assert_eq!(ran.code, 0, "{}", ran.stderr);
-        ran
-    };
-    let before = built(&project, &["-q", "--message-format", "json"]);
+    let built = || ok(plugin_build(&project.root).args(["-q", "--message-format", "json"]).env(stamps::VARIABLE, "-1"));
+    let before = built();
     let hints = project.root.join("target/plugin-build/.hints");
     assert!(!sorted_listing(&hints).unwrap().is_empty(), "the facts are kept for the next run");
-    let again = built(&project, &["-q", "--message-format", "json"]);
+    let again = built();
     let image = |ran: &Ran| messages(&ran.stdout, "plugin-image")[0]["digest"].clone();
     assert_eq!(image(&before), image(&again));
 
     fs::write(&asset, text.to_uppercase()).unwrap();
     fs::File::options().write(true).open(&asset).unwrap().set_modified(modified).unwrap();
-    let after = built(&project, &["-q", "--message-format", "json"]);
+    let after = built();
     assert_ne!(image(&before), image(&after));
-    assert_eq!(built(&project, &["verify"]).code, 0);
+    project.done(&["verify"]);
 }
 
 #[test]
@@ -267,11 +253,11 @@ fn an_unpacked_bundle_runs_and_greets() {
 #[test]
 fn our_own_readers_agree_with_what_was_built() {
     let project = greeter();
-    let verify = built(&project, &["verify"]);
+    let verify = project.done(&["verify"]);
     assert!(verify.stdout.is_empty() && verify.stderr.contains("nothing wrong"), "{}{}", verify.stdout, verify.stderr);
-    let listed = built(&project, &["ls", "oci:target/plugin-build/greeter"]);
+    let listed = project.done(&["ls", "oci:target/plugin-build/greeter"]);
     assert!(listed.stdout.starts_with("0.3.1  sha256:") && listed.stdout.contains("linux/amd64"), "{}", listed.stdout);
-    let inspected = built(&project, &["inspect", GREETER]);
+    let inspected = project.done(&["inspect", GREETER]);
     for line in ["0644        6 B  share/greeting.txt", "entrypoint  [\"/greeter\"]", "env         GREETER_MOOD=cheerful"] {
         assert!(inspected.stdout.contains(line), "{}", inspected.stdout);
     }
@@ -283,7 +269,7 @@ fn a_compile_error_leaves_the_layout_as_it_was() {
     let layout = project.root.join("target/plugin-build/greeter");
     let before = times(&layout);
     project.write("src/main.rs", "fn main() { nonsense }\n");
-    let broken = build(&project, &[]);
+    let broken = project.run(&[]);
     assert_eq!(broken.code, 1);
     assert!(broken.stderr.contains("cannot find value `nonsense`"), "{}", broken.stderr);
     assert_eq!(broken.stdout, "");
@@ -320,7 +306,7 @@ fn bad_flags_and_metadata_exit_with_2_and_name_the_object() {
         (&["verify", "greeter"], "`greeter` names no image"),
     ];
     for (args, text) in cases {
-        let ran = build(&project, args);
+        let ran = project.run(args);
         assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{args:?}: {}", ran.stderr);
         assert!(ran.stderr.contains(text), "{args:?}: {}", ran.stderr);
     }
@@ -329,7 +315,7 @@ fn bad_flags_and_metadata_exit_with_2_and_name_the_object() {
         assert_eq!(ran.code, 2, "{epoch}: {}", ran.stderr);
         assert!(ran.stderr.contains("SOURCE_DATE_EPOCH"), "{}", ran.stderr);
     }
-    let absent = build(&project, &["verify", "oci:nowhere"]);
+    let absent = project.run(&["verify", "oci:nowhere"]);
     assert_eq!(absent.code, 1, "what is absent is not wrong: {}", absent.stderr);
 }
 
@@ -338,17 +324,17 @@ fn the_epoch_is_the_only_time_in_the_image() {
     let project = Project::fixture("greeter");
     let ran = ran(plugin_build(&project.root).env("SOURCE_DATE_EPOCH", "86400"));
     assert_eq!(ran.code, 0, "{}", ran.stderr);
-    let inspected = built(&project, &["inspect", GREETER, "--message-format", "json"]);
+    let inspected = project.done(&["inspect", GREETER, "--message-format", "json"]);
     let config = &messages(&inspected.stdout, "inspected")[0]["platforms"][0]["config"];
     assert_eq!(config["created"], "1970-01-02T00:00:00Z");
     assert_eq!(config["history"][1]["created"], "1970-01-02T00:00:00Z");
-    assert_eq!(built(&project, &["verify", GREETER]).code, 0, "and the entries of the layers have it too");
+    project.done(&["verify", GREETER]);
 }
 
 #[test]
 fn a_dry_run_prints_the_plan_and_does_nothing() {
     let project = Project::fixture("greeter");
-    let ran = built(&project, &["--dry-run"]);
+    let ran = project.done(&["--dry-run"]);
     let plan: Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(plan["images"][0]["name"], "greeter");
     assert!(plan["invocations"][0]["args"].to_string().contains("--remap-path-prefix"), "{}", ran.stdout);
@@ -358,25 +344,25 @@ fn a_dry_run_prints_the_plan_and_does_nothing() {
 #[test]
 fn a_workspace_gives_one_image_for_each_of_its_plugins() {
     let project = Project::fixture("trio");
-    let ran = built(&project, &["--workspace", "-o", "out", "-v"]);
+    let ran = project.done(&["--workspace", "-o", "out", "-v"]);
     let lines: Vec<&str> = ran.stdout.lines().collect();
     assert_eq!(lines.len(), 3, "{}", ran.stdout);
     for (line, package) in lines.iter().zip(["alpha", "beta", "gamma"]) {
         assert!(line.starts_with(&format!("oci:out/{package}:")), "{line}");
     }
     assert!(ran.stderr.contains("tool"), "the member that is no plugin is named at -v: {}", ran.stderr);
-    assert_eq!(built(&project, &["verify", "oci:out/beta"]).code, 0);
+    project.done(&["verify", "oci:out/beta"]);
 }
 
 #[test]
 fn one_changed_plugin_of_many_is_the_only_one_packed_again() {
     let project = Project::fixture("trio");
-    built(&project, &["--workspace", "-q"]);
+    project.done(&["--workspace", "-q"]);
     let layout = |name: &str| times(&project.root.join("target/plugin-build").join(name));
     let before = ["alpha", "beta", "gamma"].map(layout);
     let source = fs::read_to_string(project.root.join("beta/src/main.rs")).unwrap();
     project.write("beta/src/main.rs", &source.replace("fn main() {", "fn main() {\n    println!(\"changed\");"));
-    let again = built(&project, &["--workspace", "--message-format", "json-progress"]);
+    let again = project.done(&["--workspace", "--message-format", "json-progress"]);
     let events = messages(&again.stdout, "progress");
     let compressed: Vec<_> = events.iter().filter(|event| event["event"] == "compressed").collect();
     assert_eq!(compressed.len(), 1, "{}", again.stdout);
@@ -388,7 +374,7 @@ fn one_changed_plugin_of_many_is_the_only_one_packed_again() {
 #[test]
 fn one_of_two_binaries_is_chosen_and_features_reach_it() {
     let project = Project::fixture("options");
-    let ran = built(&project, &["--bin", "options-admin", "-F", "whisper", "--no-default-features"]);
+    let ran = project.done(&["--bin", "options-admin", "-F", "whisper", "--no-default-features"]);
     assert_eq!(ran.stdout, "oci:target/plugin-build/options:2.0.0-rc.1_build.5\n");
 }
 
@@ -397,12 +383,12 @@ fn every_compression_verifies_and_runs_through_its_own_tool() {
     let project = Project::fixture("greeter");
     for compression in ["gzip", "zstd", "none"] {
         let out = format!("out-{compression}");
-        built(&project, &["-q", "--compression", compression, "-o", &out]);
-        let verify = build(&project, &["verify", &format!("oci:{out}")]);
+        project.done(&["-q", "--compression", compression, "-o", &out]);
+        let verify = project.run(&["verify", &format!("oci:{out}")]);
         assert_eq!(verify.code, 0, "{}", verify.stdout);
     }
     let digest = |compression: &str| {
-        let out = built(&project, &["inspect", "--message-format", "json", &format!("oci:out-{compression}")]).stdout;
+        let out = project.done(&["inspect", "--message-format", "json", &format!("oci:out-{compression}")]).stdout;
         messages(&out, "inspected")[0]["platforms"][0]["layers"][1]["diff_id"].clone()
     };
     assert_eq!(digest("gzip"), digest("zstd"));
@@ -415,20 +401,20 @@ fn a_build_is_pushed_under_its_own_tags_or_the_one_given() {
     let Some(registry) = DockerRegistry::start() else { return };
     let project = Project::fixture("greeter");
     let repository = format!("{}/plugins/greeter", registry.host);
-    let ran = built(&project, &["-q", "-t", "a", "-t", "b", "--push", &repository]);
+    let ran = project.done(&["-q", "-t", "a", "-t", "b", "--push", &repository]);
     let lines: Vec<&str> = ran.stdout.lines().collect();
     assert_eq!(lines[0], "oci:target/plugin-build/greeter:a");
     assert!(lines[1].starts_with(&format!("{repository}@sha256:")), "{}", ran.stdout);
-    built(&project, &["-q", "--push", &format!("{repository}:given")]);
-    let tags = built(&project, &["ls", &format!("docker://{repository}")]).stdout;
+    project.done(&["-q", "--push", &format!("{repository}:given")]);
+    let tags = project.done(&["ls", &format!("docker://{repository}")]).stdout;
     let tags: Vec<&str> = tags.lines().filter_map(|line| line.split_whitespace().next()).collect();
     assert_eq!(tags, ["a", "b", "given"]);
     let trio = Project::fixture("trio");
-    let refused = build(&trio, &["--workspace", "--push", &repository]);
+    let refused = trio.run(&["--workspace", "--push", &repository]);
     assert_eq!(refused.code, 2);
     assert!(refused.stderr.contains("end it with a slash"), "{}", refused.stderr);
     let below = format!("{}/all/", registry.host);
-    let pushed = built(&trio, &["-q", "--workspace", "--push", &below]);
+    let pushed = trio.done(&["-q", "--workspace", "--push", &below]);
     assert!(pushed.stdout.contains("/all/trio-beta@sha256:"), "{}", pushed.stdout);
 }
 

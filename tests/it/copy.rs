@@ -14,22 +14,9 @@ use plugin_oci::values::reference::Reference;
 use crate::support::docker_registry::DockerRegistry;
 use crate::support::http_server::Answer;
 use crate::support::memory_registry::{MemoryRegistry, Quirks};
-use crate::support::program::{Ran, plugin_build, ran};
+use crate::support::program::{done, plugin_build, ran, run};
 use crate::support::sample::Sample;
 use crate::support::tools;
-
-fn run(dir: &Path, arguments: &[&str]) -> Ran {
-    let run = ran(plugin_build(dir).args(arguments));
-    assert!(!run.stderr.contains("panicked"), "{}", run.stderr);
-    run
-}
-
-/// Runs what must succeed; its stdout.
-fn done(dir: &Path, arguments: &[&str]) -> String {
-    let run = run(dir, arguments);
-    assert_eq!(run.code, 0, "{arguments:?}: {}", run.stderr);
-    run.stdout
-}
 
 /// Runs what must fail with this exit code; its stderr.
 fn refused(dir: &Path, code: i32, arguments: &[&str]) -> String {

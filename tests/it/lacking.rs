@@ -43,15 +43,8 @@ fn pinning(table: &str, certificates: &[&[u8]]) -> Project {
     project
 }
 
-fn inspected(project: &Project, image: &str) -> Value {
-    let told = done(&project.root, &["inspect", "--message-format", "json", image]);
-    serde_json::from_str(told.lines().last().unwrap()).unwrap()
-}
-
 fn built(project: &Project, args: &[&str]) -> Ran {
-    let built = run(&project.root, &[&["-q", "-o", "out", "-t", "1"][..], args].concat());
-    assert_eq!(built.code, 0, "{}", built.stderr);
-    built
+    project.done(&[&["-q", "-o", "out", "-t", "1"], args].concat())
 }
 
 const TABLE: &str = "ca-certificates = true\ntimezone-data = true\nuser = 'app:staff'\n\
@@ -63,7 +56,7 @@ fn an_empty_image_gets_what_the_lock_file_pins_and_the_table_says() {
     let project = pinning(TABLE, &[&DER]);
     let told = run(&project.root, &["-o", "out", "-t", "1"]);
     assert!(told.code == 0 && !told.stderr.contains("of this machine"), "{}", told.stderr);
-    let image = inspected(&project, "oci:out:1");
+    let image = project.inspected("oci:out:1");
     let config = &image["platforms"][0]["config"]["config"];
     assert_eq!(config["ExposedPorts"], json!({ "53/udp": {}, "8080/tcp": {} }));
     assert_eq!((&config["Volumes"], &config["StopSignal"]), (&json!({ "/data": {} }), &json!("SIGINT")));
@@ -223,7 +216,7 @@ fn each_platform_has_its_own_base_and_users_come_behind_those_of_it() {
     let flags =
         ["-q", "-o", "out", "-t", "1", "--", "--config", "target.'cfg(all())'.rustflags=['-Ctarget-feature=+crt-static']"];
     done(&project.root, &flags);
-    let image = inspected(&project, "oci:out:1");
+    let image = project.inspected("oci:out:1");
     let platform = &image["platforms"][0];
     assert_eq!(platform["annotations"]["org.opencontainers.image.base.name"], "base:1");
     assert!(image["annotations"]["org.opencontainers.image.base.name"].is_null(), "the index is of several");
@@ -335,7 +328,7 @@ fn an_image_says_its_commit_and_where_that_can_be_had() {
 }
 
 fn annotations(project: &Project, layout: &str) -> Value {
-    inspected(project, &format!("oci:{layout}"))["annotations"].clone()
+    project.inspected(&format!("oci:{layout}"))["annotations"].clone()
 }
 
 #[test]
@@ -346,11 +339,11 @@ fn a_library_is_an_artifact_or_a_file_in_an_ordinary_image() {
     let shape = |shape: &str| project.write("plugin-build.toml", shape);
     shape("");
     built(&project, &[]);
-    let artifact = inspected(&project, "oci:out:1");
+    let artifact = project.inspected("oci:out:1");
     assert_eq!(artifact["platforms"][0]["artifact_type"], "application/vnd.cargo-plugin-build.library.v1");
     shape("shape = 'image'\nlabels = { a = 'b' }\ncompression = 'zstd'\n");
     built(&project, &[]);
-    let image = inspected(&project, "oci:out:1");
+    let image = project.inspected("oci:out:1");
     let platform = &image["platforms"][0];
     assert_eq!(platform["config"]["config"]["Labels"], json!({ "a": "b" }));
     assert_eq!(platform["config"]["rootfs"]["type"], "layers");

@@ -3,8 +3,10 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
+use notify::{RecursiveMode, Watcher as _};
 use plugin_oci::fs::sorted_listing;
 use plugin_oci::values::compression::Compression;
 use plugin_oci::values::digest::Digest;
@@ -12,32 +14,22 @@ use serde_json::{Value, json};
 
 use crate::support::hostile::archive::Archive;
 use crate::support::layouts::HandLayout;
-use crate::support::program::{Ran, plugin_build, ran};
+use crate::support::program::{plugin_build, ran};
 use crate::support::project::Project;
 use crate::support::tools::{require, skip};
-
-fn run(project: &Project, args: &[&str]) -> Ran {
-    ran(plugin_build(&project.root).args(args))
-}
 
 /// Builds an image alone: what is counted here are its blobs and entries.
 const BARE: [&str; 2] = ["--no-sbom", "--no-provenance"];
 
-fn run_ok(project: &Project, args: &[&str]) -> Ran {
-    let ran = run(project, args);
-    assert_eq!(ran.code, 0, "{args:?}: {}{}", ran.stdout, ran.stderr);
-    ran
-}
-
 fn tags(project: &Project, store: &str) -> Vec<String> {
-    let listed = run_ok(project, &["ls", store]).stdout;
+    let listed = project.done(&["ls", store]).stdout;
     listed.lines().filter_map(|line| line.split_whitespace().next().map(str::to_owned)).collect()
 }
 
 #[test]
 fn sixteen_processes_that_tag_one_layout_leave_sixteen_tags() {
     let project = Project::fixture("greeter");
-    run_ok(&project, &["-q", "-o", "shared", "-t", "first"]);
+    project.done(&["-q", "-o", "shared", "-t", "first"]);
     let children: Vec<_> = (0..16)
         .map(|number| {
             let (tag, label) = (format!("t{number}"), format!("number={number}"));
@@ -51,7 +43,7 @@ fn sixteen_processes_that_tag_one_layout_leave_sixteen_tags() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
     assert_eq!(tags(&project, "oci:shared").len(), 17);
-    run_ok(&project, &["verify", "oci:shared"]);
+    project.done(&["verify", "oci:shared"]);
     assert_eq!(leftovers(&project.root.join("shared")), Vec::<String>::new());
 }
 
@@ -67,7 +59,7 @@ fn a_full_disk_exits_with_1_and_leaves_the_index_as_it_was() {
         return;
     }
     let project = Project::fixture("greeter");
-    run_ok(&project, &["-q", "-o", "small", "-t", "1"]);
+    project.done(&["-q", "-o", "small", "-t", "1"]);
     // Noise as an asset: too large for what the file system has left.
     fs::write(project.root.join("assets/noise"), noise(3_000_000)).unwrap();
     let script = r#"
@@ -96,7 +88,7 @@ fn a_full_disk_exits_with_1_and_leaves_the_index_as_it_was() {
 #[test]
 fn other_peoples_tags_fields_and_files_survive() {
     let project = Project::fixture("greeter");
-    run_ok(&project, &[&["-q", "-o", "shared", "-t", "theirs"][..], &BARE].concat());
+    project.done(&[&["-q", "-o", "shared", "-t", "theirs"][..], &BARE].concat());
     let index = project.root.join("shared/index.json");
     let mut document: Value = serde_json::from_slice(&fs::read(&index).unwrap()).unwrap();
     document["x-field"] = json!([1, 2]);
@@ -106,45 +98,45 @@ fn other_peoples_tags_fields_and_files_survive() {
     fs::write(project.root.join("shared/blobs/sha256").join(orphan.hex()), b"orphan").unwrap();
     fs::write(project.root.join("shared/NOTES"), "mine").unwrap();
 
-    run_ok(&project, &[&["-q", "-o", "shared", "-t", "ours", "--label", "a=b"][..], &BARE].concat());
+    project.done(&[&["-q", "-o", "shared", "-t", "ours", "--label", "a=b"][..], &BARE].concat());
     let after: Value = serde_json::from_slice(&fs::read(&index).unwrap()).unwrap();
     assert_eq!(after["x-field"], json!([1, 2]));
     assert_eq!(after["manifests"][0]["x-entry"], "kept");
     assert_eq!(after["manifests"].as_array().unwrap().len(), 2);
     assert!(project.root.join("shared/NOTES").exists());
     assert!(project.root.join("shared/blobs/sha256").join(orphan.hex()).exists(), "an orphan is left to gc");
-    run_ok(&project, &["verify", "oci:shared"]);
+    project.done(&["verify", "oci:shared"]);
 
-    let collected = run_ok(&project, &["gc", "oci:shared"]);
+    let collected = project.done(&["gc", "oci:shared"]);
     assert_eq!(collected.stdout.trim(), orphan.to_string());
-    run_ok(&project, &["verify", "oci:shared"]);
+    project.done(&["verify", "oci:shared"]);
 }
 
 #[test]
 fn a_replaced_tag_keeps_its_blobs_outside_the_default_layout_until_gc() {
     let project = Project::fixture("greeter");
     let blobs = || sorted_listing(&project.root.join("out/blobs/sha256")).unwrap().len();
-    run_ok(&project, &[&["-q", "-o", "out"][..], &BARE].concat());
+    project.done(&[&["-q", "-o", "out"][..], &BARE].concat());
     assert_eq!(blobs(), 5);
-    let moved = run_ok(&project, &[&["-o", "out", "--label", "a=b"][..], &BARE].concat());
+    let moved = project.done(&[&["-o", "out", "--label", "a=b"][..], &BARE].concat());
     assert!(moved.stderr.contains("Moved tag 0.3.1: sha256:"), "a moved tag is told: {}", moved.stderr);
     assert_eq!(blobs(), 8, "config, manifest and index are new, the old ones stay");
-    run_ok(&project, &["gc", "oci:out"]);
+    project.done(&["gc", "oci:out"]);
     assert_eq!(blobs(), 5);
-    run_ok(&project, &["verify", "oci:out"]);
+    project.done(&["verify", "oci:out"]);
 }
 
 #[test]
 fn rm_drops_a_tag_and_only_what_no_other_tag_needs() {
     let project = Project::fixture("greeter");
-    run_ok(&project, &[&["-q", "-o", "out", "-t", "a"][..], &BARE].concat());
-    run_ok(&project, &[&["-q", "-o", "out", "-t", "b", "--label", "x=y"][..], &BARE].concat());
-    let removed = run_ok(&project, &["rm", "oci:out:a"]);
+    project.done(&[&["-q", "-o", "out", "-t", "a"][..], &BARE].concat());
+    project.done(&[&["-q", "-o", "out", "-t", "b", "--label", "x=y"][..], &BARE].concat());
+    let removed = project.done(&["rm", "oci:out:a"]);
     assert!(removed.stdout.starts_with("a@sha256:"), "{}", removed.stdout);
     assert_eq!(tags(&project, "oci:out"), ["b"]);
-    run_ok(&project, &["verify", "oci:out"]);
+    project.done(&["verify", "oci:out"]);
     assert_eq!(sorted_listing(&project.root.join("out/blobs/sha256")).unwrap().len(), 5);
-    let absent = run(&project, &["rm", "oci:out:a"]);
+    let absent = project.run(&["rm", "oci:out:a"]);
     assert_eq!(absent.code, 1);
     assert!(absent.stderr.contains("has no `a`") && absent.stderr.contains("it has b"), "{}", absent.stderr);
 }
@@ -152,21 +144,21 @@ fn rm_drops_a_tag_and_only_what_no_other_tag_needs() {
 #[test]
 fn rm_drops_a_damaged_image_too_and_gc_what_is_left_of_it() {
     let project = Project::fixture("greeter");
-    run_ok(&project, &["-q", "-o", "out", "-t", "sound"]);
+    project.done(&["-q", "-o", "out", "-t", "sound"]);
     let blobs = || sorted_listing(&project.root.join("out/blobs/sha256")).unwrap();
     let before = blobs();
-    run_ok(&project, &["-q", "-o", "out", "-t", "damaged", "--label", "x=y"]);
+    project.done(&["-q", "-o", "out", "-t", "damaged", "--label", "x=y"]);
     let index: Value = serde_json::from_slice(&fs::read(project.root.join("out/index.json")).unwrap()).unwrap();
     let entry = index["manifests"].as_array().unwrap().iter().find(|entry| entry["annotations"].to_string().contains("damaged"));
     let digest = entry.unwrap()["digest"].as_str().unwrap().strip_prefix("sha256:").unwrap();
     fs::write(project.root.join("out/blobs/sha256").join(digest), "damaged").unwrap();
 
-    let removed = run_ok(&project, &["rm", "oci:out:damaged"]);
+    let removed = project.done(&["rm", "oci:out:damaged"]);
     assert!(removed.stderr.contains("not all of tag `damaged` can be read"), "{}", removed.stderr);
     assert_eq!(tags(&project, "oci:out"), ["sound"]);
-    run_ok(&project, &["gc", "oci:out"]);
+    project.done(&["gc", "oci:out"]);
     assert_eq!(blobs(), before);
-    run_ok(&project, &["verify", "oci:out"]);
+    project.done(&["verify", "oci:out"]);
 }
 
 /// An image of one file.
@@ -304,7 +296,7 @@ fn a_first_write_that_was_cut_off_anywhere_can_be_done_again() {
 fn a_directory_with_something_else_in_it_is_not_written_to() {
     let project = Project::fixture("greeter");
     project.write("out/thesis.txt", "years of work");
-    let refused = run(&project, &["-q", "-o", "out"]);
+    let refused = project.run(&["-q", "-o", "out"]);
     assert_eq!(refused.code, 1);
     assert!(refused.stderr.contains("is not an OCI image layout"), "{}", refused.stderr);
     assert_eq!(sorted_listing(&project.root.join("out")).unwrap().len(), 1);
@@ -314,18 +306,18 @@ fn a_directory_with_something_else_in_it_is_not_written_to() {
 #[ignore = "slow"]
 fn a_truncated_blob_under_the_right_name_is_found_and_rewritten() {
     let project = Project::fixture("greeter");
-    run_ok(&project, &["-q", "-o", "out"]);
+    project.done(&["-q", "-o", "out"]);
     let blobs = project.root.join("out/blobs/sha256");
     for name in sorted_listing(&blobs).unwrap() {
         let path = blobs.join(name);
         let whole = fs::read(&path).unwrap();
         fs::write(&path, &whole[..whole.len() / 2]).unwrap();
-        let found = run(&project, &["verify", "oci:out"]);
+        let found = project.run(&["verify", "oci:out"]);
         assert_eq!(found.code, 3, "{}", path.display());
-        run_ok(&project, &["-q", "-o", "out"]);
+        project.done(&["-q", "-o", "out"]);
         assert_eq!(fs::read(&path).unwrap(), whole, "{}", path.display());
     }
-    run_ok(&project, &["verify", "oci:out"]);
+    project.done(&["verify", "oci:out"]);
 }
 
 #[test]
@@ -355,41 +347,52 @@ fn modes_are_explicit_whatever_the_umask() {
 fn two_hundred_kills_leave_each_tag_wholly_old_or_new() {
     let project = Project::fixture("greeter");
     fs::write(project.root.join("assets/large"), noise(400_000)).unwrap();
-    run_ok(&project, &["-q", "-o", "shared", "-t", "moving", "--label", "n=0"]);
-    run_ok(&project, &["-q", "-o", "shared", "-t", "still"]);
-    let (mut current, mut whole) = ("0".to_owned(), 0);
-    let (mut moved, mut seed) = (0, 7_u64);
+    project.done(&["-q", "-o", "shared", "-t", "moving", "--label", "n=0"]);
+    project.done(&["-q", "-o", "shared", "-t", "still"]);
+    let (mut current, mut moved) = ("0".to_owned(), 0);
     for round in 1..=200 {
-        // How long a build takes depends on what else the machine does, which changes.
-        if round % 20 == 1 {
-            let started = std::time::Instant::now();
-            run_ok(&project, &["-q", "-o", "shared", "-t", "moving", "--label", &format!("n=before-{round}")]);
-            (current, whole) = (format!("before-{round}"), u64::try_from(started.elapsed().as_micros()).unwrap());
-        }
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let wanted = round.to_string();
         let mut command = plugin_build(&project.root);
         command.args(["-q", "-o", "shared", "-t", "moving", "--label", &format!("n={wanted}")]);
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        // Most of the time is cargo's; what writes comes last, so that is where most kills go.
-        let moment = if round % 4 == 0 { seed % whole } else { whole / 2 + seed % (whole * 3 / 4) };
-        std::thread::sleep(Duration::from_micros(moment));
-        child.kill().unwrap();
-        child.wait().unwrap();
+        kill_at_change(round % CHANGES, command, &project.root.join("shared"));
         let now = label(&project.root.join("shared"), "moving");
         assert!(now == current || now == wanted, "round {round}: the tag is {now}, neither {current} nor {wanted}");
         moved += u32::from(now == wanted);
         current = now;
         if round % 50 == 0 {
-            let verified = run(&project, &["verify", "oci:shared"]);
+            let verified = project.run(&["verify", "oci:shared"]);
             assert_eq!(verified.code, 0, "round {round}: {}", verified.stdout);
         }
     }
     assert!((10..=195).contains(&moved), "the kills did not hit: {moved} of 200 rounds moved the tag");
     assert_eq!(tags(&project, "oci:shared"), ["moving", "still"]);
-    run_ok(&project, &["-q", "-o", "shared", "-t", "moving", "--label", "n=last"]);
-    run_ok(&project, &["gc", "oci:shared"]);
+    project.done(&["-q", "-o", "shared", "-t", "moving", "--label", "n=last"]);
+    project.done(&["gc", "oci:shared"]);
     assert_eq!(leftovers(&project.root.join("shared")), Vec::<String>::new(), "the next run sweeps");
+}
+
+/// More than a build makes in its layout, so that some of the builds come to their end.
+const CHANGES: usize = 24;
+
+/// Kills a program as soon as it is seen to have made so many changes below a directory; one that makes fewer is left alone.
+fn kill_at_change(number: usize, mut command: Command, dir: &Path) {
+    let (sender, changes) = channel();
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        if !event.unwrap().kind.is_access() {
+            let _ = sender.send(());
+        }
+    })
+    .unwrap();
+    watcher.watch(dir, RecursiveMode::Recursive).unwrap();
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut seen = 0;
+    while seen < number && child.try_wait().unwrap().is_none() {
+        seen += usize::from(changes.recv_timeout(Duration::from_millis(20)).is_ok());
+    }
+    if seen == number {
+        child.kill().unwrap();
+    }
+    child.wait().unwrap();
 }
 
 /// The label `n` of the image that a tag names, read with every digest checked.

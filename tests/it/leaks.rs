@@ -10,12 +10,6 @@ use crate::support::program::{Ran, plugin_build, ran};
 use crate::support::project::Project;
 use crate::support::second_compiler;
 
-fn build(project: &Project, args: &[&str]) -> Ran {
-    let built = ran(plugin_build(&project.root).arg("build").args(args));
-    assert_eq!(built.code, 0, "{}", built.stderr);
-    built
-}
-
 /// The warning that holds `text`, and the line of help after it.
 fn warning(ran: &Ran, text: &str) -> Option<(String, String)> {
     let mut lines = ran.stderr.lines().skip_while(|line| !(line.starts_with("warning: ") && line.contains(text)));
@@ -35,7 +29,7 @@ fn a_manifest_directory_kept_as_text() {
     let project = Project::with_table("");
     project.write("src/main.rs", "fn main() { println!(\"{}\", env!(\"CARGO_MANIFEST_DIR\")); }\n");
     let root = project.root.display().to_string();
-    let built = build(&project, &[]);
+    let built = project.done(&["build"]);
     let artifact = "/release/p holds a path of this machine: ";
     warned(&built, artifact, &[&root, "at offset "], "env!(\"CARGO_MANIFEST_DIR\")");
     project.write("src/main.rs", "fn main() { println!(\"clean\"); }\n");
@@ -45,7 +39,7 @@ fn a_manifest_directory_kept_as_text() {
     let facts = |file: OsString| fs::read_to_string(hints.join(file)).unwrap();
     assert!(sorted_listing(&hints).unwrap().into_iter().map(facts).any(|facts| facts.contains("\"none\"")));
     project.write("src/main.rs", "fn main() { println!(\"{}\", env!(\"CARGO_MANIFEST_DIR\")); }\n");
-    warned(&build(&project, &[]), artifact, &[&root], "env!(\"CARGO_MANIFEST_DIR\")");
+    warned(&project.done(&["build"]), artifact, &[&root], "env!(\"CARGO_MANIFEST_DIR\")");
 }
 
 #[test]
@@ -55,7 +49,7 @@ fn a_path_dependency_outside_the_workspace_and_what_it_keeps() {
     project.write("../q/src/lib.rs", "pub fn q() -> &'static str { env!(\"CARGO_MANIFEST_DIR\") }\n");
     project.write("src/main.rs", "fn main() { println!(\"{}\", q::q()); }\n");
     let q = project.root.with_file_name("q").display().to_string();
-    let built = build(&project, &[]);
+    let built = project.done(&["build"]);
     warned(&built, "holds a path of this machine: ", &[&q], "env!(\"CARGO_MANIFEST_DIR\")");
 }
 
@@ -79,15 +73,15 @@ fn a_build_script_that_reads_the_clock() {
     let variable = "println!(\"cargo::rustc-env=BUILT_AT={}\", now.as_secs());";
     project.write("build.rs", &script.replace("KEEP", variable));
     let seconds = |ran: &Ran| warned(ran, "the build script of p reads the clock", &["variable BUILT_AT"], "SOURCE_DATE_EPOCH");
-    seconds(&build(&project, &[]));
-    seconds(&build(&project, &[]));
+    seconds(&project.done(&["build"]));
+    seconds(&project.done(&["build"]));
     let file = "std::fs::write(std::env::var(\"OUT_DIR\").unwrap() + \"/at.rs\", format!(\"const AT: u128 = {};\", now.as_nanos())).unwrap();";
     project.write("build.rs", &script.replace("KEEP", file));
-    warned(&build(&project, &[]), "the build script of p reads the clock", &["at.rs"], "SOURCE_DATE_EPOCH");
+    warned(&project.done(&["build"]), "the build script of p reads the clock", &["at.rs"], "SOURCE_DATE_EPOCH");
     let reading =
         "println!(\"cargo::rustc-env=BUILT_AT={}{}\", std::env::var(\"SOURCE_DATE_EPOCH\").unwrap(), now.as_secs() > 1);";
     project.write("build.rs", &script.replace("KEEP", reading));
-    assert_eq!(warning(&build(&project, &[]), ""), None);
+    assert_eq!(warning(&project.done(&["build"]), ""), None);
 }
 
 #[test]
@@ -99,12 +93,12 @@ fn a_seed_drawn_at_compile_time() {
     project.write("const-random/src/lib.rs", "");
     let cure = "CONST_RANDOM_SEED";
     // The first build makes the lock file that tells.
-    build(&project, &[]);
-    warned(&build(&project, &[]), "const-random draws a new seed", &[], cure);
+    project.done(&["build"]);
+    warned(&project.done(&["build"]), "const-random draws a new seed", &[], cure);
     let seeded = ran(plugin_build(&project.root).arg("build").env("CONST_RANDOM_SEED", "1"));
     assert_eq!((seeded.code, warning(&seeded, "")), (0, None), "{}", seeded.stderr);
     project.write(".cargo/config.toml", "[env]\nCONST_RANDOM_SEED = '1'\n");
-    assert_eq!(warning(&build(&project, &[]), ""), None);
+    assert_eq!(warning(&project.done(&["build"]), ""), None);
 }
 
 #[test]
@@ -123,9 +117,9 @@ fn c_code_that_was_compiled_without_our_flags() {
                   println!(\"cargo::rustc-link-search={out}\\ncargo::rustc-link-lib=static=place\");\n}\n";
     project.write("build.rs", &script.replace("FLAGS", "String::new()"));
     let source = project.root.join("src/place.c").display().to_string();
-    warned(&build(&project, &[]), "holds a path of this machine: ", &[&source], "CFLAGS");
+    warned(&project.done(&["build"]), "holds a path of this machine: ", &[&source], "CFLAGS");
     project.write("build.rs", &script.replace("FLAGS", "var(\"CFLAGS\").unwrap()"));
-    assert_eq!(warning(&build(&project, &[]), ""), None, "with our flags it is hidden");
+    assert_eq!(warning(&project.done(&["build"]), ""), None, "with our flags it is hidden");
 }
 
 #[test]
@@ -133,7 +127,7 @@ fn a_directory_of_products_kept_as_text() {
     let project = Project::with_table("");
     project.write("build.rs", "fn main() {}\n");
     project.write("src/main.rs", "fn main() { println!(\"{}\", env!(\"OUT_DIR\")); }\n");
-    let built = build(&project, &[]);
+    let built = project.done(&["build"]);
     warned(&built, "holds a path of this machine: ", &["/target/"], "env!(\"OUT_DIR\")");
 }
 
@@ -143,7 +137,7 @@ fn the_standard_librarys_sources_kept_as_text() {
     let sysroot = crate::support::tools::stdout(std::process::Command::new("rustc").args(["--print", "sysroot"]));
     let source = format!("{}/lib/rustlib/src/rust/library/std/src/lib.rs", sysroot.trim());
     project.write("src/main.rs", &format!("fn main() {{ println!(\"{source}\"); }}\n"));
-    warned(&build(&project, &[]), "holds a path of this machine: ", &[&source], "rustup component remove rust-src");
+    warned(&project.done(&["build"]), "holds a path of this machine: ", &[&source], "rustup component remove rust-src");
 }
 
 #[test]

@@ -7,16 +7,10 @@ use serde_json::Value;
 
 use crate::support::memory_registry::MemoryRegistry;
 use crate::support::plugins::fixture_package;
-use crate::support::program::{Ran, plugin_build, ran};
+use crate::support::program::{Ran, ok, plugin_build, ran};
 use crate::support::project::Project;
 use crate::support::second_compiler::{self, ARM, HOST, WASM_LD, available, packed_wasm, second, target};
 use crate::support::tools::{require, stdout};
-
-fn ok(command: &mut Command) -> Ran {
-    let ran = ran(command);
-    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
-    ran
-}
 
 fn last_object(ran: &Ran) -> Value {
     serde_json::from_str(ran.stdout.lines().last().unwrap()).unwrap()

@@ -34,10 +34,10 @@ fn the_packages_table_lies_over_the_workspaces() {
     let names: Vec<_> = workspace.plugins.iter().map(|plugin| plugin.name.as_str()).collect();
     assert_eq!(names, ["alpha", "trio-beta", "gamma"]);
     let beta = &workspace.plugins[1];
-    let env: Vec<_> = beta.execution.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let env: Vec<_> = beta.config.execution().env.iter().map(|(name, value)| format!("{name}={value}")).collect();
     assert_eq!(env, ["BETA_ONLY=yes", "TRIO_LEVEL=2", "TRIO_MODE=shared"]);
-    assert_eq!(beta.execution.user.as_deref(), Some("1000:1000"));
-    assert_eq!(workspace.plugins[2].execution.args, ["--loud"]);
+    assert_eq!(beta.config.user.as_deref(), Some("1000:1000"));
+    assert_eq!(workspace.plugins[2].config.execution().args, ["--loud"]);
 }
 
 #[test]
@@ -49,8 +49,8 @@ fn flags_win_over_every_table() {
         ..BuildFlags::default()
     };
     let plugin = project.load(&flags).unwrap().plugins.remove(0);
-    assert_eq!(plugin.compression.as_str(), "none");
-    assert_eq!(plugin.execution.labels, [("a".to_owned(), "1".to_owned()), ("b".to_owned(), "2".to_owned())].into());
+    assert_eq!(plugin.config.compression.unwrap().as_str(), "none");
+    assert_eq!(plugin.config.execution().labels, [("a".to_owned(), "1".to_owned()), ("b".to_owned(), "2".to_owned())].into());
 }
 
 /// What every broken table is told: line in the table, message, hint.

@@ -18,13 +18,8 @@ use crate::support::project::{Project, copy};
 use crate::support::second_compiler::{self, ARM, HOST, second};
 use crate::support::tools::{require, stdout};
 
-fn run(project: &Project, args: &[&str]) -> Ran {
-    ran(plugin_build(&project.root).args(args))
-}
-
 fn built(project: &Project, args: &[&str]) {
-    let built = ran(plugin_build(&project.root).args(["build", "-q"]).args(args));
-    assert_eq!(built.code, 0, "{}", built.stderr);
+    project.done(&[&["build", "-q"], args].concat());
 }
 
 /// What a rebuild reports.
@@ -168,9 +163,9 @@ fn keys_of_a_profile_that_variables_set_are_set_again() {
     }
     let first = ran(&mut build);
     assert_eq!(first.code, 0, "{}", first.stderr);
-    let same = run(&project, &["verify", "--rebuild", "-q", "--accept-request"]);
+    let same = project.run(&["verify", "--rebuild", "-q", "--accept-request"]);
     assert_eq!(same.code, 0, "{}{}", same.stdout, same.stderr);
-    let told = run(&project, &["verify", "--rebuild", "-q"]);
+    let told = project.run(&["verify", "--rebuild", "-q"]);
     assert_eq!(told.code, 3, "{}", told.stdout);
     assert!(
         told.stdout.contains("build-override-opt-level: the image was asked for 1, the sources say nothing"),
@@ -198,7 +193,7 @@ fn flags_with_absolute_paths_and_foreign_images_cannot_be_rebuilt() {
     let flag = format!("-L{}", project.root.display());
     let first = ran(plugin_build(&project.root).args(["build", "-q"]).env("RUSTFLAGS", flag));
     assert_eq!(first.code, 0, "{}", first.stderr);
-    let refused = run(&project, &["verify", "--rebuild", "-q"]);
+    let refused = project.run(&["verify", "--rebuild", "-q"]);
     assert_eq!(refused.code, 1, "{}", refused.stderr);
     assert!(refused.stderr.contains("absolute paths: -L/ws"), "{}", refused.stderr);
 
@@ -206,7 +201,7 @@ fn flags_with_absolute_paths_and_foreign_images_cannot_be_rebuilt() {
     let image = layout.image("linux/amd64", &[], Compression::Gzip);
     let index = layout.index(&[image], &serde_json::json!({}));
     layout.tag("1", index);
-    let refused = run(&project, &["verify", "--rebuild", "-q", "oci:foreign:1"]);
+    let refused = project.run(&["verify", "--rebuild", "-q", "oci:foreign:1"]);
     assert_eq!(refused.code, 1, "{}", refused.stderr);
     assert!(refused.stderr.contains("does not say how it was built"), "{}", refused.stderr);
 }
@@ -295,10 +290,10 @@ fn a_base_that_was_given_to_build_is_given_again() {
     let project = Project::fixture("greeter");
     system_base(&project.root.join("base"));
     built(&project, &["--base", "oci:base:1", "--target", "x86_64-unknown-linux-gnu", "-o", "out"]);
-    let refused = run(&project, &["verify", "--rebuild", "-q", "oci:out:0.3.1"]);
+    let refused = project.run(&["verify", "--rebuild", "-q", "oci:out:0.3.1"]);
     assert_eq!(refused.code, 1, "{}", refused.stderr);
     assert!(refused.stderr.contains("builds on `base:1`") && refused.stderr.contains("--base"), "{}", refused.stderr);
-    let same = run(&project, &["verify", "--rebuild", "-q", "--base", "oci:base:1", "oci:out:0.3.1"]);
+    let same = project.run(&["verify", "--rebuild", "-q", "--base", "oci:base:1", "oci:out:0.3.1"]);
     assert_eq!(same.code, 0, "{}{}", same.stdout, same.stderr);
 }
 
@@ -366,7 +361,7 @@ fn a_base_of_a_registry_is_the_one_that_its_tag_named_then() {
     let registry = MemoryRegistry::honest();
     let name = format!("{}/bases/greeter:1", registry.server.host());
     let push = |image: &str| {
-        let pushed = run(&first, &["push", "-q", image, &name]);
+        let pushed = first.run(&["push", "-q", image, &name]);
         assert_eq!(pushed.code, 0, "{}", pushed.stderr);
     };
     push("oci:out:0.3.1");
@@ -374,14 +369,14 @@ fn a_base_of_a_registry_is_the_one_that_its_tag_named_then() {
     // The base has no loader.
     project.write(".cargo/config.toml", "[build]\nrustflags = ['-Ctarget-feature=+crt-static']\n");
     built(&project, &["-o", "out"]);
-    let same = run(&project, &["verify", "--rebuild", "oci:out"]);
+    let same = project.run(&["verify", "--rebuild", "oci:out"]);
     assert_eq!(same.code, 0, "{}{}", same.stdout, same.stderr);
     // The tag names another: whoever made the image says which it was.
     push("oci:later:0.3.1");
-    let told = run(&project, &["verify", "--rebuild", "oci:out"]);
+    let told = project.run(&["verify", "--rebuild", "oci:out"]);
     assert_eq!(told.code, 3, "{}{}", told.stdout, told.stderr);
     assert!(told.stdout.contains("request > base: ") && told.stderr.contains("the same digest, but"), "{}", told.stdout);
-    let taken = run(&project, &["verify", "--rebuild", "--accept-request", "oci:out"]);
+    let taken = project.run(&["verify", "--rebuild", "--accept-request", "oci:out"]);
     assert_eq!(taken.code, 0, "{}{}", taken.stdout, taken.stderr);
 }
 
@@ -394,7 +389,7 @@ fn a_base_that_sources_or_checker_pin_is_no_images_to_choose() {
     let registry = MemoryRegistry::honest();
     let name = format!("{}/bases/greeter", registry.server.host());
     let push = |tag: &str| {
-        let pushed = run(&bases, &["push", "-q", &format!("oci:{tag}:0.3.1"), &format!("{name}:{tag}")]);
+        let pushed = bases.run(&["push", "-q", &format!("oci:{tag}:0.3.1"), &format!("{name}:{tag}")]);
         assert_eq!(pushed.code, 0, "{}", pushed.stderr);
         format!("docker://{}", pushed.stdout.trim())
     };
@@ -405,14 +400,14 @@ fn a_base_that_sources_or_checker_pin_is_no_images_to_choose() {
     for way in ways {
         built(&project, &[&["-o", "honest"], *way].concat());
         built(&project, &[&["-o", "chosen", "--base", &evil], *way].concat());
-        let same = run(&project, &[&["verify", "--rebuild", "oci:honest"], *way].concat());
+        let same = project.run(&[&["verify", "--rebuild", "oci:honest"], *way].concat());
         assert_eq!(same.code, 0, "{way:?}: {}{}", same.stdout, same.stderr);
         for more in [&[][..], &["--base", &good], &["--accept-request"]] {
-            let told = run(&project, &[&["verify", "--rebuild", "oci:chosen"], *way, more].concat());
+            let told = project.run(&[&["verify", "--rebuild", "oci:chosen"], *way, more].concat());
             assert_eq!(told.code, 3, "{way:?} {more:?}: {}{}", told.stdout, told.stderr);
             assert!(told.stdout.contains("request > base: "), "{way:?} {more:?}: {}", told.stdout);
         }
-        let given = run(&project, &[&["verify", "--rebuild", "oci:chosen", "--base", &evil], *way].concat());
+        let given = project.run(&[&["verify", "--rebuild", "oci:chosen", "--base", &evil], *way].concat());
         assert_eq!(given.code, 0, "{way:?}: {}{}", given.stdout, given.stderr);
     }
 }
@@ -428,7 +423,7 @@ fn a_base_is_fetched_from_no_repository_that_the_sources_do_not_name() {
     let manifest = fs::read_to_string(project.root.join("Cargo.toml")).unwrap();
     let table = "[package.metadata.plugin-build]\nbase = 'docker://plugins.example/base:1'\n";
     project.write("Cargo.toml", &(manifest + table));
-    let refused = run(&project, &["verify", "--rebuild", "oci:forged"]);
+    let refused = project.run(&["verify", "--rebuild", "oci:forged"]);
     assert_eq!(refused.code, 1, "{}", refused.stderr);
     let told = "builds on `plugins.example/base-of-another:1`, which the sources do not name";
     assert!(refused.stderr.contains(told), "{}", refused.stderr);
@@ -443,7 +438,7 @@ fn an_image_that_was_compressed_anew_has_the_same_contents() {
     let mut copy = Command::new(skopeo);
     copy.args(["copy", "-q", "--all", "--dest-compress", "--dest-compress-format", "zstd", "oci:out:0.3.1", "oci:other:0.3.1"]);
     stdout(copy.current_dir(&project.root));
-    let verified = run(&project, &["verify", "--rebuild", "oci:other"]);
+    let verified = project.run(&["verify", "--rebuild", "oci:other"]);
     assert_eq!(verified.code, 3, "{}", verified.stderr);
     assert!(verified.stdout.contains("[canonical-json]"), "what skopeo wrote is no document of ours: {}", verified.stdout);
     assert!(verified.stderr.contains("same contents (diff ids equal), other compression"), "{}", verified.stderr);
@@ -453,7 +448,7 @@ fn an_image_that_was_compressed_anew_has_the_same_contents() {
     let blobs = project.root.join("other/blobs/sha256");
     let name = plugin_oci::fs::sorted_listing(&blobs).unwrap().remove(0);
     fs::write(blobs.join(name), "damaged").unwrap();
-    let damaged = run(&project, &["verify", "--rebuild", "oci:other"]);
+    let damaged = project.run(&["verify", "--rebuild", "oci:other"]);
     assert_eq!(damaged.code, 3, "{}", damaged.stderr);
     assert!(!damaged.stderr.contains("Rebuilding"), "bytes that are not those of their digests are not looked into");
 }

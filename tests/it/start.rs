@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use plugin_build::build::inspect::bundle::{LibraryPaths, bundle};
-use serde_json::Value;
 
 use crate::support::layouts::HandLayout;
 use crate::support::packed::Packed;
-use crate::support::program::{Ran, plugin_build, ran};
+use crate::support::program::{Ran, ok, plugin_build, ran};
 use crate::support::project::{Project, copy};
 use crate::support::tools::{self, require};
 
@@ -21,17 +20,6 @@ fn dynamic(project: &Project, args: &[&str]) -> Command {
     let mut build = plugin_build(&project.root);
     build.arg("build").args(args).env("RUSTFLAGS", "-Ctarget-feature=-crt-static");
     build
-}
-
-fn ok(command: &mut Command) -> Ran {
-    let ran = ran(command);
-    assert_eq!(ran.code, 0, "{}", ran.stderr);
-    ran
-}
-
-fn inspected(project: &Project, image: &str) -> Value {
-    let inspected = ok(plugin_build(&project.root).args(["inspect", "--message-format", "json", image]));
-    serde_json::from_str(inspected.stdout.lines().last().unwrap()).unwrap()
 }
 
 #[test]
@@ -63,7 +51,7 @@ fn a_program_that_looks_up_names_brings_the_modules_and_their_settings() {
     let main = "fn main() { println!(\"{:?}\", std::net::ToSocketAddrs::to_socket_addrs(\"localhost:1\").is_ok()); }\n";
     project.write("src/main.rs", main);
     ok(&mut dynamic(&project, &["-q", "-o", "out"]));
-    let image = inspected(&project, "oci:out");
+    let image = project.inspected("oci:out");
     let libraries = image["platforms"][0]["layers"][0]["files"].as_array().unwrap();
     for name in ["libnss_files.so.2", "libnss_dns.so.2", "etc/nsswitch.conf"] {
         assert!(libraries.iter().any(|file| file["path"].as_str().unwrap().ends_with(name)), "{name}: {libraries:?}");
@@ -250,7 +238,7 @@ fn a_base_with_devices_is_read_by_everything_and_they_are_left_out() {
     let verified = ran(plugin_build(&project.root).args(["verify", "oci:out"]));
     assert_eq!(verified.code, 0, "{}{}", verified.stdout, verified.stderr);
     assert!(verified.stderr.contains("1 device nodes"), "{}", verified.stderr);
-    let image = inspected(&project, "oci:out:1");
+    let image = project.inspected("oci:out:1");
     let listed = image["platforms"][0]["layers"][0]["files"].as_array().unwrap();
     assert!(listed.iter().any(|file| file["path"] == "dev/null" && file["problem"] == "it is a character device"), "{listed:?}");
     let unpacked = ok(plugin_build(&project.root).args(["unpack", "oci:out:1", "root"]));
@@ -277,7 +265,7 @@ fn inspect_lists_what_nobody_would_make() {
     let mut layout = HandLayout::new(&project.root.join("bad"));
     let image = layout.image("linux/amd64", &[bad], plugin_oci::values::compression::Compression::Gzip);
     layout.tag("1", image);
-    let image = inspected(&project, "oci:bad:1");
+    let image = project.inspected("oci:bad:1");
     let files = image["platforms"][0]["layers"][0]["files"].as_array().unwrap();
     let told: Vec<(&str, bool)> =
         files.iter().map(|file| (file["path"].as_str().unwrap(), file["problem"].is_string())).collect();
@@ -292,7 +280,7 @@ fn bundled_libraries_are_a_layer_of_their_own_and_the_same_every_time() {
     project.write("src/main.rs", MAIN);
     let built = ok(&mut dynamic(&project, &["-o", "out"]));
     assert!(built.stderr.contains("/release/p needs glibc 2."), "{}", built.stderr);
-    let image = inspected(&project, "oci:out");
+    let image = project.inspected("oci:out");
     let platform = &image["platforms"][0];
     assert!(platform["annotations"]["dev.cargo-plugin-build.glibc"].as_str().unwrap().starts_with("2."), "{platform}");
     let layers = platform["layers"].as_array().unwrap();
@@ -316,6 +304,6 @@ fn bundled_libraries_are_a_layer_of_their_own_and_the_same_every_time() {
     again.arg(build.get_program()).args(build.get_args()).env_clear();
     again.envs(build.get_envs().filter_map(|(name, value)| Some((name, value?))));
     ok(again.env("LD_LIBRARY_PATH", Path::new("/nowhere")));
-    assert_eq!(inspected(&elsewhere, "oci:out")["digest"], image["digest"]);
+    assert_eq!(elsewhere.inspected("oci:out")["digest"], image["digest"]);
     ok(plugin_build(&project.root).args(["verify", "oci:out"]));
 }

@@ -107,7 +107,6 @@ pub fn to_fetch(env: &Environment, registries: &[String]) -> BTreeMap<String, St
     own.chain(fixed.map(|(name, value)| (name.to_owned(), value.to_owned()))).collect()
 }
 
-/// What is fixed.
 pub struct Fixed {
     /// Where programs are, strongest first.
     pub path: Vec<PathBuf>,

@@ -9,6 +9,7 @@ use schemars::{JsonSchema, Schema, schema_for};
 use serde::{Deserialize, Serialize};
 
 use crate::build::kinds::Kind;
+use plugin_oci::documents::image::Execution;
 use plugin_oci::values::compression::Compression;
 
 /// One table, as written: what is absent is `None`.
@@ -178,6 +179,33 @@ impl Config {
                 (strong, weak) => strong.or(weak),
             },
         }
+    }
+
+    /// How a runtime starts what the image holds.
+    pub fn execution(&self) -> Execution {
+        Execution {
+            args: self.args.clone().unwrap_or_default(),
+            user: self.user.clone(),
+            workdir: self.workdir.clone(),
+            ports: self.ports.iter().flatten().filter_map(Port::spelled).collect(),
+            volumes: self.volumes.iter().flatten().cloned().collect(),
+            stop_signal: self.stop_signal.clone(),
+            env: self.env.clone().unwrap_or_default(),
+            labels: self.labels.clone().unwrap_or_default(),
+        }
+    }
+
+    /// The keys of this table that only mean something to what is started in the image.
+    pub(in crate::build) fn keys_of_a_system(&self) -> impl Iterator<Item = &'static str> {
+        let keys = [
+            ("ports", self.ports.is_some()),
+            ("volumes", self.volumes.is_some()),
+            ("stop-signal", self.stop_signal.is_some()),
+            ("passwd", self.passwd.is_some()),
+            ("ca-certificates", self.ca_certificates == Some(true)),
+            ("timezone-data", self.timezone_data == Some(true)),
+        ];
+        keys.into_iter().filter(|(_, is_set)| *is_set).map(|(key, _)| key)
     }
 
     /// The JSON schema of the table.

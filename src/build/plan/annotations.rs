@@ -41,7 +41,7 @@ pub(super) fn of(plugin: &Plugin, revision: Option<&Revision>) -> BTreeMap<Strin
     set("revision", revision.map(Revision::text));
     set("documentation", package.documentation.clone());
     let ours = [(FORMAT_KEY, FORMAT), (NAME_KEY, &plugin.name), (KIND_KEY, plugin.kind.as_str())];
-    annotations.extend(plugin.annotations.clone());
+    annotations.extend(plugin.config.annotations.clone().unwrap_or_default());
     annotations.extend(ours.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())));
     if plugin.kind == Kind::ProxyWasm {
         let (key, value) = proxy_wasm::VARIANT_ANNOTATION;

@@ -386,24 +386,24 @@ impl Planner<'_> {
             product: plugin.product.clone(),
             tags,
             output,
-            keep: plugin.keep.filter(|_| output_is_default),
+            keep: plugin.config.keep.filter(|_| output_is_default),
             output_is_default,
             targets,
             files: plugin.files.clone(),
-            compression: plugin.compression,
+            compression: plugin.config.compression.unwrap_or_default(),
             base: plugin.base.clone(),
             is_artifact: plugin.is_artifact(),
             system: System::of(plugin, self.workspace, self.progress)?,
-            execution: plugin.execution.clone(),
+            execution: plugin.config.execution(),
             annotations: annotations::of(plugin, self.revision),
-            bundle_libs: plugin.bundle_libs,
+            bundle_libs: plugin.config.bundle_libs == Some(true),
             contract: plugin.contract.clone(),
         })
     }
 
     fn target(&self, plugin: &Plugin, target: &str) -> Result<TargetPlan, Error> {
         let (platform, mut place) = place(plugin, target)?;
-        if let Some(entrypoint) = &plugin.entrypoint {
+        if let Some(entrypoint) = &plugin.config.entrypoint {
             place.entrypoint.clone_from(entrypoint);
         }
         let users = self.targets.get(target).map(|flags| flags.users.flags.as_slice()).unwrap_or_default();
@@ -451,20 +451,15 @@ fn preflight(plugin: &Plugin, progress: &dyn Progress) -> Result<(), Error> {
         place(plugin, target)?;
     }
     if plugin.kind == Kind::CosmoRouter {
-        let execution = &plugin.execution;
+        let execution = plugin.config.execution();
         let set = [
             ("args", !execution.args.is_empty()),
             ("env", !execution.env.is_empty()),
             ("user", execution.user.is_some()),
             ("workdir", execution.workdir.is_some()),
-            ("ports", !execution.ports.is_empty()),
-            ("volumes", !execution.volumes.is_empty()),
-            ("stop-signal", execution.stop_signal.is_some()),
-            ("passwd", !plugin.users.is_empty()),
-            ("ca-certificates", plugin.wants_certificates),
-            ("timezone-data", plugin.wants_zones),
         ];
-        for (key, _) in set.into_iter().filter(|(_, set)| *set) {
+        let set = set.into_iter().filter(|(_, set)| *set).map(|(key, _)| key);
+        for key in set.chain(plugin.config.keys_of_a_system()) {
             let hint = "`startup_config` and files beside the program reach a plugin";
             progress.warn(format!("the Cosmo Router ignores `{key}` of `{}`", plugin.name), Some(hint.to_owned()));
         }
@@ -475,8 +470,8 @@ fn preflight(plugin: &Plugin, progress: &dyn Progress) -> Result<(), Error> {
             schema: &contract.schema,
             proto: &contract.proto,
             mapping: &contract.mapping,
-            entrypoint: plugin.entrypoint.as_deref(),
-            brings_system: plugin.base.is_some() || plugin.bundle_libs,
+            entrypoint: plugin.config.entrypoint.as_deref(),
+            brings_system: plugin.base.is_some() || plugin.config.bundle_libs == Some(true),
             link: link.map(|file| file.path.as_str()),
         };
         if let Some(refused) = rules::preflight(&subject)? {

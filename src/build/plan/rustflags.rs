@@ -54,7 +54,7 @@ impl TargetFlags {
 
 /// Whether a plugin's program finds no loader where it is started.
 pub fn wants_static(plugin: &Plugin, target: &str) -> bool {
-    plugin.kind.is_process() && plugin.base_of(target).is_none() && !plugin.bundle_libs
+    plugin.kind.is_process() && plugin.base_of(target).is_none() && plugin.config.bundle_libs != Some(true)
 }
 
 /// Whether a target's libc is glibc.

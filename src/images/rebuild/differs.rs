@@ -130,7 +130,7 @@ pub fn revision(
         [(REVISION_KEY, "revision", false), (SOURCE_KEY, "source", plugin.package.repository.is_some())]
     {
         let (Some(asked), Some(own)) = (image.get(key), planned.get(key)) else { continue };
-        if is_manifests || plugin.annotations.contains_key(key) {
+        if is_manifests || plugin.config.annotations.as_ref().is_some_and(|own| own.contains_key(key)) {
             continue;
         }
         if asked != own {

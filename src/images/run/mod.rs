@@ -31,7 +31,6 @@ pub use program::Program;
 pub struct RunOptions {
     /// Which image of the source.
     pub selector: Selector,
-    /// Which platform of it.
     pub platform: Platform,
     /// Arguments for the program.
     pub args: Vec<String>,

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::{built, forge, run};
+use super::{built, forge};
 use crate::support::namespaces;
 use crate::support::program::{plugin_build, ran};
 use crate::support::project::Project;
@@ -20,7 +20,7 @@ fn flags_of_an_image_that_could_start_programs_are_refused() {
     assert_eq!(first.code, 0, "{}", first.stderr);
     let more = if namespaces::are_there() { &[&[][..], &["--accept-request"], &["--hermetic"]][..] } else { &[&[][..]] };
     for more in more {
-        let refused = run(&project, &[&["verify", "--rebuild", "oci:out"], *more].concat());
+        let refused = project.run(&[&["verify", "--rebuild", "oci:out"], *more].concat());
         assert_eq!(refused.code, 3, "{}", refused.stderr);
         assert!(
             refused.stdout.contains("request > rustflags: the image was asked for -Copt-level=1 -Clink-arg=-wrapper"),
@@ -36,7 +36,7 @@ fn flags_of_an_image_that_could_start_programs_are_refused() {
     project.write(".cargo/config.toml", "[build]\nrustflags = ['-Clink-arg=-wrapper', '-Clink-arg=env']\n");
     let second = ran(plugin_build(&project.root).args(["build", "-q", "-o", "own"]));
     assert_eq!(second.code, 0, "{}", second.stderr);
-    let trusted = run(&project, &["verify", "--rebuild", "oci:own"]);
+    let trusted = project.run(&["verify", "--rebuild", "oci:own"]);
     assert_eq!(trusted.code, 0, "{}{}", trusted.stdout, trusted.stderr);
 }
 
@@ -59,7 +59,7 @@ fn no_flag_hides_in_another() {
             request[key] = value.clone();
             annotations["dev.cargo-plugin-build.request"] = request.to_string().into();
         });
-        let refused = run(&project, &["verify", "--rebuild", "oci:forged"]);
+        let refused = project.run(&["verify", "--rebuild", "oci:forged"]);
         assert!([1, 3].contains(&refused.code), "{key}: {}{}", refused.stdout, refused.stderr);
         assert!(refused.stderr.contains(told), "{key}: {}", refused.stderr);
         assert!(!refused.stderr.contains("Rebuilding"), "{key}: {}", refused.stderr);
@@ -120,7 +120,7 @@ fn settings_of_cargo_are_never_taken_from_an_image() {
     let profile = ["build", "-q", "-o", "out", "--", "--config", "profile.release.opt-level=1"];
     assert_eq!(ran(plugin_build(&project.root).args(profile)).code, 0);
     for more in [&["--accept-request"][..], &["--", "--config", "profile.release.opt-level=1"]] {
-        let same = run(&project, &[&["verify", "--rebuild", "oci:out"], more].concat());
+        let same = project.run(&[&["verify", "--rebuild", "oci:out"], more].concat());
         assert_eq!(same.code, 0, "{}{}", same.stdout, same.stderr);
     }
 }

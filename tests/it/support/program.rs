@@ -32,16 +32,23 @@ pub fn ran(command: &mut Command) -> Ran {
     Ran { code: status.code().unwrap_or(-1), stdout: text(stdout), stderr: text(stderr) }
 }
 
+/// Runs a command that must succeed.
+pub fn ok(command: &mut Command) -> Ran {
+    let run = ran(command);
+    assert_eq!(run.code, 0, "{command:?}: {}{}", run.stdout, run.stderr);
+    run
+}
+
 /// Runs our program in a directory.
 pub fn run(dir: &Path, arguments: &[&str]) -> Ran {
-    ran(plugin_build(dir).args(arguments))
+    let run = ran(plugin_build(dir).args(arguments));
+    assert!(!run.stderr.contains("panicked"), "{}", run.stderr);
+    run
 }
 
 /// Runs it where it must succeed; its results.
 pub fn done(dir: &Path, arguments: &[&str]) -> String {
-    let ran = run(dir, arguments);
-    assert_eq!(ran.code, 0, "{arguments:?}: {}{}", ran.stdout, ran.stderr);
-    ran.stdout
+    ok(plugin_build(dir).args(arguments)).stdout
 }
 
 /// Waits for an event that nothing tells of.

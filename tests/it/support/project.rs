@@ -12,6 +12,9 @@ use plugin_build::hosts::cosmo::generate::{Options, generate};
 use plugin_oci::environment::Environment;
 use plugin_oci::failure::Error;
 use plugin_oci::progress::{Progress, Silent};
+use serde_json::Value;
+
+use crate::support::program::{self, Ran};
 
 /// A project in a temporary directory.
 pub struct Project {
@@ -76,6 +79,22 @@ impl Project {
         let kept = ["PATH", "HOME", "CARGO", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"];
         let vars = std::env::vars_os().filter(|(name, _)| kept.iter().any(|kept| name == kept));
         Environment::new(vars.collect::<Vec<(OsString, OsString)>>(), &self.root)
+    }
+
+    /// Runs the program here.
+    pub fn run(&self, arguments: &[&str]) -> Ran {
+        program::run(&self.root, arguments)
+    }
+
+    /// Runs it where it must succeed.
+    pub fn done(&self, arguments: &[&str]) -> Ran {
+        program::ok(program::plugin_build(&self.root).args(arguments))
+    }
+
+    /// What `inspect` says of an image.
+    pub fn inspected(&self, image: &str) -> Value {
+        let told = self.done(&["inspect", "--message-format", "json", image]).stdout;
+        serde_json::from_str(told.lines().last().unwrap()).unwrap()
     }
 
     /// Loads with these flags.

@@ -61,12 +61,6 @@ impl Index {
         json::to_canonical(&document)
     }
 
-    /// The child that serves `wanted` best, the first of several: the one that every consumer takes.
-    pub fn child_for(&self, wanted: &Platform) -> Option<&Descriptor> {
-        let serving = self.manifests.iter().filter_map(|child| Some((child.platform.as_ref()?.distance(wanted)?, child)));
-        serving.min_by_key(|(distance, _)| *distance).map(|(_, child)| child)
-    }
-
     /// The platforms of the children, in order.
     pub fn platforms(&self) -> Vec<&Platform> {
         self.manifests.iter().filter_map(|child| child.platform.as_ref()).collect()
