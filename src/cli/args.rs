@@ -65,6 +65,10 @@ pub enum Verb {
     Push(Box<super::push::PushArgs>),
     /// Pull an image from a registry into a layout
     Pull(super::pull::PullArgs),
+    /// Write images into a bucket or a directory that serves as a registry
+    Publish(super::publish::PublishArgs),
+    /// Remove a tag or an image from what was published
+    Unpublish(super::publish::UnpublishArgs),
     /// Attach files to an image: they refer to it and travel with it
     Attach(super::attach::AttachArgs),
     /// Remove attachments of an image

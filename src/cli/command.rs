@@ -9,7 +9,7 @@ use super::args::Cli;
 use crate::build::nearest::nearest;
 
 /// For each verb, words that it can be called with.
-pub const EXAMPLES: [(&str, &[&str]); 32] = [
+pub const EXAMPLES: [(&str, &[&str]); 34] = [
     (
         "build",
         &["", "--push ghcr.io/me/greeter", "--workspace --push ghcr.io/me/", "--platform linux/amd64 --platform linux/arm64"],
@@ -36,6 +36,8 @@ pub const EXAMPLES: [(&str, &[&str]); 32] = [
     ("copy", &["ghcr.io/me/greeter:1.0 oci-archive:greeter.tar", "oci:one oci:two ghcr.io/me/"]),
     ("push", &["ghcr.io/me/greeter", "-t nightly ghcr.io/me/greeter", "oci:image ghcr.io/me/greeter:1.0"]),
     ("pull", &["ghcr.io/me/greeter:1.0 image"]),
+    ("publish", &["oci:image s3://bucket/plugins", "--name plugins/ oci:image /srv/registry"]),
+    ("unpublish", &["greeter:1.0 s3://bucket/plugins"]),
     ("attach", &["ghcr.io/me/greeter:1.0 sbom.json --type application/vnd.cyclonedx+json"]),
     ("detach", &["ghcr.io/me/greeter:1.0 --type application/vnd.cyclonedx+json"]),
     ("login", &["ghcr.io -u me --password-stdin"]),

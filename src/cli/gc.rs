@@ -6,16 +6,18 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::context::Context;
+use super::publish::published;
 use super::run::cache as run_cache;
 use super::terminal::human_size;
 use crate::images;
+use crate::images::remove::Collected;
 use plugin_oci::failure::{Complaint, Error};
 use plugin_oci::values::reference::Reference;
 
 /// Flags of `gc`.
 #[derive(Debug, Args)]
 pub struct GcArgs {
-    /// The layout: `oci:DIR`
+    /// The layout: `oci:DIR`; or what was published: `s3://BUCKET/PREFIX`, a directory
     #[arg(required_unless_present = "cache")]
     store: Option<String>,
     /// Remove what `run` has unpacked, of which it keeps the last sixteen images; nothing of it may be running
@@ -35,12 +37,24 @@ pub fn collect(args: &GcArgs, context: &Context) -> Result<ExitCode, Error> {
         context.result("cache-cleared", &serde_json::json!({"dir": dir, "images": images}), String::new);
         return Ok(ExitCode::SUCCESS);
     };
+    if let Some(location) = published(store, context)? {
+        let swept = context.stores().bucket(&location)?.collect_garbage()?;
+        let collected = Collected {
+            bytes: swept.iter().map(|swept| swept.bytes).sum(),
+            removed: swept.into_iter().map(|swept| swept.digest).collect(),
+        };
+        return Ok(tell(&collected, context));
+    }
     let reference = context.image(store)?;
     let Reference::Layout(local) = &reference else {
         return Err(Complaint::usage(format!("`{reference}` is no layout directory (`oci:DIR`)")).into());
     };
     let collected = images::remove::collect_garbage(&local.path, context.progress())?;
+    Ok(tell(&collected, context))
+}
+
+fn tell(collected: &Collected, context: &Context) -> ExitCode {
     context.progress().status("Removed", format!("{} blobs, {}", collected.removed.len(), human_size(collected.bytes)));
-    context.result("collected", &collected, || collected.removed.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
-    Ok(ExitCode::SUCCESS)
+    context.result("collected", collected, || collected.removed.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
+    ExitCode::SUCCESS
 }

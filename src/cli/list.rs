@@ -6,32 +6,56 @@ use clap::Args;
 use serde::Serialize;
 
 use super::context::Context;
+use super::publish::published;
 use super::terminal::human_size;
 use crate::images::list::{self, Listed};
 use plugin_oci::failure::Error;
 use plugin_oci::stores::Selector;
+use plugin_oci::stores::bucket::Location;
 use plugin_oci::values::text::field;
 
 /// Flags of `ls`.
 #[derive(Debug, Args)]
 pub struct ListArgs {
     /// The store: `oci:DIR`, `oci-archive:FILE` or `HOST/REPO`, with a tag or digest only that image; of `HOST/`, `HOST:PORT` or
-    /// `HOST/PREFIX/` the repositories are listed
+    /// `HOST/PREFIX/` the repositories are listed, of `s3://BUCKET/PREFIX` or a directory that was published all images
     store: String,
 }
 
 /// Lists what is in a store.
 pub fn list(args: &ListArgs, context: &Context) -> Result<ExitCode, Error> {
+    if let Some(location) = published(&args.store, context)? {
+        return bucket(&location, context);
+    }
     let reference = match (context.image(&args.store), registry(&args.store)) {
         (Err(_), Some((host, prefix))) => return repositories(host, prefix, context),
         (reference, _) => reference?,
     };
     let source = context.stores().source(&reference)?;
     let listed = list::list(source.as_ref(), &Selector::of(reference.tag(), reference.digest()))?;
+    print(&listed, context);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(listed: &[Listed], context: &Context) {
     let width = listed.iter().map(|entry| field(&entry.tag).chars().count()).max().unwrap_or(0).min(WIDEST);
-    for entry in &listed {
+    for entry in listed {
         context.result("image", entry, || line(entry, width));
     }
+}
+
+/// The images of every repository, each tag behind the name of its own.
+fn bucket(location: &Location, context: &Context) -> Result<ExitCode, Error> {
+    let bucket = context.stores().bucket(location)?;
+    let mut all = Vec::new();
+    for repository in bucket.repositories()? {
+        let mut listed = list::list(&bucket.repository(&repository), &Selector::Only)?;
+        for entry in &mut listed {
+            entry.tag = format!("{repository}:{}", entry.tag);
+        }
+        all.extend(listed);
+    }
+    print(&all, context);
     Ok(ExitCode::SUCCESS)
 }
 

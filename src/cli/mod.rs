@@ -35,6 +35,7 @@ mod man;
 mod new;
 mod output;
 mod plugin_process;
+mod publish;
 mod pull;
 mod push;
 mod remove;
@@ -176,6 +177,8 @@ fn run(cli: Cli, context: &Context) -> Result<ExitCode, Error> {
         Some(Verb::Copy(args)) => copy::copy(args, context),
         Some(Verb::Push(args)) => push::push(*args, context),
         Some(Verb::Pull(args)) => pull::pull(&args, context),
+        Some(Verb::Publish(args)) => publish::publish(args, context),
+        Some(Verb::Unpublish(args)) => publish::unpublish(&args, context),
         Some(Verb::Attach(args)) => attach::attach(args, context),
         Some(Verb::Detach(args)) => attach::detach(args, context),
         Some(Verb::Login(args)) => login::login(&args, context),

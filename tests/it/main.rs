@@ -59,6 +59,7 @@ mod plan;
 mod platforms;
 mod plugin;
 mod progress;
+mod publish;
 mod rebuild;
 mod recipes;
 mod references;

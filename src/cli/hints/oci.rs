@@ -10,6 +10,7 @@ use plugin_oci::layers::pack::LayerError;
 use plugin_oci::layers::tree::TreeError;
 use plugin_oci::layers::unpack::{Bound, Exceeded, ExtractError};
 use plugin_oci::signatures::keys::KeyError;
+use plugin_oci::stores::bucket::BucketError;
 use plugin_oci::stores::registry::{CredentialError, RegistryError, TransportError};
 use plugin_oci::stores::{StoreError, Unread};
 use plugin_oci::values::compression::Compression;
@@ -36,6 +37,7 @@ pub fn hint(error: &(dyn Error + 'static)) -> Option<String> {
         unread: Unread,
         credential: CredentialError,
         registry: RegistryError,
+        bucket: BucketError,
         key: KeyError,
     )
 }
@@ -237,6 +239,23 @@ fn registry(error: &RegistryError) -> Option<String> {
             of("try again later, or let it be slower with `--min-speed`")
         }
         _ => None,
+    }
+}
+
+fn bucket(error: &BucketError) -> Option<String> {
+    match error {
+        BucketError::Location(_) => of("write `s3://BUCKET/PREFIX`, with letters, digits, `-`, `_` and `.`"),
+        BucketError::Endpoint(_) => of("`AWS_ENDPOINT_URL` is to be `https://HOST`"),
+        BucketError::NoCredentials { .. } => {
+            of("set `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, or name a profile of `~/.aws/credentials` by `AWS_PROFILE`")
+        }
+        BucketError::Refused { status: 403, .. } => of(
+            "the credentials must allow to list, get, put and delete (`s3:ListBucket`, `s3:GetObject`, `s3:PutObject`, `s3:DeleteObject`)",
+        ),
+        BucketError::Refused { .. } | BucketError::Listing { .. } => None,
+        BucketError::Unconditional { .. } => of("publishers at the same time would undo each other's tags; use a newer server"),
+        BucketError::Contended { .. } => of("run the command again"),
+        BucketError::InUse { key, .. } => Some(format!("wait until that ends; if it was killed, remove `{key}`")),
     }
 }
 

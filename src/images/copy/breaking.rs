@@ -1,6 +1,6 @@
 //! What moving a tag breaks: the contract of the plugin that it names now, against that of the one it will name.
 
-use super::target::Delivery;
+use super::target::{Delivery, Place};
 use crate::hosts::cosmo::contract::{self, Contract, diff};
 use plugin_oci::failure::Error;
 use plugin_oci::finding::Finding;
@@ -27,13 +27,13 @@ pub(super) fn breaking(
 ) -> Result<Vec<Breaking>, Error> {
     let mut found = Vec::new();
     for delivery in deliveries {
-        let Reference::Registry(repository) = &delivery.reference else { continue };
+        let Place::Store(reference @ Reference::Registry(repository)) = &delivery.place else { continue };
         for Tagged { tag, root } in delivery.commit().0 {
             if !root.is_manifest_or_index() || !read_document(source, &root)?.0.annotations().contains_key(contract::KEY) {
                 continue;
             }
             let Some(new) = Contract::of_image(source, &root)? else { continue };
-            let target = stores.source(&delivery.reference)?;
+            let target = stores.source(reference)?;
             let old = match target.resolve(&Selector::Tag(tag.clone())) {
                 Err(StoreError::NotFound { .. } | StoreError::NoRepository { .. }) => continue,
                 old => old?,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::select::Item;
+use super::target::Place;
 use plugin_oci::deltas::{ARTIFACT_TYPE, Delta, Offer, Stored, find};
 use plugin_oci::progress::Progress;
 use plugin_oci::stores::staged::Bundle;
@@ -66,11 +67,11 @@ pub(super) fn usable(source: &dyn Source, items: &[Item], preferred: bool) -> Re
 }
 
 /// Where temporary files on the way to a store go: beside what it holds.
-pub(super) fn beside(store: &Reference) -> PathBuf {
+pub(super) fn beside(place: &Place) -> PathBuf {
     let parent = |path: &Path| path.parent().filter(|parent| !parent.as_os_str().is_empty()).map(Path::to_owned);
-    match store {
-        Reference::Layout(local) => local.path.clone(),
-        Reference::Archive(local) => parent(&local.path).unwrap_or_else(|| PathBuf::from(".")),
-        Reference::Registry(_) => std::env::temp_dir(),
+    match place {
+        Place::Store(Reference::Layout(local)) => local.path.clone(),
+        Place::Store(Reference::Archive(local)) => parent(&local.path).unwrap_or_else(|| PathBuf::from(".")),
+        Place::Store(Reference::Registry(_)) | Place::Published(_) => std::env::temp_dir(),
     }
 }

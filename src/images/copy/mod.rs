@@ -33,7 +33,7 @@ pub use have::digests as have_digests;
 pub use target::Target;
 
 use self::select::Item;
-use self::target::Delivery;
+use self::target::{Delivery, Place};
 use self::union::Union;
 use crate::hosts::cosmo::contract::{self, ContractError, attached::Attached};
 use plugin_oci::deltas::{self, Rebuilt, Stored};
@@ -41,10 +41,11 @@ use plugin_oci::documents::media_type;
 use plugin_oci::failure::{Class, Error, Failure};
 use plugin_oci::layers::unpack::Limits;
 use plugin_oci::progress::{Outcome, Progress, Silent};
+use plugin_oci::stores::bucket::{Bucket, Published};
 use plugin_oci::stores::copy::{self as movement, Movement};
 use plugin_oci::stores::open::Stores;
 use plugin_oci::stores::staged::Bundle;
-use plugin_oci::stores::{Selector, Source, StoreError, Tagged, read_document};
+use plugin_oci::stores::{Selector, Sink, Source, StoreError, Tagged, read_document};
 use plugin_oci::values::digest::Digest;
 use plugin_oci::values::platform::Platform;
 use plugin_oci::values::reference::{Reference, ReferenceError};
@@ -115,7 +116,11 @@ pub struct Transferred {
 
 /// Copies.
 pub fn copy(options: &Transfer, stores: &Stores<'_>, progress: &dyn Progress) -> Result<Transferred, Error> {
-    let operation = Operation { options, stores, progress };
+    let bucket = match &options.target {
+        Target::Bucket(location, _) => Some(stores.bucket(location)?),
+        _ => None,
+    };
+    let operation = Operation { options, stores, bucket: bucket.as_ref(), progress };
     operation.check()?;
     let sources = options.sources.iter().map(|reference| stores.source(reference)).collect::<Result<Vec<_>, _>>()?;
     if let Target::Docker(archive) = &options.target {
@@ -127,6 +132,7 @@ pub fn copy(options: &Transfer, stores: &Stores<'_>, progress: &dyn Progress) ->
     if options.delta {
         operation.offer(&mut decided, &sources, &mut have)?;
     }
+    let _publishing = bucket.as_ref().map(Bucket::publishing).transpose()?;
     match operation.deliver(&decided, &sources, &have) {
         // A writer may have replaced a tag, and what only it reached, after our look at it: look again, once.
         Err(missing @ StoreError::MissingBlob { .. }) => {
@@ -142,7 +148,7 @@ pub fn copy(options: &Transfer, stores: &Stores<'_>, progress: &dyn Progress) ->
 
 /// What a copy to registries would break, by the tags that it would move. Nothing moves.
 pub fn breaking(options: &Transfer, stores: &Stores<'_>, progress: &dyn Progress) -> Result<Vec<Breaking>, Error> {
-    let operation = Operation { options, stores, progress: &Silent };
+    let operation = Operation { options, stores, bucket: None, progress: &Silent };
     operation.check()?;
     let sources = options.sources.iter().map(|reference| stores.source(reference)).collect::<Result<Vec<_>, _>>()?;
     let decided = operation.decide(&sources)?;
@@ -152,6 +158,8 @@ pub fn breaking(options: &Transfer, stores: &Stores<'_>, progress: &dyn Progress
 struct Operation<'a> {
     options: &'a Transfer,
     stores: &'a Stores<'a>,
+    /// Where the target is one.
+    bucket: Option<&'a Bucket<'a>>,
     progress: &'a dyn Progress,
 }
 
@@ -262,8 +270,8 @@ impl Operation<'_> {
             if self.options.no_clobber {
                 self.refuse_to_move(delivery)?;
             }
-            let sink = self.stores.sink(&delivery.reference)?;
-            let there = self.stores.source(&delivery.reference).ok();
+            let sink = self.sink(&delivery.place)?;
+            let there = self.there(&delivery.place).ok();
             let deltas = if self.is_patched(there.is_some()) {
                 delta::usable(&union, &delivery.items, self.options.patched)?
             } else {
@@ -284,7 +292,7 @@ impl Operation<'_> {
                 source: &source,
                 bases: &bases,
                 deltas,
-                dir: delta::beside(&delivery.reference),
+                dir: delta::beside(&delivery.place),
                 limits: Limits::default(),
                 progress: self.progress,
             };
@@ -299,7 +307,7 @@ impl Operation<'_> {
             }
             report.bytes += done.bytes;
             report.images.extend(delivery.copied());
-            if let Reference::Registry(registry) = &delivery.reference {
+            if let Place::Store(Reference::Registry(registry)) = &delivery.place {
                 earlier = Some(registry.name());
             }
         }
@@ -312,9 +320,29 @@ impl Operation<'_> {
             || self.options.sources.iter().any(|source| !matches!(source, Reference::Registry(_)))
     }
 
+    fn sink(&self, place: &Place) -> Result<Box<dyn Sink + '_>, StoreError> {
+        match place {
+            Place::Store(reference) => self.stores.sink(reference),
+            Place::Published(repository) => Ok(Box::new(self.published(repository)?)),
+        }
+    }
+
+    /// The same place, to read from.
+    fn there(&self, place: &Place) -> Result<Box<dyn Source + '_>, StoreError> {
+        match place {
+            Place::Store(reference) => self.stores.source(reference),
+            Place::Published(repository) => Ok(Box::new(self.published(repository)?)),
+        }
+    }
+
+    fn published(&self, repository: &str) -> Result<Published<'_>, StoreError> {
+        let bucket = self.bucket.ok_or_else(|| StoreError::NoRepository { store: repository.to_owned() })?;
+        Ok(bucket.repository(repository))
+    }
+
     /// Looks at the tags before anything moves; the commit looks again.
     fn refuse_to_move(&self, delivery: &Delivery) -> Result<(), StoreError> {
-        let Ok(target) = self.stores.source(&delivery.reference) else { return Ok(()) };
+        let Ok(target) = self.there(&delivery.place) else { return Ok(()) };
         for Tagged { tag, root } in delivery.commit().0 {
             match target.resolve(&Selector::Tag(tag.clone())) {
                 Ok(old) if old.digest != root.digest => {
@@ -360,6 +388,9 @@ pub enum CopyError {
     /// The name or tag cannot be spelled at the destination.
     #[error("image {digest} cannot be named there")]
     Unspeakable { digest: String, source: ReferenceError },
+    /// Only what has a tag is kept in a bucket.
+    #[error("image {0} has no tag to publish it under")]
+    Untagged(String),
     /// `--all` of a store without tags.
     #[error("{0} has no tags")]
     Nothing(String),

@@ -8,6 +8,7 @@ use super::docker::DockerArchive;
 use super::select::Item;
 use super::{Copied, CopyError};
 use plugin_oci::documents::Descriptor;
+use plugin_oci::stores::bucket::Location;
 use plugin_oci::stores::{Tagged, named};
 use plugin_oci::values::reference::{Reference, ReferenceError, RegistryReference};
 use plugin_oci::values::tag::{LocalName, Tag, TagError};
@@ -20,6 +21,9 @@ pub enum Target {
     Below(String),
     /// `docker-archive:FILE[:NAME:TAG]`: what `docker load` takes.
     Docker(DockerArchive),
+    /// A bucket that is a registry. Each image goes to the repository of its own name; or to this one; or, where it ends in a
+    /// slash, below it.
+    Bucket(Location, Option<String>),
 }
 
 impl Target {
@@ -50,7 +54,7 @@ impl Target {
     pub fn host(&self) -> Option<String> {
         match self {
             Self::Store(Reference::Registry(registry)) => Some(registry.host.clone()),
-            Self::Store(_) | Self::Docker(_) => None,
+            Self::Store(_) | Self::Docker(_) | Self::Bucket(..) => None,
             Self::Below(prefix) => RegistryReference::parse(&format!("{prefix}/x")).ok().map(|registry| registry.host),
         }
     }
@@ -71,15 +75,24 @@ impl fmt::Display for Target {
             Self::Store(local) => write!(f, "{local}"),
             Self::Below(prefix) => write!(f, "{prefix}/"),
             Self::Docker(archive) => write!(f, "docker-archive:{}", archive.path.display()),
+            Self::Bucket(location, _) => write!(f, "{location}"),
         }
     }
+}
+
+/// A store that is written to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Without a tag.
+    Store(Reference),
+    /// A repository of the bucket.
+    Published(String),
 }
 
 /// What goes to one store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Delivery {
-    /// The store, without a tag.
-    pub(super) reference: Reference,
+    pub(super) place: Place,
     pub(super) items: Vec<Item>,
 }
 
@@ -98,10 +111,11 @@ impl Delivery {
     pub(super) fn copied(&self) -> Vec<Copied> {
         let copied = |item: &Item| {
             let digest = item.root.digest.clone();
-            let image = match (&self.reference, item.tags.first()) {
-                (Reference::Registry(registry), _) => format!("{}@{digest}", registry.name()),
-                (local, Some(tag)) => format!("{local}:{tag}"),
-                (local, None) => format!("{local}@{digest}"),
+            let image = match (&self.place, item.tags.first()) {
+                (Place::Published(repository), _) => format!("{repository}@{digest}"),
+                (Place::Store(Reference::Registry(registry)), _) => format!("{}@{digest}", registry.name()),
+                (Place::Store(local), Some(tag)) => format!("{local}:{tag}"),
+                (Place::Store(local), None) => format!("{local}@{digest}"),
             };
             Copied { image, digest, tags: item.tags.clone() }
         };
@@ -112,7 +126,18 @@ impl Delivery {
 /// Decides where each image goes and under which tags. `sources` is how many sources were named.
 pub(super) fn deliveries(target: &Target, items: Vec<Item>, sources: usize) -> Result<Vec<Delivery>, CopyError> {
     let deliveries = match target {
-        Target::Below(prefix) => below(prefix, items)?,
+        Target::Below(prefix) => {
+            by_name(items, |name| Ok(Place::Store(Reference::Registry(repository(&format!("{prefix}/{name}"))?))))?
+        }
+        Target::Bucket(_, name) => by_name(items, |own| {
+            let name = match name.as_deref() {
+                None => own.to_owned(),
+                Some(prefix) if prefix.ends_with('/') => format!("{prefix}{own}"),
+                Some(name) => name.to_owned(),
+            };
+            repository(&format!("localhost/{name}"))?;
+            Ok(Place::Published(name))
+        })?,
         Target::Docker(_) => Vec::new(),
         Target::Store(reference) => vec![into(reference, items, sources)?],
     };
@@ -120,27 +145,25 @@ pub(super) fn deliveries(target: &Target, items: Vec<Item>, sources: usize) -> R
     Ok(deliveries)
 }
 
-fn below(prefix: &str, items: Vec<Item>) -> Result<Vec<Delivery>, CopyError> {
-    let mut by_name: BTreeMap<String, Vec<Item>> = BTreeMap::new();
+/// Sends each image to the place that its name leads to.
+fn by_name(items: Vec<Item>, place: impl Fn(&str) -> Result<Place, ReferenceError>) -> Result<Vec<Delivery>, CopyError> {
+    let mut deliveries: Vec<Delivery> = Vec::new();
     for item in items {
-        let name = item.name.clone().ok_or_else(|| CopyError::NoName(item.root.digest.to_string()))?;
-        by_name.entry(name).or_default().push(item);
-    }
-    let delivery = |(name, items): (String, Vec<Item>)| {
-        let repository = RegistryReference::parse(&format!("{prefix}/{name}")).and_then(|found| {
-            // A name that brings a tag or digest of its own is none.
-            if found.tag.is_none() && found.digest.is_none() {
-                Ok(found)
-            } else {
-                Err(ReferenceError::BadRepository(name.clone()))
-            }
-        });
-        match repository {
-            Ok(repository) => Ok(Delivery { reference: Reference::Registry(repository), items }),
-            Err(source) => Err(CopyError::Unspeakable { digest: items[0].root.digest.to_string(), source }),
+        let name = item.name.as_deref().ok_or_else(|| CopyError::NoName(item.root.digest.to_string()))?;
+        let place = place(name).map_err(|source| CopyError::Unspeakable { digest: item.root.digest.to_string(), source })?;
+        match deliveries.iter_mut().find(|delivery| delivery.place == place) {
+            Some(delivery) => delivery.items.push(item),
+            None => deliveries.push(Delivery { place, items: vec![item] }),
         }
-    };
-    by_name.into_iter().map(delivery).collect()
+    }
+    Ok(deliveries)
+}
+
+/// A repository, named by nothing else.
+fn repository(text: &str) -> Result<RegistryReference, ReferenceError> {
+    let found = RegistryReference::parse(text)?;
+    // A name that brings a tag or digest of its own is none.
+    if found.tag.is_none() && found.digest.is_none() { Ok(found) } else { Err(ReferenceError::BadRepository(text.to_owned())) }
 }
 
 fn into(reference: &Reference, mut items: Vec<Item>, sources: usize) -> Result<Delivery, CopyError> {
@@ -156,14 +179,14 @@ fn into(reference: &Reference, mut items: Vec<Item>, sources: usize) -> Result<D
         let count = items.len();
         let [item] = items.as_mut_slice() else { return Err(CopyError::OneTag(count)) };
         item.tags = vec![tag.to_owned()];
-        return Ok(Delivery { reference: store, items });
+        return Ok(Delivery { place: Place::Store(store), items });
     }
     if matches!(store, Reference::Registry(_)) {
         let names: BTreeSet<&String> = items.iter().filter_map(|item| item.name.as_ref()).collect();
         if names.len() > 1 {
             return Err(CopyError::SeveralNames(names.into_iter().cloned().collect()));
         }
-        return Ok(Delivery { reference: store, items });
+        return Ok(Delivery { place: Place::Store(store), items });
     }
     let several: BTreeSet<&Option<String>> = items.iter().map(|item| &item.name).collect();
     if sources > 1 && items.len() > 1 || several.len() > 1 {
@@ -176,17 +199,20 @@ fn into(reference: &Reference, mut items: Vec<Item>, sources: usize) -> Result<D
             }
         }
     }
-    Ok(Delivery { reference: store, items })
+    Ok(Delivery { place: Place::Store(store), items })
 }
 
 /// Every tag can be spelled there, and none is wanted by two images.
 fn check_tags(delivery: &Delivery) -> Result<(), CopyError> {
     let mut taken: BTreeMap<&str, &Item> = BTreeMap::new();
     for item in &delivery.items {
+        if item.tags.is_empty() && matches!(delivery.place, Place::Published(_)) {
+            return Err(CopyError::Untagged(item.root.digest.to_string()));
+        }
         for tag in &item.tags {
-            let checked = match delivery.reference {
-                Reference::Registry(_) => tag.parse::<Tag>().map(drop),
-                Reference::Layout(_) | Reference::Archive(_) => tag.parse::<LocalName>().map(drop),
+            let checked = match delivery.place {
+                Place::Store(Reference::Registry(_)) | Place::Published(_) => tag.parse::<Tag>().map(drop),
+                Place::Store(Reference::Layout(_) | Reference::Archive(_)) => tag.parse::<LocalName>().map(drop),
             };
             let unspeakable =
                 |wrong: TagError| CopyError::Unspeakable { digest: item.root.digest.to_string(), source: wrong.into() };

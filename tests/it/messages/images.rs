@@ -114,6 +114,7 @@ fn of_images() {
         CopyError::SameTag { tag: s("1.0"), first: s("sha256:abc"), second: s("sha256:def") },
         CopyError::NoName(s("sha256:abc")),
         CopyError::Unspeakable { digest: s("sha256:abc"), source: ReferenceError::BadTag(TagError(s("!"))) },
+        CopyError::Untagged(s("sha256:abc")),
         CopyError::Nothing(s("oci:dir")),
         CopyError::Annotation { key: s("k"), values: list(&["a", "b"]) },
         CopyError::ArtifactTypes,

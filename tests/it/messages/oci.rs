@@ -13,6 +13,7 @@ use plugin_oci::layers::pack::LayerError;
 use plugin_oci::layers::tree::{NameRule, TreeError};
 use plugin_oci::layers::unpack::{Bound, Exceeded, ExtractError};
 use plugin_oci::signatures::keys::{KeyError, KeyFileError};
+use plugin_oci::stores::bucket::BucketError;
 use plugin_oci::stores::registry::{CredentialError, RegistryError, TransportError};
 use plugin_oci::stores::{Mismatch, RemoteError, StoreError, Unread};
 use plugin_oci::values::compression::Compression;
@@ -240,6 +241,15 @@ fn of_stores() {
         StoreError::Clobber { store: s("oci:dir"), tag: s("1.0"), old: s("sha256:abc") },
         StoreError::Remote(RemoteError::new(denied(false))),
         StoreError::Remote(RemoteError::new(Complaint::usage("a message").with_hint("a way out"))),
+        BucketError::Location(s("s3://")),
+        BucketError::Endpoint(s("s3.example/plugins")),
+        BucketError::NoCredentials { profile: s("default") },
+        BucketError::Refused { url: s("https://s3.example/plugins/v2/"), status: 403, said: s("AccessDenied: Access Denied") },
+        BucketError::Refused { url: s("https://s3.example/plugins/v2/"), status: 501, said: String::new() },
+        BucketError::Listing { store: s("s3://plugins") },
+        BucketError::Unconditional { store: s("s3://plugins") },
+        BucketError::Contended { store: s("s3://plugins"), key: s("v2/greeter/tags/list") },
+        BucketError::InUse { store: s("s3://plugins"), key: s("_r/leases/publish-0"), since: std::time::UNIX_EPOCH },
         RegistryError::NoDeletion { what: s("registry.example/a:1"), status: 405, message: s("UNSUPPORTED") },
         RegistryError::SharedTag {
             what: s("registry.example/a:1"),

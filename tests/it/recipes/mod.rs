@@ -14,5 +14,6 @@ mod moving;
 mod openbao;
 mod pages;
 mod reference;
+mod registry;
 mod runner;
 mod signing;

@@ -132,6 +132,8 @@ fn every_object_has_a_row_with_its_fields() {
         (&["gc", "--cache", "--cache-dir", "cache"], 0),
         (&["attach", "oci:two", "Cargo.toml", "--type", "text/toml"], 0),
         (&["detach", "oci:two", "--type", "text/toml"], 0),
+        (&["publish", "oci:two", "site"], 0),
+        (&["unpublish", "greeter:0.3.1", "site"], 0),
         (&["rm", "oci:two:0.3.1"], 0),
         (&["gc", "oci:two"], 0),
         (&["inspect", "oci:absent"], 1),

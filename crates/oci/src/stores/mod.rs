@@ -29,6 +29,7 @@
 //! ```
 
 pub mod archive;
+pub mod bucket;
 pub mod copy;
 mod error;
 pub mod layout;
@@ -40,14 +41,15 @@ pub mod staged;
 mod verified;
 
 use std::collections::BTreeSet;
-use std::io::Read;
+use std::io::{self, Read, Write as _};
+use std::sync::{Mutex, PoisonError};
 
 pub use error::{RemoteError, StoreError, Unread};
 pub use referrers::images;
 pub use verified::{Mismatch, Verified};
 
 use crate::documents::{Descriptor, Document};
-use crate::fs::TempFile;
+use crate::fs::{FileError, TempFile};
 use crate::progress::Outcome;
 use crate::values::digest::Digest;
 use crate::values::platform::Platform;
@@ -219,6 +221,40 @@ pub trait Sink: Sync {
 
     /// Makes everything visible. The returned changes are those of tags only.
     fn commit(&self, commit: &Commit) -> Result<Vec<TagChange>, StoreError>;
+}
+
+/// Takes a blob that can be read only once by a sink that would rather open it itself.
+fn put_once(sink: &dyn Sink, descriptor: &Descriptor, content: &mut (dyn Read + Send)) -> Result<Outcome, StoreError> {
+    let once = Mutex::new(Some(content));
+    let open = || -> Result<Box<dyn Read + Send + '_>, StoreError> {
+        match once.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(content) => Ok(Box::new(content)),
+            None => Err(StoreError::reading(error::UNKNOWN, descriptor, io::Error::other("it can be read only once"))),
+        }
+    };
+    sink.put_again(descriptor, &open)
+}
+
+/// Takes a temporary file by a sink that would rather open it itself.
+fn put_staged(sink: &dyn Sink, descriptor: &Descriptor, staged: &TempFile) -> Result<Outcome, StoreError> {
+    if sink.contains(descriptor)? {
+        return Ok(Outcome::Present);
+    }
+    let open = || -> Result<Box<dyn Read + Send + '_>, StoreError> { Ok(Box::new(Verified::new(staged.reopen()?, descriptor))) };
+    sink.put_again(descriptor, &open)
+}
+
+/// Writes content that checks itself into a file.
+fn write_blob(descriptor: &Descriptor, content: &mut (dyn Read + Send), file: &mut TempFile) -> Result<(), StoreError> {
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        match content.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) => file.write_all(&buffer[..count]).map_err(FileError::at("write", file.path()))?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(StoreError::reading(error::UNKNOWN, descriptor, error)),
+        }
+    }
 }
 
 /// Reads a small document whole: its size against `limit`, then size and digest against the descriptor.

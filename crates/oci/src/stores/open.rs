@@ -1,6 +1,7 @@
 //! From a reference to the store that it names.
 
 use super::archive::{Archive, ArchiveWriter};
+use super::bucket::{Bucket, Location};
 use super::layout::{Layout, LayoutWriter, Obsolete};
 use super::registry::{Client, Repository, Settings};
 use super::{Sink, Source, StoreError};
@@ -12,13 +13,14 @@ use crate::values::reference::{Reference, RegistryReference};
 /// Everything that one command opens: registries share connections and tokens.
 pub struct Stores<'a> {
     client: Client<'a>,
+    environment: Environment,
     progress: &'a dyn Progress,
 }
 
 impl<'a> Stores<'a> {
     /// Nothing is open yet.
     pub fn new(settings: Settings, environment: &Environment, progress: &'a dyn Progress) -> Self {
-        Self { client: Client::new(settings, environment, progress), progress }
+        Self { client: Client::new(settings, environment, progress), environment: environment.clone(), progress }
     }
 
     /// Opens the store of a reference for reading.
@@ -32,6 +34,11 @@ impl<'a> Stores<'a> {
     /// The connections to registries.
     pub fn client(&self) -> &Client<'a> {
         &self.client
+    }
+
+    /// Opens a bucket that is a registry.
+    pub fn bucket(&self, location: &Location) -> Result<Bucket<'_>, StoreError> {
+        Bucket::open(location, &self.environment, &self.client)
     }
 
     /// Opens a repository to remove from.

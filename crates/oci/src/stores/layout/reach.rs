@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{IndexFile, Layout, StoreError, read_document};
 use crate::documents::{self, Descriptor, Document};
+use crate::stores::Source;
 use crate::values::digest::Digest;
 use crate::values::tag::{is_attached_to, referrers_suffix};
 
@@ -53,7 +54,7 @@ pub fn reachable(layout: &Layout, index: &IndexFile) -> Result<Reachable, StoreE
 
 impl Reachable {
     /// Adds everything that a descriptor reaches.
-    pub(super) fn follow(&mut self, layout: &Layout, at: &Descriptor, depth: usize) -> Result<(), StoreError> {
+    pub(in crate::stores) fn follow(&mut self, store: &dyn Source, at: &Descriptor, depth: usize) -> Result<(), StoreError> {
         if depth > documents::NESTING_LIMIT {
             return Err(StoreError::TooDeep { object: at.digest.to_string() });
         }
@@ -62,8 +63,8 @@ impl Reachable {
         if !at.is_manifest_or_index() || !self.followed.insert(at.digest.clone()) {
             return Ok(());
         }
-        match read_document(layout, at)?.0 {
-            Document::Index(index) => index.manifests.iter().try_for_each(|child| self.follow(layout, child, depth + 1)),
+        match read_document(store, at)?.0 {
+            Document::Index(index) => index.manifests.iter().try_for_each(|child| self.follow(store, child, depth + 1)),
             // What a manifest points at is a blob, whatever media type it claims.
             document @ Document::Manifest(_) => {
                 self.digests.extend(document.children().into_iter().map(|blob| blob.digest.clone()));

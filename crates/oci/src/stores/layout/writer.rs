@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{self, Read, Write as _};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -273,15 +273,7 @@ impl Sink for LayoutWriter<'_> {
 
     fn put_blob(&self, descriptor: &Descriptor, content: &mut (dyn Read + Send)) -> Result<Outcome, StoreError> {
         let mut temp = self.temp()?;
-        let mut buffer = vec![0; 256 << 10];
-        loop {
-            match content.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(count) => temp.write_all(&buffer[..count]).map_err(FileError::at("write", temp.path()))?,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(StoreError::reading(crate::stores::error::UNKNOWN, descriptor, error)),
-            }
-        }
+        crate::stores::write_blob(descriptor, content, &mut temp)?;
         Ok(self.stage(descriptor, temp))
     }
 

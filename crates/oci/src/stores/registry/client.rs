@@ -186,8 +186,19 @@ impl<'a> Client<'a> {
         }
     }
 
+    /// Sends a request that proves by itself who sends it, as [`send`](Self::send) does but for redirects. It is made anew for
+    /// each try.
+    pub(in crate::stores) fn send_signed<'c>(&self, make: impl Fn() -> Call<'c>) -> Result<Reply, RegistryError> {
+        self.patiently(|| self.exchange(make()))
+    }
+
+    /// The same once.
+    pub(in crate::stores) fn send_once(&self, call: Call<'_>) -> Result<Reply, RegistryError> {
+        self.exchange(call)
+    }
+
     /// Waits before try number `tried + 1`; false where there should be none.
-    pub(super) fn pause(&self, tried: u32, wanted: Option<Duration>) -> bool {
+    pub(in crate::stores) fn pause(&self, tried: u32, wanted: Option<Duration>) -> bool {
         let pause = wanted.unwrap_or_else(|| self.timeouts().pause * (1 << (tried.clamp(1, TRIES) - 1)));
         if tried >= TRIES || pause > LONGEST_PAUSE {
             return false;

@@ -246,7 +246,7 @@ impl TransportError {
     }
 
     /// Whether a second try may go better.
-    pub(super) fn is_passing(&self) -> bool {
+    pub(in crate::stores) fn is_passing(&self) -> bool {
         match self {
             Self::NoSuchHost | Self::NotTls | Self::NotAServer | Self::NoListener(_) | Self::Tls(_) | Self::Http(_) => false,
             Self::Io(error) => error.kind() != io::ErrorKind::ConnectionRefused,
@@ -302,7 +302,7 @@ impl RegistryError {
     }
 
     /// Whether a second try may go better.
-    pub(super) fn is_passing(&self) -> bool {
+    pub(in crate::stores) fn is_passing(&self) -> bool {
         match self {
             Self::Unreachable { source, .. } | Self::NoConnection { source, .. } => source.is_passing(),
             Self::Status { status, .. } => is_passing_status(*status),
@@ -337,7 +337,7 @@ impl RegistryError {
 }
 
 /// 429 and the 5xx that say "later".
-pub(super) fn is_passing_status(status: u16) -> bool {
+pub(in crate::stores) fn is_passing_status(status: u16) -> bool {
     matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
 }
 
@@ -363,7 +363,7 @@ impl From<RegistryError> for StoreError {
 }
 
 /// What a server wrote, safe for a terminal: no control or direction-changing characters, one line, at most 300 characters.
-pub(super) fn clean(text: &str) -> String {
+pub(in crate::stores) fn clean(text: &str) -> String {
     let direction = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let spaced = text.chars().map(|c| if matches!(c, '\n' | '\r' | '\t') { ' ' } else { c });
     let kept: String = spaced.filter(|c| !c.is_control() && !direction(*c)).take(300).collect();

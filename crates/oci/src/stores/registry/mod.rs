@@ -73,6 +73,14 @@ pub use pace::Floor;
 pub use repository::Repository;
 pub use transport::Timeouts;
 
+pub(super) use error::{clean, is_passing_status};
+pub(super) use reading::media_type_of;
+pub(super) use repository::hash;
+pub(super) use sink::Condition;
+pub(super) use transport::{Call, Payload, Reply};
+pub(super) use upload::Content;
+pub(super) use url::Url;
+
 /// Bodies for fuzzing: every reader of hostile text in this module. They must not panic, whatever comes.
 #[doc(hidden)]
 pub mod fuzzing {

@@ -93,7 +93,7 @@ impl Documents {
     }
 }
 
-pub(super) fn hash(like: &Digest, bytes: &[u8]) -> Digest {
+pub(in crate::stores) fn hash(like: &Digest, bytes: &[u8]) -> Digest {
     let mut hasher = Hasher::with(like.algorithm());
     hasher.update(bytes);
     hasher.finish()

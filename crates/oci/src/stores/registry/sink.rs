@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use ureq::http::Method;
 
@@ -15,9 +15,8 @@ use super::transport::{Call, Payload, Reply};
 use crate::documents::{Descriptor, Document};
 use crate::fs::TempFile;
 use crate::progress::Outcome;
-use crate::stores::error::UNKNOWN;
 use crate::stores::referrers::listed;
-use crate::stores::{Commit, Reopen, Sink, StoreError, TagChange, Tagged, Verified};
+use crate::stores::{Commit, Reopen, Sink, StoreError, TagChange, Tagged};
 use crate::values::digest::Digest;
 
 /// Blobs that are sent at once. The registry's disk, not the connection, is what more of them wait for.
@@ -61,11 +60,7 @@ impl Repository<'_> {
         condition: &Condition,
     ) -> Result<Reply, RegistryError> {
         let mut call = Call::new(Method::PUT, self.url(&format!("manifests/{reference}"))?).header("Content-Type", media_type);
-        call = match condition {
-            Condition::None => call,
-            Condition::Absent => call.header("If-None-Match", "*"),
-            Condition::Unchanged(etag) => call.header("If-Match", etag),
-        };
+        call.headers.extend(condition.header());
         call.payload = Payload::Bytes(bytes);
         self.client.send(&call, &self.access())
     }
@@ -151,13 +146,24 @@ fn confirm(reply: Reply, bytes: &[u8]) -> Result<(), RegistryError> {
 }
 
 /// What must hold for a write (RFC 9110, section 13.1).
-pub(super) enum Condition {
+pub(in crate::stores) enum Condition {
     /// Nothing.
     None,
     /// Nothing has the tag.
     Absent,
     /// It names what had this `ETag`.
     Unchanged(String),
+}
+
+impl Condition {
+    /// How a request says it.
+    pub(in crate::stores) fn header(&self) -> Option<(&'static str, String)> {
+        match self {
+            Self::None => None,
+            Self::Absent => Some(("If-None-Match", "*".to_owned())),
+            Self::Unchanged(etag) => Some(("If-Match", etag.clone())),
+        }
+    }
 }
 
 impl Sink for Repository<'_> {
@@ -185,14 +191,7 @@ impl Sink for Repository<'_> {
     }
 
     fn put_blob(&self, descriptor: &Descriptor, content: &mut (dyn Read + Send)) -> Result<Outcome, StoreError> {
-        let once = Mutex::new(Some(content));
-        let open = || -> Result<Box<dyn Read + Send + '_>, StoreError> {
-            match held(&once).take() {
-                Some(content) => Ok(Box::new(content)),
-                None => Err(StoreError::reading(UNKNOWN, descriptor, std::io::Error::other("it can be read only once"))),
-            }
-        };
-        self.put_again(descriptor, &open)
+        crate::stores::put_once(self, descriptor, content)
     }
 
     fn put_again(&self, descriptor: &Descriptor, open: &Reopen<'_>) -> Result<Outcome, StoreError> {
@@ -210,12 +209,7 @@ impl Sink for Repository<'_> {
     }
 
     fn adopt(&self, descriptor: &Descriptor, staged: TempFile) -> Result<Outcome, StoreError> {
-        if self.contains(descriptor)? {
-            return Ok(Outcome::Present);
-        }
-        let open =
-            || -> Result<Box<dyn Read + Send + '_>, StoreError> { Ok(Box::new(Verified::new(staged.reopen()?, descriptor))) };
-        self.put_again(descriptor, &open)
+        crate::stores::put_staged(self, descriptor, &staged)
     }
 
     fn mount(&self, descriptor: &Descriptor, from: &str) -> Result<bool, StoreError> {

@@ -57,7 +57,7 @@ impl Default for Timeouts {
 }
 
 /// What is sent after the head.
-pub(super) enum Payload<'a> {
+pub(in crate::stores) enum Payload<'a> {
     Empty,
     Bytes(&'a [u8]),
     /// A stream of exactly this many bytes.
@@ -65,19 +65,19 @@ pub(super) enum Payload<'a> {
 }
 
 /// A request.
-pub(super) struct Call<'a> {
-    pub(super) method: Method,
-    pub(super) url: Url,
-    pub(super) headers: Vec<(&'static str, String)>,
-    pub(super) payload: Payload<'a>,
+pub(in crate::stores) struct Call<'a> {
+    pub(in crate::stores) method: Method,
+    pub(in crate::stores) url: Url,
+    pub(in crate::stores) headers: Vec<(&'static str, String)>,
+    pub(in crate::stores) payload: Payload<'a>,
 }
 
 impl Call<'_> {
-    pub(super) fn new(method: Method, url: Url) -> Self {
+    pub(in crate::stores) fn new(method: Method, url: Url) -> Self {
         Self { method, url, headers: Vec::new(), payload: Payload::Empty }
     }
 
-    pub(super) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+    pub(in crate::stores) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
@@ -85,9 +85,9 @@ impl Call<'_> {
 
 /// The head of an answer, and its body yet unread.
 #[derive(Debug)]
-pub(super) struct Reply {
-    pub(super) status: u16,
-    pub(super) url: Url,
+pub(in crate::stores) struct Reply {
+    pub(in crate::stores) status: u16,
+    pub(in crate::stores) url: Url,
     headers: HeaderMap,
     body: Body,
     floor: Floor,
@@ -96,7 +96,7 @@ pub(super) struct Reply {
 
 impl Reply {
     /// A header's text; anything but UTF-8 is made so.
-    pub(super) fn header(&self, name: &str) -> Option<String> {
+    pub(in crate::stores) fn header(&self, name: &str) -> Option<String> {
         self.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
     }
 
@@ -106,7 +106,7 @@ impl Reply {
     }
 
     /// A header that holds a number.
-    pub(super) fn number(&self, name: &str) -> Option<u64> {
+    pub(in crate::stores) fn number(&self, name: &str) -> Option<u64> {
         self.header(name)?.trim().parse().ok()
     }
 
@@ -117,16 +117,16 @@ impl Reply {
     }
 
     /// The pause that a `Retry-After` asks for.
-    pub(super) fn retry_after(&self) -> Option<Duration> {
+    pub(in crate::stores) fn retry_after(&self) -> Option<Duration> {
         pause_of(&self.header("Retry-After")?, self.header("Date").as_deref())
     }
 
-    pub(super) fn is_success(&self) -> bool {
+    pub(in crate::stores) fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
 
     /// The whole body, at most `limit` bytes.
-    pub(super) fn read(self, limit: u64) -> Result<Vec<u8>, RegistryError> {
+    pub(in crate::stores) fn read(self, limit: u64) -> Result<Vec<u8>, RegistryError> {
         let url = self.url.to_string();
         let (mut bytes, proxy) = (Vec::new(), self.proxy);
         self.stream().take(limit + 1).read_to_end(&mut bytes).map_err(|error| RegistryError::Unreachable {
@@ -139,12 +139,12 @@ impl Reply {
     }
 
     /// Reads a short body away, so that the connection can be used again.
-    pub(super) fn drain(self) {
+    pub(in crate::stores) fn drain(self) {
         let _ = io::copy(&mut self.stream().take(64 << 10), &mut io::sink());
     }
 
     /// The body as a stream.
-    pub(super) fn stream(self) -> impl Read + Send + 'static {
+    pub(in crate::stores) fn stream(self) -> impl Read + Send + 'static {
         PacedBody::new(self.body.into_reader(), self.url.authority(), self.floor)
     }
 }

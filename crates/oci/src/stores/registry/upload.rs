@@ -66,7 +66,7 @@ impl Repository<'_> {
     /// Sends a blob, resuming and beginning again as often as that brings it further.
     pub(super) fn upload(&self, blob: &Descriptor, open: &Reopen<'_>) -> Result<(), StoreError> {
         let mut session = held(&self.sessions).remove(&blob.digest);
-        let mut content = Content { open, blob, reader: None, position: 0, failure: None };
+        let mut content = Content::new(open, blob);
         let (mut tries, mut furthest, mut detours, mut denials, mut wary) = (0, 0, 0, 0, false);
         loop {
             let current = match session.take() {
@@ -244,16 +244,21 @@ fn received(reply: &Reply) -> Option<u64> {
 }
 
 /// Content that can be taken from any offset on, any number of times.
-struct Content<'a, 'r> {
+pub(in crate::stores) struct Content<'a, 'r> {
     open: &'a Reopen<'r>,
     blob: &'a Descriptor,
     reader: Option<Box<dyn Read + Send + 'r>>,
     position: u64,
-    failure: Option<StoreError>,
+    /// What has gone wrong with reading it.
+    pub(in crate::stores) failure: Option<StoreError>,
 }
 
-impl Content<'_, '_> {
-    fn seek(&mut self, offset: u64) -> Result<(), StoreError> {
+impl<'a, 'r> Content<'a, 'r> {
+    pub(in crate::stores) fn new(open: &'a Reopen<'r>, blob: &'a Descriptor) -> Self {
+        Self { open, blob, reader: None, position: 0, failure: None }
+    }
+
+    pub(in crate::stores) fn seek(&mut self, offset: u64) -> Result<(), StoreError> {
         if self.reader.is_none() || self.position > offset {
             self.reader = Some((self.open)()?);
             self.position = 0;

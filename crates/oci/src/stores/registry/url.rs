@@ -78,7 +78,7 @@ pub(super) fn split_port(text: &str) -> (&str, Option<u16>) {
 
 /// A checked absolute URL.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Url {
+pub(in crate::stores) struct Url {
     origin: Origin,
     path: String,
     query: Option<String>,
@@ -91,7 +91,7 @@ impl Url {
     }
 
     /// Parses an absolute URL.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(in crate::stores) fn parse(text: &str) -> Option<Self> {
         if text.len() > LIMIT || !text.bytes().all(|b| b.is_ascii_graphic()) {
             return None;
         }
@@ -180,8 +180,13 @@ impl Url {
     }
 
     /// The path, from its first slash.
-    pub(super) fn path(&self) -> &str {
+    pub(in crate::stores) fn path(&self) -> &str {
         &self.path
+    }
+
+    /// What follows the question mark.
+    pub(in crate::stores) fn query(&self) -> Option<&str> {
+        self.query.as_deref()
     }
 
     /// `host:port`.
@@ -190,7 +195,7 @@ impl Url {
     }
 
     /// `host`, or `host:port` where the port is not the scheme's own.
-    pub(super) fn authority(&self) -> String {
+    pub(in crate::stores) fn authority(&self) -> String {
         let Origin { scheme, host, port } = &self.origin;
         if *port == scheme.default_port() { host.clone() } else { format!("{host}:{port}") }
     }
