@@ -118,7 +118,7 @@ pub fn deltas(data: &[u8]) {
     let limits = options(Rules::Foreign).limits;
     let content = &data[..data.len().min(100_000)];
     // One block that is stored (RFC 8878, 3.1.1).
-    let block = (content.len() as u32) << 3 | 1;
+    let block = u32::try_from(content.len()).unwrap_or_default() << 3 | 1;
     let frame = [&[0x28, 0xb5, 0x2f, 0xfd, 0, 0x38], &block.to_le_bytes()[..3], content].concat();
     for patch in [data, &frame] {
         let mut made = Vec::new();

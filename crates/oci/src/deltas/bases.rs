@@ -91,10 +91,7 @@ impl Bases for Stored<'_> {
 
     fn write(&self, diff_id: &Digest, limits: &Limits, out: &mut dyn Write) -> Result<bool, DeltaError> {
         let Some(layer) = self.layers().iter().find(|layer| layer.diff_id == *diff_id) else { return Ok(false) };
-        let input = match self.input(layer) {
-            Ok(input) => input,
-            Err(_) => return Ok(false),
-        };
+        let Ok(input) = self.input(layer) else { return Ok(false) };
         inflate(input, limits, &mut 0, out)?;
         Ok(true)
     }

@@ -77,7 +77,7 @@ fn between(
     if packed.digest != layer.descriptor.digest {
         return Ok(Err("another tool compressed it"));
     }
-    let Some((base, base_tar)) = best_base(there, layer, &tar)? else { return Ok(Err("nothing like it is there")) };
+    let Some((base, base_tar)) = best_base(there, layer, &tar) else { return Ok(Err("nothing like it is there")) };
     let bytes = patch::write(&base_tar, &tar).map_err(DeltaError::unwritten)?;
     if bytes.len() as u64 >= layer.descriptor.size {
         return Ok(Err("a delta would not be smaller"));
@@ -105,11 +105,7 @@ fn tar(store: &Stored<'_>, layer: &StoredLayer) -> Result<Option<Vec<u8>>, Store
 
 /// What shares most bytes of files by path, among the layers of the same platform that have about the same size; of other
 /// platforms where there are none.
-fn best_base<'s>(
-    there: &'s Stored<'_>,
-    layer: &StoredLayer,
-    new: &[u8],
-) -> Result<Option<(&'s StoredLayer, Vec<u8>)>, StoreError> {
+fn best_base<'s>(there: &'s Stored<'_>, layer: &StoredLayer, new: &[u8]) -> Option<(&'s StoredLayer, Vec<u8>)> {
     let same = |other: &&StoredLayer| other.platform == layer.platform;
     let mut candidates: Vec<&StoredLayer> = there.layers().iter().filter(same).collect();
     if candidates.is_empty() {
@@ -126,7 +122,7 @@ fn best_base<'s>(
             best = Some((shared, candidate, tar));
         }
     }
-    Ok(best.map(|(_, base, tar)| (base, tar)))
+    best.map(|(_, base, tar)| (base, tar))
 }
 
 /// The files of a tar by path, as far as it can be read.

@@ -72,6 +72,7 @@ fn put_number(out: &mut Vec<u8>, mut number: u64) {
 /// A patch that is being read.
 pub struct Patch<R: Read> {
     records: BufReader<Decoder<'static, BufReader<R>>>,
+    piece: Vec<u8>,
     base_size: u64,
     /// Bytes of the tar that it makes.
     pub size: u64,
@@ -98,7 +99,7 @@ impl<R: Read> Patch<R> {
         if size > limits.ratio_from && size / limits.ratio.max(1) > layer_size {
             return Err(Exceeded { what: Bound::Ratio, allowed: limits.ratio }.into());
         }
-        Ok(Self { records, base_size, size })
+        Ok(Self { records, piece: vec![0; PIECE], base_size, size })
     }
 
     /// Makes the tar of its base.
@@ -133,7 +134,6 @@ impl<R: Read> Patch<R> {
 
     /// Copies bytes of the base with their differences.
     fn copy(&mut self, base: &mut impl Read, copied: u64, out: &mut dyn Write) -> Result<(), DeltaError> {
-        let mut piece = [0; PIECE];
         // Where in the record the next difference is.
         let mut next = self.number()?;
         if next > copied {
@@ -142,15 +142,14 @@ impl<R: Read> Patch<R> {
         let mut at = 0;
         while at < copied {
             let length = usize::try_from(copied - at).map_or(PIECE, |left| left.min(PIECE));
-            let piece = &mut piece[..length];
-            base.read_exact(piece).map_err(DeltaError::base)?;
+            base.read_exact(&mut self.piece[..length]).map_err(DeltaError::base)?;
             let end = at + length as u64;
             while next < end {
                 let here = usize::try_from(next - at).unwrap_or(usize::MAX);
-                piece[here] = piece[here].wrapping_add(self.byte()?);
+                self.piece[here] = self.piece[here].wrapping_add(self.byte()?);
                 next = self.number()?.checked_add(next + 1).filter(|next| *next <= copied).ok_or(OUTSIDE)?;
             }
-            out.write_all(piece).map_err(DeltaError::unwritten)?;
+            out.write_all(&self.piece[..length]).map_err(DeltaError::unwritten)?;
             at = end;
         }
         Ok(())
