@@ -3,13 +3,17 @@
 //! Three series, each through the program: plugins in a workspace, files in a plugin, platforms of an image. For every size: the
 //! first packing (everything is compiled already), an unchanged build, and a build after one changed file. Prints medians,
 //! with what an unchanged build costs for each further item, and draws `target/growth/growth.svg`. Options after `--`:
-//! `--rounds N`, and words that a series must contain.
+//! `--rounds N`, `--baseline FILE` (`target/growth/ratios.json` of an earlier run: what became worse since is told, and fails), and
+//! words that a series must contain.
 
 mod plot;
+#[path = "../ratios/mod.rs"]
+mod ratios;
 mod series;
 
 use std::env;
 use std::path::Path;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use series::{Scene, Series};
@@ -25,13 +29,14 @@ pub struct Point {
 /// What is measured.
 pub const STEPS: [&str; 3] = ["first packing", "unchanged", "one changed file"];
 
-fn main() {
+fn main() -> ExitCode {
     let mut rounds = 5;
-    let mut words = Vec::new();
+    let (mut words, mut baseline) = (Vec::new(), None);
     let mut args = env::args().skip(1);
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--rounds" => rounds = args.next().and_then(|n| n.parse().ok()).expect("`--rounds` wants a number"),
+            "--baseline" => baseline = Some(ratios::baseline(&mut args)),
             "--bench" => {} // from cargo
             _ => words.push(arg),
         }
@@ -57,6 +62,14 @@ fn main() {
     let plot = folder.join("growth.svg");
     std::fs::write(&plot, plot::svg(&drawn)).expect("a plot");
     println!("\nPlot: {}", plot.display());
+    let mut ratios = ratios::Ratios::new();
+    for (name, point) in drawn.iter().flat_map(|(name, points)| points.iter().map(move |point| (name, point))) {
+        for (step, time) in STEPS.iter().zip(point.times).skip(1) {
+            let ratio = time.as_secs_f64() / point.times[0].as_secs_f64();
+            ratios.insert(format!("{} {name}: {step} to {}", point.count, STEPS[0]), ratio);
+        }
+    }
+    ratios::keep(&ratios, &folder, baseline.as_deref())
 }
 
 /// What each item more than in `first` adds to an unchanged build.

@@ -3,11 +3,14 @@
 //!
 //! Every contestant runs as a process of its own, all of them in turn, for several rounds; tools that are not on `PATH`
 //! are left out by name. Prints a table of medians, ratios, output sizes and peak memory, and draws
-//! `target/peers/peers.svg`. Options after `--`: `--rounds N`, and words that a row (`executable: umoci insert`) must contain.
+//! `target/peers/peers.svg`. Options after `--`: `--rounds N`, `--baseline FILE` (`target/peers/ratios.json` of an earlier run: what
+//! became worse since is told, and fails), and words that a row (`executable: umoci insert`) must contain.
 
 mod input;
 mod measure;
 mod moves;
+#[path = "../ratios/mod.rs"]
+mod ratios;
 mod report;
 mod rows;
 
@@ -30,11 +33,12 @@ fn main() -> ExitCode {
 
 fn compare(args: &[OsString]) -> ExitCode {
     let mut rounds = 5;
-    let mut words = Vec::new();
+    let (mut words, mut baseline) = (Vec::new(), None);
     let mut args = args.iter().map(|arg| arg.to_string_lossy().into_owned());
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--rounds" => rounds = args.next().and_then(|n| n.parse().ok()).expect("`--rounds` wants a number"),
+            "--baseline" => baseline = Some(ratios::baseline(&mut args)),
             "--bench" => {} // from cargo
             _ => words.push(arg),
         }
@@ -66,5 +70,5 @@ fn compare(args: &[OsString]) -> ExitCode {
     let plot = folder.join("peers.svg");
     std::fs::write(&plot, report::plot(&results)).expect("a plot");
     println!("\nPlot: {}", plot.display());
-    ExitCode::SUCCESS
+    ratios::keep(&report::ratios(&results), &folder, baseline.as_deref())
 }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use crate::measure::Sample;
+use crate::ratios::Ratios;
 use crate::rows::Row;
 
 /// A row's samples.
@@ -54,6 +55,20 @@ pub fn table(results: &[Result]) -> String {
         );
     }
     table
+}
+
+/// Our time and size to those of each other contestant.
+pub fn ratios(results: &[Result]) -> Ratios {
+    let mut ratios = Ratios::new();
+    for result in results {
+        let (first, title) = (first(results, result), format!("{}: {}", result.work, result.name));
+        if first.name != result.name {
+            let time = ratio(first.median().as_secs_f64(), result.median().as_secs_f64());
+            ratios.insert(format!("{title}, size"), ratio(float(first.size()), float(result.size())));
+            ratios.insert(format!("{title}, time"), time);
+        }
+    }
+    ratios
 }
 
 /// Bars of time, one group for each work, each as long as its ratio to the slowest.
