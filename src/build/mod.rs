@@ -140,7 +140,11 @@ pub fn build(plan: &Plan, registries: &Settings, env: &Environment, progress: &d
     let _alone = compile::alone(plan, progress)?;
     let wants = plan.provenance || plan.sbom.is_some();
     let compile::Compiled { artifacts, units } = compile::compile(plan, env, progress)?;
-    let lock = if wants { Lock::read(&plan.workspace_root)? } else { Lock::default() };
+    let lock = if wants || plan.images.iter().any(|image| image.auditable) {
+        Lock::read(&plan.workspace_root)?
+    } else {
+        Lock::default()
+    };
     let recorder = Recorder::new(plan, &units, &lock, env, progress);
     let hints: Vec<Hints> = plan.images.iter().map(|image| Hints::open(&hints_file(plan, image), env)).collect();
     let checked = check::check(plan, &artifacts, &hints, enforced.is_some(), env, progress)?;
@@ -149,7 +153,17 @@ pub fn build(plan: &Plan, registries: &Settings, env: &Environment, progress: &d
         let pairs = artifacts.iter().zip(&checked).filter(|(artifact, _)| artifact.package == image.package);
         let own: Vec<Compiled<'_>> = pairs.map(|(artifact, checked)| Compiled { artifact, checked }).collect();
         assemble::starts::check(image, &own, bases, progress)?;
-        let graphs = if wants { told(recorder.graphs(image, hints), plan, progress)? } else { None };
+        let graphs = if wants || image.auditable { told(recorder.graphs(image, hints), plan, image, progress)? } else { None };
+        let embedded = match &graphs {
+            Some(graphs) if image.auditable => Some(assemble::embed::auditable(plan, image, &own, graphs)?),
+            _ => None,
+        };
+        let own = match &embedded {
+            Some(artifacts) => {
+                artifacts.iter().zip(&own).map(|(artifact, own)| Compiled { artifact, checked: own.checked }).collect()
+            }
+            None => own,
+        };
         let (mut provenance, mut list) = (None, None);
         if let Some(graphs) = graphs {
             let toolchain = &Toolchain::of(plan, image, hints, env, progress);
@@ -178,10 +192,15 @@ pub fn build(plan: &Plan, registries: &Settings, env: &Environment, progress: &d
 }
 
 /// What cargo said of the graph. Where it cannot say it without the network, an image goes without attachments; a hermetic build
-/// has fetched everything.
-fn told<T>(graphs: Result<T, ToolchainError>, plan: &Plan, progress: &dyn Progress) -> Result<Option<T>, ToolchainError> {
+/// has fetched everything, and what is part of a program is not left out.
+fn told<T>(
+    graphs: Result<T, ToolchainError>,
+    plan: &Plan,
+    image: &ImagePlan,
+    progress: &dyn Progress,
+) -> Result<Option<T>, ToolchainError> {
     match graphs {
-        Err(error) if plan.hermetic.is_none() => {
+        Err(error) if plan.hermetic.is_none() && !image.auditable => {
             let hint = "`cargo fetch` brings what cargo wants; without attachments it is not asked for".to_owned();
             progress.warn(format!("neither SBOM nor provenance is attached: {error}"), Some(hint));
             Ok(None)

@@ -55,8 +55,9 @@ pub struct BuildVerbArgs {
 
 /// Builds and prints one line or object per plugin.
 pub fn build(args: &BuildVerbArgs, context: &Context) -> Result<ExitCode, Error> {
-    let (name, partition, publishes) = (args.name.clone(), args.partition, !args.push.is_empty());
-    let flags = BuildFlags { partition, name, publishes, ..args.build.flags(&context.global)? };
+    let flags = args.build.flags(&context.global)?;
+    let publishes = flags.publishes || !args.push.is_empty();
+    let flags = BuildFlags { partition: args.partition, name: args.name.clone(), publishes, ..flags };
     let mut targets = Vec::new();
     // Before anything is compiled: its password may be asked for.
     let signer = args.sign_key.as_ref().map(|key| SignerArgs::of(key.clone()).signer(context)).transpose()?;

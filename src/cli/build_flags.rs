@@ -220,7 +220,7 @@ impl BuildArgs {
             tags,
             provenance: !args.no_provenance,
             sbom: (!args.no_sbom).then(|| args.sbom.unwrap_or_default()),
-            publishes: args.publishes,
+            publishes: args.publishes || args.provenance,
         })
     }
 }

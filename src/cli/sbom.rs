@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::context::Context;
 use crate::images::attached::{self, AbsentError, Attached, Table};
@@ -56,7 +56,8 @@ pub fn provenance(args: &AttachedArgs, context: &Context) -> Result<ExitCode, Er
     if args.format == Shown::Json {
         context.print_bytes(&statement.bytes);
     } else {
-        context.result("provenance", &statement.document, || render_provenance(&statement.document));
+        let shown = json!({ "digest": statement.digest, "statement": statement.document });
+        context.result("provenance", &shown, || render_provenance(&statement.document));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::build::inspect::Format;
 use crate::build::kinds::Kind;
 use plugin_oci::failure::{Class, Failure};
 use plugin_oci::values::compression::Compression;
@@ -33,6 +34,9 @@ pub enum AssembleError {
     /// More than any honest file of data has.
     #[error("{} has more than {most}", path.display())]
     TooMuch { path: PathBuf, most: &'static str },
+    /// A program that has no place for the list of its crates.
+    #[error("`{}` is {}, and `auditable` knows how to put a list of crates into ELF and WebAssembly", path.display(), format.as_str())]
+    Embed { path: PathBuf, format: Format },
     /// Files were not the same the second time that they were read.
     #[error("the files of layer `{layer}` changed while packing (diff id {expected}, then {found})")]
     Changed { layer: String, expected: Digest, found: Digest },

@@ -4,6 +4,7 @@ pub mod artifact;
 pub mod base;
 pub mod bill;
 pub mod cache;
+pub mod embed;
 pub mod error;
 pub mod ours;
 pub mod provenance;

@@ -65,6 +65,8 @@ pub struct Config {
     pub compression: Option<Compression>,
     /// Packs the loader and the libraries that a dynamically linked artifact needs.
     pub bundle_libs: Option<bool>,
+    /// Embeds the list of crates that it was compiled from into the program, as cargo-auditable does.
+    pub auditable: Option<bool>,
     /// How many of its last builds the package's own layout keeps; all that have a tag when absent.
     pub keep: Option<NonZeroUsize>,
     /// Where the contract of a `cosmo-router` plugin lies.
@@ -173,6 +175,7 @@ impl Config {
             shape: self.shape.or(weaker.shape),
             compression: self.compression.or(weaker.compression),
             bundle_libs: self.bundle_libs.or(weaker.bundle_libs),
+            auditable: self.auditable.or(weaker.auditable),
             keep: self.keep.or(weaker.keep),
             contract: match (self.contract, weaker.contract) {
                 (Some(strong), Some(weak)) => Some(strong.over(weak)),

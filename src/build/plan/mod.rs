@@ -166,6 +166,9 @@ pub struct ImagePlan {
     pub annotations: BTreeMap<String, String>,
     /// Whether needed libraries are packed too.
     pub bundle_libs: bool,
+    /// Whether the program carries the list of its crates.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub auditable: bool,
     /// The contract's files, for `cosmo-router`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub contract: Option<ContractFiles>,
@@ -217,7 +220,7 @@ pub fn plan(workspace: &Workspace, flags: &BuildFlags, env: &Environment, progre
         let planner = Planner { workspace, flags, env, targets: &targets, several, revision: revision.as_ref(), progress };
         images.push(planner.image(plugin)?);
     }
-    if flags.publishes || flags.provenance || !workspace.target_directory.join(stamps::DIRECTORY).join(NOTED).exists() {
+    if flags.publishes || !workspace.target_directory.join(stamps::DIRECTORY).join(NOTED).exists() {
         note_static_gnu(&images, &targets, progress);
     }
     let linkers: BTreeMap<String, Linker> =
@@ -397,6 +400,7 @@ impl Planner<'_> {
             execution: plugin.config.execution(),
             annotations: annotations::of(plugin, self.revision),
             bundle_libs: plugin.config.bundle_libs == Some(true),
+            auditable: plugin.config.auditable == Some(true),
             contract: plugin.contract.clone(),
         })
     }

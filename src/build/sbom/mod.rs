@@ -7,10 +7,12 @@
 //! - [`graph`]: packages of one target; those that are linked are `required`, those that only build it `excluded`.
 //! - [`purl`]: what a package is called everywhere.
 //! - [`bill`]: packages, compiler, C library and files of all platforms of an image.
+//! - [`auditable`]: the packages of one program, for a section of its own.
 //! - [`cyclonedx`], [`spdx`]: the two formats. No clock, no serial number, no directory of the machine.
 //!
 //! [`Unit`]: unit::Unit
 
+pub mod auditable;
 pub mod bill;
 pub mod cyclonedx;
 pub mod format;

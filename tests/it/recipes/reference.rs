@@ -117,6 +117,8 @@ fn every_object_has_a_row_with_its_fields() {
         (&["build", "--output", "two", "--profile", "dev"], 0),
         (&["ls", "oci:one"], 0),
         (&["inspect", "oci:one"], 0),
+        (&["sbom", "oci:one"], 0),
+        (&["provenance", "oci:one"], 0),
         (&["diff", "oci:one", "oci:two"], 3),
         (&["verify", "oci:one"], 0),
         (&["verify", "--rebuild", "oci:two"], 3),
