@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::select::Item;
 use super::target::Place;
-use plugin_oci::deltas::{ARTIFACT_TYPE, Delta, Offer, Stored, find};
+use plugin_oci::deltas::{Delta, Offer, Stored, offered};
 use plugin_oci::progress::Progress;
 use plugin_oci::stores::staged::Bundle;
 use plugin_oci::stores::{Source, StoreError, platform_images};
@@ -45,17 +45,16 @@ pub(super) fn offer<'i>(
 }
 
 /// The deltas of images that come from `source`: all of them where they are preferred, else those of layers that it lacks.
-pub(super) fn usable(source: &dyn Source, items: &[Item], preferred: bool) -> Result<BTreeMap<Digest, Vec<Delta>>, StoreError> {
+pub(super) fn usable(
+    source: &dyn Source,
+    items: &[Item],
+    preferred: bool,
+    progress: &dyn Progress,
+) -> Result<BTreeMap<Digest, Vec<Delta>>, StoreError> {
     let mut deltas: BTreeMap<Digest, Vec<Delta>> = BTreeMap::new();
     for item in items.iter().filter(|item| item.root.is_manifest_or_index()) {
-        let offered = source.referrers(&item.image)?;
-        if !offered.iter().any(|referrer| referrer.artifact_type.as_deref() == Some(ARTIFACT_TYPE)) {
-            continue;
-        }
-        for delta in find(source, &item.image)? {
-            deltas.entry(delta.layer.clone()).or_default().push(delta);
-        }
-        if !preferred {
+        deltas.extend(offered(source, &item.image, progress));
+        if !preferred && !deltas.is_empty() {
             for layer in platform_images(source, &item.root)?.iter().flat_map(|image| &image.manifest.layers) {
                 if !matches!(source.open(layer), Err(StoreError::MissingBlob { .. })) {
                     deltas.remove(&layer.digest);

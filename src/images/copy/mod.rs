@@ -273,7 +273,7 @@ impl Operation<'_> {
             let sink = self.sink(&delivery.place)?;
             let there = self.there(&delivery.place).ok();
             let deltas = if self.is_patched(there.is_some()) {
-                delta::usable(&union, &delivery.items, self.options.patched)?
+                delta::usable(&union, &delivery.items, self.options.patched, self.progress)?
             } else {
                 BTreeMap::new()
             };

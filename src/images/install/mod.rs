@@ -394,7 +394,7 @@ fn patched(
     let Some(state) = before else { return unpack_into(source, chosen, place, options, progress) };
     let (root, record) = (place.dirs().location(state, &state.current), &state.current);
     let bases = LaidBases { root, layers: &record.layers, files: &record.files };
-    let deltas = deltas::by_layer(deltas::find(source, &chosen.image.digest)?);
+    let deltas = deltas::offered(source, &chosen.image.digest, progress);
     let (dir, limits) = (place.in_store(""), options.limits.clone());
     unpack_into(&Rebuilt { source, bases: &bases, deltas, dir, limits, progress }, chosen, place, options, progress)
 }

@@ -30,7 +30,8 @@ use std::collections::BTreeMap;
 
 use crate::attachments;
 use crate::documents::Descriptor;
-use crate::stores::{Source, StoreError};
+use crate::progress::Progress;
+use crate::stores::Source;
 use crate::values::compression::Compression;
 use crate::values::digest::Digest;
 
@@ -93,17 +94,16 @@ impl Delta {
     }
 }
 
-/// Every patch that is offered for an image.
-pub fn find(source: &dyn Source, root: &Digest) -> Result<Vec<Delta>, StoreError> {
-    let found = attachments::find(source, root, ARTIFACT_TYPE)?;
-    Ok(found.iter().flat_map(|manifest| &manifest.layers).filter_map(Delta::of).collect())
-}
-
-/// The same, by the layer that they make.
-pub fn by_layer(deltas: Vec<Delta>) -> BTreeMap<Digest, Vec<Delta>> {
-    let mut sorted: BTreeMap<Digest, Vec<Delta>> = BTreeMap::new();
-    for delta in deltas {
-        sorted.entry(delta.layer.clone()).or_default().push(delta);
+/// Every patch that is offered for an image, by the layer that it makes. Where none can be had, that is told, and layers are to
+/// be taken whole.
+pub fn offered(source: &dyn Source, root: &Digest, progress: &dyn Progress) -> BTreeMap<Digest, Vec<Delta>> {
+    let found = attachments::find(source, root, ARTIFACT_TYPE).unwrap_or_else(|error| {
+        progress.warn(format!("no deltas are used: {error}"), None);
+        Vec::new()
+    });
+    let mut deltas: BTreeMap<Digest, Vec<Delta>> = BTreeMap::new();
+    for delta in found.iter().flat_map(|manifest| &manifest.layers).filter_map(Delta::of) {
+        deltas.entry(delta.layer.clone()).or_default().push(delta);
     }
-    sorted
+    deltas
 }
