@@ -63,6 +63,16 @@ impl Kind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == word)
     }
 
+    /// Who loads what no image starts, as a sentence.
+    pub const fn loaded_by(self) -> Option<&'static str> {
+        match self {
+            Self::Executable | Self::CosmoRouter => None,
+            Self::Wasm => Some("a WebAssembly runtime, such as wasmtime, loads it"),
+            Self::ProxyWasm => Some("a proxy that speaks proxy-wasm, such as Envoy, loads it"),
+            Self::Library => Some("a program loads it with dlopen"),
+        }
+    }
+
     /// Whether the artifact is WebAssembly.
     pub const fn is_wasm(self) -> bool {
         matches!(self, Self::Wasm | Self::ProxyWasm)

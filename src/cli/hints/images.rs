@@ -3,7 +3,6 @@
 use std::error::Error;
 
 use super::{ask, of};
-use plugin_build::build::kinds::Kind;
 use plugin_build::images::copy::CopyError;
 use plugin_build::images::diff::DiffError;
 use plugin_build::images::install::InstallError;
@@ -86,12 +85,7 @@ fn rebuild(error: &RebuildError) -> Option<String> {
 
 fn run(error: &RunError) -> Option<String> {
     match error {
-        RunError::NotAProcess { kind } => match kind {
-            Kind::Executable | Kind::CosmoRouter => None,
-            Kind::Wasm => of("a WebAssembly runtime, such as wasmtime, loads it"),
-            Kind::ProxyWasm => of("a proxy that speaks proxy-wasm, such as Envoy, loads it"),
-            Kind::Library => of("a program loads it with dlopen"),
-        },
+        RunError::NotAProcess { kind } => kind.loaded_by().map(str::to_owned),
         RunError::UnknownKind { .. } => of("a later version of this tool may know it"),
         RunError::Artifact { .. } => of("`inspect` shows what is in it, `copy` moves it"),
         RunError::Exec { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
