@@ -350,11 +350,14 @@ fn two_hundred_kills_leave_each_tag_wholly_old_or_new() {
     project.done(&["-q", "-o", "shared", "-t", "moving", "--label", "n=0"]);
     project.done(&["-q", "-o", "shared", "-t", "still"]);
     let (mut current, mut moved) = ("0".to_owned(), 0);
-    for round in 1..=200 {
+    let mut all = 0;
+    for round in 0..=200 {
         let wanted = round.to_string();
         let mut command = plugin_build(&project.root);
-        command.args(["-q", "-o", "shared", "-t", "moving", "--label", &format!("n={wanted}")]);
-        kill_at_change(round % CHANGES, command, &project.root.join("shared"));
+        command.args(["-q", "-o", "shared", "-t", "moving", "--label", &format!("n={wanted}")]).args(BARE);
+        let moment = if round == 0 { usize::MAX } else { round % (2 * all) };
+        let changes = kill_at_change(moment, command, &project.root.join("shared"));
+        all = if round == 0 { changes } else { all };
         let now = label(&project.root.join("shared"), "moving");
         assert!(now == current || now == wanted, "round {round}: the tag is {now}, neither {current} nor {wanted}");
         moved += u32::from(now == wanted);
@@ -364,21 +367,21 @@ fn two_hundred_kills_leave_each_tag_wholly_old_or_new() {
             assert_eq!(verified.code, 0, "round {round}: {}", verified.stdout);
         }
     }
-    assert!((10..=195).contains(&moved), "the kills did not hit: {moved} of 200 rounds moved the tag");
+    assert!((10..=195).contains(&moved), "the kills did not hit: {moved} of 200 rounds moved the tag, with {all} changes each");
     assert_eq!(tags(&project, "oci:shared"), ["moving", "still"]);
     project.done(&["-q", "-o", "shared", "-t", "moving", "--label", "n=last"]);
     project.done(&["gc", "oci:shared"]);
     assert_eq!(leftovers(&project.root.join("shared")), Vec::<String>::new(), "the next run sweeps");
 }
 
-/// More than a build makes in its layout, so that some of the builds come to their end.
-const CHANGES: usize = 24;
-
 /// Kills a program as soon as it is seen to have made so many changes below a directory; one that makes fewer is left alone.
-fn kill_at_change(number: usize, mut command: Command, dir: &Path) {
+/// How many were seen.
+fn kill_at_change(number: usize, mut command: Command, dir: &Path) -> usize {
     let (sender, changes) = channel();
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        if !event.unwrap().kind.is_access() {
+        // What a killed one left is swept, and how much that is differs.
+        let kind = event.unwrap().kind;
+        if kind.is_create() || kind.is_modify() {
             let _ = sender.send(());
         }
     })
@@ -386,13 +389,16 @@ fn kill_at_change(number: usize, mut command: Command, dir: &Path) {
     watcher.watch(dir, RecursiveMode::Recursive).unwrap();
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let mut seen = 0;
-    while seen < number && child.try_wait().unwrap().is_none() {
-        seen += usize::from(changes.recv_timeout(Duration::from_millis(20)).is_ok());
+    while seen < number {
+        let is_seen = changes.recv_timeout(Duration::from_millis(20)).is_ok();
+        seen += usize::from(is_seen);
+        if !is_seen && child.try_wait().unwrap().is_some() {
+            return seen;
+        }
     }
-    if seen == number {
-        child.kill().unwrap();
-    }
+    child.kill().unwrap();
     child.wait().unwrap();
+    seen
 }
 
 /// The label `n` of the image that a tag names, read with every digest checked.
