@@ -2,6 +2,7 @@
 
 #![cfg(target_os = "linux")]
 
+mod action;
 mod air_gap;
 mod book;
 mod ci;
