@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::pages::{blocks, root, yaml};
 use super::runner::{Job, Runner};
 use crate::support::memory_registry::MemoryRegistry;
+use crate::support::program::{Ran, ran};
 use crate::support::project::Project;
 use crate::support::tools::require;
 
@@ -21,8 +22,15 @@ fn expanded(text: &Value, values: &BTreeMap<String, String>) -> String {
     text
 }
 
-/// Runs a step; what it wrote into `GITHUB_OUTPUT`.
+/// Runs a step that must succeed; what it wrote into `GITHUB_OUTPUT`.
 fn step(job: &Job, step: &Value, values: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let (ran, found) = tried(job, step, values);
+    assert_eq!(ran.code, 0, "{step}\n{}{}", ran.stdout, ran.stderr);
+    found
+}
+
+/// Runs a step; what it wrote into `GITHUB_OUTPUT`.
+fn tried(job: &Job, step: &Value, values: &BTreeMap<String, String>) -> (Ran, BTreeMap<String, String>) {
     let mut shell = job.shell(&expanded(&step["run"], values));
     for (name, value) in step["env"].as_object().into_iter().flatten() {
         shell.env(name, expanded(value, values));
@@ -32,9 +40,8 @@ fn step(job: &Job, step: &Value, values: &BTreeMap<String, String>) -> BTreeMap<
     }
     let output = job.dir.join("../output");
     fs::write(&output, "").unwrap();
-    let ran = crate::support::program::ran(shell.env("GITHUB_OUTPUT", &output));
-    assert_eq!(ran.code, 0, "{step}\n{}{}", ran.stdout, ran.stderr);
-    let (text, mut found) = (fs::read_to_string(&output).unwrap(), BTreeMap::from([("stdout".to_owned(), ran.stdout)]));
+    let ran = ran(shell.env("GITHUB_OUTPUT", &output));
+    let (text, mut found) = (fs::read_to_string(&output).unwrap(), BTreeMap::from([("stdout".to_owned(), ran.stdout.clone())]));
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
         if let Some((name, end)) = line.split_once("<<") {
@@ -44,12 +51,16 @@ fn step(job: &Job, step: &Value, values: &BTreeMap<String, String>) -> BTreeMap<
             found.insert(name.to_owned(), value.to_owned());
         }
     }
-    found
+    (ran, found)
+}
+
+fn action() -> Value {
+    yaml(&fs::read_to_string(root().join("action.yml")).unwrap()).unwrap()
 }
 
 /// Runs the action with these inputs; its outputs.
 fn act(job: &Job, with: &Value) -> BTreeMap<String, String> {
-    let action = yaml(&fs::read_to_string(root().join("action.yml")).unwrap()).unwrap();
+    let action = action();
     assert_eq!(action["runs"]["using"], "composite");
     let mut values = BTreeMap::from([
         ("github.action_path".to_owned(), root().display().to_string()),
@@ -101,6 +112,12 @@ fn the_action_builds_pushes_and_says_what() {
     assert_eq!(only["images"], "");
     let results: Value = serde_json::from_str(&fs::read_to_string(&only["metadata"]).unwrap()).unwrap();
     assert_eq!(results["results"].as_array().unwrap().len(), 1);
+    // A quote without an end is an error, and no fewer words.
+    let mut last = action()["runs"]["steps"][1].clone();
+    last["env"] = serde_json::json!({ "ARGS": "--workspace 'x", "PUSH": "", "RESULTS": "results" });
+    last["working-directory"] = Value::Null;
+    let (refused, found) = tried(&job, &last, &BTreeMap::new());
+    assert!(refused.code != 0 && refused.stdout.is_empty() && found.len() == 1, "{}{}", refused.stdout, refused.stderr);
     let annotated = job.succeed("cargo plugin-build inspect oci:target/plugin-build/gamma");
     assert!(annotated.stdout.contains("org.example.built-by = a job"), "{}", annotated.stdout);
 }
