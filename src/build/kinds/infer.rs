@@ -2,7 +2,7 @@
 //!
 //! | targets | crate | kind |
 //! |---|---|---|
-//! | wasm | depends on `proxy-wasm` | `proxy-wasm` |
+//! | wasm, or none named | has a `bin` or `cdylib`, and depends on a crate of [`GUESTS`] | `proxy-wasm` or `wasm` |
 //! | wasm | has a `bin` or `cdylib` | `wasm` |
 //! | native | has a `bin`, and the contract's files | `cosmo-router` |
 //! | native | has a `bin` (or one is named) and no `cdylib` | `executable` |
@@ -12,6 +12,38 @@
 
 use super::{Kind, Product};
 use plugin_oci::failure::{Class, Failure};
+
+/// Crates that code for a WebAssembly host is written with, the kind of what depends on one, and the target that its host
+/// loads: a core module, or a component.
+const GUESTS: [(&str, Kind, &str); 7] = [
+    ("proxy-wasm", Kind::ProxyWasm, "wasm32-wasip1"),
+    ("extism-pdk", Kind::Wasm, "wasm32-wasip1"),
+    ("zellij-tile", Kind::Wasm, "wasm32-wasip1"),
+    ("spin-sdk", Kind::Wasm, "wasm32-wasip2"),
+    ("wasmcloud-component", Kind::Wasm, "wasm32-wasip2"),
+    ("wstd", Kind::Wasm, "wasm32-wasip2"),
+    ("wit-bindgen", Kind::Wasm, "wasm32-wasip2"),
+];
+
+/// What a dependency tells of the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Guest {
+    kind: Kind,
+    /// The target, where nobody names one.
+    pub target: &'static str,
+    /// Whether the package has this dependency for native targets too, where it would be of no use.
+    everywhere: bool,
+}
+
+impl Guest {
+    /// Of a package with these normal dependencies, each with whether it is one always, for every target.
+    pub fn of<'a>(dependencies: impl Iterator<Item = (&'a str, bool)> + Clone) -> Option<Self> {
+        GUESTS.iter().find_map(|&(guest, kind, target)| {
+            let (_, everywhere) = dependencies.clone().find(|(name, _)| *name == guest)?;
+            Some(Self { kind, target, everywhere })
+        })
+    }
+}
 
 /// What inference looks at.
 #[derive(Clone, Debug, Default)]
@@ -30,8 +62,8 @@ pub struct Traits {
     pub default_run: Option<String>,
     /// The targets wanted, where known.
     pub targets: Vec<String>,
-    /// Depends on the `proxy-wasm` crate.
-    pub uses_proxy_wasm: bool,
+    /// What it is written for, where its dependencies tell.
+    pub guest: Option<Guest>,
     /// The contract of a router plugin is configured or lies where it is by default.
     pub has_contract: bool,
 }
@@ -41,17 +73,21 @@ pub fn kind(traits: &Traits) -> Result<Kind, InferError> {
     let package = || traits.package.clone();
     let wasm = traits.targets.iter().filter(|target| target.starts_with("wasm")).count();
     let has_bin = traits.bin.is_some() || !traits.bins.is_empty();
-    if wasm > 0 && wasm < traits.targets.len() {
-        return Err(InferError::Several { package: package(), candidates: vec![Kind::Executable, Kind::Wasm] });
-    }
     if !has_bin && traits.cdylib.is_none() {
         return Err(InferError::NoProduct { package: package() });
     }
-    if wasm > 0 {
-        return Ok(if traits.uses_proxy_wasm { Kind::ProxyWasm } else { Kind::Wasm });
+    if let Some(guest) = traits.guest.filter(|guest| guest.everywhere) {
+        return Ok(guest.kind);
     }
-    if traits.uses_proxy_wasm {
-        return Ok(Kind::ProxyWasm);
+    if wasm > 0 && wasm < traits.targets.len() {
+        let of = |is_wasm: bool| {
+            let targets = traits.targets.iter().filter(|target| target.starts_with("wasm") == is_wasm).cloned().collect();
+            kind(&Traits { targets, ..traits.clone() })
+        };
+        return Err(InferError::Several { package: package(), candidates: vec![of(false)?, of(true)?] });
+    }
+    if wasm > 0 {
+        return Ok(traits.guest.map_or(Kind::Wasm, |guest| guest.kind));
     }
     match (has_bin, traits.cdylib.is_some() && traits.bin.is_none()) {
         (true, true) => Err(InferError::Several { package: package(), candidates: vec![Kind::Executable, Kind::Library] }),
@@ -159,7 +195,12 @@ mod tests {
         assert_eq!(kind(&traits(&["a", "b"], None, &[])), Ok(Kind::Executable));
         assert_eq!(kind(&traits(&[], Some("l"), &native)), Ok(Kind::Library));
         assert_eq!(kind(&traits(&[], Some("l"), &["wasm32-wasip1"])), Ok(Kind::Wasm));
-        assert_eq!(kind(&Traits { uses_proxy_wasm: true, ..traits(&[], Some("l"), &[]) }), Ok(Kind::ProxyWasm));
+        let guest = |name, everywhere| Guest::of([("serde", true), (name, everywhere)].into_iter());
+        assert_eq!(kind(&Traits { guest: guest("proxy-wasm", true), ..traits(&[], Some("l"), &[]) }), Ok(Kind::ProxyWasm));
+        assert_eq!(kind(&Traits { guest: guest("extism-pdk", true), ..traits(&[], Some("l"), &native) }), Ok(Kind::Wasm));
+        assert_eq!(kind(&Traits { guest: guest("zellij-tile", true), ..traits(&["a"], None, &[]) }), Ok(Kind::Wasm));
+        assert_eq!(kind(&Traits { guest: guest("wit-bindgen", false), ..traits(&["a"], None, &native) }), Ok(Kind::Executable));
+        assert_eq!(guest("serde_json", true), None);
         assert_eq!(kind(&Traits { has_contract: true, ..traits(&["a"], None, &native) }), Ok(Kind::CosmoRouter));
         assert_eq!(kind(&Traits { bin: Some("a".into()), ..traits(&["a"], Some("l"), &native) }), Ok(Kind::Executable));
     }
@@ -170,7 +211,9 @@ mod tests {
         assert_eq!(several.to_string(), "package `p` could be `executable` or `library`");
         assert!(matches!(kind(&traits(&[], None, &[])), Err(InferError::NoProduct { .. })));
         let mixed = traits(&["a"], None, &["wasm32-wasip1", "x86_64-unknown-linux-gnu"]);
-        assert!(matches!(kind(&mixed), Err(InferError::Several { .. })));
+        assert_eq!(kind(&mixed).unwrap_err().to_string(), "package `p` could be `executable` or `wasm`");
+        let library = traits(&[], Some("l"), &["wasm32-wasip1", "x86_64-unknown-linux-gnu"]);
+        assert_eq!(kind(&library).unwrap_err().to_string(), "package `p` could be `library` or `wasm`");
     }
 
     #[test]

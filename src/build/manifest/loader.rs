@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use cargo_metadata::{Package, TargetKind};
+use cargo_metadata::{DependencyKind, Package, TargetKind};
 
 use super::bases::Bases;
 use super::config::{self, Base, Config, FileRule, Shape};
@@ -13,7 +13,7 @@ use super::tables::{self, Located};
 use super::texts::{check_name, check_texts, is_plain, not_plain};
 use super::{BuildFlags, ContractFiles, PackageFacts, Plugin, PluginError, select};
 use crate::build::kinds::Kind;
-use crate::build::kinds::infer::{self, Traits};
+use crate::build::kinds::infer::{self, Guest, Traits};
 use crate::hosts::cosmo::contract::directory;
 use plugin_oci::environment::Environment;
 use plugin_oci::failure::Error;
@@ -53,8 +53,9 @@ impl Loader<'_> {
         traits.targets = self.stated_targets(&config).unwrap_or_else(|| self.default_targets.clone());
         let kind = config.kind.map_or_else(|| infer::kind(&traits), Ok)?;
         let product = infer::product(kind, &traits)?;
+        let guest = traits.guest;
+        let targets = self.targets(kind, &config, base.as_ref(), guest)?;
         let own_product = infer::product(kind, &Traits { bin: config.bin.clone(), ..traits }).ok();
-        let targets = self.targets(kind, &config, base.as_ref())?;
         check_place(kind, &config, &place)?;
         let is_named = config.name.is_some();
         if kind == Kind::Executable && !is_named {
@@ -90,7 +91,7 @@ impl Loader<'_> {
             files,
             base,
             contract,
-            own_targets: self.own_targets(kind, config.targets.as_ref()),
+            own_targets: self.own_targets(kind, config.targets.as_ref(), guest),
             own_product,
             config,
         })
@@ -122,9 +123,15 @@ impl Loader<'_> {
         }
     }
 
-    fn targets(&self, kind: Kind, config: &Config, base: Option<&Bases>) -> Result<Vec<String>, Error> {
+    fn targets(
+        &self,
+        kind: Kind,
+        config: &Config,
+        base: Option<&Bases>,
+        guest: Option<Guest>,
+    ) -> Result<Vec<String>, Error> {
         let mut targets = if self.flags.targets.is_empty() && self.flags.platforms.is_empty() {
-            self.own_targets(kind, config.targets.as_ref())
+            self.own_targets(kind, config.targets.as_ref(), guest)
         } else {
             self.flags.targets.iter().map(|target| self.triple(target)).collect()
         };
@@ -137,13 +144,17 @@ impl Loader<'_> {
         Ok(targets)
     }
 
-    /// Those that no flag names: the manifest's, or those of `build.target` that suit the kind, or the kind's own.
-    fn own_targets(&self, kind: Kind, configured: Option<&Vec<String>>) -> Vec<String> {
+    /// Those that no flag names: the manifest's, or those of `build.target` that suit the kind, or its host's, or the kind's own.
+    fn own_targets(&self, kind: Kind, configured: Option<&Vec<String>>, guest: Option<Guest>) -> Vec<String> {
         if let Some(configured) = configured {
             return configured.iter().map(|target| self.triple(target)).collect();
         }
         let suiting: Vec<String> = self.default_targets.iter().filter(|target| kind.suits(target)).cloned().collect();
-        if suiting.is_empty() { vec![kind.default_target().unwrap_or(self.host).to_owned()] } else { suiting }
+        if !suiting.is_empty() {
+            return suiting;
+        }
+        let of_host = guest.map(|guest| guest.target).filter(|target| kind.suits(target));
+        vec![of_host.or(kind.default_target()).unwrap_or(self.host).to_owned()]
     }
 
     /// A target as rustc knows it; cargo has a word for the host's.
@@ -216,7 +227,13 @@ fn traits(package: &Package, members: &[&Package], config: &Config, flags: &Buil
         with_bin: with_bin.iter().map(|member| member.name.to_string()).collect(),
         default_run: package.default_run.clone(),
         targets: Vec::new(),
-        uses_proxy_wasm: package.dependencies.iter().any(|dependency| dependency.name == "proxy-wasm"),
+        guest: Guest::of(
+            package
+                .dependencies
+                .iter()
+                .filter(|dependency| dependency.kind == DependencyKind::Normal)
+                .map(|dependency| (dependency.name.as_str(), dependency.target.is_none() && !dependency.optional)),
+        ),
         has_contract: config.contract.is_some() || files.proto.is_file() && files.mapping.is_file(),
     }
 }
