@@ -17,6 +17,7 @@ use plugin_oci::values::compression::Compression;
 use plugin_oci::values::epoch::EpochError;
 use plugin_oci::values::platform::{self, PlatformError};
 use plugin_oci::values::reference::{DOCKER_HUB, ReferenceError, RegistryReference, has_transport};
+use plugin_oci::values::tag::{Tag, TagError};
 
 use super::{ask, of};
 
@@ -60,8 +61,15 @@ fn reference(error: &ReferenceError) -> Option<String> {
             Some(format!("`cargo plugin-build login {host}` keeps credentials, where other tools do too"))
         }
         ReferenceError::ColonInPath(_) => of("choose an output path without a colon"),
+        ReferenceError::BadTag(error) => tag(error),
         _ => None,
     }
+}
+
+/// Versions with build metadata have another spelling as a tag.
+fn tag(TagError(text): &TagError) -> Option<String> {
+    let mapped = Tag::of_version(text).ok().filter(|_| text.contains('+'))?;
+    Some(format!("tags have no `+`: a version's is written `_`, as in `{mapped}`"))
 }
 
 /// What a name without a host is there, whose repositories have one or two parts.
@@ -158,6 +166,7 @@ fn exceeded(error: &Exceeded) -> Option<String> {
 fn store(error: &StoreError) -> Option<String> {
     match error {
         StoreError::NoPlatform { available, .. } | StoreError::Ambiguous { available, .. } if available.is_empty() => None,
+        StoreError::Tag(error) => tag(error),
         StoreError::NoRepository { .. } => {
             of("check how it is spelled; some registries say the same of what only those may see who are logged in")
         }

@@ -105,7 +105,7 @@ fn every_block_of_commands_has_a_test() {
 }
 
 /// Flags of other programs, which pages name beside ours.
-const FOREIGN: [&str; 21] = [
+const FOREIGN: [&str; 22] = [
     // git
     "--format",
     // cargo
@@ -125,6 +125,8 @@ const FOREIGN: [&str; 21] = [
     "--all-platforms",
     "--preserve-digests",
     "--exclude",
+    // extism
+    "--wasi",
     // cosign, notation
     "--bundle",
     "--insecure-ignore-tlog",

@@ -18,3 +18,4 @@ mod reference;
 mod registry;
 mod runner;
 mod signing;
+mod wasm_hosts;

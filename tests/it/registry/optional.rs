@@ -44,8 +44,9 @@ fn a_head_that_is_refused_is_asked_by_get_or_counts_as_not_known() {
     let temp = tempfile::tempdir().unwrap();
     let dir = temp.path();
     layouts(dir);
-    for status in [403, 404, 405, 501] {
-        let (registry, repository) = scripted(move |request, _| (request.method == "HEAD").then(|| Reply::new(status).into()));
+    for status in [403, 404, 405, 500, 501] {
+        let refusal = move || Reply::new(status).header("Retry-After", "0").into();
+        let (registry, repository) = scripted(move |request, _| (request.method == "HEAD").then(refusal));
         let tag = |tag: &str| format!("{repository}:{tag}");
         done(dir, &["push", "oci:old", &tag("1.0")]);
         assert!(done(dir, &["ls", &format!("docker://{repository}")]).contains("1.0"), "{status}");
@@ -95,16 +96,20 @@ fn referrers_under_another_type_are_taken_and_what_is_no_list_is_told() {
     assert_eq!(warnings(&pulled), 0, "{}", pulled.stderr);
     assert!(done(dir, &["ls", "oci:pulled"]).contains("+application/spdx+json"));
 
-    // A proxy's page for every path that it does not know.
-    let (_registry, repository) = scripted(|request, _| {
-        let page = || Reply::new(200).header("Content-Type", "text/html").body("<html></html>");
-        request.is("GET", "/referrers/").then(|| page().into())
-    });
-    done(dir, &["push", "oci:old", &format!("{repository}:1.0")]);
-    let pulled = run(dir, &["pull", &format!("{repository}:1.0"), "by-tag"]);
-    assert_eq!(warnings(&pulled), 1, "{}", pulled.stderr);
-    assert!(pulled.stderr.contains("in no form that can be read"), "{}", pulled.stderr);
-    assert!(done(dir, &["ls", "oci:by-tag"]).contains("+application/spdx+json"), "the list at the tag is still there");
+    // A proxy's page for every path that it does not know, an answer without a body, and a failure that does not pass.
+    let page = || Reply::new(200).header("Content-Type", "text/html").body("<html></html>");
+    let failing = || Reply::new(500).header("Retry-After", "0");
+    let odd: [(fn() -> Reply, &str); 3] =
+        [(page, "in no form that can be read"), (|| Reply::new(200), "in no form that can be read"), (failing, "answers 500")];
+    for (number, (answer, told)) in odd.into_iter().enumerate() {
+        let (_registry, repository) = scripted(move |request, _| request.is("GET", "/referrers/").then(|| answer().into()));
+        done(dir, &["push", "oci:old", &format!("{repository}:1.0")]);
+        let pulled = run(dir, &["pull", &format!("{repository}:1.0"), &format!("by-tag-{number}")]);
+        assert_eq!(warnings(&pulled), 1, "{}", pulled.stderr);
+        assert!(pulled.stderr.contains(told), "{}", pulled.stderr);
+        let listed = done(dir, &["ls", &format!("oci:by-tag-{number}")]);
+        assert!(listed.contains("+application/spdx+json"), "the list at the tag is still there: {listed}");
+    }
 }
 
 #[test]

@@ -62,6 +62,15 @@ const TARGETS: [(&str, &str); 14] = [
     ("wasip1/wasm", "wasm32-wasip1"),
 ];
 
+/// Other words for an architecture, and what they are in OCI's (containerd, `platforms/database.go`).
+const WORDS: [(&str, &str, Option<&str>); 5] = [
+    ("x86_64", "amd64", None),
+    ("aarch64", "arm64", None),
+    ("i386", "386", None),
+    ("armhf", "arm", Some("v7")),
+    ("armel", "arm", Some("v6")),
+];
+
 impl Platform {
     /// A platform without a variant.
     pub fn new(os: impl Into<String>, architecture: impl Into<String>) -> Self {
@@ -81,21 +90,31 @@ impl Platform {
 
     /// The target that `--platform` means in an image without a base: static, and the same bytes everywhere.
     pub fn static_target(&self) -> Result<&'static str, PlatformError> {
-        let name = self.to_string();
-        TARGETS.iter().find(|(platform, _)| *platform == name).map(|(_, target)| *target).ok_or(PlatformError::NoTarget(name))
+        let is_this = |name: &str| name.parse::<Self>().is_ok_and(|platform| platform.distance(self) == Some(0));
+        let found = TARGETS.iter().find(|(name, _)| is_this(name));
+        found.map(|(_, target)| *target).ok_or_else(|| PlatformError::NoTarget(self.to_string()))
     }
 
     /// How far an image for `self` is from what a host that asks for `wanted` likes best: 0 is that itself, `None` does not
-    /// run there. An older `arm` serves a newer one, the newest first, and where no variant is said v7 is meant
-    /// (containerd, `platforms/compare.go` and `database.go`).
+    /// run there. An older variant serves a newer one, the newest first (containerd, `platforms/compare.go`).
     pub fn distance(&self, wanted: &Self) -> Option<u8> {
-        if self.architecture == "arm" && self.is_alike(wanted) {
-            let generation = |platform: &Self| platform.variant.as_deref().unwrap_or("v7").strip_prefix('v')?.parse::<u8>().ok();
-            if let (Some(own), Some(wanted)) = (generation(self), generation(wanted)) {
-                return wanted.checked_sub(own).filter(|_| own >= 5 || own == wanted);
-            }
+        if self.is_alike(wanted)
+            && let (Some(own), Some(wanted)) = (self.generation(), wanted.generation())
+        {
+            return wanted.checked_sub(own).filter(|_| self.architecture != "arm" || own >= 5 || own == wanted);
         }
         self.agrees(wanted).then_some(0)
+    }
+
+    /// The number of the variant, or of the one that is meant where none is said (containerd, `platforms/database.go`).
+    fn generation(&self) -> Option<u8> {
+        let meant = match &*self.architecture {
+            "amd64" => "v1",
+            "arm" => "v7",
+            "arm64" => "v8",
+            _ => return None,
+        };
+        self.variant.as_deref().unwrap_or(meant).strip_prefix('v')?.parse().ok()
     }
 
     /// Whether both can be the same: os and architecture, and variant and version where both say one (`arm64` is `arm64/v8`).
@@ -187,8 +206,10 @@ impl FromStr for Platform {
         if !(2..=3).contains(&parts.len()) || !{ words }.all(|part| word(&part)) {
             return Err(bad());
         }
-        let variant = parts.get(2).map(|variant| (*variant).to_owned());
-        Ok(Self { variant, os_version: version.map(str::to_owned), ..Self::new(os, parts[1]) })
+        let (architecture, variant) =
+            WORDS.iter().find(|(word, ..)| *word == parts[1]).map_or((parts[1], None), |found| (found.1, found.2));
+        let variant = parts.get(2).copied().or(variant).map(str::to_owned);
+        Ok(Self { variant, os_version: version.map(str::to_owned), ..Self::new(os, architecture) })
     }
 }
 
@@ -223,10 +244,17 @@ mod tests {
             assert_eq!(parsed.static_target().unwrap(), target);
             assert_eq!(Platform::of_target(target).unwrap(), parsed, "{target}");
         }
+        for (other, platform) in
+            [("linux/arm64/v8", "linux/arm64"), ("linux/arm", "linux/arm/v7"), ("linux/x86_64", "linux/amd64")]
+        {
+            let target = |text: &str| text.parse::<Platform>().unwrap().static_target();
+            assert_eq!(target(other), target(platform));
+        }
+        assert!("linux/amd64/v3".parse::<Platform>().unwrap().static_target().is_err(), "the target is for any amd64");
     }
 
     #[test]
-    fn an_older_arm_serves_a_newer_one_as_containerd_has_it() {
+    fn an_older_variant_serves_a_newer_one_as_containerd_has_it() {
         let distance = |own: &str, wanted: &str| own.parse::<Platform>().unwrap().distance(&wanted.parse().unwrap());
         for (own, wanted, expected) in [
             ("linux/arm/v7", "linux/arm", Some(0)),
@@ -239,7 +267,15 @@ mod tests {
             ("linux/arm", "linux/arm/v5", None),
             ("linux/arm/v6", "freebsd/arm/v6", None),
             ("linux/arm64", "linux/arm64/v8", Some(0)),
-            ("linux/arm64/v8", "linux/arm64/v9", None),
+            ("linux/arm64/v8", "linux/arm64/v9", Some(1)),
+            ("linux/arm64/v9", "linux/arm64", None),
+            ("linux/amd64/v3", "linux/amd64/v3", Some(0)),
+            ("linux/amd64/v2", "linux/amd64/v3", Some(1)),
+            ("linux/amd64", "linux/amd64/v3", Some(2)),
+            ("linux/amd64/v1", "linux/x86_64", Some(0)),
+            ("linux/amd64/v2", "linux/amd64", None),
+            ("linux/arm/v6", "linux/armhf", Some(1)),
+            ("linux/ppc64le/power9", "linux/ppc64le", Some(0)),
             ("windows(10.0.17763.5)/amd64", "windows/amd64", Some(0)),
             ("windows(10.0.17763.5)/amd64", "windows(10.0.17763)/amd64", Some(0)),
             ("windows(10.0.17763.5)/amd64", "windows(10.0.1776)/amd64", None),

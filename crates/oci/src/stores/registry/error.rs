@@ -341,9 +341,10 @@ pub(in crate::stores) fn is_passing_status(status: u16) -> bool {
     matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
 }
 
-/// A refusal of this request, and no word on others: what was only meant to save work, or to know more, goes without.
+/// A refusal of this request, and no word on others: what was only meant to save work, or to know more, goes without. A 500
+/// that stays at every try is one: some servers have no better word for what they do not know.
 pub(super) fn is_declined_status(status: u16) -> bool {
-    matches!(status, 400..=499 | 501) && status != 401 && !is_passing_status(status)
+    matches!(status, 400..=501) && !matches!(status, 401 | 408 | 429)
 }
 
 impl Failure for RegistryError {

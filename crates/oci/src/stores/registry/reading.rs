@@ -159,6 +159,10 @@ impl Repository<'_> {
             let call = Call::new(Method::GET, url).header("Accept", media_type::INDEX);
             let reply = self.client.send(&call, &access)?;
             if page == 0 && (reply.status == 401 || is_declined_status(reply.status)) {
+                if reply.status == 500 {
+                    let text = "answers 500 when asked what refers to its images: only what it lists by tag is known";
+                    self.client.warn_once(format!("{} {text}", Source::name(self)));
+                }
                 reply.drain();
                 return Ok(None);
             }
@@ -170,7 +174,7 @@ impl Repository<'_> {
             match Index::parse(&read_page(reply, &mut left)?, None) {
                 Ok(index) => found.extend(index.manifests),
                 // Whatever answers to every path, a proxy's page above all.
-                Err(_) if page == 0 && stated.is_some_and(|stated| bare_type(&stated) != media_type::INDEX) => {
+                Err(_) if page == 0 && stated.is_none_or(|stated| bare_type(&stated) != media_type::INDEX) => {
                     let text = "says what refers to its images in no form that can be read: that counts as nothing";
                     self.client.warn_once(format!("{} {text}", Source::name(self)));
                     return Ok(None);
