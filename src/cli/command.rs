@@ -20,7 +20,7 @@ pub const EXAMPLES: [(&str, &[&str]); 34] = [
     ("generate", &["", "--check"]),
     ("run", &["-- --port 8080", "ghcr.io/me/greeter:1.0", "--call QueryHello '{\"name\":\"Ana\"}'"]),
     ("dev", &["", "--router-config config.json --plugins router/plugins"]),
-    ("ls", &["oci:target/plugin-build/greeter", "ghcr.io/me/greeter"]),
+    ("ls", &["", "oci:target/plugin-build/greeter", "ghcr.io/me/greeter"]),
     ("inspect", &["", "ghcr.io/me/greeter:1.0"]),
     ("diff", &["oci:before oci:after"]),
     ("verify", &["", "ghcr.io/me/greeter:1.0", "oci:image --rebuild --hermetic"]),

@@ -36,13 +36,22 @@ impl DefaultLayoutArgs {
         if let Some(image) = image {
             return context.image(image);
         }
+        let Destination { output, tags, .. } = self.last_built(context)?;
+        Ok(Reference::layout(context.shown(&output), tags.first().cloned()))
+    }
+
+    /// The layout that `build` writes for the selected package, with all that it holds.
+    pub fn layout(&self, context: &Context) -> Result<Reference, Error> {
+        Ok(Reference::layout(context.shown(&self.last_built(context)?.output), None))
+    }
+
+    fn last_built(&self, context: &Context) -> Result<Destination, Error> {
         let flags = BuildFlags {
             packages: self.package.iter().cloned().collect(),
             manifest_path: self.manifest_path.clone(),
             ..BuildFlags::default()
         };
-        let Destination { output, tags, .. } = last_built(&flags, context)?;
-        Ok(Reference::layout(context.shown(&output), tags.first().cloned()))
+        last_built(&flags, context)
     }
 }
 

@@ -6,6 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::context::Context;
+use super::default_layout::DefaultLayoutArgs;
 use super::publish::published;
 use super::terminal::human_size;
 use crate::images::list::{self, Listed};
@@ -19,17 +20,25 @@ use plugin_oci::values::text::field;
 pub struct ListArgs {
     /// The store: `oci:DIR`, `oci-archive:FILE` or `HOST/REPO`, with a tag or digest only that image; of `HOST/`, `HOST:PORT` or
     /// `HOST/PREFIX/` the repositories are listed, of `s3://BUCKET/PREFIX` or a directory that was published all images
-    store: String,
+    #[arg(value_name = "STORE")]
+    image: Option<String>,
+    #[command(flatten)]
+    default: DefaultLayoutArgs,
 }
 
 /// Lists what is in a store.
 pub fn list(args: &ListArgs, context: &Context) -> Result<ExitCode, Error> {
-    if let Some(location) = published(&args.store, context)? {
-        return bucket(&location, context);
-    }
-    let reference = match (context.image(&args.store), registry(&args.store)) {
-        (Err(_), Some((host, prefix))) => return repositories(host, prefix, context),
-        (reference, _) => reference?,
+    let reference = match &args.image {
+        None => args.default.layout(context)?,
+        Some(store) => {
+            if let Some(location) = published(store, context)? {
+                return bucket(&location, context);
+            }
+            match (context.image(store), registry(store)) {
+                (Err(_), Some((host, prefix))) => return repositories(host, prefix, context),
+                (reference, _) => reference?,
+            }
+        }
     };
     let source = context.stores().source(&reference)?;
     let listed = list::list(source.as_ref(), &Selector::of(reference.tag(), reference.digest()))?;
@@ -63,7 +72,8 @@ fn bucket(location: &Location, context: &Context) -> Result<ExitCode, Error> {
 fn registry(text: &str) -> Option<(&str, &str)> {
     let rest = text.strip_prefix("docker://").or_else(|| (text.ends_with('/') || text.contains(':')).then_some(text))?;
     let (host, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let is_port = |port: &str| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+    let name = host.rsplit_once(':').filter(|(_, port)| is_port(port)).map_or(host, |(name, _)| name);
     let is_host = name != host || name.contains('.') || name == "localhost";
     (is_host && (prefix.is_empty() || prefix.ends_with('/'))).then_some((host, prefix))
 }

@@ -257,6 +257,7 @@ fn our_own_readers_agree_with_what_was_built() {
     assert!(verify.stdout.is_empty() && verify.stderr.contains("nothing wrong"), "{}{}", verify.stdout, verify.stderr);
     let listed = project.done(&["ls", "oci:target/plugin-build/greeter"]);
     assert!(listed.stdout.starts_with("0.3.1  sha256:") && listed.stdout.contains("linux/amd64"), "{}", listed.stdout);
+    assert_eq!(project.done(&["ls"]).stdout, listed.stdout, "the layout that build writes is meant");
     let inspected = project.done(&["inspect", GREETER]);
     for line in ["0644        6 B  share/greeting.txt", "entrypoint  [\"/greeter\"]", "env         GREETER_MOOD=cheerful"] {
         assert!(inspected.stdout.contains(line), "{}", inspected.stdout);

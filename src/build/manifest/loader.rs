@@ -123,13 +123,7 @@ impl Loader<'_> {
         }
     }
 
-    fn targets(
-        &self,
-        kind: Kind,
-        config: &Config,
-        base: Option<&Bases>,
-        guest: Option<Guest>,
-    ) -> Result<Vec<String>, Error> {
+    fn targets(&self, kind: Kind, config: &Config, base: Option<&Bases>, guest: Option<Guest>) -> Result<Vec<String>, Error> {
         let mut targets = if self.flags.targets.is_empty() && self.flags.platforms.is_empty() {
             self.own_targets(kind, config.targets.as_ref(), guest)
         } else {

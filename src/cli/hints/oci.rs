@@ -45,6 +45,10 @@ pub fn hint(error: &(dyn Error + 'static)) -> Option<String> {
 
 fn reference(error: &ReferenceError) -> Option<String> {
     match error {
+        ReferenceError::NoTransport(text) | ReferenceError::NotThere(text) if is_of_an_engine(text) => of(
+            "an image goes into an engine by `copy IMAGE docker-archive:FILE` and `docker load` or `podman load`; out of one, \
+             `skopeo copy` brings it to `oci:DIR:TAG`",
+        ),
         ReferenceError::NoTransport(text) | ReferenceError::NotThere(text) => {
             let ways = "write `HOST/REPO[:TAG]`, `oci:DIR[:TAG]` or `oci-archive:FILE[:TAG]`";
             Some(on_docker_hub(text).map_or_else(|| ways.to_owned(), |hub| format!("{ways}; on Docker Hub it would be `{hub}`")))
@@ -64,6 +68,11 @@ fn reference(error: &ReferenceError) -> Option<String> {
         ReferenceError::BadTag(error) => tag(error),
         _ => None,
     }
+}
+
+/// Whether it is what other tools call an image in an engine, or a file of one.
+fn is_of_an_engine(text: &str) -> bool {
+    ["docker-daemon:", "containers-storage:", "docker-archive:"].iter().any(|transport| text.starts_with(transport))
 }
 
 /// Versions with build metadata have another spelling as a tag.
