@@ -8,10 +8,12 @@ use serde::Serialize;
 
 use super::context::Context;
 use super::copy::{CarryArgs, tell};
-use crate::images::copy::{self, Target, Transfer};
+use super::hints::Advise as _;
+use crate::images::copy::{self, Target, Transfer, Transferred};
 use plugin_oci::failure::{Complaint, Error};
-use plugin_oci::stores::Selector;
 use plugin_oci::stores::bucket::Location;
+use plugin_oci::stores::registry::served;
+use plugin_oci::stores::{Selector, Source as _};
 use plugin_oci::values::digest::Digest;
 use plugin_oci::values::reference::RegistryReference;
 
@@ -25,6 +27,9 @@ pub struct PublishArgs {
     /// Repository in the store, in place of the name that the image has; with a slash at its end, what stands before that name
     #[arg(long, value_name = "REPO")]
     name: Option<String>,
+    /// Pull it back from where it is served, as clients do, and tell what keeps them from it: `https://HOST`
+    #[arg(long, value_name = "URL")]
+    check_url: Option<String>,
     /// Every tag of each image's store
     #[arg(short, long)]
     all: bool,
@@ -45,9 +50,46 @@ pub fn publish(args: PublishArgs, context: &Context) -> Result<ExitCode, Error> 
         verb: "Publishing",
         ..Transfer::new(images, Target::Bucket(location(store, context)?, args.name))
     };
+    let host = args.check_url.as_deref().map(host_of).transpose()?;
     let report = copy::copy(&options, context.stores(), context.progress())?;
     tell(&report, "published", context);
-    Ok(ExitCode::SUCCESS)
+    match host {
+        Some(host) => check(&host, &options.target, &report, context),
+        None => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// The host of a URL without a path: clients look nowhere else.
+fn host_of(url: &str) -> Result<String, Error> {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")).unwrap_or(url).trim_end_matches('/');
+    RegistryReference::parse(&format!("{rest}/x"))
+        .ok()
+        .filter(|found| found.host == rest)
+        .map(|found| found.host)
+        .ok_or_else(|| Complaint::usage(format!("`{url}` is no URL of a registry")).with_hint("write `https://HOST`").into())
+}
+
+/// Asks for every tag that was published.
+fn check(host: &str, target: &Target, report: &Transferred, context: &Context) -> Result<ExitCode, Error> {
+    let Target::Bucket(location, _) = target else { return Ok(ExitCode::SUCCESS) };
+    let bucket = context.stores().bucket(location)?;
+    let mut count = 0;
+    for image in &report.images {
+        let (repository, _) = image.image.split_once('@').unwrap_or_default();
+        let at = RegistryReference::parse(&format!("{host}/{repository}"))?;
+        let root = bucket.repository(repository).resolve(&Selector::Digest(image.digest.clone()))?;
+        for tag in &image.tags {
+            for found in served::check(context.stores().client(), &at, &tag.parse()?, &root)? {
+                count += 1;
+                context.found("finding", &found, (&found.object, &found.message, found.rule));
+            }
+        }
+    }
+    if count == 0 {
+        context.progress().status("Checked", format!("what {host} serves"));
+        return Ok(ExitCode::SUCCESS);
+    }
+    Err(Complaint::found(format!("clients cannot pull all of it from {host}: {count} faults")).into())
 }
 
 /// Where a store is that may not be there yet.

@@ -31,6 +31,7 @@ mod diff;
 mod docker_archive;
 mod documents;
 mod doors;
+mod edge;
 mod engines;
 mod executable;
 mod extract;

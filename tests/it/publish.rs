@@ -280,3 +280,58 @@ fn what_cannot_be_published_is_told() {
     assert!(error.contains("names no tag"), "{error}");
     assert!(!dir.join("site").exists());
 }
+
+/// A server with a fault.
+struct Faulty(MemoryBucket, &'static str);
+
+impl Handler for Faulty {
+    fn answer(&self, request: &Request) -> Answer {
+        let fault = self.1;
+        let mut reply = match self.0.bucket.answer(request) {
+            Answer::Reply(reply) => reply,
+            other => return other,
+        };
+        let typed = |reply: &mut Reply, wanted: &str| {
+            reply.headers.retain(|(name, _)| name != "Content-Type");
+            reply.headers.push(("Content-Type".to_owned(), wanted.to_owned()));
+        };
+        match fault {
+            "served-base" if request.path == "/v2/" => Reply::new(404).into(),
+            "served-type" if request.is("GET", "/manifests/") => {
+                typed(&mut reply, "text/plain");
+                reply.into()
+            }
+            "served-absent" if reply.status == 404 => Reply::new(403).into(),
+            "served-status" if request.is("GET", "/referrers/") => Reply::new(404).into(),
+            "served-stale" if request.is("GET", "/manifests/1.0") => {
+                reply.headers.retain(|(name, _)| name != "Content-Length");
+                reply.body(b"{}".to_vec()).into()
+            }
+            "served-content" if request.is("GET HEAD", "/blobs/") => Reply::new(404).into(),
+            _ => reply.into(),
+        }
+    }
+}
+
+#[test]
+fn what_keeps_clients_from_pulling_is_named() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    Sample::image("greeter", 10).to_layout(&dir.join("image"));
+    let faults = ["", "served-base", "served-type", "served-absent", "served-status", "served-stale", "served-content"];
+    for fault in faults {
+        let store = MemoryBucket::start();
+        let variables = store.environment();
+        let server = Server::start(Arc::new(Faulty(store, fault)));
+        let url = format!("http://{}/", server.host());
+        let checked = ran(plugin_build(dir).args(["publish", "oci:image", STORE, "--check-url", &url]).envs(variables));
+        let findings: Vec<&str> = checked.stdout.lines().skip(1).collect();
+        assert_eq!(checked.code, if fault.is_empty() { 0 } else { 3 }, "{fault}: {}{}", checked.stdout, checked.stderr);
+        assert!(
+            findings.iter().all(|line| line.contains(fault)) && findings.is_empty() == fault.is_empty(),
+            "{fault}: {findings:?}"
+        );
+    }
+    let error = refused(dir, None, 2, &["publish", "oci:image", "site", "--check-url", "https://host.test/below"]);
+    assert!(error.contains("is no URL of a registry") && !dir.join("site").exists(), "{error}");
+}

@@ -8,6 +8,7 @@
 //! | `upload.rs` | sending a blob: monolithic, chunked, resumed |
 //! | `removal.rs` | removing a tag or an image |
 //! | `catalogue.rs` | which repositories there are |
+//! | `served.rs` | whether what was published can be pulled from where it is served |
 //! | `fallback.rs` | referrers by tag, where the registry lacks their API |
 //! | `client.rs` | [`Client`]: scheme, redirects, second tries, warnings |
 //! | `auth.rs`, `challenge.rs` | tokens |
@@ -60,6 +61,7 @@ mod probe;
 mod reading;
 mod removal;
 mod repository;
+pub mod served;
 mod session;
 mod sink;
 mod transport;
