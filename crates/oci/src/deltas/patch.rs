@@ -7,7 +7,6 @@
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 
 use zstd::stream::read::Decoder;
-use zstd::stream::write::Encoder;
 
 use super::DeltaError;
 use super::matching::steps;
@@ -27,38 +26,34 @@ const PIECE: usize = 64 << 10;
 
 const OUTSIDE: DeltaError = DeltaError::Malformed("a difference lies outside its record");
 
-/// Makes the patch that makes `new` of `base`.
+/// Makes the patch that makes `new` of `base`. Neither level has a window above [`WINDOW_LOG`].
 pub(super) fn write(base: &[u8], new: &[u8]) -> io::Result<Vec<u8>> {
     let steps = steps(base, new);
     let inserted: usize = steps.iter().map(|step| step.inserted.len()).sum();
-    let mut out = Encoder::new(Vec::new(), if inserted > SLOW { FAST_LEVEL } else { LEVEL })?;
-    out.window_log(WINDOW_LOG)?;
-    out.write_all(&MAGIC)?;
-    out.write_all(&(base.len() as u64).to_le_bytes())?;
-    out.write_all(&(new.len() as u64).to_le_bytes())?;
-    let (mut records, mut reached) = (Vec::new(), 0_usize);
+    let mut content = MAGIC.to_vec();
+    content.extend((base.len() as u64).to_le_bytes());
+    content.extend((new.len() as u64).to_le_bytes());
+    let mut reached = 0_usize;
     for step in steps {
-        records.clear();
         let there = (step.from as u64).wrapping_sub(reached as u64).cast_signed();
-        put_number(&mut records, ((there << 1) ^ (there >> 63)).cast_unsigned());
-        put_number(&mut records, step.copied.len() as u64);
-        put_number(&mut records, step.inserted.len() as u64);
+        put_number(&mut content, ((there << 1) ^ (there >> 63)).cast_unsigned());
+        put_number(&mut content, step.copied.len() as u64);
+        put_number(&mut content, step.inserted.len() as u64);
         let mut equal = 0;
         for (old, new) in base[step.from..].iter().zip(&new[step.copied.clone()]) {
             if old == new {
                 equal += 1;
             } else {
-                put_number(&mut records, equal);
-                records.push(new.wrapping_sub(*old));
+                put_number(&mut content, equal);
+                content.push(new.wrapping_sub(*old));
                 equal = 0;
             }
         }
-        put_number(&mut records, equal);
-        records.extend_from_slice(&new[step.inserted]);
+        put_number(&mut content, equal);
+        content.extend_from_slice(&new[step.inserted]);
         reached = step.from + step.copied.len();
-        out.write_all(&records)?;
     }
-    out.finish()
+    zstd::bulk::compress(&content, if inserted > SLOW { FAST_LEVEL } else { LEVEL })
 }
 
 fn put_number(out: &mut Vec<u8>, mut number: u64) {
