@@ -34,7 +34,7 @@ pub fn collect(args: &GcArgs, context: &Context) -> Result<ExitCode, Error> {
         let dir = run_cache(args.cache_dir.as_deref(), &context.env);
         let images = images::run::workdir::clear(&dir)?;
         context.progress().status("Removed", format!("{images} images from {}", dir.display()));
-        context.result("cache-cleared", &serde_json::json!({"dir": dir, "images": images}), String::new);
+        context.result("cache-cleared", &serde_json::json!({"path": dir, "cleared": images}), String::new);
         return Ok(ExitCode::SUCCESS);
     };
     if let Some(location) = published(store, context)? {

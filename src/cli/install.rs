@@ -101,9 +101,13 @@ fn tell(installed: &Installed, verb: &'static str, context: &Context) -> ExitCod
         Some(before) if installed.changed => format!("from {before} to {now}"),
         _ => now,
     };
-    context.progress().status(verb, format!("{} {moved}, {}", installed.name, installed.platforms.join(", ")));
+    context.progress().status(verb, format!("{} {moved}, {}", installed.name, platforms(installed, ", ")));
     context.result("installed", installed, || installed.path.display().to_string());
     ExitCode::SUCCESS
+}
+
+fn platforms(installed: &Installed, between: &str) -> String {
+    installed.platforms.iter().map(|on| on.platform.as_str()).collect::<Vec<_>>().join(between)
 }
 
 fn list(args: &InstallArgs, dir: &Path, context: &Context) -> Result<ExitCode, Error> {
@@ -112,7 +116,7 @@ fn list(args: &InstallArgs, dir: &Path, context: &Context) -> Result<ExitCode, E
         context.result("installed", entry, || {
             let image = &entry.image;
             let version = image.version.as_deref().or(image.tag.as_deref()).unwrap_or("-");
-            let (digest, platforms) = (image.digest.to_string(), entry.platforms.join(","));
+            let (digest, platforms) = (image.digest.to_string(), platforms(entry, ","));
             let licence = image.licenses.as_deref().unwrap_or("-");
             [&entry.name, version, &digest, &platforms, &entry.source, licence].map(|word| field(word)).join("  ")
         });

@@ -98,13 +98,14 @@ struct Repository {
 const WIDEST: usize = 128;
 
 fn line(entry: &Listed, width: usize) -> String {
-    let platforms = if entry.platforms.is_empty() { "-".to_owned() } else { entry.platforms.join(",") };
+    let platforms: Vec<&str> = entry.platforms.iter().map(|on| on.platform.as_str()).collect();
+    let platforms = if platforms.is_empty() { "-".to_owned() } else { platforms.join(",") };
     let tag = if entry.tag.is_empty() { "-" } else { &entry.tag };
     let (tag, platforms) = (field(tag), field(&platforms));
     let mut line = format!("{tag:width$}  {}  {:>10}  {platforms}", entry.digest, human_size(entry.size));
     for attachment in &entry.attachments {
         line.push_str("  +");
-        line.push_str(&field(attachment));
+        line.push_str(&field(&attachment.artifact_type));
     }
     line
 }

@@ -50,7 +50,7 @@ pub fn router(args: RouterArgs, context: &Context) -> Result<ExitCode, Error> {
     if args.rollback {
         let config = execution::rollback(&config)?;
         context.progress().status("Restored", config.display().to_string());
-        context.result("router-restored", &json!({"config": config}), || config.display().to_string());
+        context.result("router-restored", &json!({"path": config}), || config.display().to_string());
         return Ok(ExitCode::SUCCESS);
     }
     let wanted = args.images.iter().map(|text| text.parse::<Wanted>()).collect::<Result<Vec<_>, _>>()?;
@@ -93,7 +93,7 @@ fn tell(report: &ExecutionReport, mode: Mode, context: &Context) {
     context.progress().status(verb, text);
     for plugin in &report.plugins {
         let object = json!({
-            "config": report.config, "changed": report.changed, "name": plugin.name, "image": plugin.image,
+            "path": report.config, "changed": report.changed, "name": plugin.name, "image": plugin.image,
             "digest": plugin.digest, "version": plugin.version, "places": plugin.places,
         });
         context.result("router-plugin", &object, || format!("{} {}", plugin.name, plugin.image));

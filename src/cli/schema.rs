@@ -13,22 +13,8 @@ use crate::build::manifest::config::Config;
 const RESULTS: &str = include_str!("../../docs/src/reference/json.md");
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
-/// Fields of one type wherever they appear.
-const STRINGS: [&str; 13] = [
-    "artifact_type",
-    "digest",
-    "host",
-    "image",
-    "kind",
-    "media_type",
-    "message",
-    "name",
-    "path",
-    "rule",
-    "subject",
-    "summary",
-    "template",
-];
+/// What every object within an object is: any of the fields, each as it is everywhere. No field has this name.
+const NESTED: &str = "nested object";
 
 /// Flags of `schema`.
 #[derive(Debug, Args)]
@@ -91,23 +77,30 @@ fn manifest() -> Value {
 }
 
 fn results() -> Value {
-    let objects: Vec<Value> = rows().into_iter().map(|(reason, fields)| object(&reason, &fields)).collect();
-    json!({ "title": "An object of --message-format json", "oneOf": objects })
+    let objects: Vec<Value> = table("reason").map(words_of_row).flat_map(objects_of_row).collect();
+    json!({ "title": "An object of --message-format json", "oneOf": objects, "$defs": definitions() })
 }
 
 fn metadata() -> Value {
-    let properties = json!({ "schema": { "const": SCHEMA }, "results": { "type": "array", "items": results() } });
-    json!({ "title": "The document of --metadata-file", "type": "object", "properties": properties, "required": ["results", "schema"] })
+    let mut object = results();
+    let definitions = object.as_object_mut().and_then(|object| object.remove("$defs"));
+    let properties = json!({ "schema": { "const": SCHEMA }, "results": { "type": "array", "items": object } });
+    json!({
+        "title": "The document of --metadata-file", "type": "object", "properties": properties, "required": ["results", "schema"],
+        "$defs": definitions,
+    })
+}
+
+/// The schemas of the objects in a row: reasons, verbs, fields.
+fn objects_of_row(cells: Vec<Vec<String>>) -> Vec<Value> {
+    let fields = cells.get(2).cloned().unwrap_or_default();
+    cells.into_iter().next().unwrap_or_default().iter().map(|reason| object(reason, &fields)).collect()
 }
 
 fn object(reason: &str, fields: &[String]) -> Value {
-    let mut properties = Map::new();
+    let mut properties: Map<String, Value> = fields.iter().map(|field| (field.clone(), reference(field))).collect();
     properties.insert("reason".to_owned(), json!({ "const": reason }));
     properties.insert("schema".to_owned(), json!({ "const": SCHEMA }));
-    for field in fields {
-        let kind = if STRINGS.contains(&field.as_str()) { json!({ "type": ["string", "null"] }) } else { json!(true) };
-        properties.insert(field.clone(), kind);
-    }
     let mut schema = json!({ "type": "object", "properties": properties, "required": ["reason", "schema"] });
     // An event has what belongs to it, which the page does not list.
     if reason != "progress" {
@@ -116,13 +109,57 @@ fn object(reason: &str, fields: &[String]) -> Value {
     schema
 }
 
-/// Reasons and their fields, from the page's table.
-fn rows() -> Vec<(String, Vec<String>)> {
-    let words = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
-    let table = RESULTS.lines().skip_while(|line| !line.starts_with("| reason |")).skip(2);
-    let rows = table.take_while(|line| line.starts_with('|')).map(|row| {
-        let cell = |number| row.trim_matches('|').split(" | ").nth(number).map(words).unwrap_or_default();
-        (cell(0), cell(2))
+/// What each field is, in whatever object and at whatever depth: one type and one meaning for one name.
+fn definitions() -> Value {
+    let rows = table("field").filter_map(|row| {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        let [fields, kind, meaning] = cells[..] else { return None };
+        Some((words(fields), kind, meaning.replace('`', "")))
     });
-    rows.flat_map(|(reasons, fields)| reasons.into_iter().map(move |reason| (reason, fields.clone()))).collect()
+    let mut definitions = Map::new();
+    for (fields, kind, meaning) in rows {
+        for field in fields {
+            let mut definition = typed(kind);
+            definition["description"] = meaning.clone().into();
+            definitions.insert(field, definition);
+        }
+    }
+    let known: Map<String, Value> = definitions.keys().map(|field| (field.clone(), reference(field))).collect();
+    definitions.insert(NESTED.to_owned(), json!({ "type": ["object", "null"], "properties": known }));
+    definitions.into()
+}
+
+fn reference(field: &str) -> Value {
+    json!({ "$ref": format!("#/$defs/{}", field.replace(' ', "%20")) })
+}
+
+/// The words for types of the page, as a schema; what has nothing to say is null.
+fn typed(kind: &str) -> Value {
+    if let Some(items) = kind.strip_prefix("list of ").and_then(|items| items.strip_suffix('s')) {
+        return json!({ "type": ["array", "null"], "items": typed(items) });
+    }
+    match kind {
+        "digest" => json!({ "type": ["string", "null"], "pattern": "^sha(256:[0-9a-f]{64}|512:[0-9a-f]{128})$" }),
+        "number" => json!({ "type": ["integer", "null"], "minimum": 0 }),
+        "yes or no" => json!({ "type": ["boolean", "null"] }),
+        "object" => reference(NESTED),
+        "anything" => json!({}),
+        _ => json!({ "type": ["string", "null"] }),
+    }
+}
+
+/// The rows of the page's table whose first column has this title.
+fn table(title: &str) -> impl Iterator<Item = &'static str> {
+    let beginning = format!("| {title} |");
+    let rows = RESULTS.lines().skip_while(move |line| !line.starts_with(&beginning)).skip(2);
+    rows.take_while(|line| line.starts_with('|'))
+}
+
+fn words_of_row(row: &str) -> Vec<Vec<String>> {
+    row.trim_matches('|').split(" | ").map(words).collect()
+}
+
+/// What stands in backquotes.
+fn words(cell: &str) -> Vec<String> {
+    cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }

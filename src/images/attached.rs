@@ -117,6 +117,7 @@ pub struct Table {
     /// Sorted; files are not among them.
     pub parts: Vec<Part>,
     /// How many parts in the image have each licence; excluded parts do not count.
+    #[serde(rename = "license_counts")]
     pub licenses: BTreeMap<String, usize>,
 }
 

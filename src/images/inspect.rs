@@ -6,7 +6,7 @@
 
 use serde::Serialize;
 
-use super::list::artifact_type;
+use super::list::{Attachment, attachments};
 use super::program::{self, Paths, Program};
 use plugin_oci::documents::{Descriptor, media_type};
 use plugin_oci::failure::Error;
@@ -85,26 +85,18 @@ pub struct InspectedLayer {
 pub struct File {
     pub path: String,
     /// `file`, `directory`, `symlink`, `hard-link`, `whiteout`, `opaque`, `other`.
+    #[serde(rename = "type")]
     pub kind: &'static str,
     /// Permission bits, octal.
     pub mode: String,
     /// Bytes of content.
     pub size: u64,
     /// Where a link points.
+    #[serde(rename = "link")]
     pub target: Option<String>,
     /// Why it is never made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
-}
-
-/// A manifest that refers to the image.
-#[derive(Clone, Debug, Serialize)]
-pub struct Attachment {
-    /// Digest of its manifest.
-    pub digest: Digest,
-    pub artifact_type: String,
-    /// Bytes of its manifest.
-    pub size: u64,
 }
 
 /// Bytes of memory for the lists of all files.
@@ -147,11 +139,7 @@ pub fn inspect(source: &dyn Source, options: &InspectOptions) -> Result<Inspecte
             platforms.push(platform(source, image, options.files.then_some(&mut listing))?);
         }
     }
-    let mut attachments = Vec::new();
-    for referrer in source.referrers(&root.digest)? {
-        let artifact_type = artifact_type(source, &referrer)?;
-        attachments.push(Attachment { digest: referrer.digest, artifact_type, size: referrer.size });
-    }
+    let attachments = attachments(source, &root.digest)?;
     Ok(Inspected { digest: root.digest, media_type: root.media_type, annotations, platforms, attachments })
 }
 

@@ -19,11 +19,28 @@ pub struct Listed {
     /// The media type of the root.
     pub media_type: String,
     /// Platforms, in index order; empty for a lone manifest with a tag whose entry names none.
-    pub platforms: Vec<String>,
+    pub platforms: Vec<OnPlatform>,
     /// Bytes of every distinct blob, manifest and index that it reaches.
     pub size: u64,
-    /// Artifact types of what refers to it.
-    pub attachments: Vec<String>,
+    /// What refers to it.
+    pub attachments: Vec<Attachment>,
+}
+
+/// One platform of an image.
+#[derive(Clone, Debug, Serialize)]
+pub struct OnPlatform {
+    /// `os/architecture[/variant]`.
+    pub platform: String,
+}
+
+/// A manifest that refers to an image.
+#[derive(Clone, Debug, Serialize)]
+pub struct Attachment {
+    /// Digest of its manifest.
+    pub digest: Digest,
+    pub artifact_type: String,
+    /// Bytes of its manifest.
+    pub size: u64,
 }
 
 /// Lists every tag of a store and what has none, or what a selector means.
@@ -35,10 +52,8 @@ pub fn list(source: &dyn Source, selector: &Selector) -> Result<Vec<Listed>, Err
         if platforms.is_empty() {
             platforms.extend(lone_platform(source, &root, tag.is_empty())?);
         }
-        let mut attachments = Vec::new();
-        for referrer in source.referrers(&root.digest)? {
-            attachments.push(artifact_type(source, &referrer)?);
-        }
+        let platforms = platforms.into_iter().map(|platform| OnPlatform { platform }).collect();
+        let attachments = attachments(source, &root.digest)?;
         let (digest, media_type) = (root.digest, root.media_type);
         listed.push(Listed { tag, digest, media_type, platforms, size: sizes.total, attachments });
     }
@@ -72,6 +87,15 @@ fn lone_platform(source: &dyn Source, root: &Descriptor, ask: bool) -> Result<Op
         platform = platform_of(source, &PlatformImage { descriptor: root.clone(), manifest })?;
     }
     Ok(platform.map(|platform| platform.to_string()))
+}
+
+/// Everything that refers to an image.
+pub fn attachments(source: &dyn Source, subject: &Digest) -> Result<Vec<Attachment>, StoreError> {
+    let referrers = source.referrers(subject)?.into_iter();
+    let known = referrers.map(|referrer| {
+        Ok(Attachment { artifact_type: artifact_type(source, &referrer)?, digest: referrer.digest, size: referrer.size })
+    });
+    known.collect()
 }
 
 /// The artifact type of a referrer: its descriptor's, or else its manifest's.

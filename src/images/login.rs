@@ -25,7 +25,13 @@ pub struct Changed {
     /// The registry.
     pub host: String,
     /// The files that were written.
-    pub files: Vec<PathBuf>,
+    pub files: Vec<AuthFile>,
+}
+
+/// A file with credentials.
+#[derive(Clone, Debug, Serialize)]
+pub struct AuthFile {
+    pub path: PathBuf,
 }
 
 /// Asks the registry whether it accepts the credentials, then stores them.
@@ -39,7 +45,7 @@ pub fn login(login: &Login, settings: Settings, environment: &Environment, progr
     Client::new(settings, environment, progress).offering(&host, credential).check_login(&host)?;
     let file = files.store(&host, &login.user, &login.password)?;
     progress.status("Stored", format!("credentials for {host} in {}", file.display()));
-    Ok(Changed { host, files: vec![file] })
+    Ok(Changed { host, files: vec![AuthFile { path: file }] })
 }
 
 /// Removes the credentials of a registry from every auth file.
@@ -52,7 +58,7 @@ pub fn logout(host: &str, settings: &Settings, environment: &Environment, progre
     for file in &files {
         progress.status("Removed", format!("credentials for {host} from {}", file.display()));
     }
-    Ok(Changed { host, files })
+    Ok(Changed { host, files: files.into_iter().map(|path| AuthFile { path }).collect() })
 }
 
 /// A host as references spell it; `docker://` before it and slashes after it are forgiven.

@@ -38,7 +38,14 @@ pub struct NewPackage {
     /// The template's name.
     pub template: &'static str,
     /// The files, relative to the directory.
-    pub files: Vec<String>,
+    pub files: Vec<NewFile>,
+}
+
+/// A file of a new package.
+#[derive(Clone, Debug, Serialize)]
+pub struct NewFile {
+    /// Relative to the directory.
+    pub path: String,
 }
 
 /// A line of `--list`.
@@ -73,7 +80,7 @@ pub fn new(options: &NewOptions, progress: &dyn Progress) -> Result<NewPackage, 
         let text = format!("add it to the members of the workspace {}", workspace.display());
         progress.event(Event::Note { text });
     }
-    let files = files.into_iter().map(|(path, _)| path).collect();
+    let files = files.into_iter().map(|(path, _)| NewFile { path }).collect();
     Ok(NewPackage { path: options.path.clone(), name: name.to_string(), template: template.name, files })
 }
 

@@ -114,7 +114,8 @@ fn a_plugin_is_placed_replaced_and_brought_back() {
     let scene = Scene::new();
     let first = scene.install("1").unwrap();
     assert_eq!((first.name.as_str(), first.changed, first.previous), ("greeter", true, None));
-    assert_eq!(first.platforms, ["linux/amd64", "linux/arm64"]);
+    let platforms: Vec<&str> = first.platforms.iter().map(|on| on.platform.as_str()).collect();
+    assert_eq!(platforms, ["linux/amd64", "linux/arm64"]);
     for program in ["bin/linux_amd64", "bin/linux_arm64"] {
         let metadata = fs::metadata(first.path.join(program)).unwrap();
         assert_eq!(metadata.permissions().mode() & 0o777, 0o755);

@@ -113,7 +113,7 @@ fn what_ran_is_kept_for_the_last_images_and_cleared_when_asked() {
     }
     assert_eq!(roots(), 16);
     let told = done(temp.path(), &["gc", "--cache", "--cache-dir", "cache", "--message-format", "json"]);
-    assert_eq!(objects(&told, "cache-cleared")[0]["images"], 16);
+    assert_eq!(objects(&told, "cache-cleared")[0]["cleared"], 16);
     assert_eq!(sorted_listing(&cache).unwrap().len(), 0);
     assert_eq!(workdir::clear(&temp.path().join("none")).unwrap(), 0);
 }

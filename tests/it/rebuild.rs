@@ -71,7 +71,7 @@ fn the_same_sources_give_the_same_digest_and_leave_nothing_behind() {
     assert_eq!(walkdir::WalkDir::new(temporary.path()).into_iter().count(), 1, "the place is removed");
     let (code, report) = rebuilt(&project, &[]);
     assert_eq!((code, &report["tools"]), (0, &Value::from("same")));
-    assert_eq!(report["image"], report["rebuilt"]);
+    assert_eq!(report["digest"], report["rebuilt"]);
 }
 
 #[test]

@@ -284,7 +284,7 @@ fn people_read_a_table_and_programs_the_document() {
     let statement: Value = serde_json::from_str(&done(&project.root, &["provenance", image, "--format", "json"])).unwrap();
     assert_eq!(statement["predicateType"], "https://slsa.dev/provenance/v1");
     let json: Value = serde_json::from_str(done(&project.root, &["sbom", image, "--message-format", "json"]).trim()).unwrap();
-    assert_eq!((&json["reason"], &json["licenses"]["MIT OR Apache-2.0"]), (&"sbom".into(), &2.into()));
+    assert_eq!((&json["reason"], &json["license_counts"]["MIT OR Apache-2.0"]), (&"sbom".into(), &2.into()));
     let inspected = done(&project.root, &["inspect", "--no-files", image]);
     assert!(inspected.contains("attachment  application/vnd.cyclonedx+json"), "{inspected}");
 

@@ -59,10 +59,12 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::process::Child;
 
 use serde::Serialize;
 
 use crate::build::toolchain::ToolchainError;
+use crate::build::toolchain::ask::{Ask, Question};
 use plugin_oci::failure::{Class, Failure};
 
 mod checkout;
@@ -174,6 +176,14 @@ pub struct Allowed {
     pub path: PathBuf,
 }
 
+impl Ask for Sandbox {
+    fn start(&self, question: &Question<'_>) -> Result<Child, ToolchainError> {
+        let cwd = &self.cwd;
+        let inside = Inside { program: Some(question.program), args: &question.args, env: &question.env, cwd };
+        self.spawn(&inside).map_err(|error| ToolchainError::Refused(Box::new(error)))
+    }
+}
+
 #[cfg(not(target_os = "linux"))]
 impl Sandbox {
     /// There is none elsewhere.
@@ -182,7 +192,7 @@ impl Sandbox {
     }
 
     /// There is none elsewhere.
-    pub fn spawn(&self, _command: &Inside<'_>) -> Result<std::process::Child, HermeticError> {
+    pub fn spawn(&self, _command: &Inside<'_>) -> Result<Child, HermeticError> {
         Err(HermeticError::NotLinux)
     }
 }

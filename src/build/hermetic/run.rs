@@ -8,17 +8,7 @@ use super::protocol::{Failure, Program, Step};
 use super::refusal::Facts;
 use super::view::{Content, Role, View, ViewEntry};
 use super::{Allowed, Enforced, HermeticError, Inside, Phase, Sandbox, stages};
-use crate::build::toolchain::ToolchainError;
-use crate::build::toolchain::ask::{Ask, Question};
 use plugin_oci::fs::{FileError, create_dirs};
-
-impl Ask for Sandbox {
-    fn start(&self, question: &Question<'_>) -> Result<Child, ToolchainError> {
-        let cwd = &self.cwd;
-        let inside = Inside { program: Some(question.program), args: &question.args, env: &question.env, cwd };
-        self.spawn(&inside).map_err(|error| ToolchainError::Refused(Box::new(error)))
-    }
-}
 
 impl Sandbox {
     /// Puts up a sandbox with the system's directories only, and takes it down again: whether this system allows it, and

@@ -185,6 +185,7 @@ pub struct Placement {
     /// Path from the image root, without a leading slash.
     pub path: String,
     /// Permission bits.
+    #[serde(serialize_with = "crate::build::manifest::files::octal")]
     pub mode: u32,
     /// The entrypoint unless the user sets another; empty for what is not started.
     pub entrypoint: Vec<String>,

@@ -29,10 +29,17 @@ pub struct PackedFile {
     /// Its path from the image root, `/` between components, none in front.
     pub path: String,
     /// Permission bits.
+    #[serde(serialize_with = "octal")]
     pub mode: u32,
     /// The target, when the source is a symlink.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub link: Option<String>,
+}
+
+/// Permission bits as people know them: four octal digits.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+pub fn octal<S: serde::Serializer>(mode: &u32, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{mode:04o}"))
 }
 
 /// Where to look.

@@ -25,6 +25,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::list::OnPlatform;
 use super::unpack::{ImageLayer, apply, layers_of, warn_of_dropped};
 use crate::build::kinds::Kind;
 use crate::build::plan::annotations::{KIND_KEY, NAME_KEY};
@@ -67,7 +68,7 @@ pub struct Installed {
     /// Where it came from.
     pub source: String,
     /// The platforms that are in it.
-    pub platforms: Vec<String>,
+    pub platforms: Vec<OnPlatform>,
     /// Whether anything changed.
     pub changed: bool,
     /// What was there before, and is what `--rollback` brings back.
@@ -491,7 +492,7 @@ fn describe(dirs: &Dirs, name: String, record: &Record, previous: Option<&Record
         image: record.identity(),
         manifest: record.digest.clone(),
         source: record.source.clone(),
-        platforms: record.platforms.clone(),
+        platforms: record.platforms.iter().map(|platform| OnPlatform { platform: platform.clone() }).collect(),
         changed,
         previous: previous.map(|record| record.root().clone()),
         previous_called: previous.map(|record| record.identity().called()),

@@ -59,6 +59,7 @@ pub struct RebuildOptions {
 /// What a rebuild showed.
 #[derive(Clone, Debug, Serialize)]
 pub struct RebuildReport {
+    #[serde(rename = "digest")]
     pub image: Digest,
     /// Digest of what was built again; absent where the request is not repeated here.
     pub rebuilt: Option<Digest>,

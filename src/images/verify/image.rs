@@ -7,7 +7,7 @@ use std::io;
 
 use super::contracts::Contracts;
 use super::rules::{finding_of, text_of};
-use super::{VerifyReport, format};
+use super::{VerifiedImage, VerifyReport, format};
 use crate::build::start::{self, Command, Root};
 use plugin_oci::documents::{Config, Descriptor, Document, Index, Manifest, NESTING_LIMIT, media_type};
 use plugin_oci::failure::{Complaint, Error};
@@ -136,7 +136,7 @@ impl<'a> Walk<'a> {
         match self.failure {
             Some(failure) => Err(failure),
             None => Ok(VerifyReport {
-                images,
+                images: images.into_iter().map(|digest| VerifiedImage { digest }).collect(),
                 blobs: self.blobs,
                 bytes: self.bytes,
                 findings: self.findings.into_iter().collect(),

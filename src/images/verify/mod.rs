@@ -38,7 +38,7 @@ pub(super) use rules::finding_of;
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct VerifyReport {
     /// The roots that were checked.
-    pub images: Vec<Digest>,
+    pub images: Vec<VerifiedImage>,
     /// Blobs, manifests and indexes that were read.
     pub blobs: usize,
     /// Their bytes.
@@ -48,6 +48,13 @@ pub struct VerifyReport {
     /// Whether all of it is there and is what its digests name, so that it can be looked into, whatever rule it breaks.
     #[serde(skip)]
     pub sound: bool,
+}
+
+/// An image that was checked.
+#[derive(Clone, Debug, Serialize)]
+pub struct VerifiedImage {
+    /// Digest of its root.
+    pub digest: Digest,
 }
 
 /// Checks one image of a store, with what refers to it.

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
-use std::sync::OnceLock;
 
 use plugin_build::build::manifest::config::Config;
 use serde_json::Value;
@@ -56,24 +55,13 @@ fn every_verb_has_a_row() {
     assert_eq!(first_column("docs/src/reference/commands.md", "verb"), verbs);
 }
 
-/// Judges objects by the published schema.
-fn validator() -> &'static jsonschema::Validator {
-    static VALIDATOR: OnceLock<jsonschema::Validator> = OnceLock::new();
-    VALIDATOR.get_or_init(|| {
-        let schema = ran(plugin_build(Path::new(".")).args(["schema", "results"])).stdout;
-        jsonschema::validator_for(&serde_json::from_str(&schema).unwrap()).unwrap()
-    })
-}
-
-/// Runs a verb, and keeps the fields of each object that it prints by their reason.
+/// Runs a verb, and keeps the fields of each object that it prints by their reason; `ran` holds them against the schema.
 fn run(dir: &Path, words: &[&str], code: i32, seen: &mut BTreeMap<String, BTreeSet<String>>) {
     let ran = ran(plugin_build(dir).args(words).args(["--message-format", "json-progress"]).env("COSIGN_PASSWORD", ""));
     assert_eq!(ran.code, code, "{words:?}: {}{}", ran.stdout, ran.stderr);
     for line in ran.stdout.lines() {
         let object: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{words:?}: {error}: {line}"));
         assert_eq!(object["schema"], 1, "{words:?}");
-        let wrong = validator().iter_errors(&object).map(|error| error.to_string()).collect::<Vec<_>>();
-        assert!(wrong.is_empty(), "{words:?}: {wrong:?}: {line}");
         let fields = object.as_object().unwrap().keys().filter(|key| !["reason", "schema"].contains(&key.as_str()));
         seen.entry(object["reason"].as_str().unwrap().to_owned()).or_default().extend(fields.cloned());
     }

@@ -1,8 +1,12 @@
 //! Our own program, started as a user would start it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
+
+use serde_json::Value;
 
 /// The program in `dir`, with nothing of the developer's environment but the way to tools.
 #[expect(clippy::disallowed_methods, reason = "tests run in the developer's environment")]
@@ -25,11 +29,41 @@ pub struct Ran {
     pub stderr: String,
 }
 
-/// Runs a command to its end.
+/// Runs a command to its end. Every object of ours that it prints is held against the published schema.
 pub fn ran(command: &mut Command) -> Ran {
     let Output { status, stdout, stderr } = command.output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    Ran { code: status.code().unwrap_or(-1), stdout: text(stdout), stderr: text(stderr) }
+    let ran = Ran { code: status.code().unwrap_or(-1), stdout: text(stdout), stderr: text(stderr) };
+    for line in ran.stdout.lines().filter(|line| line.starts_with('{') && line.contains("\"schema\":1")) {
+        // What a program prints that we start is no object of ours.
+        if let Ok(object) = serde_json::from_str::<Value>(line)
+            && object["reason"].is_string()
+        {
+            let wrong = wrong(&object);
+            assert!(wrong.is_empty(), "{command:?}: {wrong:?}: {line}");
+        }
+    }
+    ran
+}
+
+/// What is wrong with an object by the published schema.
+pub fn wrong(object: &Value) -> Vec<String> {
+    static OF_REASONS: OnceLock<BTreeMap<String, jsonschema::Validator>> = OnceLock::new();
+    let of_reasons = OF_REASONS.get_or_init(|| {
+        let printed = plugin_build(Path::new("/")).args(["schema", "results"]).output().unwrap().stdout;
+        let mut all: Value = serde_json::from_slice(&printed).unwrap();
+        let definitions = all["$defs"].take();
+        let each = all["oneOf"].as_array_mut().unwrap().iter_mut().map(|schema| {
+            schema["$defs"] = definitions.clone();
+            let reason = schema["properties"]["reason"]["const"].as_str().unwrap().to_owned();
+            (reason, jsonschema::validator_for(schema).unwrap())
+        });
+        each.collect()
+    });
+    let Some(schema) = object["reason"].as_str().and_then(|reason| of_reasons.get(reason)) else {
+        return vec!["no such reason".to_owned()];
+    };
+    schema.iter_errors(object).map(|error| format!("{}: {error:.300}", error.instance_path())).collect()
 }
 
 /// Runs a command that must succeed.

@@ -5,7 +5,7 @@
 //! the plugin: the same process, with the environment, working directory, streams and group that it was started with,
 //! and nothing of ours. What the system says when it cannot become the plugin goes over stdout, as the only line there.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -40,6 +40,7 @@ pub(super) fn refusal(line: &str) -> Option<io::Error> {
 /// Becomes the plugin, to die with `parent`; returns only where that cannot be, after saying why.
 #[cfg(target_os = "linux")]
 pub fn become_plugin(parent: u32, program: &Path) {
+    use std::io::Write as _;
     let bound = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGTERM).map_err(io::Error::from);
     // A parent that died before it could be asked for sends nothing.
     if u32::try_from(nix::unistd::getppid().as_raw()) != Ok(parent) {

@@ -95,5 +95,6 @@ pub struct Stopped {
     /// Whether that is success.
     pub success: bool,
     /// How it answered `Shutdown`: `OK` or gRPC's name of the failure.
+    #[serde(rename = "shutdown")]
     pub answer: String,
 }

@@ -179,6 +179,7 @@ pub struct UnpackReport {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// Regular files.
+    #[serde(rename = "regular_files")]
     pub files: u64,
     /// Directories with an entry of their own.
     pub directories: u64,
