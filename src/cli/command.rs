@@ -6,6 +6,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command, CommandFactory as _};
 
 use super::args::Cli;
+use super::foreign;
 use crate::build::nearest::nearest;
 
 /// For each verb, words that it can be called with.
@@ -86,22 +87,6 @@ fn rendered(verb: &str, examples: &[&str]) -> StyledStr {
     format!("{header}Examples:{header:#}\n{}", lines.join("\n")).into()
 }
 
-/// Flags that users of other tools try, and what to do instead.
-const FOREIGN: [(&str, &str); 12] = [
-    ("--debug", "'--profile dev' builds without optimisation"),
-    ("--dev", "'--profile dev' builds without optimisation"),
-    ("--user", "'user' is a key of [package.metadata.plugin-build]"),
-    ("--env", "'env' is a key of [package.metadata.plugin-build]"),
-    ("--entrypoint", "'entrypoint' is a key of [package.metadata.plugin-build]"),
-    ("--workdir", "'workdir' is a key of [package.metadata.plugin-build]"),
-    ("--sbom", "make one with a tool of your choice, and attach it with 'cargo plugin-build attach'"),
-    ("--file", "there is no Dockerfile; '--manifest-path' names a Cargo.toml"),
-    ("--load", "'copy IMAGE docker-archive:FILE' writes what 'docker load' reads"),
-    ("--build-arg", "features and the environment of cargo say what is built"),
-    ("--no-cache", "what did not change gives the same bytes; 'cargo clean' forgets everything"),
-    ("--insecure", "'--plain-http HOST' reaches a registry without encryption, '--tls-ca FILE' one with its own authority"),
-];
-
 /// Gives what clap does not know the right tip: a verb like the word, what other tools' flags are called here.
 pub fn advise(error: &mut clap::Error) {
     let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) else { return };
@@ -113,10 +98,12 @@ pub fn advise(error: &mut clap::Error) {
         error.remove(ContextKind::SuggestedArg);
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![text.into()]));
     };
+    // That it may stand behind `--` is true, and means another program's.
+    error.remove(ContextKind::Suggested);
     if let Some(toolchain) = word.strip_prefix('+') {
         tip(error, format!("a toolchain stands before the verb: 'cargo +{toolchain} plugin-build'"));
-    } else if let Some((_, text)) = FOREIGN.iter().find(|(flag, _)| *flag == word) {
-        tip(error, (*text).to_owned());
+    } else if let Some(text) = foreign::tip(&word) {
+        tip(error, text.to_owned());
     } else if !word.starts_with('-') {
         let command = Cli::command();
         let verbs = command.get_subcommands().filter(|verb| !verb.is_hide_set()).map(Command::get_name);

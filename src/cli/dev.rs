@@ -149,6 +149,7 @@ fn install_for_router(chosen: &Chosen, config: &Path, plugins: &Path, context: &
         copy: false,
         limits: Limits::default(),
         patched: false,
+        signed_by: None,
     };
     let installed = install::install(chosen.source.as_ref(), &options, context.progress())?;
     let verb = if installed.changed { "Installed" } else { "Fresh" };

@@ -38,10 +38,10 @@ pub struct InstallArgs {
     /// Install nothing: bring back what was installed before; without --name of the only plugin
     #[arg(long, conflicts_with_all = ["copy", "list", "history"])]
     rollback: bool,
-    /// Install nothing: list what is installed, with version, digest, platforms, source and licence
+    /// Install nothing: list what is installed, with version, digest, platforms, source, licence and the keys that signed it
     #[arg(long, conflicts_with_all = ["copy", "history"])]
     list: bool,
-    /// Install nothing: list what is installed and what was before, which --rollback brings back
+    /// Install nothing: list what is installed and what was before, the last one first: --rollback brings back that
     #[arg(long, conflicts_with = "copy")]
     history: bool,
     /// Take what the last build left instead of building
@@ -81,8 +81,10 @@ pub fn install(args: InstallArgs, context: &Context) -> Result<ExitCode, Error> 
     }
     let platforms = args.build.platforms().to_vec();
     let chosen = ImageArgs::of(image, args.no_build, args.build).open(context, |_| Ok(()))?;
+    let (selector, signed_by) = args.trust.check_signers(chosen.source.as_ref(), &chosen.reference, chosen.is_named, context)?;
     let options = InstallOptions {
-        selector: args.trust.check(chosen.source.as_ref(), &chosen.reference, chosen.is_named, context)?,
+        selector,
+        signed_by,
         plugins_dir: dir,
         name: args.name,
         platforms,
@@ -118,7 +120,9 @@ fn list(args: &InstallArgs, dir: &Path, context: &Context) -> Result<ExitCode, E
             let version = image.version.as_deref().or(image.tag.as_deref()).unwrap_or("-");
             let (digest, platforms) = (image.digest.to_string(), platforms(entry, ","));
             let licence = image.licenses.as_deref().unwrap_or("-");
-            [&entry.name, version, &digest, &platforms, &entry.source, licence].map(|word| field(word)).join("  ")
+            let signers: Vec<String> = entry.signed_by.iter().map(|key| format!("sha256:{}", key.short())).collect();
+            let signers = if signers.is_empty() { "-".to_owned() } else { signers.join(",") };
+            [&entry.name, version, &digest, &platforms, &entry.source, licence, &signers].map(|word| field(word)).join("  ")
         });
     }
     Ok(ExitCode::SUCCESS)
@@ -146,7 +150,7 @@ fn check(args: &InstallArgs, plugins_dir: PathBuf, context: &Context) -> Result<
     let expected = args.digest.as_deref().map(str::parse::<Digest>).transpose()?;
     let mut wrong = false;
     for mut checked in install::check(&CheckOptions { plugins_dir, name: args.name.clone(), expected })? {
-        checked.findings.extend(args.trust.again(&checked.source, &checked.digest, context)?);
+        checked.findings.extend(args.trust.again(&checked, context)?);
         wrong |= !checked.findings.is_empty();
         context.result("checked", &checked, || {
             let lines = checked.findings.iter().map(|found| found_line((&found.object, &found.message, found.rule)));

@@ -18,6 +18,7 @@ mod dev;
 mod diff;
 mod docs;
 mod failure;
+mod foreign;
 mod gc;
 mod generate;
 mod global;

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use super::context::Context;
 use super::hints::Advise as _;
 use super::keys::now;
+use crate::images::install::Checked;
 use crate::images::trust::policy::{self, Required};
 use crate::images::trust::{self, Demand};
 use plugin_oci::failure::{Complaint, Error};
@@ -79,10 +80,21 @@ impl TrustArgs {
         is_named: bool,
         context: &Context,
     ) -> Result<Selector, Error> {
+        Ok(self.check_signers(source, reference, is_named, context)?.0)
+    }
+
+    /// The same, and the keys that have signed it; `None` where nothing is asked.
+    pub fn check_signers(
+        &self,
+        source: &dyn Source,
+        reference: &Reference,
+        is_named: bool,
+        context: &Context,
+    ) -> Result<(Selector, Option<Vec<Digest>>), Error> {
         let selector = Selector::of(reference.tag(), reference.digest());
         let demands = self.demands(reference, is_named, context)?;
         if demands.is_empty() {
-            return Ok(selector);
+            return Ok((selector, None));
         }
         let root = source.resolve(&selector)?;
         let findings = trust::judge(source, &root, &demands)?;
@@ -93,19 +105,24 @@ impl TrustArgs {
             return Err(Complaint::found(message).into());
         }
         context.progress().status("Trusted", root.digest.to_string());
-        Ok(Selector::Digest(root.digest))
+        let signers = trust::signers(source, &root, &demands)?;
+        Ok((Selector::Digest(root.digest), Some(signers)))
     }
 
-    /// What the flags find wrong with an image that was taken before, where it came from.
-    pub fn again(&self, source: &str, digest: &Digest, context: &Context) -> Result<Vec<Finding>, Error> {
+    /// What the flags find wrong with an image that was installed before, by what was kept of it.
+    pub fn again(&self, installed: &Checked, context: &Context) -> Result<Vec<Finding>, Error> {
         if self.key.is_empty() && self.require.is_empty() && self.policy.is_none() {
             return Ok(Vec::new());
         }
-        let reference = context.image(&format!("{source}@{digest}"))?;
+        let reference = context.image(&format!("{}@{}", installed.source, installed.digest))?;
         let demands = self.demands(&reference, false, context)?;
-        let source = context.stores().source(&reference)?;
-        let root = source.resolve(&Selector::Digest(digest.clone()))?;
-        trust::judge(source.as_ref(), &root, &demands)
+        match installed.evidence.read() {
+            Some((kept, root)) => trust::judge(&kept, &root, &demands),
+            None => {
+                let message = "nothing was kept to judge it by: install it again";
+                Ok(vec![Finding::new(installed.digest.to_string(), "evidence-missing", message)])
+            }
+        }
     }
 }
 

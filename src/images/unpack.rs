@@ -44,10 +44,15 @@ pub struct Unpacked {
     /// Digest of the platform's manifest.
     pub digest: Digest,
     /// The platform that it is for; the one asked for, where it does not say.
+    #[serde(serialize_with = "as_text")]
     pub platform: Platform,
     /// What was in it.
     #[serde(flatten)]
     pub report: UnpackReport,
+}
+
+fn as_text<S: serde::Serializer>(platform: &Platform, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(platform)
 }
 
 /// Unpacks one platform of an image.

@@ -87,6 +87,7 @@ fn the_second_door_is_the_directory_of_plugins() {
         copy: false,
         limits: Limits::default(),
         patched: false,
+        signed_by: None,
     };
     let installed = install(packed(), &options, &Silent).unwrap();
     // The image has one platform, and what is installed is named by that platform's manifest.

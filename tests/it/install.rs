@@ -79,6 +79,7 @@ impl Scene {
             copy: false,
             limits: Limits::default(),
             patched: false,
+            signed_by: None,
         }
     }
 
@@ -114,8 +115,7 @@ fn a_plugin_is_placed_replaced_and_brought_back() {
     let scene = Scene::new();
     let first = scene.install("1").unwrap();
     assert_eq!((first.name.as_str(), first.changed, first.previous), ("greeter", true, None));
-    let platforms: Vec<&str> = first.platforms.iter().map(|on| on.platform.as_str()).collect();
-    assert_eq!(platforms, ["linux/amd64", "linux/arm64"]);
+    assert!(first.platforms.iter().map(|on| on.platform.as_str()).eq(["linux/amd64", "linux/arm64"]));
     for program in ["bin/linux_amd64", "bin/linux_arm64"] {
         let metadata = fs::metadata(first.path.join(program)).unwrap();
         assert_eq!(metadata.permissions().mode() & 0o777, 0o755);
@@ -263,6 +263,7 @@ fn a_name_of_an_image_leads_through_no_link_of_the_directory() {
             copy: false,
             limits: Limits::default(),
             patched: false,
+            signed_by: None,
         };
         let error = install(&layout, &options, &Silent).unwrap_err();
         assert!(

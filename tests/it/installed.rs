@@ -16,7 +16,7 @@ use plugin_oci::values::compression::Compression;
 /// A layout with two versions of each of these plugins, for linux/amd64.
 fn layout(dir: &Path, names: &[&str]) {
     let mut layout = HandLayout::new(&dir.join("layout"));
-    for (name, version) in names.iter().flat_map(|name| ["1.0.0", "2.0.0"].map(|version| (name, version))) {
+    for (name, version) in names.iter().flat_map(|name| ["1.0.0", "2.0.0", "3.0.0"].map(|version| (name, version))) {
         let program = Archive::new().dir("bin/").file_with("bin/linux_amd64", version.as_bytes(), 0o755).end();
         let image = layout.image("linux/amd64", &[program], Compression::Gzip);
         let annotations = json!({
@@ -48,7 +48,7 @@ fn a_plugin_is_listed_moved_forward_and_back_and_removed() {
     let listed = done(dir, &["install", "--list", "plugins"]);
     let words: Vec<&str> = listed.trim().split("  ").collect();
     let image = &objects(&done(dir, &["ls", "layout:a-2.0.0", "--message-format", "json"]), "image")[0];
-    assert_eq!(words, ["a", "2.0.0", image["digest"].as_str().unwrap(), "linux/amd64", "oci:layout", "MIT"]);
+    assert_eq!(words, ["a", "2.0.0", image["digest"].as_str().unwrap(), "linux/amd64", "oci:layout", "MIT", "-"]);
     let history = objects(&done(dir, &["install", "--history", "plugins", "--message-format", "json"]), "installed");
     assert_eq!(history.iter().map(|entry| entry["version"].clone()).collect::<Vec<_>>(), [json!("2.0.0"), json!("1.0.0")]);
     assert_eq!(history[0]["previous"], history[1]["digest"]);
@@ -61,6 +61,12 @@ fn a_plugin_is_listed_moved_forward_and_back_and_removed() {
 
     let back = run(dir, &["install", "--rollback", "plugins"]);
     assert!(back.stderr.contains("Restored a from 2.0.0 (sha256:") && back.stderr.contains(" to 1.0.0"), "{}", back.stderr);
+    done(dir, &["install", "layout:a-3.0.0", "plugins"]);
+    done(dir, &["install", "layout:a-2.0.0", "plugins"]);
+    let history = objects(&done(dir, &["install", "--history", "plugins", "--message-format", "json"]), "installed");
+    let told: Vec<(&str, bool)> =
+        history.iter().map(|entry| (entry["version"].as_str().unwrap(), entry["is_kept"].as_bool().unwrap())).collect();
+    assert_eq!(told, [("2.0.0", true), ("3.0.0", true), ("1.0.0", false), ("2.0.0", false)], "the last one first");
     done(dir, &["install", "layout:b-1.0.0", "--copy", "plugins"]);
     let which = run(dir, &["install", "--rollback", "plugins"]);
     assert_eq!(which.code, 2);

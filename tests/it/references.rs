@@ -138,6 +138,8 @@ fn what_is_no_image_or_two_is_told_before_anything_is_done() {
         "inspect docker-archive:saved.tar",
         "copy layout registry.example/app:1.0.0+nine",
         "-t 1.0.0+nine",
+        "inspect registry.example:5000",
+        "verify https://registry.example/app",
         "--base alpine:3",
         "push localhost:5710",
         "push localhost",

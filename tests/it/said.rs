@@ -150,6 +150,8 @@ fn a_table_that_nothing_would_read_is_told_with_its_line() {
         ("package.metadata.cargo-plugin-build", "package"),
         ("package.metadata.PluginBuild", "package"),
         ("package.metadata.plugin-biuld", "package"),
+        ("package.metadata.build-plugin", "package"),
+        ("package.metadata.plugin.build", "package"),
         ("package.metadata.plugins-build", "package"),
         ("metadata.plugin-build", "package"),
         ("plugin-build", "package"),

@@ -107,7 +107,7 @@ fn what_is_said_of_the_images_of_format_1() {
 #[test]
 fn flags_of_other_tools_are_answered() {
     let dir = tempfile::tempdir().unwrap();
-    let lines: [&[&str]; 8] = [
+    let lines: [&[&str]; 14] = [
         &["--debug"],
         &["--user", "app"],
         &["--env", "A=b"],
@@ -116,6 +116,12 @@ fn flags_of_other_tools_are_answered() {
         &["+nightly"],
         &["--release", "--profile", "dev"],
         &["pish"],
+        &["--bare"],
+        &["copy", "--src-tls-verify=false", "a", "b"],
+        &["verify", "--insecure-ignore-tlog", "a"],
+        &["run", "--rm", "a"],
+        &["images"],
+        &["inspect", "--quux", "a"],
     ];
     hold("foreign_flags", &told(dir.path(), &lines));
 }

@@ -1,5 +1,6 @@
 //! Reads a table out of a `Cargo.toml` and remembers where each key stands, so that every complaint names file and line.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,22 @@ use crate::build::nearest::nearest;
 
 /// The table's name, below the `metadata` of a package or workspace.
 const TABLE: &str = "plugin-build";
+
+/// What other tools call a key, and words that are like one and mean none.
+const ELSEWHERE: [(&str, Option<&str>); 12] = [
+    ("assets", Some("files")),
+    ("cmd", Some("args")),
+    ("command", Some("args")),
+    ("copy", Some("files")),
+    ("expose", Some("ports")),
+    ("from", Some("base")),
+    ("image", Some("base")),
+    ("include", Some("files")),
+    ("platform", Some("targets")),
+    ("platforms", Some("targets")),
+    ("tag", None),
+    ("tags", None),
+];
 
 /// A table with the places of its keys.
 #[derive(Clone, Debug, Default)]
@@ -116,6 +133,15 @@ fn located(text: &Text<'_>, table: &Spanned<DeValue<'_>>) -> Result<Located, Plu
 
 /// What should stand there instead of a value of another type: as it would be written, with what was written where it can be.
 fn wanted(key: &str, written: &str, message: &str) -> Option<String> {
+    if let Some((_, known)) = message.strip_prefix("unknown variant ").and_then(|rest| rest.split_once(", expected ")) {
+        let words: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
+        let nearest = nearest(written.trim_matches(['"', '\'']), words.iter().copied(), 0.7);
+        let meant = nearest.map_or_else(String::new, |word| format!("; did you mean `\"{word}\"`?"));
+        return Some(format!("want one of {}{meant}", words.join(", ")));
+    }
+    if message.ends_with(", expected a nonzero usize") {
+        return Some("want a number, 1 or more, without quotes".to_owned());
+    }
     let (_, expected) = message.strip_prefix("invalid type: ")?.split_once(", expected ")?;
     let plain = written.trim_matches(['"', '\'']);
     let is_short =
@@ -126,17 +152,20 @@ fn wanted(key: &str, written: &str, message: &str) -> Option<String> {
         "a sequence" => format!("want a list: `{key} = [\"{text}\"]`"),
         "a map" => format!("want a table: `{key} = {{ NAME = \"value\" }}`"),
         "a string" => format!("want a text: `\"{text}\"`"),
+        _ if expected.starts_with("a table such as ") => format!("want {expected}"),
         "a boolean" => "want `true` or `false`, without quotes".to_owned(),
         _ => return None,
     })
 }
 
 /// Whether a table's name is this program's, written otherwise: with other signs or letters of another size, with `cargo-`
-/// before it, or with one slip.
+/// before it, with its words the other way round, or with one slip.
 pub fn is_misspelt(name: &str) -> bool {
     let plain = |text: &str| text.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
     let (name, ours) = (plain(name), plain(TABLE));
-    strsim::osa_distance(name.strip_prefix("cargo").unwrap_or(&name), &ours) <= 1
+    let words = |text: &str| text.strip_prefix("plugin").map(|rest| format!("{rest}plugin"));
+    let name = name.strip_prefix("cargo").unwrap_or(&name);
+    strsim::osa_distance(name, &ours) <= 1 || words(&ours).is_some_and(|other| strsim::osa_distance(name, &other) <= 1)
 }
 
 /// A table that was meant to be ours, by name or by place: its name as written, and where it stands. Nothing would read it.
@@ -146,9 +175,19 @@ fn misplaced(document: &DeTable<'_>, section: &str) -> Option<(String, usize)> {
     let above: &[&[&str]] = if is_first { &[&[], &["metadata"]] } else { &[] };
     above.iter().copied().chain([&[section][..], &[section, "metadata"]]).find_map(|path| {
         let table = if path.is_empty() { document } else { find(document, path)?.get_ref().as_table()? };
-        let (key, _) = table.iter().find(|(key, value)| is_misspelt(key.get_ref()) && value.get_ref().is_table())?;
-        let name: Vec<&str> = path.iter().copied().chain([key.get_ref().as_ref()]).collect();
-        Some((name.join("."), key.span().start))
+        table.iter().find_map(|(key, value)| {
+            let inner = value.get_ref().as_table()?;
+            let name = path.iter().copied().chain([key.get_ref().as_ref()]).collect::<Vec<_>>().join(".");
+            if is_misspelt(key.get_ref()) {
+                return Some((name, key.span().start));
+            }
+            // A dot between the words makes two tables of them.
+            let apart = |(second, value): &(&Spanned<Cow<'_, str>>, &Spanned<DeValue<'_>>)| {
+                value.get_ref().is_table() && is_misspelt(&format!("{}-{}", key.get_ref(), second.get_ref()))
+            };
+            let (second, _) = inner.iter().find(apart)?;
+            Some((format!("{name}.{}", second.get_ref()), second.span().start))
+        })
     })
 }
 
@@ -191,6 +230,11 @@ fn unknown(key: &str, table: &str) -> Option<(Vec<String>, Option<String>)> {
     if known.iter().any(|name| name == own) {
         return None;
     }
-    let nearest = nearest(&own.replace('_', "-"), known.iter().map(String::as_str), 0.7).map(str::to_owned);
+    let own = own.replace('_', "-").to_ascii_lowercase();
+    let nearest = match ELSEWHERE.iter().find(|(word, _)| table.is_empty() && *word == own) {
+        Some((_, meant)) => *meant,
+        None => nearest(&own, known.iter().map(String::as_str), 0.7),
+    };
+    let nearest = nearest.map(str::to_owned);
     Some((known, nearest))
 }

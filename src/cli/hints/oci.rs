@@ -51,7 +51,14 @@ fn reference(error: &ReferenceError) -> Option<String> {
         ),
         ReferenceError::NoTransport(text) | ReferenceError::NotThere(text) => {
             let ways = "write `HOST/REPO[:TAG]`, `oci:DIR[:TAG]` or `oci-archive:FILE[:TAG]`";
+            if let Err(ReferenceError::NoRepository { host }) = RegistryReference::parse(text) {
+                return Some(format!("{ways}; of a registry its repository is wanted too: `{host}/REPO`"));
+            }
             Some(on_docker_hub(text).map_or_else(|| ways.to_owned(), |hub| format!("{ways}; on Docker Hub it would be `{hub}`")))
+        }
+        ReferenceError::BadRepository(text) => {
+            let (_, rest) = text.split_once("://")?;
+            Some(format!("did you mean `{}`?", rest.trim_end_matches('/')))
         }
         ReferenceError::TwoReadings(text) => Some(format!("did you mean `oci:{text}`, or `docker://{text}`?")),
         ReferenceError::NotADirectory(text) if has_transport(text) || !text.contains('/') => {

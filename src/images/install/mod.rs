@@ -4,13 +4,15 @@
 //! file system: the strict rules of [`plugin_oci::layers::unpack`] apply, and the name, which becomes a path, is checked wherever it
 //! comes from. The same image again changes nothing, unless what lies there was changed: then it is made anew.
 
+mod error;
+mod evidence;
 mod laid;
 mod place;
 pub mod survey;
 
 use plugin_oci::deltas::{self, Rebuilt};
-use plugin_oci::documents::json::JsonError;
-use plugin_oci::failure::{Class, Error, Failure};
+use plugin_oci::documents::Descriptor;
+use plugin_oci::failure::Error;
 use plugin_oci::finding::Finding;
 use plugin_oci::interrupt::on_interrupt;
 use plugin_oci::layers::unpack::{ExtractOptions, Extraction, Limits, Rules, remove_tree};
@@ -20,7 +22,6 @@ use plugin_oci::stores::{
 };
 use plugin_oci::values::digest::Digest;
 use plugin_oci::values::platform::Platform;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -29,6 +30,8 @@ use super::list::OnPlatform;
 use super::unpack::{ImageLayer, apply, layers_of, warn_of_dropped};
 use crate::build::kinds::Kind;
 use crate::build::plan::annotations::{KIND_KEY, NAME_KEY};
+pub use error::InstallError;
+pub use evidence::Evidence;
 use laid::{Laid, LaidBases};
 use place::{Dirs, Identity, LockedDirs, Record, State, installed_names, link_target};
 use survey::{Item, Survey, compare, survey};
@@ -51,6 +54,8 @@ pub struct InstallOptions {
     pub limits: Limits,
     /// Take layers as deltas of those that are installed, where the source offers them.
     pub patched: bool,
+    /// The keys that have signed it, of those that it was judged by; `None` where nobody judged.
+    pub signed_by: Option<Vec<Digest>>,
 }
 
 /// What is installed now.
@@ -67,10 +72,14 @@ pub struct Installed {
     pub manifest: Digest,
     /// Where it came from.
     pub source: String,
+    /// The keys that it was judged by and that have signed it, each by the SHA-256 of its DER.
+    pub signed_by: Vec<Digest>,
     /// The platforms that are in it.
     pub platforms: Vec<OnPlatform>,
     /// Whether anything changed.
     pub changed: bool,
+    /// Whether its files are there: what is no longer kept is only remembered.
+    pub is_kept: bool,
     /// What was there before, and is what `--rollback` brings back.
     pub previous: Option<Digest>,
     /// How people call what was there before.
@@ -104,53 +113,9 @@ pub struct Checked {
     pub source: String,
     /// What is not as it was installed.
     pub findings: Vec<Finding>,
-}
-
-/// Why a plugin cannot be installed, checked or brought back.
-#[derive(Debug, thiserror::Error)]
-pub enum InstallError {
-    /// The image does not say how its plugin is called.
-    #[error("{image} does not name its plugin")]
-    NoName { image: String },
-    /// The name cannot be a directory's.
-    #[error("`{}` cannot be a plugin's name", name.escape_debug())]
-    BadName { name: String },
-    /// Two platforms need different files at one path.
-    #[error("platforms of the image disagree about `{path}`")]
-    Disagree { path: String },
-    /// Something is there that this tool did not install.
-    #[error("`{}` was not installed by this tool", path.display())]
-    InTheWay { path: PathBuf },
-    /// Nothing is installed, so that nothing can be checked.
-    #[error("nothing is installed in `{}`", plugins_dir.display())]
-    Empty { plugins_dir: PathBuf },
-    /// Nothing of that name was installed.
-    #[error("`{name}` is not installed in `{}`", plugins_dir.display())]
-    Absent { name: String, plugins_dir: PathBuf },
-    /// Several plugins are installed, and one is to be chosen.
-    #[error("several plugins are installed: {}", names.join(", "))]
-    Several { names: Vec<String> },
-    /// There is nothing to go back to.
-    #[error("nothing was installed before the current `{name}`, or it was changed since")]
-    NoPrevious { name: String },
-    /// The record is no JSON of ours.
-    #[error("the record `{}` cannot be read", path.display())]
-    BadRecord { path: PathBuf, source: JsonError },
-    /// The record was written by another version, or by hand.
-    #[error("the record `{}` is not one of this version", path.display())]
-    UnknownRecord { path: PathBuf },
-    /// The file system knows no links.
-    #[error("cannot link `{}`", path.display())]
-    Link { path: PathBuf, source: io::Error },
-}
-
-impl Failure for InstallError {
-    fn class(&self) -> Class {
-        match self {
-            Self::NoName { .. } | Self::BadName { .. } | Self::Several { .. } => Class::Usage,
-            _ => Class::Failed,
-        }
-    }
+    /// What its image is judged by.
+    #[serde(skip)]
+    pub evidence: Evidence,
 }
 
 /// Installs an image.
@@ -181,16 +146,27 @@ fn install_at(
     });
     let current = match known {
         // The same files may be installed by another tag, or from elsewhere.
-        Some(record) => Record { image: Some(chosen.image.clone()), source: source.name(), ..record.clone() },
+        Some(record) => {
+            let known = if *record.root() == chosen.image.digest { record.signed_by.clone() } else { Vec::new() };
+            let signed_by = options.signed_by.clone().unwrap_or(known);
+            Record { image: Some(chosen.image.clone()), source: source.name(), signed_by, ..record.clone() }
+        }
         None => patched(source, chosen, place, before.as_ref(), options, progress)?,
     };
+    if options.signed_by.is_some() {
+        place.keep_evidence(source, &chosen.root, &current)?;
+    } else if place.dirs().evidence(&current).read().is_none() {
+        // Whoever asked for nothing now may do without.
+        drop(place.keep_evidence(source, &chosen.root, &current));
+    }
     // What was current stays for a rollback, unless it is the same image (changed, or placed otherwise).
     let previous = before.as_ref().and_then(|state| {
         let same = state.current.digest == current.digest && state.current.platforms == current.platforms;
         if same { state.previous.clone() } else { Some(state.current.clone()) }
     });
     let previous = previous.filter(|previous| previous.id != current.id);
-    let state = State { schema: 1, copied: options.copy, current, previous };
+    let earlier = before.as_ref().map_or_else(Vec::new, |state| state.without([Some(&current), previous.as_ref()]));
+    let state = State { schema: 1, copied: options.copy, current, previous, earlier };
     let ids = |state: &State| (state.current.id.clone(), state.copied);
     let changed = before.as_ref().map(ids) != Some(ids(&state)) || !is_visible(place, &chosen.name, &state);
     if changed || before.as_ref() != Some(&state) {
@@ -227,8 +203,9 @@ pub fn list(plugins_dir: &Path, history: bool) -> Result<Vec<Installed>, Error> 
         let Some(dirs) = Dirs::find(plugins_dir, &name)? else { continue };
         let Some(state) = dirs.state()? else { continue };
         listed.push(describe(&dirs, name.clone(), &state.current, state.previous.as_ref(), false));
-        if let Some(previous) = state.previous.as_ref().filter(|_| history) {
-            listed.push(describe(&dirs, name, previous, None, false));
+        for record in state.previous.iter().chain(&state.earlier).filter(|_| history) {
+            let is_kept = state.previous.as_ref() == Some(record);
+            listed.push(Installed { is_kept, ..describe(&dirs, name.clone(), record, None, false) });
         }
     }
     Ok(listed)
@@ -295,15 +272,17 @@ fn check_one(options: &CheckOptions, name: String) -> Result<Checked, Error> {
         let message = format!("{} is installed, not {expected}", state.current.root());
         findings.push(Finding::new(&object, "other-image", message));
     }
+    let evidence = dirs.evidence(&state.current);
     let digest = state.current.root().clone();
     let Record { digest: manifest, source, .. } = state.current;
-    Ok(Checked { name, path, digest, manifest, source, findings })
+    Ok(Checked { name, path, digest, manifest, source, findings, evidence })
 }
 
 /// What of an image is installed, and as what.
 struct Chosen {
     name: String,
     digest: Digest,
+    root: Descriptor,
     image: Identity,
     kind: Option<String>,
     /// Told apart from another choice of the same image.
@@ -363,9 +342,9 @@ fn choose(source: &dyn Source, options: &InstallOptions) -> Result<Chosen, Error
     };
     let digest = match &images[..] {
         [(_, image)] => image.descriptor.digest.clone(),
-        _ => root.digest,
+        _ => root.digest.clone(),
     };
-    let mut chosen = Chosen { name, digest, image, kind, suffix: String::new(), images };
+    let mut chosen = Chosen { name, digest, root, image, kind, suffix: String::new(), images };
     if chosen.images.len() != whole && chosen.images.len() > 1 {
         chosen.suffix = format!("+{}", chosen.platforms().join("+").replace('/', "_"));
     }
@@ -443,6 +422,7 @@ fn unpack_into(
         source: source.name(),
         platforms: chosen.platforms(),
         image: Some(chosen.image.clone()),
+        signed_by: options.signed_by.clone().unwrap_or_default(),
         files,
         layers,
     })
@@ -492,6 +472,8 @@ fn describe(dirs: &Dirs, name: String, record: &Record, previous: Option<&Record
         image: record.identity(),
         manifest: record.digest.clone(),
         source: record.source.clone(),
+        signed_by: record.signed_by.clone(),
+        is_kept: true,
         platforms: record.platforms.iter().map(|platform| OnPlatform { platform: platform.clone() }).collect(),
         changed,
         previous: previous.map(|record| record.root().clone()),

@@ -3,6 +3,7 @@
 //! ```text
 //! <PLUGINS_DIR>/<name>                          a link to the current one (or, as a copy, the directory itself)
 //! <PLUGINS_DIR>/.store/<name>/<id>/             one installation, never changed after it is whole
+//! <PLUGINS_DIR>/.store/<name>/<id>.evidence/    what its image is judged by
 //! <PLUGINS_DIR>/.store/<name>/installed.json    what is current, what was before, and every file of both
 //! <PLUGINS_DIR>/.store/<name>/.lock             held by whoever changes any of it
 //! ```
@@ -22,9 +23,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::InstallError;
+use super::evidence::{self, Evidence};
 use super::laid::Laid;
 use super::survey::{Survey, survey};
-use plugin_oci::documents::json;
+use plugin_oci::documents::{Descriptor, json};
 use plugin_oci::failure::Error;
 use plugin_oci::fs::anchor::Anchor;
 use plugin_oci::fs::lock::Lock;
@@ -32,6 +34,7 @@ use plugin_oci::fs::{FileError, create_dirs, sorted_listing, sync_dir, write_ato
 use plugin_oci::interrupt::{Registration, on_interrupt};
 use plugin_oci::layers::unpack::{Extraction, remove_tree};
 use plugin_oci::progress::Progress;
+use plugin_oci::stores::Source;
 use plugin_oci::values::digest::Digest;
 use plugin_oci::values::text;
 
@@ -50,6 +53,9 @@ pub struct Record {
     /// What the image says of itself; records of earlier versions have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<Identity>,
+    /// The keys by which it was judged when it was installed and that have signed it, each by its SHA-256.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signed_by: Vec<Digest>,
     /// Everything in it.
     pub files: Survey,
     /// Its layers, as far as deltas can be applied to them.
@@ -108,6 +114,22 @@ pub struct State {
     pub current: Record,
     /// What `--rollback` brings back.
     pub previous: Option<Record>,
+    /// What was there before that, the last one first, without its files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Record>,
+}
+
+/// How many installations are remembered besides those that are kept.
+const REMEMBERED: usize = 30;
+
+impl State {
+    /// What was there before and is none of these, the last one first, without its files.
+    pub fn without(&self, kept: [Option<&Record>; 2]) -> Vec<Record> {
+        let is_kept = |record: &Record| kept.iter().flatten().any(|kept| kept.id == record.id);
+        let gone = std::iter::once(&self.current).chain(&self.previous).filter(|record| !is_kept(record));
+        let gone = gone.map(|record| Record { files: Survey::new(), layers: Vec::new(), ..record.clone() });
+        gone.chain(self.earlier.iter().cloned()).take(REMEMBERED).collect()
+    }
 }
 
 /// The places of one plugin.
@@ -127,6 +149,8 @@ pub struct Dirs {
 
 const STORE: &str = ".store";
 const STATE: &str = "installed.json";
+/// Ends the name of what an installation is judged by.
+const EVIDENCE: &str = ".evidence";
 const LOCK: &str = ".lock";
 /// Where a copy goes that is none of the recorded installations; the garbage collector takes it.
 const REPLACED: &str = "replaced";
@@ -214,6 +238,11 @@ impl Dirs {
         holder.shown(name)
     }
 
+    /// Where lies what an installation was judged by.
+    pub fn evidence(&self, record: &Record) -> Evidence {
+        Evidence { dir: self.own.shown(evidence_of(&record.id)), image: record.root().clone() }
+    }
+
     /// Where the link that a host follows leads.
     pub fn link(&self) -> io::Result<PathBuf> {
         fs::read_link(self.plugins.at(&self.name))
@@ -232,6 +261,10 @@ impl Dirs {
 /// The link that a host follows, as it must read.
 pub fn link_target(name: &str, id: &str) -> PathBuf {
     Path::new(STORE).join(name).join(id)
+}
+
+fn evidence_of(id: &str) -> String {
+    format!("{id}{EVIDENCE}")
 }
 
 /// A directory name of ours, and nothing that leads elsewhere.
@@ -312,6 +345,17 @@ impl LockedDirs {
     /// Where an installation is put together.
     pub fn in_store(&self, id: &str) -> PathBuf {
         self.dirs.own.at(id)
+    }
+
+    /// Keeps what the image of an installation is judged by, in the place of what was kept before.
+    pub fn keep_evidence(&self, source: &dyn Source, root: &Descriptor, record: &Record) -> Result<(), Error> {
+        let (name, new) = (evidence_of(&record.id), format!("{}.new", evidence_of(&record.id)));
+        drop(remove_tree(&self.dirs.own.at(&new)));
+        evidence::write(source, root, &self.dirs.own.make(&new)?.base())?;
+        drop(remove_tree(&self.dirs.own.at(&name)));
+        fs::rename(self.dirs.own.at(&new), self.dirs.own.at(&name))
+            .map_err(FileError::at("rename to", &self.dirs.own.shown(&name)))?;
+        Ok(())
     }
 
     /// Records a state and makes it what the host sees.
@@ -401,9 +445,10 @@ impl LockedDirs {
 
     /// Removes what is neither current nor previous. What cannot be removed now is tried again next time.
     fn collect_garbage(&self, state: &State) {
-        let kept = [STATE, LOCK, &state.current.id, state.previous.as_ref().map_or("", |previous| &previous.id)];
+        let ids: Vec<&str> = std::iter::once(&state.current).chain(&state.previous).map(|record| record.id.as_str()).collect();
+        let is_kept = |name: &str| [STATE, LOCK].contains(&name) || ids.contains(&name.strip_suffix(EVIDENCE).unwrap_or(name));
         for name in sorted_listing(&self.dirs.own.base()).unwrap_or_default() {
-            if !kept.iter().any(|kept| name == *kept) {
+            if !name.to_str().is_some_and(is_kept) {
                 drop(remove_tree(&self.dirs.own.at(&name)));
             }
         }

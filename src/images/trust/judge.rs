@@ -12,6 +12,7 @@ use plugin_oci::signatures::evidence::{Candidate, Said, candidates};
 use plugin_oci::signatures::keys::PublicKey;
 use plugin_oci::signatures::{Fault, bundle, statement};
 use plugin_oci::stores::{Source, StoreError, read_blob};
+use plugin_oci::values::digest::Digest;
 
 /// What was read of an image.
 pub struct Judge<'a> {
@@ -50,6 +51,19 @@ impl<'a> Judge<'a> {
             });
         }
         Ok(findings.into_iter().collect())
+    }
+
+    /// Those of the keys that are asked for which have signed the image, each by its SHA-256.
+    pub fn signers(&self, demands: &[Demand]) -> BTreeSet<Digest> {
+        let asked = demands.iter().filter_map(|demand| match demand {
+            Demand::Signature(signature) => Some(&signature.keys),
+            _ => None,
+        });
+        let has_signed = |key: &&PublicKey| {
+            let said = self.candidates.iter().filter_map(|candidate| candidate.verify(key, self.root).ok());
+            said.into_iter().any(|said| said.predicate_type == statement::SIGNATURE)
+        };
+        asked.flatten().filter(has_signed).map(|key| Digest::of(key.spki())).collect()
     }
 
     /// What is wrong unless one of the keys signed the image under the right name.

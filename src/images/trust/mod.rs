@@ -19,6 +19,7 @@ use plugin_oci::failure::Error;
 use plugin_oci::finding::Finding;
 use plugin_oci::signatures::keys::PublicKey;
 use plugin_oci::stores::Source;
+use plugin_oci::values::digest::Digest;
 
 /// What is asked of an image. All demands must be met.
 #[derive(Clone, Debug)]
@@ -42,6 +43,11 @@ pub struct Signature {
     pub keys: Vec<PublicKey>,
     /// What it must call the image.
     pub identity: Identity,
+}
+
+/// The keys that are asked for and have signed the image, each by the SHA-256 of its DER.
+pub fn signers(source: &dyn Source, root: &Descriptor, demands: &[Demand]) -> Result<Vec<Digest>, Error> {
+    Ok(judge::Judge::new(source, root)?.signers(demands).into_iter().collect())
 }
 
 /// What an image lacks of what is asked of it. Empty where it is trusted.
