@@ -26,6 +26,19 @@ struct Scene {
     dir: tempfile::TempDir,
 }
 
+fn options(tag: &str, plugins_dir: PathBuf) -> InstallOptions {
+    InstallOptions {
+        selector: Selector::Tag(tag.to_owned()),
+        plugins_dir,
+        name: None,
+        platforms: Vec::new(),
+        copy: false,
+        limits: Limits::default(),
+        patched: false,
+        signed_by: None,
+    }
+}
+
 impl Scene {
     /// A layout with two versions of a router plugin for two platforms, and images that are no such thing.
     fn new() -> Self {
@@ -71,16 +84,7 @@ impl Scene {
     }
 
     fn options(&self, tag: &str) -> InstallOptions {
-        InstallOptions {
-            selector: Selector::Tag(tag.to_owned()),
-            plugins_dir: self.plugins(),
-            name: None,
-            platforms: Vec::new(),
-            copy: false,
-            limits: Limits::default(),
-            patched: false,
-            signed_by: None,
-        }
+        options(tag, self.plugins())
     }
 
     fn run(&self, options: &InstallOptions) -> Result<Installed, Error> {
@@ -255,16 +259,7 @@ fn a_name_of_an_image_leads_through_no_link_of_the_directory() {
     }
     let layout = Layout::open(&dir.path().join("layout")).unwrap();
     for (number, name) in names.iter().enumerate() {
-        let options = InstallOptions {
-            selector: Selector::Tag(number.to_string()),
-            plugins_dir: plugins.clone(),
-            name: None,
-            platforms: Vec::new(),
-            copy: false,
-            limits: Limits::default(),
-            patched: false,
-            signed_by: None,
-        };
+        let options = options(&number.to_string(), plugins.clone());
         let error = install(&layout, &options, &Silent).unwrap_err();
         assert!(
             error.to_string().contains("name") || error.to_string().contains("was not installed by this tool"),
