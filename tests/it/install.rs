@@ -139,7 +139,7 @@ fn a_plugin_is_placed_replaced_and_brought_back() {
     assert_eq!(scene.hello(), "2");
     assert!(scene.rules().is_empty());
     // Two installations, the record, the lock.
-    assert_eq!(sorted_listing(&scene.plugins().join(".store/greeter")).unwrap().len(), 4);
+    assert_eq!(sorted_listing(&scene.plugins().join(".store/greeter")).unwrap().len(), 6);
     let mut options = scene.options("1");
     options.platforms = vec!["linux/arm64".parse().unwrap()];
     let one = scene.run(&options).unwrap();
