@@ -109,7 +109,7 @@ struct Compiled<'a> {
 /// Decides everything about a build.
 pub fn plan(flags: &BuildFlags, env: &Environment, progress: &dyn Progress) -> Result<Plan, Error> {
     let workspace = manifest::load(flags, env, progress)?;
-    Ok(plan::plan(&workspace, flags, env, progress)?)
+    plan::plan(&workspace, flags, env, progress)
 }
 
 /// Where the images of a build go: without a compiler and without a network.
@@ -117,7 +117,7 @@ pub fn destinations(flags: &BuildFlags, env: &Environment, progress: &dyn Progre
     let (packages, target_directory) = manifest::packages(flags, env, progress)?;
     let several = packages.len() > 1;
     let of = |package| Destination::of(package, several, &target_directory, flags, env);
-    Ok(packages.iter().map(of).collect::<Result<_, _>>()?)
+    packages.iter().map(of).collect()
 }
 
 /// Compiles and writes every image of a plan. `registries` says how to reach those that hold base images.

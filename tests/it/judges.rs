@@ -7,18 +7,18 @@ use crate::support::program::done;
 use crate::support::project::Project;
 use crate::support::tools::{require, stdout};
 
-const CYCLONEDX: &str = r#"
+const CYCLONEDX: &str = r"
 import sys
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 print(JsonStrictValidator(SchemaVersion.V1_6).validate_str(open(sys.argv[1]).read()))
-"#;
-const SPDX: &str = r#"
+";
+const SPDX: &str = r"
 import sys
 from spdx_tools.spdx.parser.parse_anything import parse_file
 from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
 print([message.validation_message for message in validate_full_spdx_document(parse_file(sys.argv[1]))])
-"#;
+";
 const STATEMENT: &str = r#"
 import json, sys
 from google.protobuf import json_format

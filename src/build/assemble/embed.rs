@@ -125,7 +125,7 @@ fn wasm(mut bytes: Vec<u8>, name: &str, content: &[u8]) -> Vec<u8> {
 
 fn leb128(bytes: &mut Vec<u8>, mut number: usize) {
     loop {
-        let low = (number & 0x7f) as u8;
+        let low = number.to_le_bytes()[0] & 0x7f;
         number >>= 7;
         bytes.push(if number == 0 { low } else { low | 0x80 });
         if number == 0 {

@@ -37,9 +37,9 @@ pub struct Guest {
 
 impl Guest {
     /// Of a package with these normal dependencies, each with whether it is one always, for every target.
-    pub fn of<'a>(dependencies: impl Iterator<Item = (&'a str, bool)> + Clone) -> Option<Self> {
+    pub fn of(dependencies: &[(&str, bool)]) -> Option<Self> {
         GUESTS.iter().find_map(|&(guest, kind, target)| {
-            let (_, everywhere) = dependencies.clone().find(|(name, _)| *name == guest)?;
+            let (_, everywhere) = *dependencies.iter().find(|(name, _)| *name == guest)?;
             Some(Self { kind, target, everywhere })
         })
     }
@@ -195,7 +195,7 @@ mod tests {
         assert_eq!(kind(&traits(&["a", "b"], None, &[])), Ok(Kind::Executable));
         assert_eq!(kind(&traits(&[], Some("l"), &native)), Ok(Kind::Library));
         assert_eq!(kind(&traits(&[], Some("l"), &["wasm32-wasip1"])), Ok(Kind::Wasm));
-        let guest = |name, everywhere| Guest::of([("serde", true), (name, everywhere)].into_iter());
+        let guest = |name, everywhere| Guest::of(&[("serde", true), (name, everywhere)]);
         assert_eq!(kind(&Traits { guest: guest("proxy-wasm", true), ..traits(&[], Some("l"), &[]) }), Ok(Kind::ProxyWasm));
         assert_eq!(kind(&Traits { guest: guest("extism-pdk", true), ..traits(&[], Some("l"), &native) }), Ok(Kind::Wasm));
         assert_eq!(kind(&Traits { guest: guest("zellij-tile", true), ..traits(&["a"], None, &[]) }), Ok(Kind::Wasm));

@@ -37,7 +37,6 @@ pub struct PackedFile {
 }
 
 /// Permission bits as people know them: four octal digits.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 pub fn octal<S: serde::Serializer>(mode: &u32, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&format_args!("{mode:04o}"))
 }

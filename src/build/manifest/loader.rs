@@ -212,6 +212,8 @@ fn find_place(tables: [&Located; 3], key: &str, package: &Package) -> Location {
 fn traits(package: &Package, members: &[&Package], config: &Config, flags: &BuildFlags, directory: &Path) -> Traits {
     let of_kind = |kind: TargetKind| package.targets.iter().filter(move |target| target.is_kind(kind.clone()));
     let files = ContractFiles::below(directory);
+    let normal = package.dependencies.iter().filter(|dependency| dependency.kind == DependencyKind::Normal);
+    let normal = normal.map(|dependency| (dependency.name.as_str(), dependency.target.is_none() && !dependency.optional));
     let with_bin = flags.bin.as_ref().map(|bin| select::with_bin(members, bin)).unwrap_or_default();
     Traits {
         package: package.name.to_string(),
@@ -221,13 +223,7 @@ fn traits(package: &Package, members: &[&Package], config: &Config, flags: &Buil
         with_bin: with_bin.iter().map(|member| member.name.to_string()).collect(),
         default_run: package.default_run.clone(),
         targets: Vec::new(),
-        guest: Guest::of(
-            package
-                .dependencies
-                .iter()
-                .filter(|dependency| dependency.kind == DependencyKind::Normal)
-                .map(|dependency| (dependency.name.as_str(), dependency.target.is_none() && !dependency.optional)),
-        ),
+        guest: Guest::of(&normal.collect::<Vec<_>>()),
         has_contract: config.contract.is_some() || files.proto.is_file() && files.mapping.is_file(),
     }
 }

@@ -38,7 +38,7 @@ fn of_manifests() {
     let contradiction = |flag: &str| {
         let flags = plugin_build::build::manifest::BuildFlags { cargo_args: list(&[flag]), ..Default::default() };
         let project = crate::support::project::Project::with_table("");
-        project.load(&flags).unwrap_err().into()
+        project.load(&flags).unwrap_err()
     };
     let mut all = errors![
         InferError::Several { package: s("p"), candidates: vec![Kind::Executable, Kind::Wasm] },

@@ -97,12 +97,11 @@ fn referrers_under_another_type_are_taken_and_what_is_no_list_is_told() {
     assert!(done(dir, &["ls", "oci:pulled"]).contains("+application/spdx+json"));
 
     // A proxy's page for every path that it does not know, an answer without a body, and a failure that does not pass.
-    let page = || Reply::new(200).header("Content-Type", "text/html").body("<html></html>");
-    let failing = || Reply::new(500).header("Retry-After", "0");
-    let odd: [(fn() -> Reply, &str); 3] =
-        [(page, "in no form that can be read"), (|| Reply::new(200), "in no form that can be read"), (failing, "answers 500")];
+    let page = Reply::new(200).header("Content-Type", "text/html").body("<html></html>");
+    let failing = Reply::new(500).header("Retry-After", "0");
+    let odd = [(page, "in no form that can be read"), (Reply::new(200), "in no form that can be read"), (failing, "answers 500")];
     for (number, (answer, told)) in odd.into_iter().enumerate() {
-        let (_registry, repository) = scripted(move |request, _| request.is("GET", "/referrers/").then(|| answer().into()));
+        let (_registry, repository) = scripted(move |request, _| request.is("GET", "/referrers/").then(|| answer.clone().into()));
         done(dir, &["push", "oci:old", &format!("{repository}:1.0")]);
         let pulled = run(dir, &["pull", &format!("{repository}:1.0"), &format!("by-tag-{number}")]);
         assert_eq!(warnings(&pulled), 1, "{}", pulled.stderr);
