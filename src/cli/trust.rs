@@ -116,13 +116,11 @@ impl TrustArgs {
         }
         let reference = context.image(&format!("{}@{}", installed.source, installed.digest))?;
         let demands = self.demands(&reference, false, context)?;
-        match installed.evidence.read() {
-            Some((kept, root)) => trust::judge(&kept, &root, &demands),
-            None => {
-                let message = "nothing was kept to judge it by: install it again";
-                Ok(vec![Finding::new(installed.digest.to_string(), "evidence-missing", message)])
-            }
-        }
+        let Some((kept, root)) = installed.evidence.read() else {
+            let message = "nothing was kept to judge it by: install it again";
+            return Ok(vec![Finding::new(installed.digest.to_string(), "evidence-missing", message)]);
+        };
+        trust::judge(&kept, &root, &demands)
     }
 }
 

@@ -153,7 +153,7 @@ fn the_schema_accepts_and_refuses_what_reading_does() {
     assert!(accepts("base = 'oci:a:b'") && accepts("kind = 'library'\nshape = 'image'"));
     assert!(!accepts("ports = ['x']") && !accepts("ports = [0]") && !accepts("stop-signal = 'term'") && !accepts("base = 3"));
     assert!(!accepts("kind = 'docker'") && !accepts("name = 'a/b'") && !accepts("files = [{ from = 'a', mode = '0999' }]"));
-    assert_eq!(schema["properties"].as_object().unwrap().len(), 24);
+    assert_eq!(schema["properties"].as_object().unwrap().len(), 25);
     assert_eq!(schema["additionalProperties"], json!(false));
 }
 

@@ -105,10 +105,11 @@ fn every_block_of_commands_has_a_test() {
 }
 
 /// Flags of other programs, which pages name beside ours.
-const FOREIGN: [&str; 22] = [
+const FOREIGN: [&str; 23] = [
     // git
     "--format",
-    // cargo
+    // cargo, and our benchmarks behind it
+    "--baseline",
     "--bench",
     "--dev",
     "--no-deps",

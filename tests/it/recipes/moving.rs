@@ -80,9 +80,8 @@ fn a_delta_brings_what_lacks() {
 
 #[test]
 fn a_delta_brings_what_changed() {
-    let page = |heading| blocks("docs/src/recipes/delta.md", heading, "sh");
-    let [carried] = &page("## Only what changed")[..] else { panic!("one block") };
-    let [pushed] = &page("## From a registry")[..] else { panic!("one block") };
+    let [carried] = &blocks("docs/src/recipes/delta.md", "## Only what changed", "sh")[..] else { panic!("one block") };
+    let [pushed] = &blocks("docs/src/recipes/delta.md", "## From a registry", "sh")[..] else { panic!("one block") };
     let registry = MemoryRegistry::honest();
     let runner = Runner::of(Project::new(&[]));
     let job = runner.job("both").installed();
