@@ -9,10 +9,8 @@ use clap::Args;
 #[derive(Debug, Args)]
 pub struct PluginProcessArgs {
     /// The process to die with
-    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "no signal tells of its death"))]
     parent: u32,
     /// The plugin's program
-    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "it is started directly"))]
     program: PathBuf,
 }
 

@@ -19,7 +19,7 @@ mod tests {
     fn what_is_no_expression_is_not_passed_off_as_one() {
         assert_eq!(expression("MIT/Apache-2.0").as_deref(), Some("MIT OR Apache-2.0"));
         assert_eq!(expression("(MIT OR Apache-2.0) AND Unicode-3.0").as_deref(), Some("(MIT OR Apache-2.0) AND Unicode-3.0"));
-        assert_eq!(expression("GPL-2.0").as_deref(), Some("GPL-2.0"));
+        assert_eq!(expression("GPL-2.0").as_deref(), Some("GPL-2.0-only"));
         for other in ["", "proprietary", "MIT OR", "LICENSE.txt", "MIT AND nothing-known"] {
             assert_eq!(expression(other), None, "{other}");
         }
