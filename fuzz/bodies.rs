@@ -8,13 +8,19 @@ use std::path::Path;
 use plugin_build::hosts::cosmo::agreement::{Names, differences};
 use plugin_build::hosts::cosmo::generate::{Options, generate};
 use plugin_build::hosts::cosmo::process::Api;
+use plugin_build::images::attached::{Attached, Table};
+use plugin_build::images::trust::policy::demands;
 use plugin_oci::deltas::patch::Patch;
-use plugin_oci::documents::{Config, Document};
+use plugin_oci::documents::{Config, Document, json};
 use plugin_oci::layers::unpack::{ExtractError, ExtractOptions, Extraction, LayerInput, Limits, Rules, read_entries};
+use plugin_oci::signatures::keys::KeyFile;
+use plugin_oci::signatures::statement::Statement;
+use plugin_oci::signatures::{bundle, notation};
 use plugin_oci::stores::archive::Archive;
 use plugin_oci::stores::layout::Layout;
 use plugin_oci::stores::{Source, read_document};
 use plugin_oci::values::compression::Compression;
+use plugin_oci::values::digest::Digest;
 use plugin_oci::values::platform::Platform;
 use plugin_oci::values::reference::{Reference, RegistryReference};
 
@@ -126,6 +132,26 @@ pub fn deltas(data: &[u8]) {
         let size = patch.size;
         let whole = patch.apply(Cursor::new([5; 1000]), &mut made).is_ok();
         assert!(made.len() as u64 == size || !whole && (made.len() as u64) < size);
+    }
+}
+
+/// What says something of an image: signatures of every form, statements, keys, policies and bills of materials.
+pub fn evidence(data: &[u8]) {
+    let subject = Digest::of(b"an image");
+    drop(bundle::Unverified::parse(data).map(|bundle| Statement::parse(bundle.payload(), &subject)));
+    drop(notation::Unverified::parse(data).map(|envelope| envelope.payload().len()));
+    drop(Statement::parse(data, &subject));
+    let key = KeyFile::of("a key", data);
+    drop((key.is_encrypted(), key.public(0), key.certificates()));
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (policy, reference) = (dir.path().join("policy"), "registry.example/a:1".parse().expect("a reference"));
+    fs::write(&policy, data).expect("a fresh file");
+    drop(demands(&policy, &reference, 0));
+    if let Ok(document) = json::parse(data) {
+        let (media_type, bytes) = ("application/vnd.cyclonedx+json".to_owned(), data.to_vec());
+        let table = Table::of(&Attached { digest: subject, media_type, bytes, document });
+        let counted: usize = table.licenses.values().sum();
+        assert!(counted <= table.parts.len());
     }
 }
 

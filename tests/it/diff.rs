@@ -308,7 +308,7 @@ fn that_the_toolchain_is_unknown_is_said_of_programs_only() {
     assert_eq!((program.code, tools(&program)), (3, "unknown".into()));
     assert!(told(&program).iter().all(|told| !told.starts_with("toolchain")), "{}", program.stdout);
     let human = ran(plugin_build(&project.root).args(["diff", "oci:out:a", "oci:out:b"]));
-    assert!(human.stderr.contains(unknown) && human.stderr.contains("--provenance"), "{}", human.stderr);
+    assert!(human.stderr.contains(unknown) && human.stderr.contains("--no-provenance"), "{}", human.stderr);
 
     two(&project.root.join("l"), &[tar(&[("a", b"1", 0o644, 0, 0)])], &[tar(&[("a", b"2", 0o644, 0, 0)])]);
     let text = ran(plugin_build(&project.root).args(["diff", "oci:l:a", "oci:l:b"]));

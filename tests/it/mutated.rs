@@ -11,6 +11,7 @@ use plugin_oci::fs::sorted_listing;
 use plugin_oci::values::compression::Compression;
 
 use crate::generate;
+use crate::sign::scene::{IMAGE, Scene};
 use crate::support::fuzz_bodies as bodies;
 use crate::support::hostile::archive::Archive as TarFile;
 use crate::support::hostile::bulk::Packing;
@@ -194,6 +195,30 @@ fn patches() {
     }
 }
 
+/// Everything that lies in a layout signed in each form, the keys, and policies of both kinds.
+fn evidence() {
+    let mut random = Random(0x516e);
+    let scene = Scene::signed();
+    scene.keygen(&["--certificate", "Somebody", "--output-key-prefix", "named"]);
+    for more in [&["--format", "simplesigning", "--identity", "registry.example/a:1"][..], &["--format", "notation"]] {
+        let key = if more[1] == "notation" { "named.key" } else { "two.key" };
+        let certificate: &[&str] = if more[1] == "notation" { &["--certificate", "named.crt"] } else { &[] };
+        scene.done(&[&["sign", IMAGE, "--key", key], more, certificate].concat());
+    }
+    let requirement = r#"{"type":"sigstoreSigned","keyPath":"one.pub","signedIdentity":{"type":"matchRepoDigestOrExact"}}"#;
+    fs::write(scene.path("policy.json"), format!(r#"{{"default":[{requirement}],"transports":{{"docker":{{"":[{requirement}]}}}}}}"#))
+        .unwrap();
+    fs::write(scene.path("deny.toml"), "[bans]\ndeny = [{ name = \"a\", version = \"<1\" }]\n[licenses]\nallow = [\"MIT\"]\n")
+        .unwrap();
+    let files = walkdir::WalkDir::new(scene.dir()).into_iter().map(Result::unwrap).filter(|entry| entry.file_type().is_file());
+    let mut seeds: Vec<Vec<u8>> = files.map(|file| fs::read(file.path()).unwrap()).filter(|seed| seed.len() < 100_000).collect();
+    seeds.sort();
+    for _ in 0..5000 {
+        let (seed, other) = (random.pick(&seeds), random.pick(&seeds));
+        bodies::evidence(&mutate(&mut random, seed, other, false));
+    }
+}
+
 /// The variable that makes a test binary a child.
 const CHILD: &str = "PLUGIN_BUILD_MUTATED";
 
@@ -208,6 +233,7 @@ fn child_of_the_mutated_tests() {
         Ok("contracts") => contracts(),
         Ok("agreements") => agreements(),
         Ok("patches") => patches(),
+        Ok("evidence") => evidence(),
         _ => return,
     }
     let status = fs::read_to_string("/proc/self/status").unwrap();
@@ -217,7 +243,7 @@ fn child_of_the_mutated_tests() {
 #[test]
 #[ignore = "slow"]
 fn a_thousand_mutated_tars_and_layouts_do_no_harm() {
-    for job in ["tars", "layouts", "texts", "contracts", "agreements", "patches"] {
+    for job in ["tars", "layouts", "texts", "contracts", "agreements", "patches", "evidence"] {
         let start = Instant::now();
         let output = Command::new(env::current_exe().unwrap())
             .args(["--exact", "mutated::child_of_the_mutated_tests", "--nocapture"])

@@ -6,6 +6,6 @@ mod foreign;
 mod forms;
 mod keys;
 mod policy;
-mod scene;
+pub mod scene;
 mod signer;
 mod signing;
