@@ -18,6 +18,11 @@ const TOKEN: &str = "correct-horse";
 /// The Worker and what it needs, installed once as its lock file says.
 fn installed() -> Option<(PathBuf, PathBuf)> {
     let (npm, node) = (require("npm")?, require("node")?);
+    let version = stdout(Command::new(&node).arg("--version"));
+    if version.trim_start_matches('v').split('.').next().and_then(|major| major.parse().ok()).unwrap_or(0) < 20 {
+        skip(&format!("miniflare does not start on node {version}"));
+        return None;
+    }
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("workers/edge");
     let lock = fs::read(sources.join("package-lock.json")).unwrap();
     let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("edge-{}", Digest::of(&lock).short().replace(':', "-")));

@@ -206,8 +206,11 @@ fn evidence() {
         scene.done(&[&["sign", IMAGE, "--key", key], more, certificate].concat());
     }
     let requirement = r#"{"type":"sigstoreSigned","keyPath":"one.pub","signedIdentity":{"type":"matchRepoDigestOrExact"}}"#;
-    fs::write(scene.path("policy.json"), format!(r#"{{"default":[{requirement}],"transports":{{"docker":{{"":[{requirement}]}}}}}}"#))
-        .unwrap();
+    fs::write(
+        scene.path("policy.json"),
+        format!(r#"{{"default":[{requirement}],"transports":{{"docker":{{"":[{requirement}]}}}}}}"#),
+    )
+    .unwrap();
     fs::write(scene.path("deny.toml"), "[bans]\ndeny = [{ name = \"a\", version = \"<1\" }]\n[licenses]\nallow = [\"MIT\"]\n")
         .unwrap();
     let files = walkdir::WalkDir::new(scene.dir()).into_iter().map(Result::unwrap).filter(|entry| entry.file_type().is_file());

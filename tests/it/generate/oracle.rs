@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use plugin_build::hosts::cosmo::generate::Position;
 use serde::{Deserialize, Serialize};
 
-use crate::support::tools;
+use crate::support::npm;
 
 /// The packages that it is made of. `wgc` 0.112.7 brings these versions.
 const PACKAGES: [&str; 2] = ["@wundergraph/protographic@0.20.1", "graphql@16.9.0"];
@@ -81,22 +81,7 @@ pub struct Oracle {
 impl Oracle {
     /// Installs it below the target directory, once.
     pub fn open() -> Option<Self> {
-        let (node, npm) = (tools::require("node")?, tools::require("npm")?);
-        let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("protographic-0.20.1");
-        fs::create_dir_all(&home).unwrap();
-        let lock = fs::File::create(home.join(".lock")).unwrap();
-        lock.lock().unwrap();
-        let done = home.join(".installed");
-        if !done.exists() {
-            fs::write(home.join("package.json"), "{\"private\": true}").unwrap();
-            let mut install = Command::new(npm);
-            install.args(["install", "--ignore-scripts", "--no-audit", "--no-fund"]).args(PACKAGES).current_dir(&home);
-            if !install.output().unwrap().status.success() {
-                tools::missing("npm cannot install what is compared with");
-                return None;
-            }
-            fs::write(done, "").unwrap();
-        }
+        let (node, home) = npm::installed(&PACKAGES)?;
         fs::write(home.join("oracle.mjs"), include_str!("oracle.mjs")).unwrap();
         Some(Self { node, home })
     }

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::scene::{IMAGE, Scene};
 use crate::support::docker_registry::DockerRegistry;
 use crate::support::ferro_registry::FerroRegistry;
+use crate::support::npm;
 use crate::support::program::ran;
 use crate::support::tools::{optional, require};
 
@@ -63,6 +64,28 @@ fn cosign_reads_bundles_from_the_layout() {
         ("one.pub", "bundle", "one.pub"),
     ] {
         assert!(!verify(key, bundle, file), "{key} {bundle} {file}");
+    }
+}
+
+#[test]
+#[ignore = "needs npm"]
+fn the_library_of_sigstore_verifies_every_bundle() {
+    let packages = ["@sigstore/verify@3.1.1", "@sigstore/bundle@4.0.0", "@sigstore/protobuf-specs@0.5.2"];
+    let Some((node, home)) = npm::installed(&packages) else { return };
+    fs::write(home.join("verify.mjs"), include_str!("verify.mjs")).unwrap();
+    let scene = Scene::signed();
+    let accepts = |key: &str, bundle: &[u8]| {
+        fs::write(scene.path("bundle"), bundle).unwrap();
+        let words = [home.join("verify.mjs"), scene.path(key), scene.path("bundle")];
+        succeeds(Command::new(&node).args(words).current_dir(scene.dir()))
+    };
+    let copied = scene.copied("copied");
+    for predicate_type in [SIGNATURE, "https://spdx.dev/Document"] {
+        let bundle = copied.bundle(predicate_type);
+        assert!(accepts("one.pub", &bundle) && !accepts("two.pub", &bundle), "{predicate_type}");
+        for place in ["/dsseEnvelope/payload", "/dsseEnvelope/signatures/0/sig"] {
+            assert!(!accepts("one.pub", &flipped(&bundle, place)), "{predicate_type} {place}");
+        }
     }
 }
 

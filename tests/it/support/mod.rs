@@ -14,6 +14,7 @@ pub mod layouts;
 pub mod memory_bucket;
 pub mod memory_registry;
 pub mod namespaces;
+pub mod npm;
 pub mod packed;
 pub mod plugins;
 pub mod program;

@@ -4,11 +4,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::{Mutex, PoisonError};
 
+use super::npm;
 use super::project::Project;
-use super::tools::{require, skip};
 
 const VERSION: &str = "0.112.7";
 
@@ -17,25 +15,8 @@ pub const ALONE: [(&str, &str); 2] = [("DISABLE_UPDATE_CHECK", "true"), ("COSMO_
 
 /// The script of `wgc`, and what runs it.
 pub fn wgc() -> Option<(PathBuf, PathBuf)> {
-    static INSTALLING: Mutex<()> = Mutex::new(());
-    let (npm, node) = (require("npm")?, require("node")?);
-    let _alone = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
-    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("wgc-{VERSION}"));
-    let script = home.join("node_modules/wgc/dist/src/index.js");
-    if !home.join("installed").exists() {
-        fs::create_dir_all(&home).unwrap();
-        fs::write(home.join("package.json"), r#"{"private": true}"#).unwrap();
-        let package = format!("wgc@{VERSION}");
-        let mut install = Command::new(npm);
-        install.args(["install", "--ignore-scripts", "--no-audit", "--no-fund", "--save-exact", &package]).current_dir(&home);
-        let output = install.output().unwrap();
-        if !output.status.success() {
-            skip(&format!("npm cannot install {package}: {}", String::from_utf8_lossy(&output.stderr)));
-            return None;
-        }
-        fs::write(home.join("installed"), "").unwrap();
-    }
-    Some((node, script))
+    let (node, home) = npm::installed(&[&format!("wgc@{VERSION}")])?;
+    Some((node, home.join("node_modules/wgc/dist/src/index.js")))
 }
 
 /// The plugin of `fixtures/execution`, `hello`, with next to no program.
