@@ -3,6 +3,7 @@
 use super::pages::{blocks, text};
 use super::runner::{Job, Runner};
 use crate::support::project::Project;
+use crate::support::registry_cache::cargo_home;
 use crate::support::second_compiler::{WASM_LD, available};
 
 /// A package that depends on this crate, which is empty here, and exports a function.
@@ -41,7 +42,9 @@ fn a_plugin_of_extism_is_built_unpacked_and_called() {
     let [block] = &blocks("docs/src/recipes/wasm-hosts.md", "## Extism", "sh")[..] else { panic!("one block") };
     let Some((_runner, job)) = job("extism-pdk") else { return };
     job.tool("extism", &[("call unpacked/greet.wasm greet --input Ana", "head -c 4 unpacked/greet.wasm")], "exit 9");
-    assert_eq!(job.succeed(block).stdout, "oci:target/plugin-build/greet:0.1.0\nunpacked\n\0asm");
+    // The sources of the standard library name crates that only the developer's cargo has.
+    let online = format!("export CARGO_HOME={}\nunset CARGO_NET_OFFLINE\n{block}", cargo_home().display());
+    assert_eq!(job.succeed(&online).stdout, "oci:target/plugin-build/greet:0.1.0\nunpacked\n\0asm");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -24,6 +25,8 @@ impl Container {
             return None;
         }
         stdout(Command::new(umoci).args(["unpack", "--image", &format!("{}:{tag}", layout.display())]).arg(dir));
+        // Whatever mask the caller has: another user is to get in.
+        fs::set_permissions(dir.join("rootfs"), fs::Permissions::from_mode(0o755)).unwrap();
         let container = Self { dir: dir.to_owned(), runtimes: [runc, crun] };
         container.configure(|config| config["process"]["terminal"] = false.into());
         Some(container)

@@ -16,11 +16,16 @@ pub fn lock_with_itoa() -> String {
 /// A program that needs it.
 pub const MAIN_WITH_ITOA: &str = "fn main() { println!(\"{}\", itoa::Buffer::new().format(1)); }\n";
 
-/// Copies what there is of `itoa` into a new `CARGO_HOME`.
+/// The developer's own.
 #[expect(clippy::disallowed_methods, reason = "tests run in the developer's environment")]
-pub fn copy_itoa(to: &Path) {
+pub fn cargo_home() -> PathBuf {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
-    let home = home.unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cargo"));
+    home.unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cargo"))
+}
+
+/// Copies what there is of `itoa` into a new `CARGO_HOME`.
+pub fn copy_itoa(to: &Path) {
+    let home = cargo_home();
     for entry in walkdir::WalkDir::new(home.join("registry")).into_iter().flatten() {
         let relative = entry.path().strip_prefix(&home).unwrap();
         let text = relative.to_string_lossy();

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::plugins::package;
 use super::program::{plugin_build, ran};
-use super::tools::{require, require_file};
+use super::tools::{require, require_file, skip, stdout};
 
 /// This machine's target.
 pub const HOST: &str = "x86_64-unknown-linux-gnu";
@@ -21,6 +21,17 @@ pub const WASM_LD: &str = "/usr/bin/wasm-ld-19";
 pub fn is_there() -> bool {
     let needed = ["/usr/bin/cargo", "/usr/bin/rustc", "/usr/lib/rustlib/aarch64-unknown-linux-gnu/lib"];
     needed.iter().all(|path| require_file(path)) && require("aarch64-linux-gnu-gcc").is_some()
+}
+
+/// Whether it is no older than what this package asks for: older ones want files for Windows that no sources have.
+pub fn is_recent() -> bool {
+    let minor = |version: &str| version.split('.').nth(1).and_then(|minor| minor.parse::<u32>().ok()).unwrap_or_default();
+    let version = stdout(Command::new("/usr/bin/rustc").arg("--version"));
+    let is_recent = minor(&version) >= minor(env!("CARGO_PKG_RUST_VERSION"));
+    if !is_recent {
+        skip(&format!("{} is older than what is wanted", version.trim()));
+    }
+    is_recent
 }
 
 /// Our program, driving the second compiler.
