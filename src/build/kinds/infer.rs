@@ -2,7 +2,7 @@
 //!
 //! | targets | crate | kind |
 //! |---|---|---|
-//! | wasm, or none named | has a `bin` or `cdylib`, and depends on a crate of [`GUESTS`] | `proxy-wasm` or `wasm` |
+//! | wasm, or none named | has a `bin` or `cdylib`, and depends on a crate of `GUESTS` | `proxy-wasm` or `wasm` |
 //! | wasm | has a `bin` or `cdylib` | `wasm` |
 //! | native | has a `bin`, and the contract's files | `cosmo-router` |
 //! | native | has a `bin` (or one is named) and no `cdylib` | `executable` |

@@ -2,7 +2,7 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `objects.rs` | [`Objects`]: what is asked of a place that keeps objects, and changes by compare-and-swap |
+//! | `objects.rs` | `Objects`: what is asked of a place that keeps objects, and changes by compare-and-swap |
 //! | `directory.rs` | a directory, for a web server |
 //! | `s3.rs`, `sign.rs`, `profile.rs` | a bucket with the S3 API; signatures; what is configured for it |
 //! | `published.rs` | one repository, to read from and to write to |
