@@ -25,7 +25,6 @@ use crate::images::run::workdir::remove_tree;
 use crate::images::run::{self, Ready, RunOptions};
 use plugin_oci::failure::{Complaint, Error};
 use plugin_oci::interrupt;
-use plugin_oci::layers::unpack::Limits;
 use plugin_oci::values::platform::Platform;
 
 /// Flags of `dev`.
@@ -141,16 +140,7 @@ fn generate(args: &DevArgs, context: &Context) -> Result<Vec<PathBuf>, Error> {
 }
 
 fn install_for_router(chosen: &Chosen, config: &Path, plugins: &Path, context: &Context) -> Result<(), Error> {
-    let options = InstallOptions {
-        selector: chosen.selector.clone(),
-        plugins_dir: plugins.to_owned(),
-        name: None,
-        platforms: Vec::new(),
-        copy: false,
-        limits: Limits::default(),
-        patched: false,
-        signed_by: None,
-    };
+    let options = InstallOptions::new(chosen.selector.clone(), plugins.to_owned());
     let installed = install::install(chosen.source.as_ref(), &options, context.progress())?;
     let verb = if installed.changed { "Installed" } else { "Fresh" };
     context.progress().status(verb, format!("{} ({})", installed.name, installed.image.digest.short()));

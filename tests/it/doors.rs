@@ -79,16 +79,7 @@ fn the_first_door_is_a_registry() {
 fn the_second_door_is_the_directory_of_plugins() {
     let Some(host) = go_host() else { return };
     let dir = tempfile::tempdir().unwrap();
-    let options = InstallOptions {
-        selector: Selector::Only,
-        plugins_dir: dir.path().join("plugins"),
-        name: None,
-        platforms: Vec::new(),
-        copy: false,
-        limits: Limits::default(),
-        patched: false,
-        signed_by: None,
-    };
+    let options = InstallOptions::new(Selector::Only, dir.path().join("plugins"));
     let installed = install(packed(), &options, &Silent).unwrap();
     // The image has one platform, and what is installed is named by that platform's manifest.
     let root = packed().resolve(&Selector::Only).unwrap();

@@ -10,7 +10,6 @@ use crate::hints::hint;
 use plugin_build::images::install::{CheckOptions, InstallOptions, Installed, check, install, rollback};
 use plugin_oci::failure::{Class, Error};
 use plugin_oci::fs::sorted_listing;
-use plugin_oci::layers::unpack::Limits;
 use plugin_oci::progress::Silent;
 use plugin_oci::stores::Selector;
 use plugin_oci::stores::layout::Layout;
@@ -27,16 +26,7 @@ struct Scene {
 }
 
 fn options(tag: &str, plugins_dir: PathBuf) -> InstallOptions {
-    InstallOptions {
-        selector: Selector::Tag(tag.to_owned()),
-        plugins_dir,
-        name: None,
-        platforms: Vec::new(),
-        copy: false,
-        limits: Limits::default(),
-        patched: false,
-        signed_by: None,
-    }
+    InstallOptions::new(Selector::Tag(tag.to_owned()), plugins_dir)
 }
 
 impl Scene {

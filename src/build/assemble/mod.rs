@@ -24,7 +24,7 @@ use crate::build::assemble::error::AssembleError;
 use crate::build::inspect::bundle::NSSWITCH;
 use crate::build::kinds::Kind;
 use crate::build::manifest::bases::Bases;
-use crate::build::plan::annotations::{FORMAT, REQUEST_KEY};
+use crate::build::plan::annotations::REQUEST_KEY;
 use crate::build::plan::{ImagePlan, Plan, TargetPlan};
 use crate::hosts::cosmo::contract::{self, Contract};
 use bill::Sbom;
@@ -33,7 +33,7 @@ use plugin_oci::documents::image::{BASE_DIGEST, BASE_NAME, Image, Layer, Setting
 use plugin_oci::failure::Error;
 use plugin_oci::fs::stamps::{Fingerprint, Hints};
 use plugin_oci::fs::{FileError, TempFile};
-use plugin_oci::layers::pack::{self, LayerError, Packer};
+use plugin_oci::layers::pack::{self, FORMAT, LayerError, Packer};
 use plugin_oci::layers::tree::{Content, Entry, Mode, Tree, TreeBuilder};
 use plugin_oci::progress::Progress;
 use plugin_oci::stores::layout::{Layout, LayoutWriter, Obsolete};

@@ -12,11 +12,12 @@ use serde_json::{Value, json};
 use super::base::ResolvedBase;
 use super::statement::{Dependency, Provenance};
 use crate::build::hermetic::Enforced;
+use crate::build::manifest;
+use crate::build::plan::annotations::SOURCE_KEY;
 use crate::build::plan::rustflags::is_linux_gnu;
 use crate::build::plan::{ImagePlan, Plan};
 use crate::build::sbom::graph::Graph;
 use crate::build::sbom::purl;
-use crate::build::toolchain::ask::Ask;
 use crate::build::toolchain::linker::LinkerFacts;
 use crate::build::toolchain::lock::Lock;
 use plugin_oci::attachments;
@@ -30,8 +31,6 @@ use plugin_oci::values::digest::Digest;
 pub const BUILD_TYPE: &str = "https://cargo-plugin-build.dev/build/v1";
 /// Whoever ran this program; who that was is for a signature to say.
 const BUILDER: &str = "https://cargo-plugin-build.dev/builder/v1";
-/// Annotation with the address of the sources.
-const SOURCE_KEY: &str = "org.opencontainers.image.source";
 /// The most bytes of a statement that are read back.
 const STATEMENT_LIMIT: u64 = 16 << 20;
 
@@ -48,10 +47,7 @@ pub struct Toolchain {
 impl Toolchain {
     /// Asks the linkers of an image's targets, unless `hints` know what they say.
     pub fn of(plan: &Plan, image: &ImagePlan, hints: &Hints, env: &Environment, progress: &dyn Progress) -> Self {
-        let place: &dyn Ask = match &plan.hermetic {
-            Some(sandbox) => sandbox,
-            None => env,
-        };
+        let place = manifest::place(plan.hermetic.as_ref(), env);
         let is_seen = |path: &Path| {
             let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
             plan.hermetic.as_ref().is_none_or(|sandbox| sandbox.view.shows(&real))

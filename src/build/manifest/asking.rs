@@ -171,8 +171,8 @@ pub struct Pinned {
     pub directory: PathBuf,
 }
 
-/// Where questions are put.
-pub(super) fn place<'a>(questions: Option<&'a Sandbox>, env: &'a Environment) -> &'a dyn Ask {
+/// Where questions are put: in the sandbox, where there is one.
+pub fn place<'a>(questions: Option<&'a Sandbox>, env: &'a Environment) -> &'a dyn Ask {
     match questions {
         Some(sandbox) => sandbox,
         None => env,

@@ -40,7 +40,7 @@ mod select;
 pub mod tables;
 mod texts;
 
-pub use asking::Pinned;
+pub use asking::{Pinned, place};
 pub use error::PluginError;
 pub use facts::PackageFacts;
 pub use flags::{BuildFlags, Builder};
@@ -163,7 +163,7 @@ pub struct Workspace {
 impl Workspace {
     /// Where questions about the sources are put.
     pub fn place<'a>(&'a self, env: &'a Environment) -> &'a dyn Ask {
-        asking::place(self.questions.as_ref(), env)
+        place(self.questions.as_ref(), env)
     }
 }
 

@@ -6,15 +6,12 @@ use std::collections::BTreeMap;
 use crate::build::kinds::{Kind, proxy_wasm};
 use crate::build::manifest::Plugin;
 use crate::build::repository::revision::Revision;
+use plugin_oci::layers::pack::{FORMAT, FORMAT_KEY};
 
-/// The number of the byte format that this crate writes. It is frozen; whoever changes a byte that is written takes the next.
-pub const FORMAT: &str = "1";
 /// OCI's annotation of the commit.
 pub const REVISION_KEY: &str = "org.opencontainers.image.revision";
 /// OCI's annotation of where the sources can be had.
 pub const SOURCE_KEY: &str = "org.opencontainers.image.source";
-/// The annotation of the byte format's number.
-pub const FORMAT_KEY: &str = "dev.cargo-plugin-build.format";
 /// The annotation of the plugin's name.
 pub const NAME_KEY: &str = "dev.cargo-plugin-build.name";
 /// The annotation of the plugin's kind.

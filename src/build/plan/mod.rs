@@ -30,10 +30,9 @@ use crate::build::hermetic::{self, Ground, HermeticError, Output, Sandbox, Wante
 use crate::build::kinds::{Kind, Placement, Product, Subject};
 use crate::build::manifest::bases::Bases;
 use crate::build::manifest::files::PackedFile;
-use crate::build::manifest::{BuildFlags, Builder, ContractFiles, Plugin, Workspace};
+use crate::build::manifest::{self, BuildFlags, Builder, ContractFiles, Plugin, Workspace};
 use crate::build::repository::revision::{self, Revision};
 use crate::build::sbom::format::Format;
-use crate::build::toolchain::ask::Ask;
 use crate::build::toolchain::config::CargoConfig;
 use crate::build::toolchain::linker::Linker;
 use crate::build::toolchain::metadata::MetadataOptions;
@@ -270,8 +269,7 @@ fn ask_revision(
     let products = [&workspace.target_directory, &workspace.build_directory].into_iter().chain(&output);
     let products: Vec<&Path> = products.map(PathBuf::as_path).collect();
     let sandbox = workspace.ground.as_ref().map(Ground::questions_to_git).transpose()?;
-    let place: &dyn Ask = sandbox.as_ref().map_or(env, |sandbox| sandbox);
-    Ok(revision::ask(&workspace.root, &products, place, progress))
+    Ok(revision::ask(&workspace.root, &products, manifest::place(sandbox.as_ref(), env), progress))
 }
 
 /// What a hermetic build sees.

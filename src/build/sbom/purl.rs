@@ -15,6 +15,7 @@ use std::path::Path;
 use cargo_metadata::Package;
 
 use crate::build::toolchain::metadata::{self, CRATES_IO};
+use plugin_oci::values::percent;
 
 /// What a package is called.
 pub fn of(package: &Package, workspace: &Path) -> String {
@@ -59,14 +60,7 @@ fn qualified(name: &str, version: &str, key: &str, value: &str) -> String {
 
 /// Percent-encodes all but the letters that stand for themselves in each part, and the colon.
 pub fn encoded(text: &str) -> String {
-    let one = |byte: u8| {
-        if byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte) {
-            char::from(byte).to_string()
-        } else {
-            format!("%{byte:02X}")
-        }
-    };
-    text.bytes().map(one).collect()
+    percent::encoded(text, ":")
 }
 
 /// A URL without a place on this machine, a user, a token, a query or a fragment.

@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::graph::{Facts, Graph, Platform, graphs};
 use super::unit::Unit;
+use crate::build::manifest;
 use crate::build::plan::{ImagePlan, Plan, TargetPlan};
 use crate::build::toolchain::ToolchainError;
-use crate::build::toolchain::ask::Ask;
 use crate::build::toolchain::lock::Lock;
 use crate::build::toolchain::metadata::{self, MetadataOptions};
 use plugin_oci::environment::Environment;
@@ -74,10 +74,7 @@ impl<'a> Recorder<'a> {
     /// The graphs of all images and targets, by cargo's identifier of the package and by target.
     fn find(&self) -> Result<BTreeMap<(String, String), Graph>, ToolchainError> {
         let plan = self.plan;
-        let place: &dyn Ask = match &plan.hermetic {
-            Some(sandbox) => sandbox,
-            None => self.env,
-        };
+        let place = manifest::place(plan.hermetic.as_ref(), self.env);
         let targets: BTreeSet<&str> = plan.images.iter().flat_map(|image| &image.targets).map(|t| t.target.as_str()).collect();
         let cfgs = |target: &str| {
             let triple = split_glibc(target).0.to_owned();

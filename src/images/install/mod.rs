@@ -58,6 +58,14 @@ pub struct InstallOptions {
     pub signed_by: Option<Vec<Digest>>,
 }
 
+impl InstallOptions {
+    /// An image under its own name, judged by nobody, taken whole and linked to.
+    pub fn new(selector: Selector, plugins_dir: PathBuf) -> Self {
+        let (name, platforms, limits) = (None, Vec::new(), Limits::default());
+        Self { selector, plugins_dir, name, platforms, copy: false, limits, patched: false, signed_by: None }
+    }
+}
+
 /// What is installed now.
 #[derive(Clone, Debug, Serialize)]
 pub struct Installed {

@@ -10,9 +10,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::build::plan::annotations::{FORMAT, FORMAT_KEY, KIND_KEY};
+use crate::build::plan::annotations::KIND_KEY;
 use plugin_oci::documents::image::CREATED_BY;
 use plugin_oci::documents::{Config, Index, Manifest, json};
+use plugin_oci::layers::pack::{FORMAT, FORMAT_KEY};
 use plugin_oci::layers::unpack::{Entry, Kind};
 
 /// A rule and what breaks it.

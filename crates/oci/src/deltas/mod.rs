@@ -30,6 +30,7 @@ use std::collections::BTreeMap;
 
 use crate::attachments;
 use crate::documents::Descriptor;
+use crate::layers::pack::{FORMAT, FORMAT_KEY};
 use crate::progress::Progress;
 use crate::stores::Source;
 use crate::values::compression::Compression;
@@ -48,10 +49,6 @@ const DIFF_ID_KEY: &str = "dev.cargo-plugin-build.delta.diff-id";
 const BASE_KEY: &str = "dev.cargo-plugin-build.delta.base";
 /// Annotation of a patch: how the layer is compressed.
 const COMPRESSION_KEY: &str = "dev.cargo-plugin-build.delta.compression";
-/// Annotation of a patch: the byte format of the layer.
-const FORMAT_KEY: &str = "dev.cargo-plugin-build.format";
-/// The byte format that is written here.
-const FORMAT: &str = "1";
 
 /// A patch of a delta, and what it is for.
 #[derive(Clone, Debug, PartialEq, Eq)]

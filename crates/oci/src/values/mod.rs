@@ -3,6 +3,7 @@
 pub mod compression;
 pub mod digest;
 pub mod epoch;
+pub mod percent;
 pub mod platform;
 pub mod reference;
 pub mod tag;

@@ -40,6 +40,11 @@ use crate::values::compression::Compression;
 use crate::values::digest::{Digest, Hasher};
 use crate::values::epoch::Epoch;
 
+/// The number of the byte format that is written here. It is frozen; whoever changes a byte that is written takes the next.
+pub const FORMAT: &str = "1";
+/// The annotation of that number.
+pub const FORMAT_KEY: &str = "dev.cargo-plugin-build.format";
+
 /// Makes layers.
 #[derive(Clone, Copy, Debug)]
 pub struct Packer {

@@ -9,13 +9,14 @@ use ureq::http::Method;
 
 use super::objects::{Entry, Kind, Object, Objects};
 use super::profile::Profile;
-use super::sign::{UNSIGNED, encode};
+use super::sign::UNSIGNED;
 use super::{BucketError, StoreError};
 use crate::documents::{Descriptor, MANIFEST_LIMIT};
 use crate::environment::Environment;
 use crate::stores::Reopen;
 use crate::stores::registry::{Call, Client, Condition, Content, Payload, Reply, Url, clean, is_passing_status};
 use crate::values::digest::Digest;
+use crate::values::percent::encoded;
 
 /// Bodies of errors and pages of listings are read so far: a thousand keys of a kilobyte, the most that one has.
 const ANSWER_LIMIT: u64 = 8 << 20;
@@ -58,7 +59,7 @@ impl<'a> S3<'a> {
     }
 
     fn url(&self, key: &str) -> Result<Url, StoreError> {
-        self.parse(&format!("{}/{}", self.base, encode(&format!("{}{key}", self.prefix), "/")))
+        self.parse(&format!("{}/{}", self.base, encoded(&format!("{}{key}", self.prefix), "/")))
     }
 
     fn parse(&self, text: &str) -> Result<Url, StoreError> {
@@ -207,8 +208,8 @@ impl Objects for S3<'_> {
     fn list(&self, prefix: &str) -> Result<Vec<Entry>, StoreError> {
         let (mut found, mut token) = (Vec::new(), String::new());
         loop {
-            let prefix = encode(&format!("{}{prefix}", self.prefix), "");
-            let from = if token.is_empty() { String::new() } else { format!("continuation-token={}&", encode(&token, "")) };
+            let prefix = encoded(&format!("{}{prefix}", self.prefix), "");
+            let from = if token.is_empty() { String::new() } else { format!("continuation-token={}&", encoded(&token, "")) };
             let url = self.parse(&format!("{}/?{from}list-type=2&prefix={prefix}", self.base))?;
             let reply = self.send(&Method::GET, &url, &[], b"")?;
             if reply.status != 200 {

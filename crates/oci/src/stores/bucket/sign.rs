@@ -8,7 +8,7 @@ use ring::hmac;
 use zeroize::Zeroizing;
 
 use crate::stores::registry::Url;
-use crate::values::digest::Digest;
+use crate::values::digest::{Digest, to_hex};
 
 /// What stands for a payload whose hash is not known.
 pub(super) const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
@@ -47,7 +47,7 @@ impl Signer {
         let secret = Zeroizing::new(format!("AWS4{}", *self.secret));
         let derived = [day, &self.region, "s3", "aws4_request"];
         let key = derived.iter().fold(key_of(secret.as_bytes()), |key, part| key_of(hmac::sign(&key, part.as_bytes()).as_ref()));
-        let signature = hex(hmac::sign(&key, text.as_bytes()).as_ref());
+        let signature = to_hex(hmac::sign(&key, text.as_bytes()).as_ref());
         added.push((
             "Authorization",
             format!("AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders={names}, Signature={signature}", self.key),
@@ -60,20 +60,10 @@ fn key_of(bytes: &[u8]) -> hmac::Key {
     hmac::Key::new(hmac::HMAC_SHA256, bytes)
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
-}
-
-/// Percent-encodes as signatures want it (`UriEncode` of the same page); `keep` are characters that stay beside those that
-/// always do.
-pub(super) fn encode(text: &str, keep: &str) -> String {
-    let stays = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || keep.as_bytes().contains(&byte);
-    text.bytes().map(|byte| if stays(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::values::percent::encoded;
 
     /// "Example: PUT Object" and "Example: GET Bucket (List Objects)" of the page.
     #[test]
@@ -92,7 +82,7 @@ mod tests {
         };
         let headers =
             [("Date", "Fri, 24 May 2013 00:00:00 GMT".to_owned()), ("x-amz-storage-class", "REDUCED_REDUNDANCY".to_owned())];
-        let path = encode("/test$file.text", "/");
+        let path = encoded("/test$file.text", "/");
         let put = sign("PUT", &format!("https://examplebucket.s3.amazonaws.com{path}"), &headers, b"Welcome to Amazon S3.");
         assert!(put.ends_with("Signature=98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd"), "{put}");
         let list = sign("GET", "https://examplebucket.s3.amazonaws.com/?max-keys=2&prefix=J", &[], b"");

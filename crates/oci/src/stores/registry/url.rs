@@ -6,6 +6,7 @@
 //!
 //! [`Display`](std::fmt::Display) leaves the query out: signed download links and upload states live there.
 
+use crate::values::percent::encoded;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -243,16 +244,7 @@ fn without_dots(path: &str) -> String {
 
 /// Percent-encodes everything but what needs none in a query or form value.
 pub(super) fn encode(text: &str) -> String {
-    use fmt::Write as _;
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~:/,".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
-    out
+    encoded(text, ":/,")
 }
 
 #[cfg(test)]
