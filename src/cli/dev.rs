@@ -73,10 +73,14 @@ pub fn dev(mut args: DevArgs, context: &Context) -> Result<ExitCode, Error> {
         return Err(Complaint::usage(message).into());
     }
     // Outlives what runs in it, and goes with this process.
-    let cache = tempfile::Builder::new().prefix("plugin-build-dev-").tempdir_in(scratch(&context.env));
-    let cache = cache.map_err(|error| Complaint::failed(format!("cannot make a directory for what runs: {error}")))?;
-    let doomed = cache.path().to_owned();
-    let _cleanup = interrupt::on_interrupt(move || drop(remove_tree(&doomed)));
+    let (cache, _cleanup) = interrupt::making(
+        || tempfile::Builder::new().prefix("plugin-build-dev-").tempdir_in(scratch(&context.env)),
+        |cache| {
+            let doomed = cache.path().to_owned();
+            move || drop(remove_tree(&doomed))
+        },
+    )
+    .map_err(|error| Complaint::failed(format!("cannot make a directory for what runs: {error}")))?;
     let goal = goal(&args, cache.path(), context)?;
     // A layout that no flag names lies in the target directory.
     let mut excluded = vec![workspace.target_directory.clone(), workspace.build_directory.clone()];

@@ -11,8 +11,7 @@ use serde::Serialize;
 
 use crate::templates::{Name, TEMPLATES, Template, TemplateError};
 use plugin_oci::failure::{Class, Error, Failure};
-use plugin_oci::fs::{FileError, sorted_listing};
-use plugin_oci::interrupt;
+use plugin_oci::fs::{FileError, TempDir, sorted_listing};
 use plugin_oci::progress::{Event, Progress};
 
 /// What to make, and where.
@@ -111,16 +110,12 @@ fn write_beside(dir: &Path, files: &[(String, String)]) -> Result<(), NewError> 
     builder.prefix(".plugin-build-");
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777)); // the umask's business, as for any source
-    let temp = builder.tempdir_in(parent).map_err(FileError::at("create a directory in", parent))?;
-    let doomed = temp.path().to_owned();
-    let _cleanup = interrupt::on_interrupt(move || drop(fs::remove_dir_all(&doomed)));
+    let temp = TempDir::new_in(&builder, parent)?;
     for (path, content) in files {
         write_new(&temp.path().join(path), content)?;
     }
     // Renaming onto a directory that somebody filled meanwhile fails; onto a file too.
-    fs::rename(temp.path(), dir).map_err(FileError::at("create", dir))?;
-    let _ = temp.keep();
-    Ok(())
+    Ok(temp.persist(dir)?)
 }
 
 /// Writes into a directory that exists, after a look for everything in the way.

@@ -31,11 +31,23 @@ impl Drop for Registration {
 
 /// Registers an action for the case of an interrupt.
 pub fn on_interrupt(action: impl FnMut() + Send + 'static) -> Registration {
+    let Ok(((), registration)) = making(|| Ok::<_, std::convert::Infallible>(()), |()| action);
+    registration
+}
+
+/// Makes something that would outlive the process, and registers what undoes it; no interrupt comes between the two.
+/// `make` registers nothing itself.
+pub fn making<T, E, A: FnMut() + Send + 'static>(
+    make: impl FnOnce() -> Result<T, E>,
+    undo: impl FnOnce(&T) -> A,
+) -> Result<(T, Registration), E> {
     let mut actions = lock();
+    let made = make()?;
     actions.0 += 1;
     let key = actions.0;
-    actions.1.insert(key, Box::new(action));
-    Registration(key)
+    let undo = undo(&made);
+    actions.1.insert(key, Box::new(undo));
+    Ok((made, Registration(key)))
 }
 
 /// Runs every registered action, the newest first, and keeps the registry locked for ever: the process is about to exit,

@@ -20,8 +20,7 @@ use std::path::{Path, PathBuf};
 use crate::build::toolchain::{cargo_home, home};
 use plugin_oci::environment::Environment;
 use plugin_oci::failure::Error;
-use plugin_oci::fs::{FileError, create_dirs, sorted_listing};
-use plugin_oci::interrupt::{Registration, on_interrupt};
+use plugin_oci::fs::{FileError, TempDir, create_dirs, sorted_listing};
 
 /// Variables that decide about bytes and are in the record, or must make no difference.
 const CLEARED: [&str; 20] = [
@@ -50,22 +49,16 @@ const CLEARED: [&str; 20] = [
 /// A place to build at, removed when dropped.
 pub struct Elsewhere {
     root: PathBuf,
-    _cleanup: Registration,
-    _dir: tempfile::TempDir,
+    _dir: TempDir,
 }
 
 impl Elsewhere {
     /// Makes an empty place.
     pub fn new(env: &Environment) -> Result<Self, Error> {
         let parent = env.path("TMPDIR").map_or_else(std::env::temp_dir, |dir| env.resolve(&dir));
-        let dir = tempfile::Builder::new()
-            .prefix("plugin-build-again-")
-            .tempdir_in(&parent)
-            .map_err(FileError::at("create a directory in", &parent))?;
+        let dir = TempDir::new_in(tempfile::Builder::new().prefix("plugin-build-again-"), &parent)?;
         let root = dir.path().canonicalize().map_err(FileError::at("find", dir.path()))?;
-        let gone = root.clone();
-        let cleanup = on_interrupt(move || drop(fs::remove_dir_all(&gone)));
-        Ok(Self { root, _cleanup: cleanup, _dir: dir })
+        Ok(Self { root, _dir: dir })
     }
 
     /// Where a group's image goes.

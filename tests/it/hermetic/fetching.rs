@@ -43,8 +43,9 @@ fn registry(wants_token: bool) -> (Arc<Registry>, Server) {
     let home = tempfile::tempdir().unwrap();
     copy_itoa(home.path());
     let files = walkdir::WalkDir::new(home.path()).into_iter().flatten().map(walkdir::DirEntry::into_path);
-    let file: PathBuf = files.into_iter().find(|path| path.extension().is_some_and(|end| end == "crate")).unwrap();
     let (version, checksum) = version_and_checksum();
+    let locked = format!("itoa-{version}.crate");
+    let file: PathBuf = files.into_iter().find(|path| path.ends_with(&locked)).unwrap();
     let line = format!(
         "{{\"name\":\"itoa\",\"vers\":\"{version}\",\"deps\":[],\"cksum\":\"{checksum}\",\"features\":{{}},\"yanked\":false}}\n"
     );

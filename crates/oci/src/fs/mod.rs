@@ -153,6 +153,41 @@ impl EarlySync {
     }
 }
 
+/// A temporary directory: removed when dropped and on an interrupt.
+#[derive(Debug)]
+pub struct TempDir {
+    dir: tempfile::TempDir,
+    _cleanup: Registration,
+}
+
+impl TempDir {
+    /// Makes it, as `builder` has it.
+    pub fn new_in(builder: &tempfile::Builder, parent: &Path) -> Result<Self, FileError> {
+        let (dir, cleanup) = interrupt::making(
+            || builder.tempdir_in(parent),
+            |dir| {
+                let path = dir.path().to_owned();
+                move || drop(fs::remove_dir_all(&path))
+            },
+        )
+        .map_err(FileError::at("create a directory in", parent))?;
+        Ok(Self { dir, _cleanup: cleanup })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Gives the directory, when it is whole, its name.
+    pub fn persist(self, path: &Path) -> Result<(), FileError> {
+        fs::rename(self.dir.path(), path).map_err(FileError::at("create", path))?;
+        // It is no longer at the path that would be removed.
+        drop(self.dir.keep());
+        Ok(())
+    }
+}
+
 /// A temporary file that knows its lock: removed when dropped, on interrupt, and, after a crash, by [`sweep`].
 #[derive(Debug)]
 pub struct TempFile {
@@ -167,15 +202,15 @@ impl TempFile {
     /// is made.
     pub fn new_in(dir: &Path) -> Result<Self, FileError> {
         loop {
-            let file = tempfile::Builder::new()
-                .prefix(TEMP_PREFIX)
-                .rand_bytes(10)
-                .tempfile_in(dir)
-                .map_err(FileError::at("create a temporary file in", dir))?;
+            let mut builder = tempfile::Builder::new();
+            let make = || builder.prefix(TEMP_PREFIX).rand_bytes(10).tempfile_in(dir);
+            let (file, cleanup) = interrupt::making(make, |file| {
+                let path = file.path().to_owned();
+                move || drop(fs::remove_file(&path))
+            })
+            .map_err(FileError::at("create a temporary file in", dir))?;
             file.as_file().lock().map_err(FileError::at("lock", file.path()))?;
             if is_at(file.as_file(), file.path()) {
-                let path = file.path().to_owned();
-                let cleanup = interrupt::on_interrupt(move || drop(fs::remove_file(&path)));
                 return Ok(Self { file, early: EarlySync::default(), _cleanup: Some(cleanup) });
             }
         }

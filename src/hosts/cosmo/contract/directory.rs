@@ -14,8 +14,7 @@ use std::path::{Path, PathBuf};
 use super::Contract;
 use plugin_oci::failure::{Class, Failure};
 use plugin_oci::fs::anchor::Anchor;
-use plugin_oci::fs::{FileError, TempFile, create_dirs, set_mode, sync_dir};
-use plugin_oci::interrupt::on_interrupt;
+use plugin_oci::fs::{FileError, TempDir, TempFile, create_dirs, set_mode, sync_dir};
 
 pub const SCHEMA: &str = "src/schema.graphql";
 pub const PROTO: &str = "generated/service.proto";
@@ -60,15 +59,10 @@ pub fn write(contract: &Contract, dir: &Path, force: bool) -> Result<Vec<PathBuf
 fn write_new(files: &[(&str, Option<&Vec<u8>>)], dir: &Path) -> Result<(), DirectoryError> {
     let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     create_dirs(parent)?;
-    let staged = tempfile::Builder::new().prefix(".plugin-build-").tempdir_in(parent);
-    let staged = staged.map_err(FileError::at("create a directory in", parent))?;
-    let path = staged.path().to_owned();
-    let _cleanup = on_interrupt(move || drop(fs::remove_dir_all(&path)));
+    let staged = TempDir::new_in(tempfile::Builder::new().prefix(".plugin-build-"), parent)?;
     write_into(files, staged.path(), false)?;
     set_mode(staged.path(), 0o755)?;
-    fs::rename(staged.path(), dir).map_err(FileError::at("create", dir))?;
-    // It is no longer at the path that would be removed.
-    drop(staged.keep());
+    staged.persist(dir)?;
     Ok(sync_dir(parent)?)
 }
 

@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::time::Duration;
 
-use tempfile::TempDir;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
@@ -12,8 +11,7 @@ use super::start::{read_handshake, spawn};
 use super::watch::Watch;
 use super::{Handshake, HostError, Launch, Seen, Stage, Stopped, log};
 use crate::hosts::cosmo::process::child::TICK;
-use plugin_oci::fs::FileError;
-use plugin_oci::interrupt::{self, Registration};
+use plugin_oci::fs::TempDir;
 use plugin_oci::progress::Progress;
 
 /// The service that stands for the whole plugin in health checks.
@@ -27,7 +25,6 @@ pub struct Session<'a> {
     runtime: tokio::runtime::Runtime,
     timeout: Duration,
     grace: Duration,
-    _cleanup: Registration,
     _sockets: TempDir,
 }
 
@@ -35,12 +32,7 @@ impl<'a> Session<'a> {
     /// Starts the plugin, waits for its handshake and connects.
     pub fn start(launch: &Launch, progress: &'a dyn Progress) -> Result<Self, HostError> {
         let timeout = launch.timeout;
-        let sockets = tempfile::Builder::new()
-            .prefix("plugin-")
-            .tempdir_in(&launch.scratch)
-            .map_err(FileError::at("create a directory in", &launch.scratch))?;
-        let doomed = sockets.path().to_owned();
-        let cleanup = interrupt::on_interrupt(move || drop(std::fs::remove_dir_all(&doomed)));
+        let sockets = TempDir::new_in(tempfile::Builder::new().prefix("plugin-"), &launch.scratch)?;
         let process = spawn(launch, sockets.path(), progress)?;
         let mut watch = Watch { process, seen: Seen::default(), progress };
         let handshake = read_handshake(&mut watch, launch)?;
@@ -59,7 +51,7 @@ impl<'a> Session<'a> {
                 return Err(watch.settled(Stage::Connection).unwrap_or(failed));
             }
         };
-        Ok(Self { watch, handshake, channel, runtime, timeout, grace: launch.grace, _cleanup: cleanup, _sockets: sockets })
+        Ok(Self { watch, handshake, channel, runtime, timeout, grace: launch.grace, _sockets: sockets })
     }
 
     /// What the plugin said of itself.
@@ -113,7 +105,7 @@ impl<'a> Session<'a> {
 
     /// Stops it as the host does.
     pub fn stop(self) -> (Stopped, Seen) {
-        let Self { mut watch, channel, runtime, grace, _cleanup: cleanup, _sockets: sockets, .. } = self;
+        let Self { mut watch, channel, runtime, grace, _sockets: sockets, .. } = self;
         let answer = runtime.block_on(watch.until_exit(grace, grpc::shutdown(channel)));
         // Hangs up, as the router does: servers wait for the connections that are left. The tasks that hold ours go with
         // the runtime.
@@ -138,7 +130,7 @@ impl<'a> Session<'a> {
             answer: answer.to_owned(),
         };
         let seen = std::mem::take(&mut watch.seen);
-        drop((watch, cleanup, sockets));
+        drop((watch, sockets));
         (stopped, seen)
     }
 

@@ -6,6 +6,7 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::error::ExtractError;
 use super::root::{Handle, remove_tree};
@@ -43,14 +44,14 @@ impl Staging {
         let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
         let parents = Parents::make(&parent)?;
         sweep(&parent);
-        let (path, lock) = hidden_directory(&parent)?;
-        let cleanup = {
+        let undo = |(path, _): &(PathBuf, _)| {
             let (path, made) = (path.clone(), parents.made.clone());
-            interrupt::on_interrupt(move || {
+            move || {
                 remove_while_filled(&path);
                 drop(Parents { made: made.clone() });
-            })
+            }
         };
+        let ((path, lock), cleanup) = interrupt::making(|| hidden_directory(&parent), undo)?;
         Ok(Self { path, target: target.to_owned(), parent, done: false, lock, parents, _cleanup: cleanup })
     }
 
@@ -118,13 +119,10 @@ impl Drop for Parents {
     }
 }
 
-/// Removes a directory that another thread is still filling: the process is about to exit.
+/// Removes a directory that another thread is still filling: the process is about to exit, however busy the machine is.
 fn remove_while_filled(path: &Path) {
-    for _ in 0..100 {
-        if remove_tree(path).is_ok() {
-            return;
-        }
-    }
+    let end = Instant::now() + Duration::from_secs(10);
+    while remove_tree(path).is_err() && path.exists() && Instant::now() < end {}
 }
 
 /// Makes a directory and locks it, unless a sweep took it for a leftover in between.
