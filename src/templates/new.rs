@@ -95,15 +95,15 @@ fn exists(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }
 
-fn check_empty(dir: &Path) -> Result<(), NewError> {
+fn check_empty(dir: &Path) -> Result<(), Error> {
     if !dir.is_dir() {
-        return Err(NewError::NotADirectory { path: dir.to_owned() });
+        return Err(NewError::NotADirectory { path: dir.to_owned() }.into());
     }
-    if sorted_listing(dir)?.is_empty() { Ok(()) } else { Err(NewError::NotEmpty { path: dir.to_owned() }) }
+    if sorted_listing(dir)?.is_empty() { Ok(()) } else { Err(NewError::NotEmpty { path: dir.to_owned() }.into()) }
 }
 
 /// Writes into a fresh directory beside the wanted one and renames it.
-fn write_beside(dir: &Path, files: &[(String, String)]) -> Result<(), NewError> {
+fn write_beside(dir: &Path, files: &[(String, String)]) -> Result<(), Error> {
     let parent = dir.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(parent).map_err(FileError::at("create", parent))?;
     let mut builder = tempfile::Builder::new();
@@ -119,13 +119,13 @@ fn write_beside(dir: &Path, files: &[(String, String)]) -> Result<(), NewError> 
 }
 
 /// Writes into a directory that exists, after a look for everything in the way.
-fn write_into(dir: &Path, files: &[(String, String)]) -> Result<(), NewError> {
+fn write_into(dir: &Path, files: &[(String, String)]) -> Result<(), Error> {
     if !dir.is_dir() {
-        return Err(NewError::NotADirectory { path: dir.to_owned() });
+        return Err(NewError::NotADirectory { path: dir.to_owned() }.into());
     }
     let conflicts = conflicts(dir, files);
     if !conflicts.is_empty() {
-        return Err(NewError::Conflicts { dir: dir.to_owned(), names: conflicts });
+        return Err(NewError::Conflicts { dir: dir.to_owned(), names: conflicts }.into());
     }
     let missing_dirs = missing_dirs(dir, files);
     let mut written = Vec::new();
@@ -188,9 +188,6 @@ fn enclosing_workspace(dir: &Path) -> Option<PathBuf> {
 /// Why nothing was made.
 #[derive(Debug, thiserror::Error)]
 pub enum NewError {
-    /// The file system said no.
-    #[error("{0}")]
-    File(#[from] FileError),
     /// The path is there and is no directory.
     #[error("`{}` is not a directory", path.display())]
     NotADirectory { path: PathBuf },
@@ -212,9 +209,6 @@ fn quoted(names: &[String]) -> String {
 
 impl Failure for NewError {
     fn class(&self) -> Class {
-        match self {
-            Self::File(error) => error.class(),
-            Self::NotADirectory { .. } | Self::NotEmpty { .. } | Self::Conflicts { .. } => Class::Usage,
-        }
+        Class::Usage
     }
 }

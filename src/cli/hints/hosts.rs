@@ -120,7 +120,6 @@ fn contract(error: &ContractError) -> Option<String> {
 
 fn directory(error: &DirectoryError) -> Option<String> {
     match error {
-        DirectoryError::File(_) => None,
         DirectoryError::Differs { .. } => of("name another directory, or overwrite them with `--force`"),
         DirectoryError::InTheWay { .. } => of("move it away"),
     }
@@ -133,7 +132,6 @@ fn sources(error: &SourcesError) -> Option<String> {
 
 fn touch(error: &TouchError) -> Option<String> {
     match error {
-        TouchError::File(_) => None,
         TouchError::NotAConfig { .. } => of("name the file that `wgc router compose --out` writes"),
     }
 }

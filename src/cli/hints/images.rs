@@ -122,7 +122,7 @@ fn new(error: &NewError) -> Option<String> {
                 `[package.metadata.plugin-build]` of its Cargo.toml")
         }
         NewError::Conflicts { .. } => of("move these away, or start in another directory"),
-        NewError::File(_) | NewError::NotADirectory { .. } => None,
+        NewError::NotADirectory { .. } => None,
     }
 }
 
@@ -139,6 +139,6 @@ fn template(error: &TemplateError) -> Option<String> {
 fn policy(error: &PolicyError) -> Option<String> {
     match error {
         PolicyError::NotJudged(_) => of("`sigstoreSigned` with keys, `insecureAcceptAnything` and `reject` are judged"),
-        _ => None,
+        PolicyError::Shape(_) => None,
     }
 }

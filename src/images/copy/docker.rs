@@ -112,14 +112,14 @@ pub(super) fn write(
 }
 
 /// No name is wanted by two images.
-fn check_names(chosen: &[Chosen]) -> Result<(), CopyError> {
+fn check_names(chosen: &[Chosen]) -> Result<(), Error> {
     let mut taken: BTreeMap<&String, &Digest> = BTreeMap::new();
     for image in chosen {
         for name in &image.names {
             let (first, second) = (taken.insert(name, &image.image.descriptor.digest), &image.image.descriptor.digest);
             if let Some(first) = first.filter(|first| *first != second) {
                 let (first, second) = (first.to_string(), second.to_string());
-                return Err(CopyError::SameTag { tag: name.clone(), first, second });
+                return Err(CopyError::SameTag { tag: name.clone(), first, second }.into());
             }
         }
     }

@@ -3,6 +3,7 @@
 //! Either a store (everything that its entries reach) or a file with one digest a line; what stands after a digest is
 //! not read, so that listings of other tools will do. Empty lines and those that start with `#` do not count.
 
+use plugin_oci::failure::Error;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read as _;
@@ -20,7 +21,7 @@ use plugin_oci::values::digest::Digest;
 const LIST_LIMIT: u64 = 128 << 20;
 
 /// The digests that the other side has.
-pub fn digests(text: &str, stores: &Stores<'_>) -> Result<BTreeSet<Digest>, CopyError> {
+pub fn digests(text: &str, stores: &Stores<'_>) -> Result<BTreeSet<Digest>, Error> {
     let path = Path::new(text);
     if !path.is_file() || named::is_archive(path) {
         return reachable(stores.source(&named::image(text, Path::new(""))?)?.as_ref());
@@ -37,15 +38,15 @@ pub fn digests(text: &str, stores: &Stores<'_>) -> Result<BTreeSet<Digest>, Copy
 }
 
 /// The store itself.
-pub(super) fn store<'s>(text: &str, stores: &'s Stores<'_>) -> Result<Box<dyn Source + 's>, CopyError> {
+pub(super) fn store<'s>(text: &str, stores: &'s Stores<'_>) -> Result<Box<dyn Source + 's>, Error> {
     let path = Path::new(text);
     if path.is_file() && !named::is_archive(path) {
-        return Err(CopyError::DeltaOfList(text.to_owned()));
+        return Err(CopyError::DeltaOfList(text.to_owned()).into());
     }
     Ok(stores.source(&named::image(text, Path::new(""))?)?)
 }
 
-fn reachable(source: &dyn Source) -> Result<BTreeSet<Digest>, CopyError> {
+fn reachable(source: &dyn Source) -> Result<BTreeSet<Digest>, Error> {
     let mut found = BTreeSet::new();
     let tagged = source.tags()?.into_iter().map(|tagged| tagged.root);
     for root in tagged.chain(source.untagged()?) {

@@ -7,11 +7,11 @@
 //!
 //! Everything else says something of an index that is no more, as signatures do, or may: it is left behind, and told.
 
-use super::CopyError;
 use super::select::Item;
 use crate::hosts::cosmo::contract::{self, Contract, attached::Attached};
 use plugin_oci::attachments::Attachment;
 use plugin_oci::documents::{Descriptor, Document, Index, Manifest, json, media_type};
+use plugin_oci::failure::Error;
 use plugin_oci::progress::Progress;
 use plugin_oci::signatures::statement;
 use plugin_oci::stores::staged::Bundle;
@@ -27,7 +27,7 @@ pub(super) fn keep(
     index: &Index,
     progress: &dyn Progress,
     bundle: &mut Bundle<'_>,
-) -> Result<(), CopyError> {
+) -> Result<(), Error> {
     let mut contract = None;
     for item in items.iter().filter(|item| media_type::is_index(&item.root.media_type)) {
         let has_contract = index.annotations.contains_key(contract::KEY);

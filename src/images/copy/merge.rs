@@ -5,6 +5,7 @@
 //! its own index described it. What refers to the manifests comes along; what refers to the old indexes is attached again where it
 //! still holds (`keep.rs`).
 
+use plugin_oci::failure::Error;
 use std::collections::BTreeMap;
 
 use super::CopyError;
@@ -31,7 +32,7 @@ struct Part {
     artifact_type: Option<String>,
 }
 
-pub(super) fn merge(items: &[Item], sources: &[Box<dyn Source + '_>], progress: &dyn Progress) -> Result<Merged, CopyError> {
+pub(super) fn merge(items: &[Item], sources: &[Box<dyn Source + '_>], progress: &dyn Progress) -> Result<Merged, Error> {
     let mut children: BTreeMap<Platform, Descriptor> = BTreeMap::new();
     let mut parts: Vec<Part> = Vec::new();
     let union = Union::new(sources, None);
@@ -67,13 +68,14 @@ pub(super) fn merge(items: &[Item], sources: &[Box<dyn Source + '_>], progress: 
     Ok(Merged { item: Item { image: root.digest.clone(), root, tags, name: first.name.clone() }, bundle })
 }
 
-fn add(children: &mut BTreeMap<Platform, Descriptor>, platform: Platform, child: Descriptor) -> Result<(), CopyError> {
+fn add(children: &mut BTreeMap<Platform, Descriptor>, platform: Platform, child: Descriptor) -> Result<(), Error> {
     match children.get(&platform) {
         Some(other) if other.digest != child.digest => Err(CopyError::SamePlatform {
             platform: platform.to_string(),
             first: other.digest.to_string(),
             second: child.digest.to_string(),
-        }),
+        }
+        .into()),
         _ => {
             children.insert(platform, child);
             Ok(())
@@ -82,7 +84,7 @@ fn add(children: &mut BTreeMap<Platform, Descriptor>, platform: Platform, child:
 }
 
 /// What all parts say. A key that one of them lacks is a disagreement, too.
-fn agree(parts: &[Part]) -> Result<(BTreeMap<String, String>, Option<String>), CopyError> {
+fn agree(parts: &[Part]) -> Result<(BTreeMap<String, String>, Option<String>), Error> {
     let Some((first, rest)) = parts.split_first() else { return Ok((BTreeMap::new(), None)) };
     for other in rest {
         for key in first.annotations.keys().chain(other.annotations.keys()) {
@@ -90,11 +92,11 @@ fn agree(parts: &[Part]) -> Result<(BTreeMap<String, String>, Option<String>), C
             if a != b {
                 let shown =
                     |value: Option<&String>| value.map_or("nothing".to_owned(), |value| format!("`{}`", value.escape_debug()));
-                return Err(CopyError::Annotation { key: key.clone(), values: vec![shown(a), shown(b)] });
+                return Err(CopyError::Annotation { key: key.clone(), values: vec![shown(a), shown(b)] }.into());
             }
         }
         if first.artifact_type != other.artifact_type {
-            return Err(CopyError::ArtifactTypes);
+            return Err(CopyError::ArtifactTypes.into());
         }
     }
     Ok((first.annotations.clone(), first.artifact_type.clone()))

@@ -35,7 +35,7 @@ pub use target::Target;
 use self::select::Item;
 use self::target::{Delivery, Place};
 use self::union::Union;
-use crate::hosts::cosmo::contract::{self, ContractError, attached::Attached};
+use crate::hosts::cosmo::contract::{self, attached::Attached};
 use plugin_oci::deltas::{self, Rebuilt, Stored};
 use plugin_oci::documents::media_type;
 use plugin_oci::failure::{Class, Error, Failure};
@@ -172,22 +172,22 @@ struct Decided {
 
 impl Operation<'_> {
     /// Complains about flags that contradict each other.
-    fn check(&self) -> Result<(), CopyError> {
+    fn check(&self) -> Result<(), Error> {
         let Transfer { sources, all, platform, have, delta, into_index, target, .. } = self.options;
         if *all && sources.iter().any(|source| source.tag().is_some() || source.digest().is_some()) {
-            return Err(CopyError::AllOfOne);
+            return Err(CopyError::AllOfOne.into());
         }
         if *all && (platform.is_some() || *into_index) {
-            return Err(CopyError::Conflict("--all", if *into_index { "--into-index" } else { "--platform" }));
+            return Err(CopyError::Conflict("--all", if *into_index { "--into-index" } else { "--platform" }).into());
         }
         if *into_index && platform.is_some() {
-            return Err(CopyError::Conflict("--into-index", "--platform"));
+            return Err(CopyError::Conflict("--into-index", "--platform").into());
         }
         if *delta && (*into_index || !self.options.referrers) {
-            return Err(CopyError::Conflict("--delta", if *into_index { "--into-index" } else { "--no-referrers" }));
+            return Err(CopyError::Conflict("--delta", if *into_index { "--into-index" } else { "--no-referrers" }).into());
         }
         if have.is_some() && !target.is_local() && !(*delta && target.repository().is_some()) {
-            return Err(CopyError::DeltaToRegistry);
+            return Err(CopyError::DeltaToRegistry.into());
         }
         Ok(())
     }
@@ -418,26 +418,12 @@ pub enum CopyError {
     /// A line that is no digest.
     #[error("line {line} of `{path}` starts with no digest")]
     DigestList { path: String, line: usize },
-    /// The list of digests cannot be read.
-    #[error("{0}")]
-    File(#[from] plugin_oci::fs::FileError),
-    /// A reference that cannot be parsed.
-    #[error("{0}")]
-    Reference(#[from] ReferenceError),
-    /// A contract that cannot be attached again.
-    #[error("{0}")]
-    Contract(#[from] ContractError),
-    /// A store said no.
-    #[error("{0}")]
-    Store(#[from] StoreError),
 }
 
 impl Failure for CopyError {
     fn class(&self) -> Class {
         match self {
-            Self::File(_) | Self::Nothing(_) | Self::Inflates(_) => Class::Failed,
-            Self::Contract(error) => error.class(),
-            Self::Store(error) => error.class(),
+            Self::Nothing(_) | Self::Inflates(_) => Class::Failed,
             _ => Class::Usage,
         }
     }

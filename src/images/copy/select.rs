@@ -2,6 +2,7 @@
 
 use super::{CopyError, Transfer};
 use plugin_oci::documents::Descriptor;
+use plugin_oci::failure::Error;
 use plugin_oci::stores::{Selector, Source, StoreError, Tagged, images, read_document, resolve_for, select_platform};
 use plugin_oci::values::digest::Digest;
 use plugin_oci::values::reference::Reference;
@@ -22,14 +23,14 @@ pub(super) struct Item {
 }
 
 /// The images that one source contributes.
-pub(super) fn items(source: &dyn Source, reference: &Reference, options: &Transfer) -> Result<Vec<Item>, CopyError> {
+pub(super) fn items(source: &dyn Source, reference: &Reference, options: &Transfer) -> Result<Vec<Item>, Error> {
     if options.all {
         let mut tags = images(source)?;
         if tags.is_empty() {
             tags.extend(source.untagged()?.into_iter().map(|root| Tagged { tag: String::new(), root }));
         }
         if tags.is_empty() {
-            return Err(CopyError::Nothing(source.name()));
+            return Err(CopyError::Nothing(source.name()).into());
         }
         return group(source, tags);
     }
@@ -68,7 +69,7 @@ fn one(source: &dyn Source, reference: &Reference, options: &Transfer) -> Result
 }
 
 /// Puts tags of one image and name together. A local name `greeter:1.0` is a name and a tag.
-fn group(source: &dyn Source, tags: Vec<Tagged>) -> Result<Vec<Item>, CopyError> {
+fn group(source: &dyn Source, tags: Vec<Tagged>) -> Result<Vec<Item>, Error> {
     let mut items: Vec<Item> = Vec::new();
     for Tagged { tag, mut root } in tags {
         root.annotations.remove(plugin_oci::documents::REF_NAME);

@@ -1,5 +1,6 @@
 //! Where images go, and under which tags.
 
+use plugin_oci::failure::Error;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
@@ -28,12 +29,12 @@ pub enum Target {
 
 impl Target {
     /// Reads what names a destination. Relative paths are looked for in `dir`.
-    pub fn named(text: &str, dir: &Path) -> Result<Self, CopyError> {
+    pub fn named(text: &str, dir: &Path) -> Result<Self, Error> {
         if let Some(archive) = text.strip_prefix("docker-archive:") {
             return Ok(Self::Docker(archive.parse()?));
         }
         match named::image(text, dir) {
-            Ok(reference) if reference.digest().is_some() => Err(CopyError::DigestAtDestination),
+            Ok(reference) if reference.digest().is_some() => Err(CopyError::DigestAtDestination.into()),
             Ok(reference) => Ok(Self::Store(reference)),
             // With any name it must be a repository.
             Err(error) => match text.strip_suffix('/').map(|prefix| (prefix, format!("{prefix}/x").parse())) {
@@ -124,7 +125,7 @@ impl Delivery {
 }
 
 /// Decides where each image goes and under which tags. `sources` is how many sources were named.
-pub(super) fn deliveries(target: &Target, items: Vec<Item>, sources: usize) -> Result<Vec<Delivery>, CopyError> {
+pub(super) fn deliveries(target: &Target, items: Vec<Item>, sources: usize) -> Result<Vec<Delivery>, Error> {
     let deliveries = match target {
         Target::Below(prefix) => {
             by_name(items, |name| Ok(Place::Store(Reference::Registry(repository(&format!("{prefix}/{name}"))?))))?
@@ -146,7 +147,7 @@ pub(super) fn deliveries(target: &Target, items: Vec<Item>, sources: usize) -> R
 }
 
 /// Sends each image to the place that its name leads to.
-fn by_name(items: Vec<Item>, place: impl Fn(&str) -> Result<Place, ReferenceError>) -> Result<Vec<Delivery>, CopyError> {
+fn by_name(items: Vec<Item>, place: impl Fn(&str) -> Result<Place, ReferenceError>) -> Result<Vec<Delivery>, Error> {
     let mut deliveries: Vec<Delivery> = Vec::new();
     for item in items {
         let name = item.name.as_deref().ok_or_else(|| CopyError::NoName(item.root.digest.to_string()))?;
@@ -166,9 +167,9 @@ fn repository(text: &str) -> Result<RegistryReference, ReferenceError> {
     if found.tag.is_none() && found.digest.is_none() { Ok(found) } else { Err(ReferenceError::BadRepository(text.to_owned())) }
 }
 
-fn into(reference: &Reference, mut items: Vec<Item>, sources: usize) -> Result<Delivery, CopyError> {
+fn into(reference: &Reference, mut items: Vec<Item>, sources: usize) -> Result<Delivery, Error> {
     if reference.digest().is_some() {
-        return Err(CopyError::DigestAtDestination);
+        return Err(CopyError::DigestAtDestination.into());
     }
     let mut store = reference.clone();
     match &mut store {
@@ -177,14 +178,14 @@ fn into(reference: &Reference, mut items: Vec<Item>, sources: usize) -> Result<D
     }
     if let Some(tag) = reference.tag() {
         let count = items.len();
-        let [item] = items.as_mut_slice() else { return Err(CopyError::OneTag(count)) };
+        let [item] = items.as_mut_slice() else { return Err(CopyError::OneTag(count).into()) };
         item.tags = vec![tag.to_owned()];
         return Ok(Delivery { place: Place::Store(store), items });
     }
     if matches!(store, Reference::Registry(_)) {
         let names: BTreeSet<&String> = items.iter().filter_map(|item| item.name.as_ref()).collect();
         if names.len() > 1 {
-            return Err(CopyError::SeveralNames(names.into_iter().cloned().collect()));
+            return Err(CopyError::SeveralNames(names.into_iter().cloned().collect()).into());
         }
         return Ok(Delivery { place: Place::Store(store), items });
     }
@@ -203,11 +204,11 @@ fn into(reference: &Reference, mut items: Vec<Item>, sources: usize) -> Result<D
 }
 
 /// Every tag can be spelled there, and none is wanted by two images.
-fn check_tags(delivery: &Delivery) -> Result<(), CopyError> {
+fn check_tags(delivery: &Delivery) -> Result<(), Error> {
     let mut taken: BTreeMap<&str, &Item> = BTreeMap::new();
     for item in &delivery.items {
         if item.tags.is_empty() && matches!(delivery.place, Place::Published(_)) {
-            return Err(CopyError::Untagged(item.root.digest.to_string()));
+            return Err(CopyError::Untagged(item.root.digest.to_string()).into());
         }
         for tag in &item.tags {
             let checked = match delivery.place {
@@ -220,7 +221,7 @@ fn check_tags(delivery: &Delivery) -> Result<(), CopyError> {
             match taken.insert(tag, item) {
                 Some(other) if other.root.digest != item.root.digest => {
                     let (first, second) = (other.root.digest.to_string(), item.root.digest.to_string());
-                    return Err(CopyError::SameTag { tag: tag.clone(), first, second });
+                    return Err(CopyError::SameTag { tag: tag.clone(), first, second }.into());
                 }
                 _ => {}
             }

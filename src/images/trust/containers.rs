@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use super::error::PolicyError;
 use super::identity::Identity;
 use super::{Demand, Signature};
+use plugin_oci::failure::Error;
 use plugin_oci::signatures::keys::{KeyFile, PublicKey};
 use plugin_oci::values::reference::Reference;
 
@@ -37,11 +38,11 @@ struct SigstoreSigned {
 }
 
 /// What a policy asks of the image of a reference. Relative paths of keys begin at `dir`.
-pub fn demands(policy: Value, reference: &Reference, dir: &Path, now: u64) -> Result<Vec<Demand>, PolicyError> {
+pub fn demands(policy: Value, reference: &Reference, dir: &Path, now: u64) -> Result<Vec<Demand>, Error> {
     let policy: Policy = serde_json::from_value(policy).map_err(|error| PolicyError::Shape(error.to_string()))?;
     let listed = requirements(&policy, reference)?;
     if listed.is_empty() {
-        return Err(PolicyError::Shape("a list of requirements is empty".to_owned()));
+        return Err(PolicyError::Shape("a list of requirements is empty".to_owned()).into());
     }
     let demands = listed.into_iter().map(|requirement| demand(requirement, reference, dir, now));
     Ok(demands.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
@@ -91,7 +92,7 @@ fn scopes(reference: &Reference) -> (&'static str, Vec<String>) {
     (transport, scopes)
 }
 
-fn demand(requirement: Map<String, Value>, reference: &Reference, dir: &Path, now: u64) -> Result<Option<Demand>, PolicyError> {
+fn demand(requirement: Map<String, Value>, reference: &Reference, dir: &Path, now: u64) -> Result<Option<Demand>, Error> {
     match requirement.get("type").and_then(Value::as_str).unwrap_or_default() {
         "insecureAcceptAnything" => Ok(None),
         "reject" => Ok(Some(Demand::Nothing)),
@@ -101,7 +102,7 @@ fn demand(requirement: Map<String, Value>, reference: &Reference, dir: &Path, no
                     .into_iter()
                     .find(|key| requirement.contains_key(*key))
             {
-                return Err(PolicyError::NotJudged(format!("sigstoreSigned with {key}")));
+                return Err(PolicyError::NotJudged(format!("sigstoreSigned with {key}")).into());
             }
             let signed: SigstoreSigned =
                 serde_json::from_value(requirement.into()).map_err(|error| PolicyError::Shape(error.to_string()))?;
@@ -109,18 +110,19 @@ fn demand(requirement: Map<String, Value>, reference: &Reference, dir: &Path, no
             let identity = Identity::of(signed.signed_identity.as_ref(), reference)?;
             Ok(Some(Demand::Signature(Signature { keys, identity })))
         }
-        other => Err(PolicyError::NotJudged(other.to_owned())),
+        other => Err(PolicyError::NotJudged(other.to_owned()).into()),
     }
 }
 
-fn keys(signed: &SigstoreSigned, dir: &Path, now: u64) -> Result<Vec<PublicKey>, PolicyError> {
+fn keys(signed: &SigstoreSigned, dir: &Path, now: u64) -> Result<Vec<PublicKey>, Error> {
     let paths = signed.key_path.iter().chain(signed.key_paths.iter().flatten());
     let datas = signed.key_data.iter().chain(signed.key_datas.iter().flatten());
     let given = [signed.key_path.is_some(), signed.key_paths.is_some(), signed.key_data.is_some(), signed.key_datas.is_some()];
     if given.into_iter().filter(|given| *given).count() != 1 {
         return Err(PolicyError::Shape(
             "a `sigstoreSigned` has not exactly one of keyPath, keyPaths, keyData, keyDatas".to_owned(),
-        ));
+        )
+        .into());
     }
     let mut keys = Vec::new();
     for path in paths {
@@ -131,7 +133,7 @@ fn keys(signed: &SigstoreSigned, dir: &Path, now: u64) -> Result<Vec<PublicKey>,
         keys.push(KeyFile::of("keyData", &text).public(now)?);
     }
     if keys.is_empty() {
-        return Err(PolicyError::Shape("a `sigstoreSigned` has no key".to_owned()));
+        return Err(PolicyError::Shape("a `sigstoreSigned` has no key".to_owned()).into());
     }
     Ok(keys)
 }

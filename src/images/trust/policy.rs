@@ -18,6 +18,7 @@ use super::error::PolicyError;
 use super::identity::Identity;
 use super::{Demand, Signature, containers};
 use plugin_oci::documents::json;
+use plugin_oci::failure::{Complaint, Error};
 use plugin_oci::fs::FileError;
 use plugin_oci::signatures::keys::{KeyFile, PublicKey};
 use plugin_oci::values::reference::Reference;
@@ -62,19 +63,19 @@ impl Required {
 }
 
 /// What the policy of a file asks of the image of a reference. `now` is in seconds since the epoch.
-pub fn demands(path: &Path, reference: &Reference, now: u64) -> Result<Vec<Demand>, PolicyError> {
+pub fn demands(path: &Path, reference: &Reference, now: u64) -> Result<Vec<Demand>, Error> {
     let text = std::fs::read_to_string(path).map_err(FileError::at("read", path))?;
     let dir = path.parent().unwrap_or(Path::new(""));
     let demands = if text.trim_start().starts_with('{') {
-        let policy = json::parse(text.as_bytes()).map_err(|error| PolicyError::Shape(error.to_string()));
+        let policy = json::parse(text.as_bytes()).map_err(|error| PolicyError::Shape(error.to_string()).into());
         policy.and_then(|policy| containers::demands(policy, reference, dir, now))
     } else {
         of_tables(&text, dir, now)
     };
-    demands.map_err(|source| PolicyError::In { path: path.to_owned(), source: Box::new(source) })
+    demands.map_err(|error| Complaint::because(error, format!("cannot judge by the policy `{}`", path.display())).into())
 }
 
-fn of_tables(text: &str, dir: &Path, now: u64) -> Result<Vec<Demand>, PolicyError> {
+fn of_tables(text: &str, dir: &Path, now: u64) -> Result<Vec<Demand>, Error> {
     let tables: Tables = toml::from_str(text).map_err(|error| PolicyError::Shape(error.to_string()))?;
     let (mut demands, mut keys) = (Vec::new(), Vec::new());
     if let Some(images) = tables.images {
@@ -82,7 +83,7 @@ fn of_tables(text: &str, dir: &Path, now: u64) -> Result<Vec<Demand>, PolicyErro
             keys.push(KeyFile::read(&dir.join(path))?.public(now)?);
         }
         if keys.is_empty() {
-            return Err(PolicyError::Shape("`images.keys` names no key".to_owned()));
+            return Err(PolicyError::Shape("`images.keys` names no key".to_owned()).into());
         }
         demands.extend(images.require.iter().map(|required| required.by(&keys)));
     }
@@ -92,7 +93,7 @@ fn of_tables(text: &str, dir: &Path, now: u64) -> Result<Vec<Demand>, PolicyErro
         demands.push(Demand::Crates(CrateRules::new(tables.bans, tables.licenses)?));
     }
     if demands.is_empty() {
-        return Err(PolicyError::Shape("it has none of `[images]`, `[bans]` and `[licenses]`".to_owned()));
+        return Err(PolicyError::Shape("it has none of `[images]`, `[bans]` and `[licenses]`".to_owned()).into());
     }
     Ok(demands)
 }

@@ -13,7 +13,6 @@ use plugin_build::hosts::cosmo::generated::{GenerateError, MoreWarnings};
 use plugin_build::hosts::cosmo::process::{ApiError, HostError, Stage};
 use plugin_build::hosts::cosmo::rules::CosmoError;
 use plugin_build::hosts::cosmo::run::RouterError;
-use plugin_build::images::copy::CopyError;
 use plugin_oci::fs::FileError;
 use plugin_oci::stores::StoreError;
 
@@ -96,20 +95,16 @@ fn of_the_cosmo_router() {
 
 #[test]
 fn of_the_routers_files() {
-    let file = || FileError { what: "write", path: path("/some/file"), source: std::io::ErrorKind::StorageFull.into() };
     let config = || path("config.json");
     let schema = || path("src/schema.graphql");
     let at = Position { line: 2, column: 3 };
     let mut all = errors![
         ContractError::Absent { store: s("oci:dir"), named: s("sha256:abc"), others: 1 },
-        DirectoryError::File(file()),
         DirectoryError::Differs { paths: vec![path("a"), path("b")] },
         DirectoryError::InTheWay { path: path("a") },
         SourcesError::Watch { path: path("src"), source: notify::Error::new(notify::ErrorKind::MaxFilesWatch) },
         SourcesError::Ended,
-        TouchError::File(file()),
         TouchError::NotAConfig { path: config(), reason: s("it has no version") },
-        ExecutionError::File(file()),
         ExecutionError::NoFile { path: path("/") },
         ExecutionError::Link { path: config() },
         ExecutionError::Changed { path: config() },
@@ -122,7 +117,6 @@ fn of_the_routers_files() {
         ExecutionError::NoContract { image: s("oci:dir") },
         ExecutionError::NoPrevious { path: path("config.json.previous") },
         ExecutionError::Composed { path: config() },
-        CopyError::Contract(ContractError::Incomplete { store: s("oci:dir"), title: "service.proto" }),
         CosmoError::Schema {
             path: schema(),
             source: generate::Error::Schema(vec![Problem::new(at, "expected a type", "write one")])

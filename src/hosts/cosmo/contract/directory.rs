@@ -12,7 +12,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::Contract;
-use plugin_oci::failure::{Class, Failure};
+use plugin_oci::failure::{Class, Error, Failure};
 use plugin_oci::fs::anchor::Anchor;
 use plugin_oci::fs::{FileError, TempDir, TempFile, create_dirs, set_mode, sync_dir};
 
@@ -22,7 +22,7 @@ pub const MAPPING: &str = "generated/mapping.json";
 /// The field numbers to keep, which composing does not read.
 pub const LOCK: &str = "generated/service.proto.lock.json";
 
-pub fn read(dir: &Path) -> Result<Contract, DirectoryError> {
+pub fn read(dir: &Path) -> Result<Contract, Error> {
     let file = |place: &str| {
         let path = dir.join(place);
         fs::read(&path).map_err(FileError::at("read", &path))
@@ -45,7 +45,7 @@ pub fn misplaced(dir: &Path, files: [&Path; 3]) -> Option<&'static str> {
 }
 
 /// Writes a contract to a directory; the files, changed or not.
-pub fn write(contract: &Contract, dir: &Path, force: bool) -> Result<Vec<PathBuf>, DirectoryError> {
+pub fn write(contract: &Contract, dir: &Path, force: bool) -> Result<Vec<PathBuf>, Error> {
     let files = [(SCHEMA, Some(&contract.schema)), (PROTO, Some(&contract.proto)), (MAPPING, Some(&contract.mapping))];
     let files: Vec<(&str, Option<&Vec<u8>>)> = files.into_iter().chain([(LOCK, contract.lock.as_ref())]).collect();
     if dir.symlink_metadata().is_ok() {
@@ -56,7 +56,7 @@ pub fn write(contract: &Contract, dir: &Path, force: bool) -> Result<Vec<PathBuf
     Ok(files.iter().filter(|(_, bytes)| bytes.is_some()).map(|(place, _)| dir.join(place)).collect())
 }
 
-fn write_new(files: &[(&str, Option<&Vec<u8>>)], dir: &Path) -> Result<(), DirectoryError> {
+fn write_new(files: &[(&str, Option<&Vec<u8>>)], dir: &Path) -> Result<(), Error> {
     let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     create_dirs(parent)?;
     let staged = TempDir::new_in(tempfile::Builder::new().prefix(".plugin-build-"), parent)?;
@@ -72,7 +72,7 @@ enum Step {
     Remove,
 }
 
-fn write_into(files: &[(&str, Option<&Vec<u8>>)], dir: &Path, force: bool) -> Result<(), DirectoryError> {
+fn write_into(files: &[(&str, Option<&Vec<u8>>)], dir: &Path, force: bool) -> Result<(), Error> {
     let root = Anchor::open(dir).map_err(FileError::at("open", dir))?;
     let (src, generated) = (root.make("src")?, root.make("generated")?);
     let anchor = |place: &str| if place.starts_with("src/") { &src } else { &generated };
@@ -82,7 +82,7 @@ fn write_into(files: &[(&str, Option<&Vec<u8>>)], dir: &Path, force: bool) -> Re
         let (folder, name) = (anchor(place), place.rsplit('/').next().unwrap_or(place));
         let (path, shown) = (folder.at(name), folder.shown(name));
         if path.symlink_metadata().is_ok_and(|found| !found.is_file()) {
-            return Err(DirectoryError::InTheWay { path: shown });
+            return Err(DirectoryError::InTheWay { path: shown }.into());
         }
         let found = match fs::read(&path) {
             Ok(found) => Some(found),
@@ -105,7 +105,7 @@ fn write_into(files: &[(&str, Option<&Vec<u8>>)], dir: &Path, force: bool) -> Re
         steps.push((path, step));
     }
     if !force && !differing.is_empty() {
-        return Err(DirectoryError::Differs { paths: differing });
+        return Err(DirectoryError::Differs { paths: differing }.into());
     }
     for (path, step) in steps {
         match step {
@@ -122,9 +122,6 @@ fn write_into(files: &[(&str, Option<&Vec<u8>>)], dir: &Path, force: bool) -> Re
 /// Why a directory is not read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
-    /// The file system said no.
-    #[error("{0}")]
-    File(#[from] FileError),
     /// There are files with other content.
     #[error("{} would be overwritten with other content", shown(paths))]
     Differs { paths: Vec<PathBuf> },

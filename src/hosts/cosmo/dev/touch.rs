@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::hosts::cosmo::execution::file::{Edit, apply};
 use crate::hosts::cosmo::execution::scan::{Scanner, Span};
-use plugin_oci::failure::{Class, Failure};
+use plugin_oci::failure::{Class, Error, Failure};
 use plugin_oci::fs::{FileError, write_atomically};
 use plugin_oci::values::digest::Digest;
 
@@ -24,7 +24,7 @@ const LONGEST: usize = 64 << 10;
 
 /// Gives a configuration a version that names a plugin's digest, in one rename. The new version; `None` if it is that
 /// already.
-pub fn touch(config: &Path, digest: &Digest) -> Result<Option<String>, TouchError> {
+pub fn touch(config: &Path, digest: &Digest) -> Result<Option<String>, Error> {
     // What the router was told may be a link: the file it leads to is replaced.
     let path = config.canonicalize().map_err(FileError::at("find", config))?;
     let text = fs::read_to_string(&path).map_err(FileError::at("read", &path))?;
@@ -37,9 +37,10 @@ pub fn touch(config: &Path, digest: &Digest) -> Result<Option<String>, TouchErro
 }
 
 /// Whether this can be touched at all.
-pub fn check(config: &Path) -> Result<(), TouchError> {
+pub fn check(config: &Path) -> Result<(), Error> {
     let text = fs::read_to_string(config).map_err(FileError::at("read", config))?;
-    version_of(&text).map(drop).map_err(|reason| TouchError::NotAConfig { path: config.to_owned(), reason })
+    version_of(&text).map_err(|reason| TouchError::NotAConfig { path: config.to_owned(), reason })?;
+    Ok(())
 }
 
 fn renewed(text: &str, digest: &Digest) -> Result<Option<(String, String)>, String> {
@@ -76,9 +77,6 @@ fn version_of(text: &str) -> Result<(Span, String), String> {
 /// Why a configuration has the version that it had.
 #[derive(Debug, thiserror::Error)]
 pub enum TouchError {
-    /// The file system said no.
-    #[error("{0}")]
-    File(#[from] FileError),
     /// It is not what `wgc router compose` writes.
     #[error("`{}` is no execution configuration of a router: {reason}", path.display())]
     NotAConfig { path: PathBuf, reason: String },
@@ -86,10 +84,7 @@ pub enum TouchError {
 
 impl Failure for TouchError {
     fn class(&self) -> Class {
-        match self {
-            Self::File(error) => error.class(),
-            Self::NotAConfig { .. } => Class::Usage,
-        }
+        Class::Usage
     }
 }
 

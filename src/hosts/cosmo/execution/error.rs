@@ -4,15 +4,11 @@ use std::path::PathBuf;
 
 use super::scan::ScanError;
 use plugin_oci::failure::{Class, Failure};
-use plugin_oci::fs::FileError;
 use plugin_oci::values::text;
 
 /// Why an execution configuration is not read or changed. Nothing was, whatever it is.
 #[derive(Debug, thiserror::Error)]
 pub enum ExecutionError {
-    /// The file system said no.
-    #[error("{0}")]
-    File(#[from] FileError),
     /// The path ends in no name.
     #[error("`{}` names no file", path.display())]
     NoFile { path: PathBuf },

@@ -8,6 +8,7 @@
 //! ([`plugin_oci::fs::anchor`]). *Another writer*: two runs wait for each other by a lock of the file itself; whoever writes
 //! without one is noticed, since what is copied must be what was read, up to the rename.
 
+use plugin_oci::failure::Error;
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
@@ -38,7 +39,7 @@ pub struct ConfigFile {
 
 impl ConfigFile {
     /// Opens a file. To change it, whoever else does so with this tool is waited for.
-    pub fn open(path: &Path, to_change: bool) -> Result<Self, ExecutionError> {
+    pub fn open(path: &Path, to_change: bool) -> Result<Self, Error> {
         let name = path.file_name().ok_or_else(|| ExecutionError::NoFile { path: path.to_owned() })?.to_owned();
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let dir = Anchor::open(parent).map_err(FileError::at("open", parent))?;
@@ -73,10 +74,10 @@ impl ConfigFile {
     }
 
     /// The file with what was there before.
-    pub fn previous(&self) -> Result<Option<File>, ExecutionError> {
+    pub fn previous(&self) -> Result<Option<File>, Error> {
         match open_in(&self.dir, &self.previous_name()) {
             Ok(file) => Ok(Some(file)),
-            Err(ExecutionError::File(error)) if error.source.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if error.is(|error: &FileError| error.source.kind() == io::ErrorKind::NotFound) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -90,7 +91,7 @@ impl ConfigFile {
     }
 
     /// Puts an edited text in its place. `read` is the digest of the text that the edits are for.
-    pub fn edit(self, edits: &[Edit], read_before: &Digest) -> Result<(), ExecutionError> {
+    pub fn edit(self, edits: &[Edit], read_before: &Digest) -> Result<(), Error> {
         let mut temp = self.temp()?;
         let path = self.path();
         let mut output = BufWriter::with_capacity(1 << 20, &mut temp);
@@ -98,26 +99,26 @@ impl ConfigFile {
         let written = copied.and_then(|((), digest)| output.flush().map(|()| digest));
         drop(output);
         if written.map_err(FileError::at("write", &path))? != *read_before {
-            return Err(self.changed());
+            return Err(self.changed().into());
         }
         self.replace(temp, &self.file)
     }
 
     /// Puts the text of another open file in its place.
-    pub fn exchange(self, other: &File) -> Result<(), ExecutionError> {
+    pub fn exchange(self, other: &File) -> Result<(), Error> {
         let mut temp = self.temp()?;
         read(other, |input| io::copy(input, &mut temp)).map_err(FileError::at("write", &self.path()))?;
         self.replace(temp, &self.file)
     }
 
     /// First what is there now is kept, then the new text takes its name.
-    fn replace(&self, temp: TempFile, current: &File) -> Result<(), ExecutionError> {
+    fn replace(&self, temp: TempFile, current: &File) -> Result<(), Error> {
         let mut kept = self.temp()?;
         read(current, |input| io::copy(input, &mut kept)).map_err(FileError::at("write", &self.path()))?;
         let mode = mode_of(&self.metadata);
         let now = self.file.metadata().map_err(FileError::at("read", &self.path()))?;
         if !is_at(&self.file, &self.dir.at(&self.name)) || stamp(&now) != stamp(&self.metadata) {
-            return Err(self.changed());
+            return Err(self.changed().into());
         }
         kept.persist(&self.dir.at(self.previous_name()), mode)?;
         temp.persist(&self.dir.at(&self.name), mode)?;
@@ -125,7 +126,7 @@ impl ConfigFile {
     }
 
     /// A temporary file beside it that belongs to whom it belongs.
-    fn temp(&self) -> Result<TempFile, ExecutionError> {
+    fn temp(&self) -> Result<TempFile, Error> {
         let temp = TempFile::new_in(&self.dir.base())?;
         own(&temp.reopen()?, &self.metadata);
         Ok(temp)
@@ -179,10 +180,10 @@ pub fn apply(input: &mut impl Read, edits: &[Edit], output: &mut impl Write) -> 
     io::copy(input, output).map(drop)
 }
 
-fn open_in(dir: &Anchor, name: &OsStr) -> Result<File, ExecutionError> {
+fn open_in(dir: &Anchor, name: &OsStr) -> Result<File, Error> {
     let shown = dir.shown(name);
     if dir.at(name).symlink_metadata().is_ok_and(|found| found.is_symlink()) {
-        return Err(ExecutionError::Link { path: shown });
+        return Err(ExecutionError::Link { path: shown }.into());
     }
     Ok(dir.file(name).map_err(FileError::at("open", &shown))?)
 }
