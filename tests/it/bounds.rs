@@ -1,14 +1,21 @@
-//! What it costs at most to look at an image, whatever it says: memory of lists and findings, and what is told of the rest.
+//! What it costs at most to look at an image, whatever it says: memory of lists and findings, and what is told of the rest. And
+//! what it costs to look at many that share layers: each is read once.
 
+use std::fs;
+use std::io::Read as _;
 use std::path::Path;
+use std::process::Stdio;
 
+use plugin_oci::fs::sorted_listing;
 use plugin_oci::values::compression::Compression;
 use plugin_oci::values::digest::Digest;
 use serde_json::{Value, json};
 
 use crate::support::hostile::archive::Archive;
 use crate::support::layouts::HandLayout;
-use crate::support::program::{plugin_build, ran};
+use crate::support::memory_registry::MemoryRegistry;
+use crate::support::program::{done, plugin_build, ran, run, wait_until};
+use crate::support::sample::noise;
 
 /// An archive of files whose names are as long as names may be.
 fn long_names(letter: &str, files: usize) -> Vec<u8> {
@@ -90,4 +97,112 @@ fn findings_repeat_no_long_name_and_are_counted_when_there_are_too_many() {
         assert!(findings.len() >= layers && findings.iter().all(|found| found["object"].as_str().unwrap().len() < 1000));
         assert_eq!(findings.iter().any(|found| found["rule"] == "more"), more, "{layers} {images}");
     }
+}
+
+const IMAGES: u8 = 10;
+
+/// Files that every image has, and where its program is.
+fn base() -> Vec<u8> {
+    let many = (0..2000).fold(Archive::new(), |archive, number| archive.file(&format!("share/{number}"), b"asset"));
+    many.file("etc/passwd", b"nobody:x:1:1::/:\n")
+        .symlink("usr/tools", "../bin")
+        .file("share/noise", &noise("base", 1 << 20))
+        .end()
+}
+
+fn own(number: u8) -> Vec<u8> {
+    Archive::new().file_with("bin/tool", &noise(&number.to_string(), 100_000), 0o755).end()
+}
+
+/// The manifest of an image that starts what its uppermost layer has; its descriptor.
+fn image(layout: &HandLayout, tars: &[Vec<u8>], variant: u8) -> Value {
+    let diff_ids: Vec<Digest> = tars.iter().map(|tar| Digest::of(tar)).collect();
+    let config = json!({
+        "architecture": "amd64", "os": "linux", "config": {"Entrypoint": ["/usr/tools/tool"], "User": "nobody"}, "history": [],
+        "rootfs": {"type": "layers", "diff_ids": diff_ids}, "variant": format!("v{variant}"),
+    });
+    let config = layout.blob(config.to_string().as_bytes(), "application/vnd.oci.image.config.v1+json");
+    let packed = |tar: &Vec<u8>| layout.blob(&crate::support::layouts::gzip(tar), Compression::Gzip.layer_media_type());
+    let layers: Vec<Value> = tars.iter().map(packed).collect();
+    let media_type = "application/vnd.oci.image.manifest.v1+json";
+    let manifest = json!({"schemaVersion": 2, "mediaType": media_type, "config": config, "layers": layers});
+    let mut descriptor = layout.blob(manifest.to_string().as_bytes(), media_type);
+    descriptor["platform"] = json!({"os": "linux", "architecture": "amd64", "variant": format!("v{variant}")});
+    descriptor
+}
+
+/// Bytes that the program asks the system to read.
+fn bytes_read(dir: &Path, arguments: &[&str]) -> (u64, String) {
+    let mut child = plugin_build(dir).args(arguments).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+    let mut stdout = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
+    let proc = Path::new("/proc").join(child.id().to_string());
+    let has_ended = || fs::read_to_string(proc.join("stat")).unwrap().rsplit(')').next().unwrap().starts_with(" Z");
+    wait_until("it ends", has_ended);
+    let counted = fs::read_to_string(proc.join("io")).unwrap();
+    assert!(child.wait().unwrap().success(), "{stdout}");
+    let read = counted.lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap();
+    (read.parse().unwrap(), stdout)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_layer_that_many_images_share_is_read_once() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    let mut layout = HandLayout::new(&dir.join("out"));
+    for number in 0..IMAGES {
+        let manifest = image(&layout, &[base(), own(number)], 1);
+        let index = layout.index(&[manifest], &json!({}));
+        layout.tag(&number.to_string(), index);
+    }
+    let blobs = dir.join("out/blobs/sha256");
+    let all: u64 = sorted_listing(&blobs).unwrap().iter().map(|name| fs::metadata(blobs.join(name)).unwrap().len()).sum();
+    let (nothing, _) = bytes_read(dir, &["--version"]);
+    let (read, told) = bytes_read(dir, &["verify", "--message-format", "json", "oci:out"]);
+    let told: Value = serde_json::from_str(told.lines().last().unwrap()).unwrap();
+    assert_eq!((&told["findings"], &told["blobs"], &told["bytes"]), (&json!([]), &json!(1 + 4 * IMAGES), &json!(all)));
+    // Programs are set aside to be looked into, which reads their beginnings again.
+    let read = read - nothing;
+    assert!(read < all + all / 10, "{read} bytes of {all}");
+}
+
+#[test]
+fn a_layer_of_many_platforms_is_fetched_once() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    let registry = MemoryRegistry::honest();
+    let mut layout = HandLayout::new(&dir.join("out"));
+    let manifests: Vec<Value> = (0..IMAGES).map(|number| image(&layout, &[base(), own(number)], number)).collect();
+    let index = layout.index(&manifests, &json!({}));
+    layout.tag("1", index);
+    let remote = format!("docker://{}/tool:1", registry.server.host());
+    done(dir, &["copy", "oci:out:1", &remote]);
+    let before = registry.memory.log().len();
+    done(dir, &["verify", &remote]);
+    let log = registry.memory.log();
+    let fetched =
+        |part: &str| log[before..].iter().filter(|request| request.method == "GET" && request.path.contains(part)).count();
+    assert_eq!(fetched("/blobs/"), 1 + 2 * usize::from(IMAGES), "one layer of all, and a layer and a configuration of each");
+}
+
+#[test]
+fn what_is_wrong_is_found_in_every_image_that_has_it() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    let mut layout = HandLayout::new(&dir.join("out"));
+    let linked = Archive::new().hard_link("bin/other", "bin/tool").end();
+    for number in 0..IMAGES {
+        // What is linked is in the layer below, for every second image.
+        let below = if number % 2 == 0 { own(number) } else { Archive::new().file("bin/none", b"").end() };
+        let manifest = image(&layout, &[base(), below, linked.clone()], 1);
+        let index = layout.index(&[manifest], &json!({}));
+        layout.tag(&format!("t{number}"), index);
+    }
+    let verified = run(dir, &["verify", "--message-format", "json", "oci:out"]);
+    assert_eq!(verified.code, 3, "{}", verified.stderr);
+    let told: Value = serde_json::from_str(verified.stdout.lines().last().unwrap()).unwrap();
+    let objects: Vec<&str> = told["findings"].as_array().unwrap().iter().map(|one| one["object"].as_str().unwrap()).collect();
+    assert_eq!(objects.len(), 1, "{objects:?}");
+    assert!(objects[0].starts_with("t1 "), "{objects:?}");
 }

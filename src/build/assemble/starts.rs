@@ -111,7 +111,7 @@ fn of_base(base: OfPlatform<'_>) -> Result<Vec<Layer<'_>>, Error> {
         let compression = Compression::of_media_type(&descriptor.media_type)
             .ok_or_else(|| Complaint::failed(format!("base `{}` has a layer of type `{}`", base.name, descriptor.media_type)))?;
         let diff_id = platform.config.diff_ids().get(position).cloned();
-        layers.push(Layer::Stored { source: base.source.as_ref(), descriptor, compression, diff_id });
+        layers.push(Layer::Stored { source: base.source.as_ref(), descriptor, compression, diff_id, known: None });
     }
     Ok(layers)
 }

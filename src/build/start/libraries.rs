@@ -1,10 +1,11 @@
 //! The loader of a dynamic program, its libraries and their versions, as the loader in the image would find them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::cache;
-use super::root::{LayerPath, Look, name_of};
+use super::look::{Look, name_of};
+use super::root::LayerPath;
 use super::{Command, Lack, Root, Started};
 use crate::build::inspect::bundle::multiarch;
 use crate::build::inspect::dynamic::Dynamic;
@@ -31,19 +32,19 @@ pub(super) struct Walk<'a, 'b> {
     /// Directories of `LD_LIBRARY_PATH`.
     environment: Vec<String>,
     /// The cache of glibc's loader, and whether its byte order is the little one.
-    cache: Option<Rc<[u8]>>,
+    cache: Option<Arc<[u8]>>,
     is_little: bool,
     /// Whether the loader is musl's.
     is_musl: bool,
     /// Directories of the settings, or the usual ones.
     system: Vec<String>,
-    loaded: BTreeMap<String, Rc<Dynamic>>,
+    loaded: BTreeMap<String, Arc<Dynamic>>,
 }
 
 /// A file whose needs are to be found.
 struct Asker {
     path: String,
-    file: Rc<Dynamic>,
+    file: Arc<Dynamic>,
     /// `DT_RPATH` of itself and of those that led to it; to musl `DT_RUNPATH` is the same.
     rpath: Vec<String>,
 }
@@ -57,7 +58,7 @@ impl<'a, 'b> Walk<'a, 'b> {
     }
 
     /// Finds everything for a program at its real path.
-    pub(super) fn program(mut self, path: &str, program: &Rc<Dynamic>) -> Result<(), Error> {
+    pub(super) fn program(mut self, path: &str, program: &Arc<Dynamic>) -> Result<(), Error> {
         let Some(interpreter) = &program.interpreter else { return Ok(()) };
         let name = name_of(interpreter).to_owned();
         if self.root.find(interpreter).is_none() {
@@ -68,7 +69,7 @@ impl<'a, 'b> Walk<'a, 'b> {
             self.root.look([place.clone()])?;
         }
         let loader = found.and_then(|(real, place)| match self.root.seen(&place) {
-            Look::Elf(loader) if loader.machine == program.machine => Some((real, Rc::clone(loader))),
+            Look::Elf(loader) if loader.machine == program.machine => Some((real, Arc::clone(loader))),
             _ => None,
         });
         let Some((real, loader)) = loader else {
@@ -87,7 +88,7 @@ impl<'a, 'b> Walk<'a, 'b> {
         self.settings(interpreter, &real);
         self.loaded.insert(name, loader);
         self.started.loader = Some(real);
-        self.needs(Asker { path: path.to_owned(), file: Rc::clone(program), rpath: Vec::new() })
+        self.needs(Asker { path: path.to_owned(), file: Arc::clone(program), rpath: Vec::new() })
     }
 
     /// The needs of a file and of what it needs, step by step: the files of one step are looked into together.
@@ -131,7 +132,7 @@ impl<'a, 'b> Walk<'a, 'b> {
                 let first = candidates.first().map(|(path, ..)| shown(path.as_bytes()));
                 let found = candidates.into_iter().find(|(_, _, place)| self.is_musl || !is_passed(place));
                 let found = found.and_then(|(path, real, place)| match self.root.seen(&place) {
-                    Look::Elf(library) if library.machine == asker.file.machine => Some((path, real, Rc::clone(library))),
+                    Look::Elf(library) if library.machine == asker.file.machine => Some((path, real, Arc::clone(library))),
                     _ => None,
                 });
                 let Some((path, real, file)) = found else {
@@ -149,7 +150,7 @@ impl<'a, 'b> Walk<'a, 'b> {
                     continue;
                 };
                 self.started.libraries.push((name.clone(), real));
-                self.loaded.insert(name, Rc::clone(&file));
+                self.loaded.insert(name, Arc::clone(&file));
                 next.push(Asker { path, file, rpath: asker.rpath.clone() });
             }
             all.extend(asked.into_iter().map(|asker| (asker.path, asker.file)));
@@ -165,7 +166,7 @@ impl<'a, 'b> Walk<'a, 'b> {
     }
 
     /// Holds the versions that files ask for against those that the libraries have.
-    fn versions(&mut self, files: &[(String, Rc<Dynamic>)]) {
+    fn versions(&mut self, files: &[(String, Arc<Dynamic>)]) {
         let mut told = BTreeSet::new();
         for (path, file) in files {
             for (library, version) in &file.wants {

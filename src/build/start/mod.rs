@@ -17,7 +17,9 @@
 //! What a program opens by itself while it runs (`dlopen`) cannot be seen. What is neither ELF nor a script is for the kernel.
 
 mod cache;
+mod known;
 mod libraries;
+mod look;
 pub mod root;
 
 use std::fmt;
@@ -27,6 +29,8 @@ use plugin_oci::failure::{Error, Failure};
 use plugin_oci::stores::Source;
 use plugin_oci::values::compression::Compression;
 
+pub use known::{Known, Listed};
+pub use look::Look;
 pub use root::{Layer, Planned, Root};
 
 /// Where programs without a path are looked for, when the image does not say.
@@ -72,7 +76,7 @@ pub struct Started {
 pub fn layers_of<'a>(source: &'a dyn Source, manifest: &'a Manifest, config: &Config) -> Option<Vec<Layer<'a>>> {
     let layers = manifest.layers.iter().enumerate().map(|(position, descriptor)| {
         let compression = Compression::of_media_type(&descriptor.media_type)?;
-        Some(Layer::Stored { source, descriptor, compression, diff_id: config.diff_ids().get(position).cloned() })
+        Some(Layer::Stored { source, descriptor, compression, diff_id: config.diff_ids().get(position).cloned(), known: None })
     });
     layers.collect()
 }
@@ -123,7 +127,7 @@ impl Command {
 /// A user or group that is named and that the root does not know: every runtime refuses to start then.
 pub fn unknown_user(root: &Root<'_>, user: &str) -> Option<Lack> {
     let (user, group) = user.split_once(':').unwrap_or((user, ""));
-    let named = [(user, "user", root::USERS), (group, "group", root::GROUPS)];
+    let named = [(user, "user", look::USERS), (group, "group", look::GROUPS)];
     named.into_iter().find_map(|(name, what, file)| {
         if name.bytes().all(|byte| byte.is_ascii_digit()) {
             return None;
@@ -146,7 +150,7 @@ pub fn start(root: &mut Root<'_>, command: &Command, architecture: &str) -> Resu
     for _ in 0..SCRIPTS {
         let candidates = command.candidates(&wanted);
         if candidates.iter().all(|path| root.find(path).is_none()) {
-            root.learn([root::name_of(&wanted).to_owned()])?;
+            root.learn([look::name_of(&wanted).to_owned()])?;
         }
         let all: Vec<_> = candidates.iter().filter_map(|path| root.find(path)).collect();
         // In `PATH`, what nobody may execute is passed over.
@@ -178,11 +182,11 @@ pub fn start(root: &mut Root<'_>, command: &Command, architecture: &str) -> Resu
         root.look([place.clone()])?;
         started.program = Some(real.clone());
         match root.seen(&place).clone() {
-            root::Look::Elf(program) => {
+            Look::Elf(program) => {
                 libraries::Walk::new(root, command, architecture, &mut started).program(&real, &program)?;
                 return Ok(started);
             }
-            root::Look::Script(words) => {
+            Look::Script(words) => {
                 let Some(first) = words.first().cloned() else { return Ok(started) };
                 asked = Some(format!("/{real}"));
                 let behind = words.get(1).filter(|word| !word.starts_with('-') && !word.contains('='));
@@ -197,7 +201,7 @@ pub fn start(root: &mut Root<'_>, command: &Command, architecture: &str) -> Resu
                 started.scripts.push((given, real));
                 wanted = next;
             }
-            root::Look::Other => return Ok(started),
+            Look::Other => return Ok(started),
         }
     }
     Ok(started)

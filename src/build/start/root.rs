@@ -8,11 +8,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{self, Read, Seek as _, SeekFrom};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::Arc;
 
-use crate::build::inspect::dynamic::{self, Dynamic};
+use super::known::Known;
+use super::look::{Look, TEXT, is_setting, look_into, name_of, set_aside};
 use plugin_oci::documents::Descriptor;
 use plugin_oci::failure::{Complaint, Error};
 use plugin_oci::fs::FileError;
@@ -24,9 +25,6 @@ use plugin_oci::values::digest::Digest;
 /// Bytes for all that is kept of the layers, and what each path costs beside its text.
 const KEPT: usize = 16 << 20;
 const EACH: usize = 128;
-/// Bytes of a text that the loader reads, and of a program or library.
-const TEXT: u64 = 1 << 20;
-const BINARY: u64 = 2 << 30;
 /// Links on the way to a file.
 const LINKS: usize = 40;
 /// Names that tell nothing, and passes that look for files of such names.
@@ -34,16 +32,19 @@ const NAMES: usize = 1024;
 const PASSES: usize = 8;
 /// Files that are looked into.
 const LOOKS: usize = 1024;
-/// Who is who.
-pub const USERS: &str = "etc/passwd";
-pub const GROUPS: &str = "etc/group";
 /// Bytes of a path that is looked for.
 const PATH: usize = 1024;
 
 /// What lies below the others, or on top of them.
 pub enum Layer<'a> {
-    /// A layer of a store.
-    Stored { source: &'a dyn Source, descriptor: &'a Descriptor, compression: Compression, diff_id: Option<Digest> },
+    /// A layer of a store, and what is known of it already.
+    Stored {
+        source: &'a dyn Source,
+        descriptor: &'a Descriptor,
+        compression: Compression,
+        diff_id: Option<Digest>,
+        known: Option<Arc<Known>>,
+    },
     /// Files that are going to be one: path, permission bits, and the file or link target.
     Planned(Vec<(String, u32, Planned)>),
 }
@@ -62,7 +63,7 @@ pub enum Planned {
 enum Node {
     Link(String),
     /// A file: its permission bits, and its content where the loader would read it.
-    File(LayerPath, u32, Option<Rc<[u8]>>),
+    File(LayerPath, u32, Option<Arc<[u8]>>),
 }
 
 /// Where a file's bytes are.
@@ -71,17 +72,6 @@ pub struct LayerPath {
     layer: usize,
     /// Its path in the layer, or on disk.
     path: String,
-}
-
-/// What a file turned out to be.
-#[derive(Clone, Debug)]
-pub enum Look {
-    /// Something that a loader could load.
-    Elf(Rc<Dynamic>),
-    /// A script: the words of its first line.
-    Script(Vec<String>),
-    /// Something else.
-    Other,
 }
 
 /// Layers as one root.
@@ -121,6 +111,12 @@ impl<'a> Root<'a> {
         for (number, layer) in layers.iter().enumerate() {
             match layer {
                 Layer::Planned(files) => self.plan(number, files)?,
+                Layer::Stored { known: Some(known), .. } => known.each(&mut |entry, content, look| {
+                    if let Some(look) = look {
+                        self.looks.insert(LayerPath { layer: number, path: entry.path.clone() }, look.clone());
+                    }
+                    self.entry(number, entry, &mut &*content)
+                })?,
                 stored @ Layer::Stored { .. } => stored.entries(&mut |entry, body| self.entry(number, entry, body))?,
             }
         }
@@ -134,7 +130,7 @@ impl<'a> Root<'a> {
                 Planned::Link(target) => Some(Node::Link(target.clone())),
                 Planned::Bytes(bytes) => {
                     self.count(bytes.len()).map_err(|error| too_much(&error))?;
-                    let content = is_setting(path).then(|| Rc::from(bytes.as_slice()));
+                    let content = is_setting(path).then(|| Arc::from(bytes.as_slice()));
                     Some(Node::File(LayerPath { layer, path: path.clone() }, *mode, content))
                 }
                 Planned::Disk(disk) => {
@@ -144,7 +140,7 @@ impl<'a> Root<'a> {
                         let file = File::open(disk).map_err(FileError::at("read", disk))?;
                         file.take(TEXT + 1).read_to_end(&mut bytes).map_err(FileError::at("read", disk))?;
                         self.count(bytes.len()).map_err(|error| too_much(&error))?;
-                        content = (bytes.len() as u64 <= TEXT).then(|| Rc::from(bytes));
+                        content = (bytes.len() as u64 <= TEXT).then(|| Arc::from(bytes));
                     }
                     let place = LayerPath { layer, path: disk.to_string_lossy().into_owned() };
                     let kept = content.is_some() || self.matters(path, *mode);
@@ -221,7 +217,7 @@ impl<'a> Root<'a> {
                     let mut bytes = Vec::new();
                     body.read_to_end(&mut bytes)?;
                     self.count(bytes.len())?;
-                    content = Some(Rc::from(bytes));
+                    content = Some(Arc::from(bytes));
                 }
                 let kept = content.is_some() || self.matters(&path, entry.mode);
                 self.put(&path, layer, kept.then_some(Node::File(place, entry.mode, content)))
@@ -323,7 +319,7 @@ impl<'a> Root<'a> {
     }
 
     /// The content of a setting.
-    pub fn content(&self, path: &str) -> Option<Rc<[u8]>> {
+    pub fn content(&self, path: &str) -> Option<Arc<[u8]>> {
         let real = self.walk(path)?;
         match self.nodes.get(&real) {
             Some((_, Node::File(_, _, content))) => content.clone(),
@@ -377,13 +373,21 @@ impl<'a> Root<'a> {
                         looks.insert(LayerPath { layer: number, path }, look);
                     }
                 }
-                stored @ Layer::Stored { .. } => stored.entries(&mut |entry, body| {
-                    if entry.kind == Kind::File && paths.contains(&entry.path) {
-                        let look = set_aside(entry, body)?;
-                        looks.insert(LayerPath { layer: number, path: entry.path.clone() }, look);
+                stored @ Layer::Stored { known, .. } => {
+                    let mut found = known.as_ref().map(|known| known.looks(&paths)).unwrap_or_default();
+                    if paths.iter().any(|path| !found.contains_key(path)) {
+                        stored.entries(&mut |entry, body| {
+                            if entry.kind == Kind::File && paths.contains(&entry.path) {
+                                found.insert(entry.path.clone(), set_aside(entry.size, body)?);
+                            }
+                            Ok(())
+                        })?;
+                        if let Some(known) = known {
+                            known.remember(&found);
+                        }
                     }
-                    Ok(())
-                })?,
+                    looks.extend(found.into_iter().map(|(path, look)| (LayerPath { layer: number, path }, look)));
+                }
             }
         }
         let kept = self.looks.values().map(Look::weight).sum::<usize>();
@@ -396,22 +400,6 @@ impl<'a> Root<'a> {
     }
 }
 
-impl Look {
-    /// About how many bytes are kept.
-    fn weight(&self) -> usize {
-        let texts = |list: &[String]| list.iter().map(|text| text.len() + size_of::<String>()).sum::<usize>();
-        match self {
-            Self::Other => EACH,
-            Self::Script(words) => EACH + texts(words),
-            Self::Elf(found) => {
-                let wants = found.wants.iter().map(|(a, b)| a.len() + b.len() + 2 * size_of::<String>()).sum::<usize>();
-                EACH + wants
-                    + [&found.needed, &found.rpath, &found.runpath, &found.has].map(|list| texts(list)).iter().sum::<usize>()
-            }
-        }
-    }
-}
-
 const TOO_MUCH: &str = "there are too many programs, libraries and links in it";
 
 fn too_much(error: &io::Error) -> Error {
@@ -420,7 +408,7 @@ fn too_much(error: &io::Error) -> Error {
 
 impl Layer<'_> {
     fn entries(&self, visit: &mut dyn FnMut(&Entry, &mut dyn Read) -> io::Result<()>) -> Result<(), Error> {
-        let Self::Stored { source, descriptor, compression, diff_id } = self else { return Ok(()) };
+        let Self::Stored { source, descriptor, compression, diff_id, .. } = self else { return Ok(()) };
         let reader = Box::new(Verified::new(source.open(descriptor)?, descriptor));
         let input = LayerInput { reader, compression: *compression, diff_id: diff_id.clone() };
         read_entries(input, &ExtractOptions::default(), visit)?;
@@ -431,42 +419,4 @@ impl Layer<'_> {
 /// Whether a name is one that libraries have.
 fn is_library(name: &str) -> bool {
     name.contains(".so")
-}
-
-/// What stands behind the last `/` of a path.
-pub fn name_of(path: &str) -> &str {
-    path.rsplit('/').next().unwrap_or_default()
-}
-
-/// What tells loaders where libraries lie, and who is who; directories above may be links.
-fn is_setting(path: &str) -> bool {
-    let name = name_of(path);
-    let is_of_users = |file: &str| path.strip_suffix(file).is_some_and(|above| above.is_empty() || above.ends_with('/'));
-    is_of_users(USERS)
-        || is_of_users(GROUPS)
-        || name == "ld.so.cache"
-        || name.starts_with("ld-musl-") && Path::new(name).extension().is_some_and(|end| end == "path")
-}
-
-/// Keeps what the loader sees of an entry. Content that is neither ELF nor a script is passed over.
-fn set_aside(entry: &Entry, body: &mut dyn Read) -> io::Result<Look> {
-    let mut start = Vec::new();
-    body.take(2).read_to_end(&mut start)?;
-    if !matches!(start.as_slice(), b"\x7fE" | b"#!") || entry.size > BINARY {
-        return Ok(Look::Other);
-    }
-    let mut aside = tempfile::tempfile()?;
-    io::copy(&mut start.as_slice().chain(body), &mut aside)?;
-    look_into(&mut aside)
-}
-
-fn look_into(file: &mut File) -> io::Result<Look> {
-    let mut line = Vec::new();
-    file.seek(SeekFrom::Start(0))?;
-    Read::by_ref(file).take(256).read_to_end(&mut line)?;
-    if let Some(line) = line.strip_prefix(b"#!") {
-        let line = String::from_utf8_lossy(line.split(|&byte| byte == b'\n').next().unwrap_or_default()).into_owned();
-        return Ok(Look::Script(line.split_whitespace().map(str::to_owned).collect()));
-    }
-    Ok(dynamic::read(file)?.map_or(Look::Other, |found| Look::Elf(Rc::new(found))))
 }

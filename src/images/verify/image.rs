@@ -1,20 +1,20 @@
-//! Walking an image: each document and blob once, each finding with the chain that led to it.
+//! Walking images: each document and blob once, each finding with the chain that led to it.
 //!
-//! What is said of a layer depends on those below it: they are applied together, to nothing, by the code that unpacks.
+//! Documents come first. What they name is read ahead, and judged in their order.
 
 use std::collections::BTreeSet;
 use std::io;
 
+use super::ahead::{Ahead, Wanted};
 use super::contracts::Contracts;
 use super::rules::{finding_of, text_of};
+use super::stack::{Input, Stack, Stacked};
 use super::{VerifiedImage, VerifyReport, format};
-use crate::build::start::{self, Command, Root};
+use crate::build::start::{self, Command, Layer, Root};
 use plugin_oci::documents::{Config, Descriptor, Document, Index, Manifest, NESTING_LIMIT, media_type};
 use plugin_oci::failure::{Complaint, Error};
 use plugin_oci::finding::Finding;
-use plugin_oci::layers::unpack::{
-    Bound, Entry, Exceeded, ExtractError, ExtractOptions, Kind, LayerInput, READ_TOGETHER, Rehearsal, read_entries,
-};
+use plugin_oci::layers::unpack::{Entry, Kind};
 use plugin_oci::progress::{Event, Outcome, Progress};
 use plugin_oci::stores::{Source, StoreError, Verified, read_config, read_document};
 use plugin_oci::values::compression::Compression;
@@ -40,6 +40,23 @@ pub struct Walk<'a> {
     sound: bool,
     contracts: Contracts,
     failure: Option<Error>,
+    /// What is to be read.
+    pending: Vec<Pending>,
+    /// Bytes of the documents in it.
+    pending_bytes: u64,
+}
+
+/// Something that documents name.
+enum Pending {
+    Blob(Box<Descriptor>, String),
+    Layers(Box<Named>),
+}
+
+/// The layers of an image, and what it says of them.
+struct Named {
+    manifest: Manifest,
+    config: Option<Config>,
+    chain: String,
 }
 
 impl<'a> Walk<'a> {
@@ -60,6 +77,8 @@ impl<'a> Walk<'a> {
             sound: true,
             contracts: Contracts::default(),
             failure: None,
+            pending: Vec::new(),
+            pending_bytes: 0,
         }
     }
 
@@ -121,12 +140,56 @@ impl<'a> Walk<'a> {
         if root.is_manifest_or_index() {
             self.document(root, &name, None, 0);
         } else {
-            self.blob(root, &name);
+            self.later(Pending::Blob(Box::new(root.clone()), name), 0);
+        }
+    }
+
+    /// Reads what the documents name that were read so far.
+    pub fn read(&mut self) {
+        let pending = std::mem::take(&mut self.pending);
+        self.pending_bytes = 0;
+        let mut ahead = Ahead::of(self.source);
+        for pending in &pending {
+            match pending {
+                Pending::Blob(at, _) if !self.has_seen(&at.digest) => ahead.want_bytes(at),
+                Pending::Blob(..) => {}
+                Pending::Layers(named) => {
+                    let program = named.config.as_ref().and_then(|config| config.command_line().into_iter().next());
+                    let program = program.as_ref().map(|program| program.rsplit('/').next().unwrap_or_default());
+                    for layer in named.layers().filter(|layer| !self.has_seen(&layer.at.digest)) {
+                        ahead.want_layer(layer.at, layer.compression, layer.diff_id.as_ref(), program);
+                    }
+                }
+            }
+        }
+        let ahead = &ahead;
+        ahead.run(|| {
+            for pending in &pending {
+                match pending {
+                    Pending::Blob(at, chain) => {
+                        self.blob(at, chain, Some(ahead));
+                        ahead.release(&Wanted::bytes(at));
+                    }
+                    Pending::Layers(named) => {
+                        self.layers(named, ahead);
+                        named.layers().for_each(|layer| ahead.release(&layer.wanted()));
+                    }
+                }
+            }
+        });
+    }
+
+    fn later(&mut self, pending: Pending, bytes: u64) {
+        self.pending.push(pending);
+        self.pending_bytes = self.pending_bytes.saturating_add(bytes + EACH);
+        if self.pending_bytes > TOGETHER {
+            self.read();
         }
     }
 
     /// What was found.
     pub fn finish(mut self, images: Vec<Digest>) -> Result<VerifyReport, Error> {
+        self.read();
         for finding in self.contracts.findings(self.progress) {
             self.hold(finding);
         }
@@ -177,58 +240,69 @@ impl<'a> Walk<'a> {
                     if child.is_manifest_or_index() {
                         self.document(child, &chain, Some(&index), depth + 1);
                     } else {
-                        self.blob(child, &chain);
+                        self.later(Pending::Blob(Box::new(child.clone()), chain), 0);
                     }
                 }
             }
             Document::Manifest(manifest) => {
                 self.contracts.manifest(at, &manifest);
-                self.manifest(at, &manifest, &bytes, (chain, parent));
+                self.manifest(at, manifest, &bytes, (chain, parent));
             }
         }
     }
 
-    fn manifest(&mut self, at: &Descriptor, manifest: &Manifest, bytes: &[u8], (chain, parent): (&str, Option<&Index>)) {
+    fn manifest(&mut self, at: &Descriptor, manifest: Manifest, bytes: &[u8], (chain, parent): (&str, Option<&Index>)) {
         let mut problems = Vec::new();
-        format::manifest(manifest, bytes, parent, &mut problems);
+        format::manifest(&manifest, bytes, parent, &mut problems);
+        let mut size = at.size;
         let config = if media_type::is_config(&manifest.config.media_type) {
-            self.config(at, manifest, chain, &mut problems)
+            size += manifest.config.size;
+            self.config(at, &manifest, chain, &mut problems)
         } else {
-            self.blob(&manifest.config, &format!("{chain} > config"));
+            self.later(Pending::Blob(Box::new(manifest.config.clone()), format!("{chain} > config")), 0);
             None
         };
         self.add_all(chain, problems);
+        self.later(Pending::Layers(Box::new(Named { manifest, config, chain: chain.to_owned() })), size);
+    }
+
+    fn layers(&mut self, named: &Named, ahead: &Ahead<'_>) {
+        let Named { manifest, config, chain } = named;
         let before = self.count_found();
         let ours_from = config.as_ref().map(|config| manifest.layers.len().saturating_sub(format::own_layers(config)));
         let ours = format::is_ours(&manifest.annotations);
         let mut stack = Stack::default();
         for (position, layer) in manifest.layers.iter().enumerate() {
             let chain = format!("{chain} > layer {} {}", position + 1, short(&layer.digest));
-            let diff_id = config.as_ref().and_then(|config| config.diff_ids().get(position).cloned());
-            let Some(compression) = Compression::of_media_type(&layer.media_type) else {
-                self.blob(layer, &chain);
+            let Some(stacked) = named.stacked(position) else {
+                self.blob(layer, &chain, None);
                 continue;
             };
             let law = config.as_ref().filter(|_| ours && ours_from.is_some_and(|from| position >= from));
-            stack.push(Stacked { at: layer, compression, diff_id }, law);
+            stack.push(stacked, law);
             let is_new = !self.has_seen(&layer.digest);
             if self.is_first(layer, stack.role.clone()) {
-                self.layer(&mut stack, &chain, law, is_new);
+                self.layer((&mut stack, ahead), &chain, law, is_new);
             }
         }
-        if let Some(config) = &config
+        if let Some(config) = config
             && self.count_found() == before
             && self.failure.is_none()
         {
-            self.starts(manifest, config, chain);
+            self.starts(named, config, ahead);
         }
     }
 
     /// What is started, in the root that the layers make. That there is no program at all is for those to know who made the
     /// image, except where that is here: others mount what they start.
-    fn starts(&mut self, manifest: &Manifest, config: &Config, chain: &str) {
+    fn starts(&mut self, Named { manifest, chain, .. }: &Named, config: &Config, ahead: &Ahead<'_>) {
         let (command, platform) = (Command::of(config), config.platform());
-        let Some(layers) = start::layers_of(self.source, manifest, config) else { return };
+        let Some(mut layers) = start::layers_of(self.source, manifest, config) else { return };
+        for layer in &mut layers {
+            if let Layer::Stored { descriptor, compression, diff_id, known, .. } = layer {
+                *known = ahead.known(&Wanted::layer(descriptor, *compression, diff_id.as_ref()));
+            }
+        }
         if command.line.is_empty() || platform.os != "linux" || layers.is_empty() {
             return;
         }
@@ -281,10 +355,12 @@ impl<'a> Walk<'a> {
     }
 
     /// Reads the uppermost layer of a stack through decompression and tar to its diff id, over those below it.
-    fn layer(&mut self, stack: &mut Stack<'_>, chain: &str, ours: Option<&Config>, is_new: bool) {
-        let Some(at) = stack.layers.last().map(|top| top.at) else { return };
-        let stored = match self.source.open(at) {
-            Ok(stored) => stored,
+    fn layer(&mut self, (stack, ahead): (&mut Stack<'_>, &Ahead<'_>), chain: &str, ours: Option<&Config>, is_new: bool) {
+        let Some(top) = stack.top() else { return };
+        let at = top.at;
+        let opened = if stack.is_refused() { self.source.open(at).map(Input::Stored) } else { top.open((self.source, ahead)) };
+        let input = match opened {
+            Ok(input) => input,
             Err(error) => return self.take(chain, &error),
         };
         if is_new {
@@ -300,7 +376,7 @@ impl<'a> Walk<'a> {
             }
             devices += u64::from(matches!(entry.kind, Kind::Other(_)));
         };
-        let read = stack.read(self.source, stored, (&mut self.again, is_new), &mut visit);
+        let read = stack.read((self.source, ahead), input, (&mut self.again, is_new), &mut visit);
         self.progress.event(Event::BlobFinished { blob: key, outcome: Outcome::Present, bytes: at.size });
         if devices > 0 && ours.is_none() {
             let text = format!("{chain}: {devices} device nodes, which `unpack` leaves out");
@@ -311,7 +387,7 @@ impl<'a> Walk<'a> {
             Err(error) => {
                 // The bytes themselves first: if they are not those of the digest, what is in them means nothing.
                 let findings = self.count_found();
-                self.blob(at, chain);
+                self.blob(at, chain, None);
                 if self.count_found() == findings && self.failure.is_none() {
                     match error.rule() {
                         Some(rule) => self.add(Finding::new(chain, rule, Error::from(error).to_string())),
@@ -323,9 +399,12 @@ impl<'a> Walk<'a> {
     }
 
     /// Reads a blob that is nothing but bytes.
-    fn blob(&mut self, at: &Descriptor, chain: &str) {
+    fn blob(&mut self, at: &Descriptor, chain: &str, ahead: Option<&Ahead<'_>>) {
         if !self.is_first(at, String::new()) {
             return;
+        }
+        if ahead.is_some_and(|ahead| ahead.is_sound(&Wanted::bytes(at))) {
+            return self.count(at.size);
         }
         let stored = match self.source.open(at) {
             Ok(stored) => stored,
@@ -355,104 +434,27 @@ impl<'a> Walk<'a> {
     }
 }
 
+impl Named {
+    /// A layer; `None` where it is no archive.
+    fn stacked(&self, position: usize) -> Option<Stacked<'_>> {
+        let at = self.manifest.layers.get(position)?;
+        let compression = Compression::of_media_type(&at.media_type)?;
+        let diff_id = self.config.as_ref().and_then(|config| config.diff_ids().get(position).cloned());
+        Some(Stacked { at, compression, diff_id })
+    }
+
+    fn layers(&self) -> impl Iterator<Item = Stacked<'_>> {
+        (0..self.manifest.layers.len()).filter_map(|position| self.stacked(position))
+    }
+}
+
+/// Bytes of documents whose layers are read together, and what each costs beside them.
+const TOGETHER: u64 = 4 << 20;
+const EACH: u64 = 1 << 10;
 /// Bytes of memory for all findings.
 const FOUND: usize = 8 << 20;
 /// Bytes of memory for a finding beside its texts.
 const OVERHEAD: usize = 100;
-
-/// The archives of an image, lowest first.
-#[derive(Default)]
-struct Stack<'m> {
-    layers: Vec<Stacked<'m>>,
-    /// What all of them are: one stack is read once, in whatever images it is.
-    role: String,
-    rehearsed: Rehearsed,
-}
-
-struct Stacked<'m> {
-    at: &'m Descriptor,
-    compression: Compression,
-    diff_id: Option<Digest>,
-}
-
-/// How far the layers of a stack were applied.
-#[derive(Default)]
-enum Rehearsed {
-    /// None of them.
-    #[default]
-    Nothing,
-    /// The lowest so many.
-    Layers(Box<Rehearsal>, usize),
-    /// One of them is refused: what is above it can only be read.
-    Refused,
-}
-
-impl<'m> Stack<'m> {
-    fn push(&mut self, layer: Stacked<'m>, law: Option<&Config>) {
-        let epoch = law.map(|config| config.spec().created());
-        let Stacked { at, diff_id, .. } = &layer;
-        let below = Digest::of(self.role.as_bytes());
-        self.role = format!("{} {} {diff_id:?} {epoch:?} over {below}", at.media_type, at.digest);
-        self.layers.push(layer);
-    }
-
-    /// Reads the uppermost layer over those below it. What is wrong with these was said when each was the uppermost.
-    fn read(
-        &mut self,
-        source: &dyn Source,
-        stored: Box<dyn io::Read + Send + '_>,
-        (again, is_new): (&mut u64, bool),
-        visit: &mut dyn FnMut(&Entry),
-    ) -> Result<(), ExtractError> {
-        let Some((top, below)) = self.layers.split_last() else { return Ok(()) };
-        let options = ExtractOptions::default();
-        let (mut rehearsal, applied) = match std::mem::replace(&mut self.rehearsed, Rehearsed::Refused) {
-            Rehearsed::Nothing => (Box::new(Rehearsal::begin(options)?), 0),
-            Rehearsed::Layers(rehearsal, applied) => (rehearsal, applied),
-            Rehearsed::Refused => return top.look(stored, visit),
-        };
-        for lower in &below[applied..] {
-            let applied = source.open(lower.at).map(|stored| rehearsal.apply(lower.input(stored), &mut |_| {}));
-            let Ok(Ok(facts)) = applied else { return top.look(stored, visit) };
-            *again = again.saturating_add(facts.tar_size);
-            is_within(*again)?;
-        }
-        if !is_new {
-            is_within(*again)?;
-        }
-        let before = rehearsal.unpacked();
-        let applied = rehearsal.apply(top.input(stored), visit);
-        if !is_new {
-            // Whatever was wrong with it.
-            *again = again.saturating_add(rehearsal.unpacked() - before);
-        }
-        applied?;
-        self.rehearsed = Rehearsed::Layers(rehearsal, self.layers.len());
-        Ok(())
-    }
-}
-
-/// Whether layers that several images share may still be read again for each of them.
-fn is_within(again: u64) -> Result<(), ExtractError> {
-    let exceeded = Exceeded { what: Bound::ReadTogether, allowed: READ_TOGETHER };
-    if again > READ_TOGETHER { Err(exceeded.into()) } else { Ok(()) }
-}
-
-impl Stacked<'_> {
-    fn input<'s>(&self, stored: Box<dyn io::Read + Send + 's>) -> LayerInput<'s> {
-        let reader = Box::new(Verified::new(stored, self.at));
-        LayerInput { reader, compression: self.compression, diff_id: self.diff_id.clone() }
-    }
-
-    /// Reads it without the layers below.
-    fn look(&self, stored: Box<dyn io::Read + Send + '_>, visit: &mut dyn FnMut(&Entry)) -> Result<(), ExtractError> {
-        let mut visit = |entry: &Entry, _: &mut dyn io::Read| {
-            visit(entry);
-            Ok(())
-        };
-        read_entries(self.input(stored), &ExtractOptions::default(), &mut visit).map(drop)
-    }
-}
 
 /// The same without embedded content: what lies in the store is what is checked.
 fn stored(at: &Descriptor) -> Descriptor {

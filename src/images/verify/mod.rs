@@ -14,12 +14,17 @@
 //! there is a warning.
 //!
 //! For a layout: its marker, its index, and every file below `blobs/`, reached or not.
+//!
+//! However many images have a blob, it is read once, and several at a time (`ahead`); what is said of a layer is said by what
+//! was read of it.
 
+mod ahead;
 mod contracts;
 mod format;
 mod image;
 mod layout;
 mod rules;
+mod stack;
 
 pub use contracts::NoContract;
 use serde::Serialize;
@@ -103,6 +108,7 @@ pub fn layout(dir: &std::path::Path, progress: &dyn Progress) -> Result<VerifyRe
         }
         Err(error) => walk.add(finding("index.json", &error)?),
     }
+    walk.read();
     layout::check_blobs(&layout, &mut walk)?;
     walk.finish(roots)
 }

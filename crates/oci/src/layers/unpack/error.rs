@@ -177,7 +177,7 @@ impl ExtractError {
     }
 
     /// Finds the error that travelled through an [`io::Error`] of an entry's content.
-    pub(super) fn from_visit(path: &str, source: io::Error) -> Self {
+    pub fn from_visit(path: &str, source: io::Error) -> Self {
         match source.downcast::<Self>() {
             Ok(inner) => inner,
             Err(source) => Self::Visit { path: shown(path.as_bytes()), source },

@@ -6,14 +6,15 @@
 
 use std::io::{self, Write};
 
-use super::Counts;
 use super::directories::Directories;
 use super::error::ExtractError;
 use super::limits::{ExtractOptions, Rules};
+use super::listed::{Listing, Nothing};
 use super::names::{self, Meaning};
 use super::root::{Directory, Found, Handle, Metadata, Obstacle, Steps, Walk, join, split};
 use super::seen::{As, Linked, Seen};
 use super::writer::{self, Small, Writer};
+use super::{Counts, LayerFacts};
 use crate::fs::EarlySync;
 use crate::layers::tar::{Flag, RawEntry, Stream, Walker};
 
@@ -65,19 +66,49 @@ impl<D: Directory> Tree<D> {
         stream: S,
         visit: &mut dyn FnMut(&RawEntry, &ExtractOptions) -> Result<(), ExtractError>,
     ) -> Result<u64, ExtractError> {
-        self.seen.clear();
-        self.walk.reset();
+        self.begin_layer();
         let mut walker = Walker::vouched(stream).with_devices(self.options.rules == Rules::Foreign);
         let mut number = 0;
         writer::run(|writer| {
             while let Some(raw) = walker.next_entry()? {
                 number += 1;
-                self.options.limits.count_entry(&mut self.entries)?;
-                self.entry(&raw, &mut walker, writer)?;
+                self.next_entry(&raw, &mut walker, writer)?;
                 visit(&raw, &self.options)?;
             }
             Ok(number)
         })
+    }
+
+    /// The same for a layer that was read before: its files have no content.
+    pub(super) fn apply_listed(
+        &mut self,
+        listing: &mut dyn Listing,
+        visit: &mut dyn FnMut(&RawEntry, &ExtractOptions) -> Result<(), ExtractError>,
+    ) -> Result<LayerFacts, ExtractError> {
+        self.begin_layer();
+        let mut nothing = Walker::vouched(Nothing);
+        writer::run(|writer| {
+            listing.each(&mut |raw| {
+                self.next_entry(raw, &mut nothing, writer)?;
+                visit(raw, &self.options)
+            })
+        })
+    }
+
+    /// What a layer has named means nothing to the next one.
+    fn begin_layer(&mut self) {
+        self.seen.clear();
+        self.walk.reset();
+    }
+
+    fn next_entry<S: Stream<Error = ExtractError>>(
+        &mut self,
+        raw: &RawEntry,
+        walker: &mut Walker<S>,
+        writer: &Writer,
+    ) -> Result<(), ExtractError> {
+        self.options.limits.count_entry(&mut self.entries)?;
+        self.entry(raw, walker, writer)
     }
 
     pub(super) const fn root(&self) -> &D {

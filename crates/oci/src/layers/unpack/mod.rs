@@ -24,6 +24,7 @@ mod directories;
 mod error;
 mod layer;
 mod limits;
+mod listed;
 mod names;
 mod read;
 mod root;
@@ -39,7 +40,8 @@ use serde::Serialize;
 
 pub use error::ExtractError;
 pub use limits::{Bound, Exceeded, ExtractOptions, Limits, READ_TOGETHER, Rules, Spent};
-pub use read::{Entry, Kind, list_entries, read_entries};
+pub use listed::Listing;
+pub use read::{Entry, Kind, check_listed, list_entries, read_entries, read_raw};
 pub use root::remove_tree;
 pub use stream::LayerInput;
 
@@ -133,6 +135,19 @@ impl Rehearsal {
         let mut visit = |raw: &_, options: &_| Entry::of(raw, options).map(|entry| visit(&entry));
         let (entries, facts) = stream::run(layer, &options.limits, unpacked, |pieces| tree.apply(pieces, &mut visit))?;
         Ok(LayerFacts { diff_id: facts.diff_id, tar_size: facts.tar_size, entries })
+    }
+
+    /// The same with a layer that was read before.
+    pub fn apply_listed(&mut self, layer: &mut dyn Listing, visit: &mut dyn FnMut(&Entry)) -> Result<LayerFacts, ExtractError> {
+        let Self { tree, options, unpacked } = self;
+        tree.root().next_layer();
+        let facts = tree.apply_listed(layer, &mut |raw, options| Entry::of(raw, options).map(|entry| visit(&entry)))?;
+        *unpacked += facts.tar_size;
+        let allowed = options.limits.unpacked_bytes;
+        if *unpacked > allowed {
+            return Err(Exceeded { what: Bound::UnpackedBytes, allowed }.into());
+        }
+        Ok(facts)
     }
 }
 

@@ -4,7 +4,8 @@ use std::io::{self, Read};
 
 use super::LayerFacts;
 use super::error::{ExtractError, shown};
-use super::limits::{ExtractOptions, Rules, Spent};
+use super::limits::{ExtractOptions, Limits, Rules, Spent};
+use super::listed::Listing;
 use super::names::{self, Meaning};
 use super::seen::{As, Seen};
 use super::stream::{self, LayerInput, Pieces};
@@ -56,7 +57,7 @@ pub enum Kind {
 
 impl Entry {
     /// Checks the names of an entry, and what they mean.
-    pub(super) fn of(raw: &RawEntry, options: &ExtractOptions) -> Result<Self, ExtractError> {
+    pub fn of(raw: &RawEntry, options: &ExtractOptions) -> Result<Self, ExtractError> {
         let (path, kind) = match names::entry(&raw.name, raw.flag == Flag::Directory, options)? {
             Meaning::Plain(path) => {
                 let kind = Kind::of(&path, raw, options)?;
@@ -123,6 +124,42 @@ pub fn read_entries(
     };
     let (entries, facts) = stream::run(layer, &options.limits, &mut unpacked, read)?;
     Ok(LayerFacts { diff_id: facts.diff_id, tar_size: facts.tar_size, entries })
+}
+
+/// Reads a layer to its end and hands over each entry with its content, in archive order, as other tools may write it. Names
+/// are as stated: whoever goes through the entries checks them.
+pub fn read_raw(
+    layer: LayerInput<'_>,
+    limits: &Limits,
+    take: &mut dyn FnMut(RawEntry, &mut dyn Read) -> io::Result<()>,
+) -> Result<LayerFacts, ExtractError> {
+    let mut unpacked = 0;
+    let read = |pieces: &mut Pieces| {
+        let mut walker = Walker::vouched(pieces).with_devices(true);
+        let mut entries = 0;
+        while let Some(raw) = walker.next_entry()? {
+            limits.count_entry(&mut entries)?;
+            let name = shown(&raw.name);
+            take(raw, &mut Body { walker: &mut walker }).map_err(|error| ExtractError::from_visit(&name, error))?;
+        }
+        Ok(entries)
+    };
+    let (entries, facts) = stream::run(layer, limits, &mut unpacked, read)?;
+    Ok(LayerFacts { diff_id: facts.diff_id, tar_size: facts.tar_size, entries })
+}
+
+/// Goes through a layer that was read before, under the checks of [`read_entries`].
+pub fn check_listed(
+    layer: &mut dyn Listing,
+    options: &ExtractOptions,
+    visit: &mut dyn FnMut(&Entry),
+) -> Result<LayerFacts, ExtractError> {
+    let mut checks = Checks { seen: Seen::new(), options };
+    let mut entries = 0;
+    layer.each(&mut |raw| {
+        options.limits.count_entry(&mut entries)?;
+        checks.entry(raw).map(|entry| visit(&entry))
+    })
 }
 
 /// Reads a layer to its end, or to where it is no tar any more, and calls `visit` with each entry and what is wrong with it: a
