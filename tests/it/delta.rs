@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{self, Cursor};
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use plugin_oci::deltas::patch::Patch;
 use plugin_oci::fs::sorted_listing;
@@ -16,8 +17,9 @@ use plugin_oci::values::epoch::Epoch;
 use serde_json::{Value, json};
 
 use crate::support::hostile::deltas::{self, BASE};
+use crate::support::http_server::Reply;
 use crate::support::layouts::HandLayout;
-use crate::support::memory_registry::MemoryRegistry;
+use crate::support::memory_registry::{MemoryRegistry, Quirks};
 use crate::support::program::{Ran, plugin_build, ran};
 
 fn run(dir: &Path, arguments: &[&str]) -> Ran {
@@ -177,6 +179,16 @@ fn a_registry_keeps_deltas_for_whoever_has_the_version_before() {
     assert_eq!(inspected(dir, "oci:host:2")["digest"], inspected(dir, "oci:new:2")["digest"]);
     done(dir, &["verify", "oci:host:2"]);
 
+    // What there is no base for is read when it is copied, and not before.
+    let mut nothing = HandLayout::new(&dir.join("nothing"));
+    let index = nothing.index(&[], &json!({}));
+    nothing.tag("1", index);
+    let before = registry.memory.log().len();
+    let told = done(dir, &["copy", "--have", "oci:nothing", "--delta", &remote(2), "oci-archive:whole.tar"]);
+    let log = registry.memory.log();
+    let read = log[before..].iter().filter(|request| request.method == "GET" && request.path.contains(layer.hex()));
+    assert!(read.count() == 1 && told.contains("nothing like it"), "{told}");
+
     // Whoever has nothing, or wants none, downloads the layer; nobody keeps the delta.
     assert!(fetched(dir, &["pull", &second, "fresh"]).0);
     done(dir, &["pull", &first, "whole"]);
@@ -186,6 +198,61 @@ fn a_registry_keeps_deltas_for_whoever_has_the_version_before() {
     done(dir, &["copy", &remote(2), &format!("docker://{}/mirror:2", registry.server.host())]);
     done(dir, &["pull", &format!("{}/mirror:2", registry.server.host()), "old"]);
     assert_eq!(sorted_listing(&dir.join("old/blobs/sha256")).unwrap().len(), 8);
+}
+
+#[test]
+fn of_many_deltas_only_the_best_is_read_and_the_next_where_it_fails() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    let missing: Arc<Mutex<Vec<String>>> = Arc::default();
+    let hidden = Arc::clone(&missing);
+    let registry = MemoryRegistry::scripted(Quirks::default(), move |request, _| {
+        let is_hidden = |hex: &String| request.method == "GET" && request.path.contains(hex);
+        hidden.lock().unwrap().iter().any(is_hidden).then(|| Reply::new(404).into())
+    });
+    let repository = format!("{}/tool", registry.server.host());
+    let remote = |tag: u8| format!("docker://{repository}:{tag}");
+    let layer = image(&dir.join("new"), 2, Compression::Gzip);
+    for version in [1, 3] {
+        image(&dir.join(version.to_string()), version, Compression::Gzip);
+        done(dir, &["copy", &format!("oci:{version}:{version}"), &remote(version)]);
+        done(dir, &["copy", "--have", &format!("oci:{version}"), "--delta", "oci:new:2", &remote(2)]);
+    }
+    let manifest = inspected(dir, "oci:new:2")["platforms"][0]["manifest"].as_str().unwrap().replace(':', "/");
+    let config: Value = serde_json::from_slice(&fs::read(dir.join("new/blobs").join(manifest)).unwrap()).unwrap();
+    let config = config["config"]["digest"].as_str().unwrap().to_owned();
+    // How many deltas were read, and which blobs beside the configuration.
+    let fetched = |host: &str| {
+        let before = registry.memory.log().len();
+        let told = done(dir, &["pull", &format!("{repository}:2"), host]);
+        let log = registry.memory.log();
+        let gets = log[before..].iter().filter(|request| request.method == "GET").map(|request| request.path.clone());
+        let (documents, mut blobs): (Vec<_>, Vec<_>) = gets.partition(|path| !path.contains("/blobs/"));
+        blobs.retain(|path| !path.contains(&config));
+        // A blob that is not there is looked for among the manifests; the image's own is one of these.
+        let is_there = |path: &&String| !missing.lock().unwrap().iter().any(|hex| path.contains(hex));
+        let read = documents.iter().filter(|path| path.contains("/manifests/sha256:")).filter(is_there).count();
+        (read - 1, blobs, told)
+    };
+    // Of two deltas the one whose base is there.
+    image(&dir.join("host"), 3, Compression::Gzip);
+    let (deltas, blobs, told) = fetched("host");
+    assert!(deltas == 1 && told.contains(" Patched "), "{deltas}: {told}");
+    assert!(blobs.len() == 1 && !blobs[0].contains(layer.hex()), "{blobs:?}");
+
+    // Where both bases are there, the smallest patch; where that is gone, the next; where all are, the layer.
+    for gone in 0..=2 {
+        let host = format!("host{gone}");
+        for version in [1, 3] {
+            done(dir, &["copy", &format!("oci:{version}:{version}"), &format!("oci:{host}:{version}")]);
+        }
+        let (deltas, blobs, told) = fetched(&host);
+        assert_eq!(deltas, (gone + 1).min(2), "{told}");
+        assert_eq!(blobs.iter().any(|path| path.contains(layer.hex())), gone == 2, "{blobs:?}");
+        assert_eq!(told.contains("is taken whole"), gone == 2, "{told}");
+        assert_eq!(inspected(dir, &format!("oci:{host}:2"))["digest"], inspected(dir, "oci:new:2")["digest"]);
+        missing.lock().unwrap().extend(blobs.last().and_then(|path| path.rsplit(':').next()).map(str::to_owned));
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::select::Item;
 use super::target::Place;
-use plugin_oci::deltas::{Delta, Offer, Stored, offered};
+use plugin_oci::deltas::{Candidate, Offer, Stored, offered};
 use plugin_oci::progress::Progress;
 use plugin_oci::stores::staged::Bundle;
 use plugin_oci::stores::{Source, StoreError, platform_images};
@@ -50,8 +50,8 @@ pub(super) fn usable(
     items: &[Item],
     preferred: bool,
     progress: &dyn Progress,
-) -> Result<BTreeMap<Digest, Vec<Delta>>, StoreError> {
-    let mut deltas: BTreeMap<Digest, Vec<Delta>> = BTreeMap::new();
+) -> Result<BTreeMap<Digest, Vec<Candidate>>, StoreError> {
+    let mut deltas: BTreeMap<Digest, Vec<Candidate>> = BTreeMap::new();
     for item in items.iter().filter(|item| item.root.is_manifest_or_index()) {
         deltas.extend(offered(source, &item.image, progress));
         if !preferred && !deltas.is_empty() {

@@ -247,9 +247,13 @@ impl Memory {
         for ((of, digest), (media_type, bytes)) in &state.manifests {
             let tree: Value = serde_json::from_slice(bytes).unwrap_or_default();
             if of == repository && tree["subject"]["digest"] == tail {
-                found.push(json!({
+                let mut descriptor = json!({
                     "mediaType": media_type, "digest": digest, "size": bytes.len(), "artifactType": tree["artifactType"],
-                }));
+                });
+                if tree["annotations"].is_object() {
+                    descriptor["annotations"] = tree["annotations"].clone();
+                }
+                found.push(descriptor);
             }
         }
         let index = json!({"schemaVersion": 2, "mediaType": media_type::INDEX, "manifests": found});

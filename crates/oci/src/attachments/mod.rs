@@ -146,21 +146,26 @@ impl Builder {
 }
 
 /// The manifests of one type that refer to `subject`, sorted by digest.
+pub fn find(source: &dyn Source, subject: &Digest, artifact_type: &str) -> Result<Vec<Manifest>, StoreError> {
+    let listed = list(source, subject, artifact_type)?;
+    let read = listed.iter().map(|at| read(source, at, subject, artifact_type));
+    read.filter_map(Result::transpose).collect()
+}
+
+/// What may be of one type among that which refers to `subject`, sorted by digest, as the store lists it.
+pub fn list(source: &dyn Source, subject: &Digest, artifact_type: &str) -> Result<Vec<Descriptor>, StoreError> {
+    let mut listed = source.referrers(subject)?;
+    listed.retain(|at| at.artifact_type.as_deref().is_none_or(|named| named == artifact_type));
+    Ok(listed)
+}
+
+/// Reads one of them; `None` where it is something else.
 ///
 /// The type in a descriptor only says where to look: what counts is the manifest's own.
-pub fn find(source: &dyn Source, subject: &Digest, artifact_type: &str) -> Result<Vec<Manifest>, StoreError> {
-    let mut found = Vec::new();
-    for descriptor in source.referrers(subject)? {
-        if descriptor.artifact_type.as_deref().is_some_and(|named| named != artifact_type) {
-            continue;
-        }
-        let (Document::Manifest(manifest), _) = read_document(source, &descriptor)? else { continue };
-        let refers = manifest.subject.as_ref().is_some_and(|named| named.digest == *subject);
-        if refers && manifest.effective_artifact_type() == Some(artifact_type) {
-            found.push(manifest);
-        }
-    }
-    Ok(found)
+pub fn read(source: &dyn Source, at: &Descriptor, subject: &Digest, artifact_type: &str) -> Result<Option<Manifest>, StoreError> {
+    let (Document::Manifest(manifest), _) = read_document(source, at)? else { return Ok(None) };
+    let refers = manifest.subject.as_ref().is_some_and(|named| named.digest == *subject);
+    Ok(Some(manifest).filter(|manifest| refers && manifest.effective_artifact_type() == Some(artifact_type)))
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use std::num::NonZeroUsize;
 use std::thread::available_parallelism;
 
 use super::bases::{StoredLayer, layers_below};
-use super::{ARTIFACT_TYPE, Delta, DeltaError, MEDIA_TYPE, Stored, patch};
+use super::candidate::annotation;
+use super::{ARTIFACT_TYPE, Delta, DeltaError, MAKES_KEY, MEDIA_TYPE, Stored, patch};
 use crate::attachments::Attachment;
 use crate::documents::Descriptor;
 use crate::layers::pack::{LayerError, Packer};
@@ -39,7 +40,7 @@ impl Offer {
         let mut offer = Self::default();
         let mut attachment = Attachment::builder(ARTIFACT_TYPE, root);
         let new = Stored::new(source);
-        let mut seen = have.clone();
+        let (mut seen, mut deltas) = (have.clone(), Vec::new());
         for layer in layers_below(source, root)? {
             if !seen.insert(layer.descriptor.digest.clone()) {
                 continue;
@@ -47,6 +48,7 @@ impl Offer {
             let digest = layer.descriptor.digest.clone();
             match between(&new, &layer, there)? {
                 Ok((delta, bytes)) => {
+                    deltas.push(delta.clone());
                     offer.made.insert(digest, (layer.descriptor.size, bytes.len() as u64));
                     let annotations = delta.annotations();
                     let annotations = annotations.iter().map(|(key, value)| (*key, value.as_str()));
@@ -55,7 +57,7 @@ impl Offer {
                 Err(why) => offer.whole.push((digest, why)),
             }
         }
-        offer.attachment = (!offer.made.is_empty()).then(|| attachment.finish());
+        offer.attachment = (!deltas.is_empty()).then(|| attachment.annotation(MAKES_KEY, annotation(&deltas)).finish());
         Ok(offer)
     }
 }
@@ -66,7 +68,12 @@ fn between(
     layer: &StoredLayer,
     there: &Stored<'_>,
 ) -> Result<Result<(Delta, Vec<u8>), &'static str>, StoreError> {
+    let candidates = candidates(there, layer);
+    if candidates.is_empty() {
+        return Ok(Err("nothing like it is there"));
+    }
     let Some(tar) = tar(new, layer)? else { return Ok(Err("it is too large for a delta")) };
+    let Some((base, base_tar)) = best_base(there, candidates, &tar) else { return Ok(Err("nothing like it is there")) };
     let packer = Packer {
         compression: layer.compression,
         epoch: Epoch::default(),
@@ -77,7 +84,6 @@ fn between(
     if packed.digest != layer.descriptor.digest {
         return Ok(Err("another tool compressed it"));
     }
-    let Some((base, base_tar)) = best_base(there, layer, &tar) else { return Ok(Err("nothing like it is there")) };
     let bytes = patch::write(&base_tar, &tar).map_err(DeltaError::unwritten)?;
     if bytes.len() as u64 >= layer.descriptor.size {
         return Ok(Err("a delta would not be smaller"));
@@ -103,9 +109,8 @@ fn tar(store: &Stored<'_>, layer: &StoredLayer) -> Result<Option<Vec<u8>>, Store
     }
 }
 
-/// What shares most bytes of files by path, among the layers of the same platform that have about the same size; of other
-/// platforms where there are none.
-fn best_base<'s>(there: &'s Stored<'_>, layer: &StoredLayer, new: &[u8]) -> Option<(&'s StoredLayer, Vec<u8>)> {
+/// The layers of the same platform that have about the same size; of other platforms where there are none.
+fn candidates<'s>(there: &'s Stored<'_>, layer: &StoredLayer) -> Vec<&'s StoredLayer> {
     let same = |other: &&StoredLayer| other.platform == layer.platform;
     let mut candidates: Vec<&StoredLayer> = there.layers().iter().filter(same).collect();
     if candidates.is_empty() {
@@ -113,9 +118,15 @@ fn best_base<'s>(there: &'s Stored<'_>, layer: &StoredLayer, new: &[u8]) -> Opti
     }
     candidates.sort_by_key(|other| (other.descriptor.size.abs_diff(layer.descriptor.size), &other.diff_id));
     candidates.dedup_by_key(|other| &other.diff_id);
+    candidates.truncate(COMPARED);
+    candidates
+}
+
+/// What shares most bytes of files by path.
+fn best_base<'s>(there: &Stored<'_>, candidates: Vec<&'s StoredLayer>, new: &[u8]) -> Option<(&'s StoredLayer, Vec<u8>)> {
     let wanted = files(new);
     let mut best: Option<(u64, &StoredLayer, Vec<u8>)> = None;
-    for candidate in candidates.into_iter().take(COMPARED) {
+    for candidate in candidates {
         let Ok(Some(tar)) = tar(there, candidate) else { continue };
         let shared = files(&tar).iter().filter_map(|(path, size)| wanted.get(path).map(|other| *size.min(other))).sum();
         if best.as_ref().is_none_or(|(most, ..)| shared > *most) {

@@ -7,14 +7,16 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `mod.rs` | what a delta says of itself, and finding it |
+//! | `mod.rs` | what a delta says of itself |
 //! | `matching.rs` | what two tars have in common |
 //! | `patch.rs` | the bytes of a patch, written and read |
 //! | `make.rs` | [`Offer`]: deltas for whoever has something else |
+//! | `candidate.rs` | what a store offers, read when it is chosen |
 //! | `bases.rs` | [`Bases`]: what is at hand |
 //! | `rebuilt.rs` | [`Rebuilt`]: a source that has what it can make |
 
 mod bases;
+mod candidate;
 mod error;
 mod make;
 mod matching;
@@ -22,17 +24,13 @@ pub mod patch;
 mod rebuilt;
 
 pub use bases::{Bases, Stored};
+pub use candidate::{Candidate, offered};
 pub use error::DeltaError;
 pub use make::Offer;
 pub use rebuilt::Rebuilt;
 
-use std::collections::BTreeMap;
-
-use crate::attachments;
 use crate::documents::Descriptor;
 use crate::layers::pack::{FORMAT, FORMAT_KEY};
-use crate::progress::Progress;
-use crate::stores::Source;
 use crate::values::compression::Compression;
 use crate::values::digest::Digest;
 
@@ -41,6 +39,9 @@ pub const ARTIFACT_TYPE: &str = "application/vnd.cargo-plugin-build.delta.v1";
 /// The media type of a patch.
 pub const MEDIA_TYPE: &str = "application/vnd.cargo-plugin-build.patch.v1+zstd";
 
+/// Annotation of a delta: for each patch the layer's digest, the base's diff id and the patch's size, with a space between them
+/// and a comma before the next.
+const MAKES_KEY: &str = "dev.cargo-plugin-build.delta.makes";
 /// Annotation of a patch: digest of the layer that it makes.
 const LAYER_KEY: &str = "dev.cargo-plugin-build.delta.layer";
 /// Annotation of a patch: that layer's diff id.
@@ -89,18 +90,4 @@ impl Delta {
             (FORMAT_KEY, FORMAT.to_owned()),
         ]
     }
-}
-
-/// Every patch that is offered for an image, by the layer that it makes. Where none can be had, that is told, and layers are to
-/// be taken whole.
-pub fn offered(source: &dyn Source, root: &Digest, progress: &dyn Progress) -> BTreeMap<Digest, Vec<Delta>> {
-    let found = attachments::find(source, root, ARTIFACT_TYPE).unwrap_or_else(|error| {
-        progress.warn(format!("no deltas are used: {error}"), None);
-        Vec::new()
-    });
-    let mut deltas: BTreeMap<Digest, Vec<Delta>> = BTreeMap::new();
-    for delta in found.iter().flat_map(|manifest| &manifest.layers).filter_map(Delta::of) {
-        deltas.entry(delta.layer.clone()).or_default().push(delta);
-    }
-    deltas
 }

@@ -1,7 +1,8 @@
 //! A source that has what it can make of a delta and of what is at hand.
 //!
 //! A layer is made into a nameless file and handed on only when its diff id and digest are those that are wanted; whoever
-//! takes it checks it again. Where making fails and the source has the layer whole, that is taken, and told.
+//! takes it checks it again. Where making fails the next smallest patch is tried; where all fail and the source has the layer
+//! whole, that is taken, and told.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -11,7 +12,7 @@ use std::path::PathBuf;
 use std::thread::available_parallelism;
 
 use super::patch::Patch;
-use super::{Bases, Delta, DeltaError};
+use super::{Bases, Candidate, Delta, DeltaError};
 use crate::documents::Descriptor;
 use crate::fs::{FileError, TempFile};
 use crate::layers::pack::{LayerError, Packer};
@@ -21,6 +22,9 @@ use crate::stores::{Selector, Source, StoreError, Tagged, Verified};
 use crate::values::digest::Digest;
 use crate::values::epoch::Epoch;
 
+/// Patches that are tried for one layer.
+const TRIED: usize = 4;
+
 /// A source with deltas.
 pub struct Rebuilt<'a> {
     /// Where everything else comes from, and the patches too.
@@ -28,7 +32,7 @@ pub struct Rebuilt<'a> {
     /// What is at hand.
     pub bases: &'a dyn Bases,
     /// The patches that may be used, by the layer that they make.
-    pub deltas: BTreeMap<Digest, Vec<Delta>>,
+    pub deltas: BTreeMap<Digest, Vec<Candidate>>,
     /// Where temporary files go.
     pub dir: PathBuf,
     /// What may be made.
@@ -38,11 +42,13 @@ pub struct Rebuilt<'a> {
 }
 
 impl Rebuilt<'_> {
-    /// The best patch for a layer: the smallest that applies to what is at hand.
-    fn best(&self, layer: &Descriptor) -> Option<&Delta> {
-        let offered = self.deltas.get(&layer.digest)?.iter();
-        let usable = offered.filter(|delta| delta.patch.size < layer.size && self.bases.has(&delta.base));
-        usable.min_by_key(|delta| delta.patch.size)
+    /// The patches for a layer that apply to what is at hand, smallest first.
+    fn usable(&self, layer: &Descriptor) -> Vec<&Candidate> {
+        let offered = self.deltas.get(&layer.digest).into_iter().flatten();
+        let mut usable: Vec<_> = offered.filter(|one| one.size < layer.size && self.bases.has(&one.base)).collect();
+        usable.sort_by_key(|one| one.size);
+        usable.truncate(TRIED);
+        usable
     }
 
     fn make(&self, layer: &Descriptor, delta: &Delta) -> Result<File, StoreError> {
@@ -119,22 +125,22 @@ impl Source for Rebuilt<'_> {
         let Some(offered) = self.deltas.get(&descriptor.digest).and_then(|offered| offered.first()) else {
             return self.source.open(descriptor);
         };
-        let made = match self.best(descriptor) {
-            Some(delta) => self.make(descriptor, delta).map(|file| (file, delta.patch.size)),
-            None => Err(DeltaError::NoBase { layer: offered.layer.clone(), base: offered.base.clone() }.into()),
-        };
-        let error = match made {
-            Ok((file, size)) => {
-                let text = format!("{} of {} bytes, from {size}", descriptor.digest, descriptor.size);
-                self.progress.status("Patched", text);
-                return Ok(Box::new(file));
+        let no_base = DeltaError::NoBase { layer: descriptor.digest.clone(), base: offered.base.clone() };
+        let (mut error, mut is_tried) = (StoreError::from(no_base), false);
+        for candidate in self.usable(descriptor) {
+            match candidate.delta(self.source).and_then(|delta| self.make(descriptor, delta)) {
+                Ok(file) => {
+                    let text = format!("{} of {} bytes, from {}", descriptor.digest, descriptor.size, candidate.size);
+                    self.progress.status("Patched", text);
+                    return Ok(Box::new(file));
+                }
+                Err(failed) => (error, is_tried) = (failed, true),
             }
-            Err(error) => error,
-        };
+        }
         match self.source.open(descriptor) {
             Err(StoreError::MissingBlob { .. }) => Err(error),
             whole => {
-                if self.best(descriptor).is_some() {
+                if is_tried {
                     self.progress.warn(format!("layer {} is taken whole: {error}", descriptor.digest), None);
                 }
                 whole
@@ -156,7 +162,7 @@ impl Source for Rebuilt<'_> {
 
     /// What is made is not gone on with.
     fn open_from(&self, descriptor: &Descriptor, offset: u64) -> Result<Option<Box<dyn Read + Send + '_>>, StoreError> {
-        if self.best(descriptor).is_some() { Ok(None) } else { self.source.open_from(descriptor, offset) }
+        if self.usable(descriptor).is_empty() { self.source.open_from(descriptor, offset) } else { Ok(None) }
     }
 
     fn parallelism(&self) -> usize {
