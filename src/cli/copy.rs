@@ -7,11 +7,11 @@ use clap::Args;
 
 use super::build_flags::parse_platform;
 use super::context::Context;
-use super::terminal::human_size;
 use crate::images::copy::{self, Target, Transfer, Transferred};
 use plugin_oci::failure::{Complaint, Error};
 use plugin_oci::progress::Outcome;
 use plugin_oci::values::platform::Platform;
+use plugin_oci::values::text::human_size;
 
 /// Flags of `copy`.
 #[derive(Debug, Args)]
@@ -20,7 +20,7 @@ pub struct CopyArgs {
     /// Images or stores, the destination last: `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker://HOST/REPO[:TAG][@DIGEST]`;
     /// a destination `docker://HOST/PREFIX/` takes each image to `PREFIX/NAME`, `docker-archive:FILE[:NAME:TAG]` is for
     /// `docker load`
-    #[arg(required = true, num_args = 2.., value_name = "SRC... DST")]
+    #[arg(required = true, num_args = 1.., value_name = "SRC... DST")]
     references: Vec<String>,
     /// Every tag of each source
     #[arg(short, long)]
@@ -57,7 +57,7 @@ pub struct CarryArgs {
 
 /// Copies images.
 pub fn copy(args: CopyArgs, context: &Context) -> Result<ExitCode, Error> {
-    let Some((target, sources)) = args.references.split_last() else {
+    let Some((target, sources)) = args.references.split_last().filter(|(_, sources)| !sources.is_empty()) else {
         return Err(Complaint::usage("want a source and a destination").into());
     };
     let sources = sources.iter().map(|text| context.image(text)).collect::<Result<Vec<_>, _>>()?;

@@ -8,11 +8,11 @@ use clap::Args;
 use super::context::Context;
 use super::publish::published;
 use super::run::cache as run_cache;
-use super::terminal::human_size;
 use crate::images;
 use crate::images::remove::Collected;
 use plugin_oci::failure::{Complaint, Error};
 use plugin_oci::values::reference::Reference;
+use plugin_oci::values::text::human_size;
 
 /// Flags of `gc`.
 #[derive(Debug, Args)]

@@ -5,12 +5,12 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::context::Context;
-use super::terminal::human_size;
 use crate::images::inspect::{self, File, InspectOptions, Inspected, InspectedLayer, InspectedPlatform};
 use plugin_oci::failure::Error;
 use plugin_oci::stores::Selector;
 use plugin_oci::values::platform::Platform;
 use plugin_oci::values::text::field;
+use plugin_oci::values::text::human_size;
 
 /// Flags of `inspect`.
 #[derive(Debug, Args)]

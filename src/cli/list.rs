@@ -8,12 +8,12 @@ use serde::Serialize;
 use super::context::Context;
 use super::default_layout::DefaultLayoutArgs;
 use super::publish::published;
-use super::terminal::human_size;
-use crate::images::list::{self, Listed};
 use plugin_oci::failure::Error;
+use plugin_oci::listing::{self, Listed};
 use plugin_oci::stores::Selector;
 use plugin_oci::stores::bucket::Location;
 use plugin_oci::values::text::field;
+use plugin_oci::values::text::human_size;
 
 /// Flags of `ls`.
 #[derive(Debug, Args)]
@@ -41,7 +41,7 @@ pub fn list(args: &ListArgs, context: &Context) -> Result<ExitCode, Error> {
         }
     };
     let source = context.stores().source(&reference)?;
-    let listed = list::list(source.as_ref(), &Selector::of(reference.tag(), reference.digest()))?;
+    let listed = listing::list(source.as_ref(), &Selector::of(reference.tag(), reference.digest()))?;
     print(&listed, context);
     Ok(ExitCode::SUCCESS)
 }
@@ -58,7 +58,7 @@ fn bucket(location: &Location, context: &Context) -> Result<ExitCode, Error> {
     let bucket = context.stores().bucket(location)?;
     let mut all = Vec::new();
     for repository in bucket.repositories()? {
-        let mut listed = list::list(&bucket.repository(&repository), &Selector::Only)?;
+        let mut listed = listing::list(&bucket.repository(&repository), &Selector::Only)?;
         for entry in &mut listed {
             entry.tag = format!("{repository}:{}", entry.tag);
         }

@@ -1,5 +1,6 @@
 //! `publish` and `unpublish`: a bucket or a directory that is a registry.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -10,6 +11,7 @@ use super::context::Context;
 use super::copy::{CarryArgs, tell};
 use super::hints::Advise as _;
 use crate::images::copy::{self, Target, Transfer, Transferred};
+use plugin_oci::catalogue::Catalogue;
 use plugin_oci::failure::{Complaint, Error};
 use plugin_oci::stores::bucket::Location;
 use plugin_oci::stores::registry::served;
@@ -17,12 +19,20 @@ use plugin_oci::stores::{Selector, Source as _};
 use plugin_oci::values::digest::Digest;
 use plugin_oci::values::reference::RegistryReference;
 
+/// What the page of an image offers to be copied.
+const COMMANDS: [&str; 4] = [
+    "cargo plugin-build verify IMAGE",
+    "cargo plugin-build install IMAGE plugins",
+    "cargo plugin-build pull IMAGE",
+    "podman pull IMAGE",
+];
+
 /// Flags of `publish`.
 #[derive(Debug, Args)]
 #[command(override_usage = "cargo plugin-build publish [OPTIONS] <IMAGE>... <STORE>")]
 pub struct PublishArgs {
     /// Images as `copy` takes them, then where they go: `s3://BUCKET/PREFIX`, or a directory
-    #[arg(required = true, num_args = 2.., value_name = "IMAGE... STORE")]
+    #[arg(required = true, num_args = 1.., value_name = "IMAGE... STORE")]
     words: Vec<String>,
     /// Repository in the store, in place of the name that the image has; with a slash at its end, what stands before that name
     #[arg(long, value_name = "REPO")]
@@ -30,6 +40,10 @@ pub struct PublishArgs {
     /// Pull it back from where it is served, as clients do, and tell what keeps them from it: `https://HOST`
     #[arg(long, value_name = "URL")]
     check_url: Option<String>,
+    /// Write pages for people, too, of a registry that is served at `https://HOST`: a list of repositories, their tags, what is
+    /// attached. Once they are there, every `publish` and `unpublish` keeps them up to date
+    #[arg(long, value_name = "URL")]
+    catalogue: Option<String>,
     /// Every tag of each image's store
     #[arg(short, long)]
     all: bool,
@@ -39,7 +53,7 @@ pub struct PublishArgs {
 
 /// Publishes images.
 pub fn publish(args: PublishArgs, context: &Context) -> Result<ExitCode, Error> {
-    let Some((store, images)) = args.words.split_last() else {
+    let Some((store, images)) = args.words.split_last().filter(|(_, images)| !images.is_empty()) else {
         return Err(Complaint::usage("want an image and a store").into());
     };
     let images = images.iter().map(|text| context.image(text)).collect::<Result<Vec<_>, _>>()?;
@@ -51,12 +65,31 @@ pub fn publish(args: PublishArgs, context: &Context) -> Result<ExitCode, Error> 
         ..Transfer::new(images, Target::Bucket(location(store, context)?, args.name))
     };
     let host = args.check_url.as_deref().map(host_of).transpose()?;
+    let Target::Bucket(location, _) = &options.target else { return Ok(ExitCode::SUCCESS) };
+    let bucket = context.stores().bucket(location)?;
+    // Told before anything is sent, if there can be none.
+    let catalogue = Catalogue::of(&bucket, args.catalogue.as_deref().map(host_of).transpose()?.as_deref(), &COMMANDS)?;
     let report = copy::copy(&options, context.stores(), context.progress())?;
+    if let Some(catalogue) = catalogue {
+        list(&catalogue, &report, context)?;
+    }
     tell(&report, "published", context);
     match host {
         Some(host) => check(&host, &options.target, &report, context),
         None => Ok(ExitCode::SUCCESS),
     }
+}
+
+/// Brings the pages for people up to date.
+fn list(catalogue: &Catalogue<'_>, report: &Transferred, context: &Context) -> Result<(), Error> {
+    let mut changed: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for image in &report.images {
+        let (repository, _) = image.image.split_once('@').unwrap_or_default();
+        changed.entry(repository.to_owned()).or_default().extend(image.tags.iter().cloned());
+    }
+    let repositories = catalogue.update(&changed)?;
+    context.progress().status("Listed", format!("{repositories} repositories in the catalogue"));
+    Ok(())
 }
 
 /// The host of a URL without a path: clients look nowhere else.
@@ -134,7 +167,13 @@ pub fn unpublish(args: &UnpublishArgs, context: &Context) -> Result<ExitCode, Er
     }
     let bucket = context.stores().bucket(&location(&args.store, context)?)?;
     let tag = tag.filter(|_| digest.is_none()).map(|tag| tag.to_string());
-    let digest = bucket.unpublish(&repository, &selector)?;
+    let catalogue = Catalogue::of(&bucket, None, &COMMANDS)?;
+    let unpublished = bucket.unpublish(&repository, &selector);
+    if let Some(catalogue) = catalogue {
+        // Also where it is gone already: an earlier run may have come no further.
+        catalogue.update(&BTreeMap::from([(repository.clone(), BTreeSet::new())]))?;
+    }
+    let digest = unpublished?;
     let removed = Unpublished { repository, tag, digest };
     context.result("unpublished", &removed, || match &removed.tag {
         Some(tag) => format!("{}:{tag}@{}", removed.repository, removed.digest),

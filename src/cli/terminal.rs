@@ -23,7 +23,7 @@ use super::hints;
 use super::output::json_line;
 use super::rendered::{CYAN, RED};
 use plugin_oci::progress::{Event, LogLevel, Outcome, Progress};
-use plugin_oci::values::text::{self, message};
+use plugin_oci::values::text::{self, human_size, message};
 
 const GREEN: Style = AnsiColor::BrightGreen.on_default().bold();
 const YELLOW: Style = AnsiColor::BrightYellow.on_default().bold();
@@ -270,19 +270,4 @@ fn shortened(key: &str) -> String {
     let key = text::field(key);
     key.split_once(':')
         .map_or_else(|| key.to_string(), |(algorithm, hex)| format!("{algorithm}:{}", hex.get(..12).unwrap_or(hex)))
-}
-
-/// A size as people read it, in powers of 1024.
-pub fn human_size(bytes: u64) -> String {
-    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
-    }
-    let mut tenths = u128::from(bytes) * 10 / 1024;
-    let mut unit = 0;
-    while tenths >= 10240 && unit + 1 < UNITS.len() {
-        tenths /= 1024;
-        unit += 1;
-    }
-    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
 }

@@ -9,7 +9,6 @@ use clap::Args;
 use super::context::Context;
 use super::default_layout::DefaultLayoutArgs;
 use super::global::{ColorChoice, GlobalArgs};
-use super::terminal::human_size;
 use super::trust::{self, TrustArgs};
 use crate::build::kinds::Kind;
 use crate::build::manifest::config::Base;
@@ -24,6 +23,7 @@ use plugin_oci::progress::Event;
 use plugin_oci::stores::Selector;
 use plugin_oci::values::platform::Platform;
 use plugin_oci::values::reference::Reference;
+use plugin_oci::values::text::human_size;
 
 /// Flags of `verify`.
 #[derive(Debug, Args)]

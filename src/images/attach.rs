@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::list::artifact_type;
 use super::remove::remove_digest;
 use plugin_oci::attachments::{Attachment, TITLE};
 use plugin_oci::documents::Descriptor;
 use plugin_oci::failure::{Class, Error, Failure};
 use plugin_oci::fs::FileError;
+use plugin_oci::listing::artifact_type;
 use plugin_oci::progress::Progress;
 use plugin_oci::stores::open::Stores;
 use plugin_oci::stores::{Selector, select_platform};

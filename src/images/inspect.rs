@@ -6,11 +6,11 @@
 
 use serde::Serialize;
 
-use super::list::{Attachment, attachments};
 use super::program::{self, Paths, Program};
 use plugin_oci::documents::{Descriptor, media_type};
 use plugin_oci::failure::Error;
 use plugin_oci::layers::unpack::{Entry, ExtractError, ExtractOptions, Kind, LayerInput, READ_TOGETHER, Spent, list_entries};
+use plugin_oci::listing::{Attachment, attachments};
 use plugin_oci::stores::{
     PlatformImage, Selector, Source, Verified, platform_images, platform_of, read_config, read_document, read_wasm_config,
     resolve_for,

@@ -8,7 +8,6 @@ pub mod copy;
 pub mod diff;
 pub mod inspect;
 pub mod install;
-pub mod list;
 pub mod login;
 mod program;
 pub mod rebuild;

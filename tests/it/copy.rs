@@ -70,7 +70,7 @@ fn several_sources_join_by_name_and_part_again_below_a_prefix() {
     let (one, two) = (Sample::image("one", 1000), Sample::image("two", 1000));
     one.to_layout(&dir.join("one"));
     two.to_layout(&dir.join("two"));
-    done(dir, &["copy", "oci:one", "oci:two", "oci-archive:joined.tar"]);
+    done(dir, &["copy", "oci:one", "--no-clobber", "oci:two", "oci-archive:joined.tar"]);
     let joined = tags(dir, "oci-archive:joined.tar");
     assert_eq!(joined.keys().collect::<Vec<_>>(), ["one:1.0", "two:1.0"]);
     assert_eq!(joined["two:1.0"], two.root().digest);

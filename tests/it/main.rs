@@ -17,6 +17,7 @@ mod base;
 mod bounds;
 mod build;
 mod builds;
+mod catalogue;
 mod checkouts;
 mod compile;
 mod complete;

@@ -10,12 +10,14 @@
 //! | 0 | `failure`, `finding`, `environment`, `values`, `progress`, `interrupt` | values |
 //! | 1 | `documents`, `fs`, `layers::tar` | documents and disk |
 //! | 2 | `layers`, `stores` | bytes and places |
-//! | 3 | `attachments` | what refers to images |
+//! | 3 | `attachments`, `listing` | what refers to images, and what a store holds |
 //! | 4 | `signatures`, `deltas` | who says what of them, and layers made of others |
+//! | 5 | `catalogue` | pages for people |
 
 #![warn(missing_docs)]
 
 pub mod attachments;
+pub mod catalogue;
 pub mod deltas;
 pub mod documents;
 pub mod environment;
@@ -24,6 +26,7 @@ pub mod finding;
 pub mod fs;
 pub mod interrupt;
 pub mod layers;
+pub mod listing;
 pub mod progress;
 pub mod signatures;
 pub mod stores;

@@ -279,6 +279,7 @@ fn bucket(error: &BucketError) -> Option<String> {
         ),
         BucketError::Refused { .. } | BucketError::Listing { .. } => None,
         BucketError::Unconditional { .. } => of("publishers at the same time would undo each other's tags; use a newer server"),
+        BucketError::Page { .. } => of("publish to a prefix of its own, or move it away"),
         BucketError::Contended { .. } => of("run the command again"),
         BucketError::InUse { key, .. } => Some(format!("wait until that ends; if it was killed, remove `{key}`")),
     }

@@ -16,6 +16,7 @@ use plugin_oci::failure::Error;
 use plugin_oci::finding::Finding;
 use plugin_oci::interrupt::on_interrupt;
 use plugin_oci::layers::unpack::{ExtractOptions, Extraction, Limits, Rules, remove_tree};
+use plugin_oci::listing::OnPlatform;
 use plugin_oci::progress::Progress;
 use plugin_oci::stores::{
     PlatformImage, Selector, Source, platform_images, platform_of, read_document, resolve_for, select_platform,
@@ -26,7 +27,6 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::list::OnPlatform;
 use super::unpack::{ImageLayer, apply, layers_of, warn_of_dropped};
 use crate::build::kinds::Kind;
 use crate::build::plan::annotations::{KIND_KEY, NAME_KEY};

@@ -248,6 +248,7 @@ fn of_stores() {
         BucketError::Refused { url: s("https://s3.example/plugins/v2/"), status: 501, said: String::new() },
         BucketError::Listing { store: s("s3://plugins") },
         BucketError::Unconditional { store: s("s3://plugins") },
+        BucketError::Page { store: s("s3://plugins"), key: s("index.html") },
         BucketError::Contended { store: s("s3://plugins"), key: s("v2/greeter/tags/list") },
         BucketError::InUse { store: s("s3://plugins"), key: s("_r/leases/publish-0"), since: std::time::UNIX_EPOCH },
         RegistryError::NoDeletion { what: s("registry.example/a:1"), status: 405, message: s("UNSUPPORTED") },

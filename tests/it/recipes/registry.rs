@@ -38,6 +38,7 @@ fn a_bucket_is_published_to_and_cleared() {
     else {
         panic!("two blocks")
     };
+    let [pages] = &blocks("docs/src/recipes/registry.md", "## Pages for people", "sh")[..] else { panic!("one block") };
     let [r2] = &blocks("docs/src/recipes/registry.md", "## R2 behind a domain", "sh")[..] else { panic!("one block") };
     let (_runner, job) = machine();
     let sample = Sample::image("greeter", 20_000).with_referrer();
@@ -51,6 +52,8 @@ fn a_bucket_is_published_to_and_cleared() {
     assert!(!store.bucket.objects().keys().any(|key| key.contains("/blobs/")));
     let r2 = r2.replace("https://ACCOUNT.r2.cloudflarestorage.com", &format!("http://{}", store.server.host()));
     job.succeed(&format!("{variables}{r2}"));
+    job.succeed(&format!("{variables}{pages}"));
+    assert!(store.bucket.objects().contains_key("catalogue/greeter/_/0.3.1.html"));
     store.bucket.check();
     let [policy] = &blocks(PAGE, "## S3 with CloudFront", "json")[..] else { panic!("one block") };
     serde_json::from_str::<serde_json::Value>(policy).unwrap();
@@ -107,7 +110,11 @@ fn nginx_serves_a_directory_to_all() {
     assert!(web::ask(&web.host, "GET", "/_r/lock").starts_with("HTTP/1.1 404"));
     // The tag becomes a manifest, and is one.
     job.succeed("cargo plugin-build copy --platform linux/amd64 oci:image:0.3.1 oci:lone:0.3.1");
-    job.succeed(&format!("cargo plugin-build publish oci:lone '{site}'"));
+    job.succeed(&format!("cargo plugin-build publish oci:lone '{site}' --catalogue http://{}", web.host));
+    for page in ["/", "/catalogue/keepsake/_/0.3.1.html"] {
+        let answer = web::ask(&web.host, "GET", page);
+        assert!(answer.contains("Content-Type: text/html\r\n") && answer.contains("keepsake"), "{page}: {answer}");
+    }
     typed("manifests/0.3.1", "application/vnd.oci.image.manifest.v1+json");
 }
 

@@ -1,5 +1,6 @@
 //! What several test modules share.
 
+pub mod browser;
 pub mod container;
 pub mod docker_registry;
 pub mod elf;

@@ -56,11 +56,15 @@ pub fn sign(statement: &[u8], predicate_type: &str, subject: &Descriptor, signer
     Ok(attachment)
 }
 
+/// Whether a media type is that of a bundle, of whatever version.
+pub fn is_bundle(media_type: &str) -> bool {
+    media_type.starts_with(FAMILY)
+}
+
 /// Whether anything about a manifest says that it holds a bundle.
 pub fn is_meant(manifest: &Manifest) -> bool {
-    let is_of_family = |text: &str| text.starts_with(FAMILY);
-    manifest.artifact_type.as_deref().is_some_and(is_of_family)
-        || manifest.layers.iter().any(|layer| is_of_family(&layer.media_type))
+    manifest.artifact_type.as_deref().is_some_and(is_bundle)
+        || manifest.layers.iter().any(|layer| is_bundle(&layer.media_type))
         || manifest.annotations.keys().any(|key| key == CONTENT || key == PREDICATE_TYPE)
 }
 

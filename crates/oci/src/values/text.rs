@@ -44,6 +44,21 @@ pub fn json(document: String) -> String {
     shown
 }
 
+/// A size as people read it, in powers of 1024.
+pub fn human_size(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut tenths = u128::from(bytes) * 10 / 1024;
+    let mut unit = 0;
+    while tenths >= 10240 && unit + 1 < UNITS.len() {
+        tenths /= 1024;
+        unit += 1;
+    }
+    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
+}
+
 /// One value in a line of several: on one line itself, and cut where it is longer than anybody reads.
 pub fn field(text: &str) -> Cow<'_, str> {
     shown(text, FIELD)

@@ -42,6 +42,14 @@ pub enum BucketError {
         /// The bucket.
         store: String,
     },
+    /// Somebody else's page is where one is to be written.
+    #[error("`{key}` of {store} is there already, and no catalogue of this tool's")]
+    Page {
+        /// The bucket.
+        store: String,
+        /// The object.
+        key: String,
+    },
     /// Others are always quicker.
     #[error("`{key}` of {store} changes faster than it can be written")]
     Contended {

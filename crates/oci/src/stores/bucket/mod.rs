@@ -51,7 +51,7 @@ pub use sweep::Swept;
 
 use self::directory::Directory;
 use self::lease::{Lease, Purpose};
-use self::objects::{JSON, Kind, Objects};
+use self::objects::{JSON, Kind, Objects, update};
 use self::s3::S3;
 use super::StoreError;
 use super::registry::{Client, Condition};
@@ -150,6 +150,27 @@ impl<'a> Bucket<'a> {
             return Err(BucketError::Unconditional { store: self.name() }.into());
         }
         Ok(lease)
+    }
+
+    /// A document beside the registry, as `read` gives it.
+    pub fn read(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.objects.get(key)?.map(|found| found.bytes))
+    }
+
+    /// Changes a document beside the registry, also while others do. `change` is told what is there, and gives what is to be
+    /// there: `None` where that is the same.
+    pub fn change(
+        &self,
+        key: &str,
+        content_type: &str,
+        change: impl Fn(Option<&[u8]>) -> Result<Option<Vec<u8>>, StoreError>,
+    ) -> Result<(), StoreError> {
+        update(self.objects.as_ref(), key, &Kind::changing(content_type), |now| change(now.map(|now| now.bytes.as_slice())))
+    }
+
+    /// Removes a document beside the registry.
+    pub fn remove(&self, key: &str) -> Result<(), StoreError> {
+        self.objects.delete(key)
     }
 
     /// Removes a tag, or an image under all its tags; what it named.

@@ -40,7 +40,7 @@ impl<'a> Published<'a> {
     }
 
     /// The tags as they are listed.
-    pub(super) fn tag_names(&self) -> Result<Option<BTreeSet<String>>, StoreError> {
+    pub fn tag_names(&self) -> Result<Option<BTreeSet<String>>, StoreError> {
         let found = self.objects.get(&self.key("tags/list"))?;
         found.map(|found| parse_tags(&found.bytes)).transpose()
     }

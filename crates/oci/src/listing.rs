@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use plugin_oci::documents::{Descriptor, Document, media_type};
-use plugin_oci::failure::Error;
-use plugin_oci::stores::{PlatformImage, Selector, Source, StoreError, Tagged, images, platform_of, read_document};
-use plugin_oci::values::digest::Digest;
+use crate::documents::{Descriptor, Document, NESTING_LIMIT, media_type};
+use crate::failure::Error;
+use crate::stores::{PlatformImage, Selector, Source, StoreError, Tagged, images, platform_of, read_document};
+use crate::values::digest::Digest;
 
 /// One tag of a store, or an image without one.
 #[derive(Clone, Debug, Serialize)]
@@ -38,6 +38,7 @@ pub struct OnPlatform {
 pub struct Attachment {
     /// Digest of its manifest.
     pub digest: Digest,
+    /// What it is.
     pub artifact_type: String,
     /// Bytes of its manifest.
     pub size: u64,
@@ -121,7 +122,7 @@ struct Sizes {
 
 impl Sizes {
     fn add(&mut self, source: &dyn Source, at: &Descriptor, depth: usize) -> Result<Vec<String>, StoreError> {
-        if depth > plugin_oci::documents::NESTING_LIMIT || !self.seen.insert(at.digest.clone()) {
+        if depth > NESTING_LIMIT || !self.seen.insert(at.digest.clone()) {
             return Ok(Vec::new());
         }
         self.total += at.size;
