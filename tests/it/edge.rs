@@ -11,7 +11,7 @@ use plugin_oci::values::digest::Digest;
 
 use crate::support::program::{done, plugin_build, ran};
 use crate::support::sample::Sample;
-use crate::support::tools::{require, skip, stdout};
+use crate::support::tools::{optional, require, skip, stdout};
 
 const TOKEN: &str = "correct-horse";
 
@@ -194,6 +194,22 @@ fn the_worker_serves_what_was_published_to_those_who_may() {
     let nobody = dir.join("nobody.json");
     fs::write(&nobody, "{}").unwrap();
     assert_eq!(pull(&nobody), 1);
+    let docker = dir.join("docker");
+    fs::create_dir(&docker).unwrap();
+    fs::copy(&auth, docker.join("config.json")).unwrap();
+    if let Some(crane) = optional("crane") {
+        let crane = |verb: &str, more: &[&str]| {
+            let mut command = Command::new(&crane);
+            stdout(command.args([verb, "--insecure", &image]).args(more).env("DOCKER_CONFIG", &docker).current_dir(dir))
+        };
+        assert_eq!(crane("digest", &[]).trim(), digest.to_string());
+        crane("pull", &["--format", "oci", "cranes"]);
+    }
+    if let Some(oras) = optional("oras") {
+        let mut copy = Command::new(oras);
+        copy.args(["copy", "--from-plain-http", "--from-registry-config"]).arg(docker.join("config.json"));
+        stdout(copy.args([&image, "--to-oci-layout"]).arg(format!("{}:1", dir.join("oras").display())));
+    }
     let Some(skopeo) = require("skopeo") else { return };
     for (image, who) in [(image.clone(), &auth), (format!("{}/public/greeter:1.0", edge.host), &nobody)] {
         let mut copy = Command::new(&skopeo);
