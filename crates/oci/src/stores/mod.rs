@@ -45,7 +45,7 @@ use std::io::{self, Read, Write as _};
 use std::sync::{Mutex, PoisonError};
 
 pub use error::{RemoteError, StoreError, Unread};
-pub use referrers::images;
+pub use referrers::{images, listed};
 pub use verified::{Mismatch, Verified};
 
 use crate::documents::{Descriptor, Document};

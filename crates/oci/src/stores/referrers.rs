@@ -37,7 +37,7 @@ pub(super) fn refers(source: &dyn Source, root: &Descriptor) -> bool {
 
 /// A referrer as lists show it: with the artifact type and the annotations of its manifest (distribution-spec, "Pushing
 /// Manifests with Subject").
-pub(super) fn listed(at: &Descriptor, document: &Document) -> Descriptor {
+pub fn listed(at: &Descriptor, document: &Document) -> Descriptor {
     let mut listed = Descriptor::new(at.media_type.clone(), at.digest.clone(), at.size);
     let own = match document {
         Document::Manifest(manifest) => Some(manifest.artifact_type.as_ref().unwrap_or(&manifest.config.media_type)),

@@ -19,6 +19,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
+use sha2::digest::common::hazmat::{SerializableState, SerializedState};
 
 use crate::failure::{Class, Failure};
 
@@ -197,6 +198,29 @@ impl Hasher {
         }
     }
 
+    /// What is needed to go on elsewhere: the intermediate hash value, the count, and the bytes of the last block. It is as
+    /// secret as the bytes added.
+    pub fn state(&self) -> Vec<u8> {
+        match &self.0 {
+            State::Sha256(state) => state.serialize().to_vec(),
+            State::Sha512(state) => state.serialize().to_vec(),
+        }
+    }
+
+    /// Goes on from a [`state`](Self::state) of the same algorithm; `None` for what is none.
+    pub fn resumed(algorithm: Algorithm, state: &[u8]) -> Option<Self> {
+        Some(Self(match algorithm {
+            Algorithm::Sha256 => {
+                let state = SerializedState::<sha2::Sha256>::try_from(state).ok()?;
+                State::Sha256(sha2::Sha256::deserialize(&state).ok()?)
+            }
+            Algorithm::Sha512 => {
+                let state = SerializedState::<sha2::Sha512>::try_from(state).ok()?;
+                State::Sha512(Box::new(sha2::Sha512::deserialize(&state).ok()?))
+            }
+        }))
+    }
+
     /// The digest of all bytes added.
     pub fn finish(self) -> Digest {
         match self.0 {
@@ -241,6 +265,23 @@ mod tests {
     #[test]
     fn the_empty_digest_is_the_well_known_one() {
         assert_eq!(Digest::of(b"").to_string(), "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    }
+
+    #[test]
+    fn a_hash_goes_on_from_its_state() {
+        let bytes = [7; 300];
+        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+            let mut whole = Hasher::with(algorithm);
+            whole.update(&bytes);
+            for at in [0, 1, 63, 64, 127, 128, 129, 300] {
+                let mut first = Hasher::with(algorithm);
+                first.update(&bytes[..at]);
+                let mut second = Hasher::resumed(algorithm, &first.state()).unwrap();
+                second.update(&bytes[at..]);
+                assert_eq!(second.finish(), whole.clone().finish(), "{at}");
+            }
+            assert!(Hasher::resumed(algorithm, &[0; 3]).is_none());
+        }
     }
 
     #[test]

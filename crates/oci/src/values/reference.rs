@@ -162,7 +162,8 @@ fn split_digest(text: &str) -> Result<(&str, Option<Digest>), ReferenceError> {
     }
 }
 
-fn is_repository(name: &str) -> bool {
+/// Whether a text is the name of a repository (distribution-spec, "Pulling manifests").
+pub fn is_repository(name: &str) -> bool {
     let alphanumeric = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let component = |part: &str| {
         let runs: Vec<&str> = part.split(|c: char| c.is_ascii() && alphanumeric(c as u8)).filter(|run| !run.is_empty()).collect();

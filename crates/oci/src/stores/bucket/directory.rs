@@ -36,12 +36,13 @@ const EXTENSIONS: [(&str, &str); 4] = [
 ];
 
 /// A directory.
-pub(super) struct Directory {
+pub struct Directory {
     root: PathBuf,
 }
 
 impl Directory {
-    pub(super) fn new(root: &Path) -> Self {
+    /// The directory at a path. Nothing is made yet.
+    pub fn new(root: &Path) -> Self {
         Self { root: root.to_owned() }
     }
 
@@ -54,7 +55,8 @@ impl Directory {
         Some(if key == BASE_FILE { BASE } else { key }.to_owned())
     }
 
-    fn file(&self, key: &str) -> Result<Option<(File, u64)>, StoreError> {
+    /// An object and its size.
+    pub fn file(&self, key: &str) -> Result<Option<(File, u64)>, StoreError> {
         let path = self.path(key);
         match File::open(&path).and_then(|file| file.metadata().map(|found| (file, found))) {
             Ok((file, found)) if found.is_file() => Ok(Some((file, found.len()))),
@@ -65,10 +67,26 @@ impl Directory {
     }
 
     /// A new file that has no name yet.
-    fn begin(&self) -> Result<TempFile, StoreError> {
+    pub fn begin(&self) -> Result<TempFile, StoreError> {
         let dir = self.root.join(UPLOADS);
         create_dirs(&dir)?;
         Ok(TempFile::new_in(&dir)?)
+    }
+
+    /// Makes a file the object of a key, durably. For blobs: what is beside a document is not written.
+    pub fn settle(&self, temp: TempFile, key: &str) -> Result<(), StoreError> {
+        Ok(name(temp, &self.path(key))?)
+    }
+
+    /// Gives an object a second key, durably.
+    pub fn link(&self, from: &str, to: &str) -> Result<(), StoreError> {
+        let (from, to) = (self.path(from), self.path(to));
+        let dir = to.parent().unwrap_or(Path::new("."));
+        create_dirs(dir)?;
+        match fs::hard_link(&from, &to) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(FileError::at("link", &to)(error).into()),
+            _ => Ok(sync_dir(dir)?),
+        }
     }
 
     fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {

@@ -11,22 +11,52 @@ use super::{BucketError, StoreError};
 use crate::stores::registry::Condition;
 
 /// Where leases lie.
-const LEASES: &str = "_r/leases/";
+pub const LEASES: &str = "_r/leases/";
 /// Nobody publishes for longer.
-const LIFETIME: Duration = Duration::from_hours(24);
+pub const LIFETIME: Duration = Duration::from_hours(24);
 
 /// What a lease is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub enum Purpose {
+    /// To rely on what is there.
     Publish,
+    /// To remove what nothing names.
     Remove,
+    /// A server, which looks before it relies on anything.
+    Serve,
+    /// The removal that servers take care of.
+    Collect,
 }
 
 impl Purpose {
+    /// What the lease of a key is for; `None` for what nobody here writes.
+    pub fn of(key: &str) -> Option<Self> {
+        let word = key.strip_prefix(LEASES)?.split('-').next();
+        [Self::Publish, Self::Remove, Self::Serve, Self::Collect].into_iter().find(|purpose| word == Some(purpose.word()))
+    }
+
+    /// Whether one may not be at work beside the other.
+    pub const fn excludes(self, other: Self) -> bool {
+        !matches!(
+            (self, other),
+            (Self::Publish | Self::Serve, Self::Publish | Self::Serve)
+                | (Self::Remove, Self::Remove)
+                | (Self::Serve, Self::Collect)
+                | (Self::Collect, Self::Serve)
+        )
+    }
+
+    /// A key for a lease, which nobody else has.
+    pub fn key(self) -> String {
+        format!("{LEASES}{}-{}", self.word(), random())
+    }
+
     const fn word(self) -> &'static str {
         match self {
             Self::Publish => "publish",
             Self::Remove => "remove",
+            Self::Serve => "serve",
+            Self::Collect => "collect",
         }
     }
 }
@@ -41,7 +71,7 @@ impl<'a> Lease<'a> {
     /// Takes one, unless somebody with the other purpose is at work.
     pub(super) fn take(objects: &'a dyn Objects, purpose: Purpose) -> Result<Self, StoreError> {
         let lease = loop {
-            let key = format!("{LEASES}{}-{}", purpose.word(), random());
+            let key = purpose.key();
             if objects.put(&key, &Kind::changing(JSON), b"{}", &Condition::Absent)? {
                 break Self { objects, key };
             }
@@ -49,11 +79,11 @@ impl<'a> Lease<'a> {
         let all = objects.list(LEASES)?;
         let now = all.iter().find(|entry| entry.key == lease.key).map(|own| own.modified);
         for other in &all {
-            let is_ours = other.key.starts_with(&format!("{LEASES}{}-", purpose.word()));
+            let excluded = Purpose::of(&other.key).is_none_or(|other| purpose.excludes(other));
             let age = now.and_then(|now| now.duration_since(other.modified).ok()).unwrap_or_default();
             if age > LIFETIME {
                 objects.delete(&other.key)?;
-            } else if !is_ours {
+            } else if excluded && other.key != lease.key {
                 let (store, key) = (objects.name(), other.key.clone());
                 return Err(BucketError::InUse { store, key, since: other.modified }.into());
             }

@@ -5,6 +5,7 @@
 //! | `objects.rs` | `Objects`: what is asked of a place that keeps objects, and changes by compare-and-swap |
 //! | `directory.rs` | a directory, for a web server |
 //! | `s3.rs`, `sign.rs`, `profile.rs` | a bucket with the S3 API; signatures; what is configured for it |
+//! | `lists.rs` | the documents that are lists: of tags, of referrers |
 //! | `published.rs` | one repository, to read from and to write to |
 //! | `lease.rs` | what keeps removal and publishing apart |
 //! | `sweep.rs` | removing tags, and what no tag reaches |
@@ -33,8 +34,9 @@
 
 mod directory;
 mod error;
-mod lease;
-mod objects;
+pub mod lease;
+pub mod lists;
+pub mod objects;
 mod profile;
 mod published;
 mod s3;
@@ -45,16 +47,17 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+pub use directory::Directory;
 pub use error::BucketError;
 pub use published::Published;
 pub use sweep::Swept;
 
-use self::directory::Directory;
 use self::lease::{Lease, Purpose};
 use self::objects::{JSON, Kind, Objects, update};
 use self::s3::S3;
 use super::StoreError;
-use super::registry::{Client, Condition};
+use super::registry::Client;
+pub use super::registry::Condition;
 use crate::environment::Environment;
 use crate::values::digest::Digest;
 

@@ -9,7 +9,7 @@ use crate::stores::registry::Condition;
 use crate::stores::{Reopen, StoreError};
 
 /// The media type of what is neither a blob nor a document of an image.
-pub(super) const JSON: &str = "application/json";
+pub const JSON: &str = "application/json";
 /// That of blobs (distribution-spec, "Pulling blobs").
 const BLOB: &str = "application/octet-stream";
 /// What a digest names never changes.
@@ -21,47 +21,52 @@ const ROUNDS: u32 = 500;
 
 /// What an object is served as.
 #[derive(Clone, Debug)]
-pub(super) struct Kind {
-    pub(super) content_type: String,
-    pub(super) cache_control: &'static str,
+pub struct Kind {
+    /// The media type.
+    pub content_type: String,
+    /// For how long others may keep it.
+    pub cache_control: &'static str,
 }
 
 impl Kind {
     /// A blob.
-    pub(super) fn blob() -> Self {
+    pub fn blob() -> Self {
         Self { content_type: BLOB.to_owned(), cache_control: IMMUTABLE }
     }
 
     /// A document under its digest.
-    pub(super) fn fixed(media_type: &str) -> Self {
+    pub fn fixed(media_type: &str) -> Self {
         Self { content_type: media_type.to_owned(), cache_control: IMMUTABLE }
     }
 
     /// What may be another tomorrow.
-    pub(super) fn changing(media_type: &str) -> Self {
+    pub fn changing(media_type: &str) -> Self {
         Self { content_type: media_type.to_owned(), cache_control: CHANGING }
     }
 }
 
 /// A small object.
-pub(super) struct Object {
-    pub(super) bytes: Vec<u8>,
+pub struct Object {
+    /// The content.
+    pub bytes: Vec<u8>,
     /// What a write can be conditional upon.
-    pub(super) version: String,
+    pub version: String,
     /// What it is served as, where that is known.
-    pub(super) content_type: Option<String>,
+    pub content_type: Option<String>,
 }
 
 /// An object in a listing.
-pub(super) struct Entry {
-    pub(super) key: String,
-    pub(super) size: u64,
+pub struct Entry {
+    /// Its key.
+    pub key: String,
+    /// How many bytes it has.
+    pub size: u64,
     /// By the clock of the place.
-    pub(super) modified: SystemTime,
+    pub modified: SystemTime,
 }
 
 /// A place that keeps objects. Each appears whole or not at all.
-pub(super) trait Objects: Sync {
+pub trait Objects: Sync {
     /// How a person calls it.
     fn name(&self) -> String;
 

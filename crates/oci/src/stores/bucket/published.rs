@@ -4,16 +4,15 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
-use serde_json::{Value, json};
-
+use super::lists::{parse_referrers, parse_tags, referrers_document, tags_document};
 use super::objects::{JSON, Kind, Objects, update};
-use crate::documents::image::index_of;
-use crate::documents::{Descriptor, Index, MANIFEST_LIMIT, json, media_type};
+use crate::documents::{Descriptor, MANIFEST_LIMIT, media_type};
 use crate::fs::TempFile;
 use crate::progress::Outcome;
-use crate::stores::referrers::listed;
 use crate::stores::registry::{Condition, hash, media_type_of};
-use crate::stores::{Commit, Referrer, Reopen, Selector, Sink, Source, StoreError, TagChange, Tagged, read_blob, read_document};
+use crate::stores::{
+    Commit, Referrer, Reopen, Selector, Sink, Source, StoreError, TagChange, Tagged, listed, read_blob, read_document,
+};
 use crate::values::digest::Digest;
 
 /// A repository, to read from and to write to.
@@ -52,18 +51,18 @@ impl<'a> Published<'a> {
             let mut tags = before.clone().unwrap_or_default();
             change(&mut tags);
             let is_same = before.as_ref() == Some(&tags);
-            Ok((!is_same).then(|| json::to_canonical(&json!({"name": self.repository, "tags": tags}))))
+            Ok((!is_same).then(|| tags_document(&self.repository, &tags)))
         })
     }
 
     /// Changes what is said to refer to a subject.
     pub(super) fn update_referrers(&self, subject: &Digest, change: impl Fn(&mut Vec<Descriptor>)) -> Result<(), StoreError> {
         update(self.objects, &self.key(&format!("referrers/{subject}")), &Kind::changing(media_type::INDEX), |now| {
-            let before = now.map(|now| parse_referrers(subject, &now.bytes)).transpose()?;
+            let before = now.map(|now| parse_referrers(&now.bytes)).transpose()?;
             let mut entries = before.clone().unwrap_or_default();
             change(&mut entries);
             let is_same = before.as_ref() == Some(&entries);
-            Ok((!is_same).then(|| index_of(entries, None, BTreeMap::new()).to_bytes()))
+            Ok((!is_same).then(|| referrers_document(entries)))
         })
     }
 
@@ -106,18 +105,6 @@ impl<'a> Published<'a> {
     fn content(&self, kind: &str, digest: &Digest) -> String {
         self.key(&format!("{kind}/{digest}"))
     }
-}
-
-fn parse_tags(bytes: &[u8]) -> Result<BTreeSet<String>, StoreError> {
-    let failed = |source| StoreError::Document { object: "tags/list".to_owned(), source: Box::new(source) };
-    let tree = json::parse(bytes).map_err(|error| failed(error.into()))?;
-    let tags = tree.get("tags").and_then(Value::as_array).into_iter().flatten();
-    Ok(tags.filter_map(Value::as_str).map(str::to_owned).collect())
-}
-
-fn parse_referrers(subject: &Digest, bytes: &[u8]) -> Result<Vec<Descriptor>, StoreError> {
-    let failed = |source| StoreError::Document { object: format!("referrers/{subject}"), source: Box::new(source) };
-    Ok(Index::parse(bytes, Some(media_type::INDEX)).map_err(failed)?.manifests)
 }
 
 /// Where the content of a descriptor may lie, the likelier place first: a layer may claim any media type.
@@ -165,7 +152,7 @@ impl Source for Published<'_> {
 
     fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, StoreError> {
         let found = self.objects.get(&self.key(&format!("referrers/{subject}")))?;
-        let mut found = found.map(|found| parse_referrers(subject, &found.bytes)).transpose()?.unwrap_or_default();
+        let mut found = found.map(|found| parse_referrers(&found.bytes)).transpose()?.unwrap_or_default();
         found.retain(Descriptor::is_manifest_or_index);
         Ok(found)
     }

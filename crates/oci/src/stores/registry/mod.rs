@@ -76,9 +76,9 @@ pub use repository::Repository;
 pub use transport::Timeouts;
 
 pub(super) use error::{clean, is_passing_status};
-pub(super) use reading::media_type_of;
+pub use reading::media_type_of;
 pub(super) use repository::hash;
-pub(super) use sink::Condition;
+pub use sink::Condition;
 pub(super) use transport::{Call, Payload, Reply};
 pub(super) use upload::Content;
 pub(super) use url::Url;

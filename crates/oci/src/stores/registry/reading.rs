@@ -366,7 +366,7 @@ fn bare_type(content_type: &str) -> &str {
 }
 
 /// The media type: the header's, or the document's own where the header says nothing that is known.
-pub(in crate::stores) fn media_type_of(content_type: &str, bytes: &[u8]) -> String {
+pub fn media_type_of(content_type: &str, bytes: &[u8]) -> String {
     let stated = bare_type(content_type);
     if media_type::is_index(stated) || media_type::is_manifest(stated) {
         return stated.to_owned();

@@ -146,7 +146,7 @@ fn confirm(reply: Reply, bytes: &[u8]) -> Result<(), RegistryError> {
 }
 
 /// What must hold for a write (RFC 9110, section 13.1).
-pub(in crate::stores) enum Condition {
+pub enum Condition {
     /// Nothing.
     None,
     /// Nothing has the tag.
