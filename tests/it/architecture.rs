@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use syn::visit::{self, Visit};
 
 /// The sources of the crates.
-const HOUSES: [&str; 2] = ["src", "crates/oci/src"];
+const HOUSES: [&str; 3] = ["src", "crates/oci/src", "crates/registry/src"];
 
 #[test]
 fn no_file_imports_from_a_higher_floor() {

@@ -42,6 +42,18 @@ fn the_library_of_images_needs_no_command_line_no_host_and_no_build_tool() {
     assert!(tree.lines().any(|name| name.trim() == "oci_spec"), "{tree}");
 }
 
+/// What the server is made of costs those nothing who only build and push.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "tests run in the developer's environment")]
+fn the_tool_is_built_without_the_server() {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap());
+    command.current_dir(env!("CARGO_MANIFEST_DIR")).args(["tree", "-p", "cargo-plugin-build", "--edges", "normal,build"]);
+    let tree = stdout(command.args(["--prefix", "none", "--locked", "--offline", "--format", "{lib}"]));
+    for unwanted in ["axum", "object_store", "reqwest", "plugin_registry"] {
+        assert!(tree.lines().all(|name| name.trim() != unwanted), "{unwanted}: {tree}");
+    }
+}
+
 #[test]
 #[ignore = "needs cargo-deny"]
 fn every_dependency_has_a_licence_and_a_source_that_let_us_ship_it() {

@@ -17,5 +17,6 @@ mod pages;
 mod reference;
 mod registry;
 mod runner;
+mod server;
 mod signing;
 mod wasm_hosts;

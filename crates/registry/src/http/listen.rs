@@ -1,0 +1,78 @@
+//! Connections.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+use super::Registry;
+
+/// Everything before the body of a request, with its line: 32 KiB.
+const HEAD: usize = 32 << 10;
+const HEADERS: usize = 100;
+/// How long a head may take, and how long a connection stays open without one.
+const HEAD_PATIENCE: Duration = Duration::from_secs(30);
+/// How long requests may take to end once the server is to stop.
+const GRACE: Duration = Duration::from_secs(30);
+/// So many are served at once; more wait to be accepted.
+const CONNECTIONS: usize = 4096;
+
+/// A server that listens, and takes nothing yet.
+pub struct Listening {
+    listener: TcpListener,
+}
+
+/// Listens at an address.
+pub async fn listen(address: SocketAddr) -> std::io::Result<Listening> {
+    Ok(Listening { listener: TcpListener::bind(address).await? })
+}
+
+impl Listening {
+    /// Where.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until `stop` ends; then the requests that have begun.
+    pub async fn serve(self, registry: Arc<Registry>, stop: impl Future<Output = ()>) {
+        let (graceful, room) = (GracefulShutdown::new(), Arc::new(Semaphore::new(CONNECTIONS)));
+        let mut stop = std::pin::pin!(stop);
+        loop {
+            let accepted = async {
+                let permit = room.clone().acquire_owned().await;
+                (self.listener.accept().await, permit)
+            };
+            let (accepted, permit) = tokio::select! {
+                accepted = accepted => accepted,
+                () = &mut stop => break,
+            };
+            let Ok((stream, _)) = accepted else {
+                // Too many files are open: others have to close some.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            };
+            drop(stream.set_nodelay(true));
+            let registry = registry.clone();
+            let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+                let registry = registry.clone();
+                async move { Ok::<_, std::convert::Infallible>(registry.answer(request.map(axum::body::Body::new)).await) }
+            });
+            let mut builder = http1::Builder::new();
+            builder.timer(TokioTimer::new()).header_read_timeout(HEAD_PATIENCE).max_buf_size(HEAD).max_headers(HEADERS);
+            let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), service));
+            tokio::spawn(async move {
+                // What goes wrong with a connection is its client's business.
+                drop(connection.await);
+                drop(permit);
+            });
+        }
+        drop(self.listener);
+        drop(tokio::time::timeout(GRACE, graceful.shutdown()).await);
+    }
+}

@@ -1,0 +1,135 @@
+//! Requests and answers (distribution-spec 1.1).
+
+mod heads;
+mod listen;
+mod lists;
+mod manifests;
+mod pull;
+mod push;
+mod tags;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+pub use self::listen::{Listening, listen};
+use crate::fault::Fault;
+use crate::keys::Keys;
+use crate::names::Route;
+use crate::pattern::Pattern;
+use crate::store::Store;
+use crate::uploads::{Incoming, Limits};
+
+pub(crate) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
+
+/// How a registry behaves.
+pub struct Settings {
+    /// Tags that never move, once they are there: patterns of a tag, or of `NAME:TAG`.
+    pub immutable: Vec<Pattern>,
+    /// The most bytes of a blob.
+    pub blob_limit: u64,
+    /// How long a client may be silent within a request.
+    pub patience: Duration,
+}
+
+/// A registry.
+pub struct Registry {
+    store: Store,
+    keys: Keys,
+    settings: Settings,
+}
+
+impl Registry {
+    /// A registry over a store.
+    pub const fn new(store: Store, keys: Keys, settings: Settings) -> Self {
+        Self { store, keys, settings }
+    }
+
+    /// Answers a request.
+    pub(crate) async fn answer(self: Arc<Self>, request: Request) -> Response {
+        let is_head = request.method() == Method::HEAD;
+        let mut response = match self.respond(request).await {
+            Ok(response) => response,
+            Err(fault) => fault.into_response(),
+        };
+        response.headers_mut().insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
+        if is_head { without_body(response) } else { response }
+    }
+
+    async fn respond(&self, request: Request) -> Result<Response, Fault> {
+        let (head, body) = request.into_parts();
+        let route = Route::parse(head.uri.path())?;
+        let (method, headers) = (head.method, &head.headers);
+        let query = heads::query(head.uri.query());
+        let is_read = method == Method::GET || method == Method::HEAD;
+        let incoming = || Ok::<_, Fault>(Incoming::new(body, heads::length(headers)?, self.limits()));
+        match (&route, &method) {
+            (Route::Base, _) if is_read => Ok(document(b"{}".to_vec(), "application/json")),
+            (Route::Blob(name, digest), &Method::HEAD) => self.has_blob(name, digest, headers).await,
+            (Route::Blob(name, digest), &Method::GET) => self.blob(name, digest, headers).await,
+            (Route::Blob(name, digest), &Method::DELETE) => self.delete_blob(name, digest).await,
+            (Route::Manifest(name, wanted), _) if is_read => self.manifest(name, wanted, headers).await,
+            (Route::Manifest(name, wanted), &Method::PUT) => self.put_manifest(name, wanted, headers, incoming()?).await,
+            (Route::Manifest(name, wanted), &Method::DELETE) => self.delete_manifest(name, wanted).await,
+            (Route::Tags(name), _) if is_read => self.tags(name, &query).await,
+            (Route::Referrers(name, subject), _) if is_read => self.referrers(name, subject, &query).await,
+            (Route::Uploads(name), &Method::POST) => self.begin_upload(name, &query, incoming()?).await,
+            (Route::Upload(name, session), _) if is_read => self.upload_status(name, session).await,
+            (Route::Upload(name, session), &Method::PATCH) => self.extend_upload(name, session, headers, incoming()?).await,
+            (Route::Upload(name, session), &Method::PUT) => self.finish_upload(name, session, &query, headers, incoming()?).await,
+            (Route::Upload(name, session), &Method::DELETE) => self.cancel_upload(name, session).await,
+            _ => Err(Fault::method("this cannot be done with that").with(header::ALLOW, allowed(&route))),
+        }
+    }
+
+    const fn limits(&self) -> Limits {
+        Limits { blob: self.settings.blob_limit, patience: self.settings.patience }
+    }
+}
+
+const fn allowed(route: &Route) -> &'static str {
+    match route {
+        Route::Base | Route::Tags(_) | Route::Referrers(..) => "GET, HEAD",
+        Route::Blob(..) => "GET, HEAD, DELETE",
+        Route::Manifest(..) => "GET, HEAD, PUT, DELETE",
+        Route::Uploads(_) => "POST",
+        Route::Upload(..) => "GET, HEAD, PATCH, PUT, DELETE",
+    }
+}
+
+/// A whole document.
+fn document(bytes: Vec<u8>, media_type: &str) -> Response {
+    let mut response = Response::new(Body::from(bytes));
+    set(&mut response, header::CONTENT_TYPE, media_type);
+    response
+}
+
+/// An answer that is a status.
+fn status(status: StatusCode) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}
+
+/// Sets a header, where its value can be one.
+fn set(response: &mut Response, name: HeaderName, value: impl TryInto<HeaderValue>) {
+    if let Ok(value) = value.try_into() {
+        response.headers_mut().insert(name, value);
+    }
+}
+
+/// What `HEAD` is told: all of the head, which says how long the body would be.
+fn without_body(mut response: Response) -> Response {
+    use axum::body::HttpBody as _;
+    let length = response.body().size_hint().exact();
+    if let (Some(length), false) = (length, response.headers().contains_key(header::CONTENT_LENGTH)) {
+        set(&mut response, header::CONTENT_LENGTH, length.to_string());
+    }
+    *response.body_mut() = Body::empty();
+    response
+}

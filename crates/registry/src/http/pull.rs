@@ -1,0 +1,88 @@
+//! Blobs and manifests, for those who have leave to read.
+
+use axum::body::Body;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::Response;
+use plugin_oci::stores::bucket::objects::Kind;
+use plugin_oci::stores::registry::media_type_of;
+use plugin_oci::values::digest::{Digest, Hasher};
+
+use super::{CONTENT_DIGEST, Registry, document, heads, set, status};
+use crate::fault::Fault;
+use crate::names::{Name, Wanted};
+use crate::store::{Read, StoreFault};
+
+impl Registry {
+    pub(super) async fn has_blob(&self, name: &Name, digest: &Digest, headers: &HeaderMap) -> Result<Response, Fault> {
+        let meta = self.store.head(&name.blob(digest)).await?.ok_or_else(|| Fault::blob_unknown("there is no such blob"))?;
+        let is_known = heads::is_known(headers, &heads::etag(digest));
+        let mut response = status(if is_known { StatusCode::NOT_MODIFIED } else { StatusCode::OK });
+        describe_blob(&mut response, digest);
+        if !is_known {
+            set(&mut response, header::CONTENT_LENGTH, meta.size);
+        }
+        Ok(response)
+    }
+
+    pub(super) async fn blob(&self, name: &Name, digest: &Digest, headers: &HeaderMap) -> Result<Response, Fault> {
+        let etag = heads::etag(digest);
+        if heads::is_known(headers, &etag) {
+            return self.has_blob(name, digest, headers).await;
+        }
+        let part = heads::range(headers, &etag);
+        match self.store.read(&name.blob(digest), part).await? {
+            Read::Absent => Err(Fault::blob_unknown("there is no such blob")),
+            Read::Outside { size } => {
+                Err(Fault::range("it has fewer bytes").with(header::CONTENT_RANGE, format!("bytes */{size}")))
+            }
+            Read::Found { size, range, pieces } => {
+                let mut response = Response::new(Body::from_stream(pieces));
+                describe_blob(&mut response, digest);
+                set(&mut response, header::CONTENT_LENGTH, range.end - range.start);
+                if part.is_some() {
+                    *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+                    let range = format!("bytes {}-{}/{size}", range.start, range.end - 1);
+                    set(&mut response, header::CONTENT_RANGE, range);
+                }
+                Ok(response)
+            }
+        }
+    }
+
+    pub(super) async fn manifest(&self, name: &Name, wanted: &Wanted, headers: &HeaderMap) -> Result<Response, Fault> {
+        let (key, cache) = match wanted {
+            Wanted::Digest(digest) => (name.manifest(digest), Kind::fixed("").cache_control),
+            Wanted::Tag(tag) => (name.tag(tag), Kind::changing("").cache_control),
+        };
+        let found = self.store.get(&key).await?.ok_or_else(|| Fault::manifest_unknown("there is no such manifest"))?;
+        let digest = match wanted {
+            Wanted::Tag(_) => Digest::of(&found.bytes),
+            Wanted::Digest(digest) => {
+                let mut hasher = Hasher::with(digest.algorithm());
+                hasher.update(&found.bytes);
+                let is_whole = hasher.finish() == *digest;
+                if is_whole { digest.clone() } else { return Err(StoreFault::new(&key, "it has another digest").into()) }
+            }
+        };
+        let etag = heads::etag(&digest);
+        let mut response = if heads::is_known(headers, &etag) {
+            status(StatusCode::NOT_MODIFIED)
+        } else {
+            let media_type = media_type_of(found.content_type.as_deref().unwrap_or_default(), &found.bytes);
+            document(found.bytes, &media_type)
+        };
+        set(&mut response, header::ETAG, etag);
+        set(&mut response, CONTENT_DIGEST, digest.to_string());
+        set(&mut response, header::CACHE_CONTROL, cache);
+        Ok(response)
+    }
+}
+
+fn describe_blob(response: &mut Response, digest: &Digest) {
+    let kind = Kind::blob();
+    set(response, header::CONTENT_TYPE, kind.content_type);
+    set(response, header::CACHE_CONTROL, kind.cache_control);
+    set(response, header::ACCEPT_RANGES, "bytes");
+    set(response, header::ETAG, heads::etag(digest));
+    set(response, CONTENT_DIGEST, digest.to_string());
+}

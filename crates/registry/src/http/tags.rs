@@ -1,0 +1,150 @@
+//! Tags, and the lists that name what is there.
+
+use axum::http::HeaderMap;
+use plugin_oci::documents::{Descriptor, media_type};
+use plugin_oci::stores::bucket::lists::{parse_referrers, parse_tags, referrers_document, tags_document};
+use plugin_oci::stores::bucket::objects::{JSON, Kind, Object};
+use plugin_oci::values::digest::Digest;
+
+use super::Registry;
+use super::heads::{self, Preconditions};
+use crate::fault::Fault;
+use crate::names::Name;
+use crate::store::{Condition, Membership, StoreFault, reconcile};
+
+/// How often a tag is tried.
+const ROUNDS: u32 = 100;
+
+/// A tag in the list of tags.
+struct Listed<'a> {
+    name: &'a Name,
+    tag: &'a str,
+}
+
+impl Membership for Listed<'_> {
+    fn list(&self) -> String {
+        self.name.tags()
+    }
+
+    fn object(&self) -> String {
+        self.name.tag(self.tag)
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::changing(JSON)
+    }
+
+    fn change(&self, list: Option<&Object>, is_there: bool) -> Result<Option<Vec<u8>>, StoreFault> {
+        let before = list.map(|list| parse_tags(&list.bytes)).transpose();
+        let before = before.map_err(|error| StoreFault::new(&self.list(), error))?.unwrap_or_default();
+        let mut after = before.clone();
+        if is_there {
+            after.insert(self.tag.to_owned())
+        } else {
+            after.remove(self.tag)
+        };
+        Ok((before != after).then(|| tags_document(self.name.as_str(), &after)))
+    }
+}
+
+/// A manifest in the list of what refers to its subject.
+struct Refers<'a> {
+    name: &'a Name,
+    subject: &'a Digest,
+    entry: &'a Descriptor,
+}
+
+impl Membership for Refers<'_> {
+    fn list(&self) -> String {
+        self.name.referrers(self.subject)
+    }
+
+    fn object(&self) -> String {
+        self.name.manifest(&self.entry.digest)
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::changing(media_type::INDEX)
+    }
+
+    fn change(&self, list: Option<&Object>, is_there: bool) -> Result<Option<Vec<u8>>, StoreFault> {
+        let before = list.map(|list| parse_referrers(&list.bytes)).transpose();
+        let before = before.map_err(|error| StoreFault::new(&self.list(), error))?.unwrap_or_default();
+        let mut after = before.clone();
+        after.retain(|entry| entry.digest != self.entry.digest);
+        if is_there {
+            after.push(self.entry.clone());
+            after.sort_by(|a, b| a.digest.cmp(&b.digest));
+        }
+        Ok((before != after).then(|| referrers_document(after)))
+    }
+}
+
+impl Registry {
+    /// Whether a tag never moves.
+    fn is_immutable(&self, name: &Name, tag: &str) -> bool {
+        let full = format!("{}:{tag}", name.as_str());
+        self.settings.immutable.iter().any(|pattern| pattern.matches(tag) || pattern.matches(&full))
+    }
+
+    /// Whether a tag may come to stand for a digest, now that it stands for another or for nothing.
+    fn check_move(
+        &self,
+        name: &Name,
+        tag: &str,
+        conditions: &Preconditions,
+        old: Option<&Digest>,
+        new: &Digest,
+    ) -> Result<(), Fault> {
+        conditions.check(old.map(heads::etag).as_deref())?;
+        if old.is_some_and(|old| old != new) && self.is_immutable(name, tag) {
+            return Err(Fault::immutable(format!("the tag `{tag}` stands for another manifest, and does not move")));
+        }
+        Ok(())
+    }
+
+    /// Looks, before anything is written, whether a tag may be set.
+    pub(super) async fn may_tag(&self, name: &Name, tag: &str, headers: &HeaderMap, new: &Digest) -> Result<(), Fault> {
+        let now = self.store.get(&name.tag(tag)).await?;
+        let old = now.map(|now| Digest::of(&now.bytes));
+        self.check_move(name, tag, &Preconditions::of(headers), old.as_ref(), new)
+    }
+
+    /// Lets a tag stand for a manifest.
+    pub(super) async fn set_tag(
+        &self,
+        name: &Name,
+        tag: &str,
+        headers: &HeaderMap,
+        root: &Descriptor,
+        bytes: &[u8],
+    ) -> Result<(), Fault> {
+        let (key, new, conditions) = (name.tag(tag), Digest::of(bytes), Preconditions::of(headers));
+        for _ in 0..ROUNDS {
+            let now = self.store.get(&key).await?;
+            let old = now.as_ref().map(|now| Digest::of(&now.bytes));
+            self.check_move(name, tag, &conditions, old.as_ref(), &new)?;
+            let condition = now.map_or(Condition::Absent, |now| Condition::Unchanged(now.version));
+            if old == Some(new.clone())
+                || self.store.put(&key, &Kind::changing(&root.media_type), bytes.to_vec(), condition).await?
+            {
+                return Ok(reconcile(&self.store, &Listed { name, tag }).await?);
+            }
+        }
+        Err(Fault::contended(format!("the tag `{tag}` moves faster than it can be set")))
+    }
+
+    /// Lets a tag stand for nothing.
+    pub(super) async fn remove_tag(&self, name: &Name, tag: &str) -> Result<(), Fault> {
+        if self.is_immutable(name, tag) {
+            return Err(Fault::immutable(format!("the tag `{tag}` does not move")));
+        }
+        self.store.delete(&name.tag(tag)).await?;
+        Ok(reconcile(&self.store, &Listed { name, tag }).await?)
+    }
+
+    /// Lets the list of a subject say whether a manifest that refers to it is there.
+    pub(super) async fn list_referrer(&self, name: &Name, subject: &Digest, entry: &Descriptor) -> Result<(), Fault> {
+        Ok(reconcile(&self.store, &Refers { name, subject, entry }).await?)
+    }
+}

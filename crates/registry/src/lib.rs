@@ -1,0 +1,30 @@
+//! A registry of OCI images without state of its own: the objects of a bucket or directory are the registry, and what
+//! `cargo plugin-build publish` writes is what it serves ([`plugin_oci::stores::bucket`]).
+//!
+//! # Floors
+//!
+//! A file imports from lower floors, or from its own floor without a cycle. A row is for a room and all below it that has no
+//! row of its own.
+//!
+//! | floor | rooms | what |
+//! |---|---|---|
+//! | 0 | `clock`, `fault`, `names`, `keys`, `pattern` | values, and what goes wrong |
+//! | 1 | `store` | objects, and lists that change by compare-and-swap |
+//! | 2 | `uploads` | what is being pushed |
+//! | 3 | `http` | requests and answers |
+//!
+//! # Replicas
+//!
+//! Nothing outlives a request but in the store, and in the URL that a client goes on with: any number of processes with the same
+//! keys over the same store are one registry.
+
+#![warn(missing_docs)]
+
+mod clock;
+mod fault;
+pub mod http;
+pub mod keys;
+mod names;
+pub mod pattern;
+pub mod store;
+mod uploads;

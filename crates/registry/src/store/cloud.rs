@@ -1,0 +1,255 @@
+//! A bucket.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use object_store::aws::AmazonS3Builder;
+use object_store::azure::MicrosoftAzureBuilder;
+use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::path::Path;
+use object_store::{
+    Attribute, Attributes, ClientOptions, Error, GetOptions, GetRange, MultipartUpload, ObjectStore, ObjectStoreExt as _,
+    ObjectStoreScheme, PutMode, PutMultipartOptions, PutOptions, PutPayload, RetryConfig, UpdateVersion,
+};
+use plugin_oci::documents::MANIFEST_LIMIT;
+use plugin_oci::environment::Environment;
+
+use super::{Condition, Entry, Kind, Meta, Object, Part, Read, StoreFault};
+
+/// What stores copy in one request (Amazon S3 API Reference, `CopyObject`).
+pub(super) const COPY_LIMIT: u64 = 5 << 30;
+/// Stores want parts of 5 MiB at least, and some want all but the last to be of one size.
+const PART: usize = 8 << 20;
+/// Later parts of S3's are larger, as it has no more than 10,000: together far more than the 5 TiB that an object may have.
+const PARTS_OF_A_SIZE: usize = 2_500;
+/// No request of a store takes longer, without an answer or a piece of one.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A bucket, below a prefix.
+pub struct Cloud {
+    store: Arc<dyn ObjectStore>,
+    prefix: String,
+}
+
+impl Cloud {
+    pub(super) fn open(location: &str, environment: &Environment) -> Result<Self, StoreFault> {
+        let failed = |error: &dyn std::fmt::Display| StoreFault::new(location, error);
+        let url = location.parse().map_err(|error| failed(&error))?;
+        let (scheme, prefix) = ObjectStoreScheme::parse(&url).map_err(|error| failed(&error))?;
+        let options = ClientOptions::new().with_allow_http(true).with_timeout_disabled().with_read_timeout(PATIENCE);
+        let options = options.with_connect_timeout(Duration::from_secs(5));
+        let retry = RetryConfig { max_retries: 3, retry_timeout: Duration::from_secs(15), ..RetryConfig::default() };
+        let variables = environment.vars().filter_map(|(name, value)| {
+            Some((name.to_str()?.to_ascii_lowercase(), value.to_str().filter(|value| !value.is_empty())?.to_owned()))
+        });
+        let built: Result<Arc<dyn ObjectStore>, Error> = match scheme {
+            ObjectStoreScheme::AmazonS3 => {
+                let mut builder = AmazonS3Builder::new().with_url(location).with_client_options(options).with_retry(retry);
+                let mut own_endpoint = None;
+                for (name, value) in variables.filter(|(name, _)| name.starts_with("aws_")) {
+                    if name == "aws_endpoint_url_s3" || (name == "aws_endpoint_url" && own_endpoint.is_none()) {
+                        own_endpoint = Some(value);
+                    } else if let Ok(key) = name.parse() {
+                        builder = builder.with_config(key, value);
+                    }
+                }
+                if let Some(endpoint) = own_endpoint {
+                    builder = builder.with_endpoint(endpoint.trim_end_matches('/'));
+                }
+                builder.build().map(|store| Arc::new(store) as _)
+            }
+            ObjectStoreScheme::GoogleCloudStorage => {
+                let mut builder =
+                    GoogleCloudStorageBuilder::new().with_url(location).with_client_options(options).with_retry(retry);
+                for (name, value) in variables {
+                    if let Ok(key) = name.parse() {
+                        builder = builder.with_config(key, value);
+                    }
+                }
+                builder.build().map(|store| Arc::new(store) as _)
+            }
+            ObjectStoreScheme::MicrosoftAzure => {
+                let mut builder = MicrosoftAzureBuilder::new().with_url(location).with_client_options(options).with_retry(retry);
+                for (name, value) in variables {
+                    if let Ok(key) = name.parse() {
+                        builder = builder.with_config(key, value);
+                    }
+                }
+                builder.build().map(|store| Arc::new(store) as _)
+            }
+            _ => return Err(failed(&"this is no bucket (s3://, gs://, az://)")),
+        };
+        let prefix = if prefix.as_ref().is_empty() { String::new() } else { format!("{prefix}/") };
+        Ok(Self { store: built.map_err(|error| failed(&error))?, prefix })
+    }
+
+    fn path(&self, key: &str) -> Result<Path, StoreFault> {
+        Path::parse(format!("{}{key}", self.prefix)).map_err(|error| StoreFault::new(key, error))
+    }
+
+    pub(super) async fn head(&self, key: &str) -> Result<Option<Meta>, StoreFault> {
+        match self.store.head(&self.path(key)?).await {
+            Ok(found) => Ok(Some(Meta { size: found.size, modified: found.last_modified.into() })),
+            Err(Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(StoreFault::new(key, error)),
+        }
+    }
+
+    pub(super) async fn read(&self, key: &str, part: Option<Part>) -> Result<Read, StoreFault> {
+        let range = part.map(|part| match part {
+            Part::From(first, None) => GetRange::Offset(first),
+            Part::From(first, Some(last)) => GetRange::Bounded(first..last.saturating_add(1)),
+            Part::Last(count) => GetRange::Suffix(count),
+        });
+        match self.store.get_opts(&self.path(key)?, GetOptions { range, ..GetOptions::default() }).await {
+            Ok(found) => {
+                let (size, range, own) = (found.meta.size, found.range.clone(), key.to_owned());
+                let pieces = found.into_stream().map_err(move |error| StoreFault::new(&own, error)).boxed();
+                Ok(Read::Found { size, range, pieces })
+            }
+            Err(Error::NotFound { .. }) => Ok(Read::Absent),
+            // Stores say in many ways that there are fewer bytes.
+            Err(error) => match (part, self.head(key).await?) {
+                (_, None) => Ok(Read::Absent),
+                (Some(part), Some(meta)) if part.of(meta.size).is_none() => Ok(Read::Outside { size: meta.size }),
+                _ => Err(StoreFault::new(key, error)),
+            },
+        }
+    }
+
+    pub(super) async fn get(&self, key: &str) -> Result<Option<Object>, StoreFault> {
+        let found = match self.store.get(&self.path(key)?).await {
+            Ok(found) => found,
+            Err(Error::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(StoreFault::new(key, error)),
+        };
+        if found.meta.size > MANIFEST_LIMIT {
+            return Err(StoreFault::new(key, "it is too large for a document"));
+        }
+        let version = found.meta.e_tag.clone().or(found.meta.version.clone()).unwrap_or_default();
+        let content_type = found.attributes.get(&Attribute::ContentType).map(|value| value.as_ref().to_owned());
+        let bytes = found.bytes().await.map_err(|error| StoreFault::new(key, error))?;
+        Ok(Some(Object { bytes: bytes.into(), version, content_type }))
+    }
+
+    pub(super) async fn put(&self, key: &str, kind: &Kind, bytes: Vec<u8>, condition: Condition) -> Result<bool, StoreFault> {
+        let mode = match condition {
+            Condition::None => PutMode::Overwrite,
+            Condition::Absent => PutMode::Create,
+            Condition::Unchanged(version) => {
+                PutMode::Update(UpdateVersion { e_tag: Some(version.clone()), version: Some(version) })
+            }
+        };
+        let options = PutOptions { mode, attributes: attributes(kind), ..PutOptions::default() };
+        match self.store.put_opts(&self.path(key)?, bytes.into(), options).await {
+            Ok(_) => Ok(true),
+            Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(false),
+            Err(error) => Err(StoreFault::new(key, error)),
+        }
+    }
+
+    pub(super) fn begin(&self, key: &str) -> Writing {
+        let path = format!("{}{key}", self.prefix);
+        Writing { store: self.store.clone(), path, waiting: BytesMut::new(), parts: 0, upload: None }
+    }
+
+    /// Whether the store could.
+    pub(super) async fn copy(&self, from: &str, to: &str) -> Result<bool, StoreFault> {
+        match self.store.copy(&self.path(from)?, &self.path(to)?).await {
+            Ok(()) => Ok(true),
+            Err(Error::NotImplemented { .. } | Error::NotSupported { .. }) => Ok(false),
+            Err(error) => Err(StoreFault::new(from, error)),
+        }
+    }
+
+    pub(super) async fn delete(&self, key: &str) -> Result<(), StoreFault> {
+        match self.store.delete(&self.path(key)?).await {
+            Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(StoreFault::new(key, error)),
+        }
+    }
+
+    pub(super) async fn list(&self, folder: &str) -> Result<Vec<Entry>, StoreFault> {
+        let path = self.path(folder.trim_end_matches('/'))?;
+        let entries = self.store.list(Some(&path)).try_filter_map(|found| async move {
+            let key = found.location.as_ref().strip_prefix(&self.prefix).map(str::to_owned);
+            Ok(key.map(|key| Entry { key, size: found.size, modified: found.last_modified.into() }))
+        });
+        let mut entries: Vec<Entry> = entries.try_collect().await.map_err(|error| StoreFault::new(folder, error))?;
+        entries.sort_by(|a, b| a.key.cmp(&b.key));
+        Ok(entries)
+    }
+}
+
+fn attributes(kind: &Kind) -> Attributes {
+    Attributes::from_iter([
+        (Attribute::ContentType, kind.content_type.clone()),
+        (Attribute::CacheControl, kind.cache_control.to_owned()),
+    ])
+}
+
+/// An object that is sent in parts; in one request where it is small.
+pub(crate) struct Writing {
+    store: Arc<dyn ObjectStore>,
+    path: String,
+    waiting: BytesMut,
+    parts: usize,
+    upload: Option<Box<dyn MultipartUpload>>,
+}
+
+impl Writing {
+    fn location(&self) -> Result<Path, StoreFault> {
+        Path::parse(&self.path).map_err(|error| StoreFault::new(&self.path, error))
+    }
+
+    pub(super) async fn write(&mut self, mut bytes: Bytes) -> Result<(), StoreFault> {
+        while !bytes.is_empty() {
+            let size = PART << (self.parts / PARTS_OF_A_SIZE);
+            let room = size - self.waiting.len().min(size);
+            self.waiting.extend_from_slice(&bytes.split_to(room.min(bytes.len())));
+            if self.waiting.len() >= size {
+                self.send().await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self) -> Result<(), StoreFault> {
+        let failed = |error: Error| StoreFault::new(&self.path, error);
+        let payload = PutPayload::from(self.waiting.split().freeze());
+        if self.upload.is_none() {
+            let options = PutMultipartOptions { attributes: attributes(&Kind::blob()), ..PutMultipartOptions::default() };
+            self.upload = Some(self.store.put_multipart_opts(&self.location()?, options).await.map_err(failed)?);
+        }
+        if let Some(upload) = &mut self.upload {
+            upload.put_part(payload).await.map_err(failed)?;
+        }
+        self.parts += 1;
+        Ok(())
+    }
+
+    pub(super) async fn finish(mut self) -> Result<(), StoreFault> {
+        let location = self.location()?;
+        if self.upload.is_some() && !self.waiting.is_empty() {
+            self.send().await?;
+        }
+        let finished = if let Some(mut upload) = self.upload.take() {
+            upload.complete().await.map(drop)
+        } else {
+            let options = PutOptions { attributes: attributes(&Kind::blob()), ..PutOptions::default() };
+            self.store.put_opts(&location, self.waiting.split().freeze().into(), options).await.map(drop)
+        };
+        finished.map_err(|error| StoreFault::new(&self.path, error))
+    }
+}
+
+impl Drop for Writing {
+    /// The store need not keep what nobody will finish.
+    fn drop(&mut self) {
+        if let (Some(mut upload), Ok(runtime)) = (self.upload.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(async move { drop(upload.abort().await) });
+        }
+    }
+}

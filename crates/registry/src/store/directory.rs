@@ -1,0 +1,153 @@
+//! A directory, for a web server as well.
+
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use plugin_oci::fs::{TempFile, create_dirs};
+use plugin_oci::stores::bucket::Directory;
+use plugin_oci::stores::bucket::objects::Objects as _;
+
+use super::{Condition, Entry, Kind, Meta, Object, Part, Read, StoreFault};
+
+/// What is read and written at once.
+const PIECE: usize = 256 << 10;
+const BASE: &str = "v2/";
+
+/// A directory, by which work that waits for the disk is kept away from what waits for the network.
+pub struct Folder {
+    root: PathBuf,
+}
+
+impl Folder {
+    pub(super) fn open(path: &Path) -> Result<Self, StoreFault> {
+        let failed = |error: &dyn std::fmt::Display| StoreFault::new(&path.display().to_string(), error);
+        create_dirs(path).map_err(|error| failed(&error))?;
+        let kind = Kind::changing(plugin_oci::stores::bucket::objects::JSON);
+        // So that a web server serves it.
+        Directory::new(path).put(BASE, &kind, b"{}", &Condition::Absent).map_err(|error| failed(&error))?;
+        Ok(Self { root: path.to_owned() })
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        key: &str,
+        work: impl FnOnce(&Directory, &str) -> Result<T, plugin_oci::stores::StoreError> + Send + 'static,
+    ) -> Result<T, StoreFault> {
+        let (root, key) = (self.root.clone(), key.to_owned());
+        blocking(move || work(&Directory::new(&root), &key).map_err(|error| StoreFault::new(&key, error))).await
+    }
+
+    pub(super) async fn head(&self, key: &str) -> Result<Option<Meta>, StoreFault> {
+        self.run(key, |directory, key| {
+            let Some((file, size)) = directory.file(key)? else { return Ok(None) };
+            let modified = file.metadata().and_then(|found| found.modified());
+            Ok(Some(Meta { size, modified: modified.unwrap_or(std::time::UNIX_EPOCH) }))
+        })
+        .await
+    }
+
+    pub(super) async fn read(&self, key: &str, part: Option<Part>) -> Result<Read, StoreFault> {
+        let Some((mut file, size)) = self.run(key, Directory::file).await? else { return Ok(Read::Absent) };
+        let range = match part {
+            None => 0..size,
+            Some(part) => match part.of(size) {
+                Some(range) => range,
+                None => return Ok(Read::Outside { size }),
+            },
+        };
+        let (key, length) = (key.to_owned(), range.end - range.start);
+        if range.start > 0 {
+            file.seek(SeekFrom::Start(range.start)).map_err(|error| StoreFault::new(&key, error))?;
+        }
+        let pieces = stream::try_unfold((file, length), move |(mut file, left)| {
+            let key = key.clone();
+            async move {
+                if left == 0 {
+                    return Ok(None);
+                }
+                blocking(move || {
+                    let mut piece = Vec::new();
+                    let read = (&mut file).take(left.min(PIECE as u64)).read_to_end(&mut piece);
+                    match read {
+                        Ok(0) => Err(StoreFault::new(&key, "it ends too early")),
+                        Ok(count) => Ok(Some((Bytes::from(piece), (file, left - count as u64)))),
+                        Err(error) => Err(StoreFault::new(&key, error)),
+                    }
+                })
+                .await
+            }
+        });
+        Ok(Read::Found { size, range, pieces: pieces.boxed() })
+    }
+
+    pub(super) async fn get(&self, key: &str) -> Result<Option<Object>, StoreFault> {
+        self.run(key, Directory::get).await
+    }
+
+    pub(super) async fn put(&self, key: &str, kind: &Kind, bytes: Vec<u8>, condition: Condition) -> Result<bool, StoreFault> {
+        let kind = kind.clone();
+        self.run(key, move |directory, key| directory.put(key, &kind, &bytes, &condition)).await
+    }
+
+    pub(super) async fn begin(&self, key: &str) -> Result<Writing, StoreFault> {
+        let temp = self.run(key, |directory, _| directory.begin()).await?;
+        Ok(Writing { root: self.root.clone(), key: key.to_owned(), temp: Some(temp), waiting: BytesMut::new() })
+    }
+
+    pub(super) async fn link(&self, from: &str, to: &str) -> Result<(), StoreFault> {
+        let to = to.to_owned();
+        self.run(from, move |directory, from| directory.link(from, &to)).await
+    }
+
+    pub(super) async fn delete(&self, key: &str) -> Result<(), StoreFault> {
+        self.run(key, Directory::delete).await
+    }
+
+    pub(super) async fn list(&self, folder: &str) -> Result<Vec<Entry>, StoreFault> {
+        self.run(folder, Directory::list).await
+    }
+}
+
+/// A file without a name.
+pub(crate) struct Writing {
+    root: PathBuf,
+    key: String,
+    temp: Option<TempFile>,
+    waiting: BytesMut,
+}
+
+impl Writing {
+    pub(super) async fn write(&mut self, bytes: Bytes) -> Result<(), StoreFault> {
+        self.waiting.extend_from_slice(&bytes);
+        if self.waiting.len() >= PIECE { self.flush().await } else { Ok(()) }
+    }
+
+    async fn flush(&mut self) -> Result<(), StoreFault> {
+        let (bytes, key) = (self.waiting.split(), self.key.clone());
+        let Some(mut temp) = self.temp.take() else { return Err(StoreFault::new(&key, "a write before has failed")) };
+        let temp = blocking(move || {
+            temp.write_all(&bytes).map_err(|error| StoreFault::new(&key, error))?;
+            Ok(temp)
+        });
+        self.temp = Some(temp.await?);
+        Ok(())
+    }
+
+    pub(super) async fn finish(mut self) -> Result<(), StoreFault> {
+        self.flush().await?;
+        let Self { root, key, temp, .. } = self;
+        let Some(temp) = temp else { return Err(StoreFault::new(&key, "a write before has failed")) };
+        blocking(move || Directory::new(&root).settle(temp, &key).map_err(|error| StoreFault::new(&key, error))).await
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, StoreFault> + Send + 'static) -> Result<T, StoreFault> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| StoreFault::new("a task", error))?
+}

@@ -1,0 +1,128 @@
+//! A registry with a server: the commands of the page, and that what it takes is what `publish` writes.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+
+use super::pages::{blocks, text};
+use super::runner::{Job, Runner};
+use crate::support::program::ran;
+use crate::support::project::Project;
+use crate::support::tools::{missing, stdout};
+use crate::support::web;
+
+const PAGE: &str = "docs/src/recipes/server.md";
+
+/// The server, which the workspace builds beside the tool.
+fn program() -> Option<PathBuf> {
+    let program = Path::new(env!("CARGO_BIN_EXE_cargo-plugin-build")).with_file_name("plugin-registry");
+    if !program.is_file() {
+        missing("`plugin-registry` is not built");
+        return None;
+    }
+    Some(program)
+}
+
+/// A machine with both programs and an image.
+fn machine() -> Option<(Runner, Job)> {
+    let program = program()?;
+    let runner = Runner::of(Project::new(&[]));
+    let job = runner.job("here").installed();
+    job.tool("plugin-registry", &[], &format!("exec {} \"$@\"", program.display()));
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/layouts/v1");
+    job.succeed(&format!("cargo plugin-build copy 'oci:{}:gzip' oci:image:0.3.1", kept.display()));
+    Some((runner, job))
+}
+
+/// A server that a command of the page starts; stopped when dropped.
+struct Served {
+    child: Child,
+    host: String,
+}
+
+impl Served {
+    fn by(job: &Job, command: &str, variables: &[(&str, String)]) -> Self {
+        let command = format!("exec {} --listen 127.0.0.1:0", command.trim());
+        let mut shell = job.shell(&command);
+        shell.envs(variables.iter().cloned());
+        let mut child = shell.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let host = line.trim().rsplit_once("://").unwrap_or_else(|| panic!("{command}: {line}")).1.to_owned();
+        Self { child, host }
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+#[ignore = "needs plugin-registry"]
+fn a_directory_is_pushed_to_and_pulled_from() {
+    let [serve, client] = &blocks("docs/src/recipes/server.md", "# A registry of your own, with a server", "sh")[..] else {
+        panic!("two blocks")
+    };
+    let Some((_runner, job)) = machine() else { return };
+    let served = Served::by(&job, serve, &[]);
+    job.succeed(&client.replace("localhost:5000", &served.host));
+    let digest = |store: &str| job.succeed(&format!("cargo plugin-build ls {store}")).stdout;
+    assert_eq!(digest("oci:pulled").split_whitespace().nth(1), digest("oci:image").split_whitespace().nth(1));
+
+    // Byte for byte what is published, below `v2/` and in what web servers look at.
+    job.succeed("cargo plugin-build publish --name greeter oci:image published");
+    for folder in ["v2", "_r/types"] {
+        let different = stdout(job.shell(&format!("diff -r images/{folder} published/{folder} || true")).arg("-"));
+        assert_eq!(different, "", "{folder}");
+    }
+    drop(served);
+    let served = Served::by(&job, "plugin-registry serve published", &[]);
+    job.succeed(&format!("cargo plugin-build pull {}/greeter:0.3.1 again", served.host));
+}
+
+#[test]
+#[ignore = "needs plugin-registry and SeaweedFS"]
+fn a_bucket_has_replicas() {
+    let [serve] = &blocks("docs/src/recipes/server.md", "## A bucket, and replicas", "sh")[..] else { panic!("one block") };
+    let (Some((_runner, job)), Some(store)) = (machine(), web::seaweed()) else { return };
+    let (keygen, serve) = serve.split_once('\n').unwrap();
+    job.succeed(keygen);
+    let variables = web::environment(&store);
+    let replicas = [serve, serve].map(|serve| Served::by(&job, serve, &variables));
+    job.succeed(&format!("cargo plugin-build push oci:image {}/greeter:0.3.1", replicas[0].host));
+    job.succeed(&format!("cargo plugin-build pull {}/greeter:0.3.1 pulled", replicas[1].host));
+    let head = web::ask(&store.host, "GET", "/plugins/v2/greeter/manifests/0.3.1").to_lowercase();
+    assert!(head.contains("content-type: application/vnd.oci.image.index.v1+json\r\n"), "{head}");
+    assert!(head.contains("cache-control: no-cache\r\n"), "{head}");
+}
+
+#[test]
+#[ignore = "needs plugin-registry"]
+fn a_tag_that_never_moves_does_not() {
+    let [serve] = &blocks("docs/src/recipes/server.md", "## Tags that never move", "sh")[..] else { panic!("one block") };
+    let Some((_runner, job)) = machine() else { return };
+    let served = Served::by(&job, serve, &[]);
+    job.succeed(&format!("cargo plugin-build push oci:image {}/greeter:v1", served.host));
+    job.succeed(&format!("cargo plugin-build push oci:image {}/greeter:v1", served.host));
+    job.succeed("cargo plugin-build copy --platform linux/amd64 oci:image:0.3.1 oci:lone:0.3.1");
+    job.succeed(&format!("cargo plugin-build push oci:lone {}/greeter:latest", served.host));
+    let moved = job.run(&format!("cargo plugin-build push oci:lone {}/greeter:v1", served.host));
+    assert!(moved.code != 0 && moved.stderr.contains("409"), "{}", moved.stderr);
+}
+
+/// The test of the book takes the server's flags on trust.
+#[test]
+#[ignore = "needs plugin-registry"]
+fn the_flags_of_the_page_are_the_server_s() {
+    let Some(program) = program() else { return };
+    let verbs = ["serve", "keygen"].map(|verb| stdout(std::process::Command::new(&program).args([verb, "--help"])));
+    let help = verbs.concat();
+    for word in text(PAGE).split(|c: char| !(c.is_ascii_alphanumeric() || c == '-')) {
+        assert!(!word.starts_with("--") || help.contains(word), "{word}: {help}");
+    }
+    assert!(fs::metadata(&program).unwrap().is_file() && ran(std::process::Command::new(&program).arg("x")).code != 0);
+}
