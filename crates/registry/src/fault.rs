@@ -41,6 +41,8 @@ faults! {
     page_invalid: BAD_REQUEST, "PAGINATION_NUMBER_INVALID";
     too_large: PAYLOAD_TOO_LARGE, "SIZE_INVALID";
     out_of_order: RANGE_NOT_SATISFIABLE, "BLOB_UPLOAD_INVALID";
+    unauthorized: UNAUTHORIZED, "UNAUTHORIZED";
+    denied: FORBIDDEN, "DENIED";
     range: RANGE_NOT_SATISFIABLE, "SIZE_INVALID";
     method: METHOD_NOT_ALLOWED, "UNSUPPORTED";
     immutable: CONFLICT, "DENIED";

@@ -10,7 +10,7 @@
 //! |---|---|---|
 //! | 0 | `clock`, `fault`, `names`, `keys`, `pattern` | values, and what goes wrong |
 //! | 1 | `store` | objects, and lists that change by compare-and-swap |
-//! | 2 | `uploads` | what is being pushed |
+//! | 2 | `uploads`, `auth` | what is being pushed, and by whom |
 //! | 3 | `http` | requests and answers |
 //!
 //! # Replicas
@@ -20,6 +20,7 @@
 
 #![warn(missing_docs)]
 
+pub mod auth;
 mod clock;
 mod fault;
 pub mod http;

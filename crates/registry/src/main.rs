@@ -1,13 +1,14 @@
 //! The `plugin-registry` program.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use plugin_oci::environment::Environment;
+use plugin_registry::auth::{Action, Gate, Token, revoke};
 use plugin_registry::http::{Registry, Settings, listen};
 use plugin_registry::keys::Keys;
 use plugin_registry::pattern::Pattern;
@@ -25,11 +26,42 @@ struct Program {
 enum Verb {
     /// Serve a directory or a bucket as a registry
     Serve(Serve),
+    /// Print a new token
+    Token(NewToken),
+    /// Let a token be good no longer
+    Revoke {
+        /// The store that the registry serves
+        store: String,
+        /// The token, or the identifier that it was printed with
+        token: String,
+    },
     /// Make a new key, before those that a file has
     Keygen {
         /// The file
         file: PathBuf,
     },
+}
+
+#[derive(Args)]
+struct NewToken {
+    /// The file of keys that the registry has
+    #[arg(long, env = "PLUGIN_REGISTRY_KEYS")]
+    keys: PathBuf,
+    /// Repositories that it is for: patterns in which `*` stands for anything
+    #[arg(long, value_name = "PATTERN", required = true)]
+    repo: Vec<String>,
+    /// It lets its owner pull
+    #[arg(long)]
+    pull: bool,
+    /// It lets its owner push
+    #[arg(long)]
+    push: bool,
+    /// It lets its owner remove
+    #[arg(long)]
+    delete: bool,
+    /// For how long: `90d`, `12h`
+    #[arg(long, value_name = "TIME", default_value = "90d", value_parser = humantime::parse_duration)]
+    expires: Duration,
 }
 
 #[derive(Args)]
@@ -45,6 +77,15 @@ struct Serve {
     /// Tags that never move once they are there: patterns of a tag or of NAME:TAG, in which `*` stands for anything
     #[arg(long, value_name = "PATTERN")]
     immutable: Vec<String>,
+    /// Want a token of everybody. So it is anyhow, where others than this machine are listened to
+    #[arg(long)]
+    auth: bool,
+    /// Repositories that everybody may pull, and a token is wanted for all else: patterns in which `*` stands for anything
+    #[arg(long, value_name = "PATTERN")]
+    anonymous: Vec<String>,
+    /// Want no token, whoever is listened to
+    #[arg(long, conflicts_with_all = ["auth", "anonymous"])]
+    no_auth: bool,
     /// The most bytes that a blob may have
     #[arg(long, value_name = "BYTES", default_value_t = 100 << 30)]
     max_blob: u64,
@@ -53,13 +94,48 @@ struct Serve {
     patience: u64,
 }
 
-fn environment() -> std::io::Result<Environment> {
-    Ok(Environment::new(std::env::vars_os(), std::env::current_dir()?))
+fn environment() -> Result<Environment, String> {
+    Ok(Environment::new(std::env::vars_os(), std::env::current_dir().map_err(|error| error.to_string())?))
+}
+
+fn asynchronously(work: impl Future<Output = Result<(), String>>) -> Result<(), String> {
+    // Whoever speaks TLS here takes the process's provider.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| error.to_string())?;
+    let outcome = runtime.block_on(work);
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    outcome
+}
+
+fn read_keys(path: &Path) -> Result<Keys, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    Keys::parse(&text).ok_or_else(|| format!("{}: these are no keys", path.display()))
+}
+
+impl NewToken {
+    fn print(self) -> Result<(), String> {
+        let actions = [(self.pull, Action::Pull), (self.push, Action::Push), (self.delete, Action::Delete)];
+        let actions: Vec<Action> = actions.into_iter().filter(|(wanted, _)| *wanted).map(|(_, action)| action).collect();
+        if actions.is_empty() {
+            return Err("the token is for nothing: say `--pull`, `--push` or `--delete`".to_owned());
+        }
+        let token = Token::new(self.repo.into_iter().map(Pattern::new).collect(), actions, self.expires);
+        eprintln!("identifier: {}", token.id);
+        println!("{}", token.signed(&read_keys(&self.keys)?));
+        Ok(())
+    }
 }
 
 fn main() -> ExitCode {
     let outcome = match Program::parse().verb {
-        Verb::Serve(serve) => serve.run(),
+        Verb::Serve(serve) => asynchronously(serve.run()),
+        Verb::Token(token) => token.print(),
+        Verb::Revoke { store, token } => asynchronously(async move {
+            let store = Store::open(&store, &environment()?).map_err(|error| error.to_string())?;
+            let known = Token::unverified(&token);
+            let (id, expires) = known.map_or((token, u64::MAX), |known| (known.id, known.expires));
+            revoke(&store, &id, expires).await.map_err(|error| error.to_string())
+        }),
         Verb::Keygen { file } => Keys::add_to(&file).map_err(|error| format!("{}: {error}", file.display())),
     };
     match outcome {
@@ -72,19 +148,17 @@ fn main() -> ExitCode {
 }
 
 impl Serve {
-    fn run(self) -> Result<(), String> {
-        // Whoever speaks TLS here takes the process's provider.
-        drop(rustls::crypto::ring::default_provider().install_default());
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| error.to_string())?;
-        let outcome = runtime.block_on(self.serve());
-        runtime.shutdown_timeout(Duration::from_secs(1));
-        outcome
-    }
-
-    async fn serve(self) -> Result<(), String> {
-        let environment = environment().map_err(|error| error.to_string())?;
+    async fn run(self) -> Result<(), String> {
+        let environment = environment()?;
         let store = Store::open(&self.store, &environment).map_err(|error| error.to_string())?;
-        let keys = self.read_keys(&store)?;
+        let keys = self.keys(&store)?;
+        let wants_tokens = self.auth || !self.anonymous.is_empty() || !self.listen.ip().is_loopback();
+        let gate = if self.no_auth || !wants_tokens {
+            Gate::open()
+        } else {
+            Gate::closed(self.anonymous.into_iter().map(Pattern::new).collect())
+        };
+        gate.refresh(&store).await.map_err(|error| error.to_string())?;
         let settings = Settings {
             immutable: self.immutable.into_iter().map(Pattern::new).collect(),
             blob_limit: self.max_blob,
@@ -93,11 +167,11 @@ impl Serve {
         let listening = listen(self.listen).await.map_err(|error| format!("{}: {error}", self.listen))?;
         let address = listening.address().map_err(|error| error.to_string())?;
         println!("serving {} at http://{address}", self.store);
-        listening.serve(Arc::new(Registry::new(store, keys, settings)), stopped()).await;
+        listening.serve(Arc::new(Registry::new(store, keys, gate, settings)), stopped()).await;
         Ok(())
     }
 
-    fn read_keys(&self, store: &Store) -> Result<Keys, String> {
+    fn keys(&self, store: &Store) -> Result<Keys, String> {
         let path = match (&self.keys, store.directory()) {
             (Some(path), _) => path.clone(),
             (None, Some(directory)) => {
@@ -109,8 +183,7 @@ impl Serve {
             }
             (None, None) => return Err("a bucket needs `--keys FILE`; `plugin-registry keygen FILE` makes one".to_owned()),
         };
-        let text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-        Keys::parse(&text).ok_or_else(|| format!("{}: these are no keys", path.display()))
+        read_keys(&path)
     }
 }
 

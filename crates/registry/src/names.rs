@@ -107,6 +107,19 @@ impl Route {
             _ => Err(nothing()),
         }
     }
+
+    /// The repository that it is about.
+    pub(crate) const fn name(&self) -> Option<&Name> {
+        match self {
+            Self::Base => None,
+            Self::Blob(name, _)
+            | Self::Manifest(name, _)
+            | Self::Tags(name)
+            | Self::Referrers(name, _)
+            | Self::Uploads(name)
+            | Self::Upload(name, _) => Some(name),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -105,12 +105,20 @@ fn every_block_of_commands_has_a_test() {
 }
 
 /// Flags of other programs, which pages name beside ours.
-const FOREIGN: [&str; 28] = [
+const FOREIGN: [&str; 36] = [
     // our server, whose page holds them against its help
+    "--anonymous",
+    "--auth",
+    "--delete",
+    "--expires",
     "--immutable",
     "--keys",
     "--listen",
     "--max-blob",
+    "--no-auth",
+    "--pull",
+    "--push",
+    "--repo",
     "--patience",
     // git
     "--format",

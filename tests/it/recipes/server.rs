@@ -7,7 +7,7 @@ use std::process::{Child, Stdio};
 
 use super::pages::{blocks, text};
 use super::runner::{Job, Runner};
-use crate::support::program::ran;
+use crate::support::program::{plugin_build, ran};
 use crate::support::project::Project;
 use crate::support::tools::{missing, stdout};
 use crate::support::web;
@@ -114,13 +114,31 @@ fn a_tag_that_never_moves_does_not() {
     assert!(moved.code != 0 && moved.stderr.contains("409"), "{}", moved.stderr);
 }
 
+#[test]
+#[ignore = "needs plugin-registry"]
+fn a_token_opens_what_it_says() {
+    let [serve, client] = &blocks("docs/src/recipes/server.md", "## Tokens", "sh")[..] else { panic!("two blocks") };
+    let Some((_runner, job)) = machine() else { return };
+    let (make, serve) = serve.trim().rsplit_once('\n').unwrap();
+    job.succeed(make);
+    let served = Served::by(&job, serve, &[]);
+    let client = client.replace("localhost:5000", &served.host);
+    job.succeed(&client);
+    job.succeed(&format!("cargo plugin-build pull {}/plugins/greeter:0.3.1 pulled", served.host));
+    assert!(job.run(&client.replace("plugins/greeter", "other/greeter")).code != 0);
+    job.succeed(&format!("cargo plugin-build logout {}", served.host));
+    assert!(job.run(&format!("cargo plugin-build pull {}/plugins/greeter:0.3.1 again", served.host)).code != 0);
+}
+
 /// The test of the book takes the server's flags on trust.
 #[test]
 #[ignore = "needs plugin-registry"]
 fn the_flags_of_the_page_are_the_server_s() {
     let Some(program) = program() else { return };
-    let verbs = ["serve", "keygen"].map(|verb| stdout(std::process::Command::new(&program).args([verb, "--help"])));
-    let help = verbs.concat();
+    let verbs =
+        ["serve", "keygen", "token", "revoke"].map(|verb| stdout(std::process::Command::new(&program).args([verb, "--help"])));
+    let ours = ran(plugin_build(Path::new("/")).arg("man")).stdout.replace("\\-", "-");
+    let help = verbs.concat() + &ours;
     for word in text(PAGE).split(|c: char| !(c.is_ascii_alphanumeric() || c == '-')) {
         assert!(!word.starts_with("--") || help.contains(word), "{word}: {help}");
     }

@@ -43,6 +43,7 @@ impl Listening {
     pub async fn serve(self, registry: Arc<Registry>, stop: impl Future<Output = ()>) {
         let (graceful, room) = (GracefulShutdown::new(), Arc::new(Semaphore::new(CONNECTIONS)));
         let mut stop = std::pin::pin!(stop);
+        let keeping_up = tokio::spawn(registry.clone().keep_up());
         loop {
             let accepted = async {
                 let permit = room.clone().acquire_owned().await;
@@ -73,6 +74,7 @@ impl Listening {
             });
         }
         drop(self.listener);
+        keeping_up.abort();
         drop(tokio::time::timeout(GRACE, graceful.shutdown()).await);
     }
 }

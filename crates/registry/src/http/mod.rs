@@ -17,6 +17,7 @@ use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 pub use self::listen::{Listening, listen};
+use crate::auth::{Gate, REFRESH, need};
 use crate::fault::Fault;
 use crate::keys::Keys;
 use crate::names::Route;
@@ -41,13 +42,24 @@ pub struct Settings {
 pub struct Registry {
     store: Store,
     keys: Keys,
+    gate: Gate,
     settings: Settings,
 }
 
 impl Registry {
     /// A registry over a store.
-    pub const fn new(store: Store, keys: Keys, settings: Settings) -> Self {
-        Self { store, keys, settings }
+    pub const fn new(store: Store, keys: Keys, gate: Gate, settings: Settings) -> Self {
+        Self { store, keys, gate, settings }
+    }
+
+    /// Learns what was revoked, again and again.
+    pub(crate) async fn keep_up(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(REFRESH).await;
+            if let Err(fault) = self.gate.refresh(&self.store).await {
+                drop(Fault::from(fault));
+            }
+        }
     }
 
     /// Answers a request.
@@ -65,10 +77,11 @@ impl Registry {
         let (head, body) = request.into_parts();
         let route = Route::parse(head.uri.path())?;
         let (method, headers) = (head.method, &head.headers);
+        let access = self.gate.pass(&self.keys, headers, route.name(), need(&route, &method))?;
         let query = heads::query(head.uri.query());
         let is_read = method == Method::GET || method == Method::HEAD;
         let incoming = || Ok::<_, Fault>(Incoming::new(body, heads::length(headers)?, self.limits()));
-        match (&route, &method) {
+        let mut response = match (&route, &method) {
             (Route::Base, _) if is_read => Ok(document(b"{}".to_vec(), "application/json")),
             (Route::Blob(name, digest), &Method::HEAD) => self.has_blob(name, digest, headers).await,
             (Route::Blob(name, digest), &Method::GET) => self.blob(name, digest, headers).await,
@@ -78,13 +91,21 @@ impl Registry {
             (Route::Manifest(name, wanted), &Method::DELETE) => self.delete_manifest(name, wanted).await,
             (Route::Tags(name), _) if is_read => self.tags(name, &query).await,
             (Route::Referrers(name, subject), _) if is_read => self.referrers(name, subject, &query).await,
-            (Route::Uploads(name), &Method::POST) => self.begin_upload(name, &query, incoming()?).await,
+            (Route::Uploads(name), &Method::POST) => self.begin_upload(name, &access, &query, incoming()?).await,
             (Route::Upload(name, session), _) if is_read => self.upload_status(name, session).await,
             (Route::Upload(name, session), &Method::PATCH) => self.extend_upload(name, session, headers, incoming()?).await,
             (Route::Upload(name, session), &Method::PUT) => self.finish_upload(name, session, &query, headers, incoming()?).await,
             (Route::Upload(name, session), &Method::DELETE) => self.cancel_upload(name, session).await,
             _ => Err(Fault::method("this cannot be done with that").with(header::ALLOW, allowed(&route))),
+        }?;
+        if route.name().is_some_and(|name| !self.gate.is_public(name))
+            && let Some(cache) = response.headers().get(header::CACHE_CONTROL).and_then(|cache| cache.to_str().ok())
+        {
+            // What a token opened is nobody else's.
+            let private = cache.replace("public", "private");
+            set(&mut response, header::CACHE_CONTROL, private);
         }
+        Ok(response)
     }
 
     const fn limits(&self) -> Limits {

@@ -6,6 +6,7 @@ use plugin_oci::values::digest::{Algorithm, Digest};
 
 use super::heads::{self, Query};
 use super::{CONTENT_DIGEST, Registry, set, status};
+use crate::auth::{Access, Action};
 use crate::fault::Fault;
 use crate::names::Name;
 use crate::uploads::{self, Incoming, Session, algorithm};
@@ -16,9 +17,17 @@ const MOST: HeaderName = HeaderName::from_static("oci-chunk-max-length");
 const CHUNK: u64 = 5 << 20;
 
 impl Registry {
-    pub(super) async fn begin_upload(&self, name: &Name, query: &Query, incoming: Incoming) -> Result<Response, Fault> {
+    pub(super) async fn begin_upload(
+        &self,
+        name: &Name,
+        access: &Access,
+        query: &Query,
+        incoming: Incoming,
+    ) -> Result<Response, Fault> {
         if let (Some(digest), Some(from)) = (query.get("mount"), query.get("from"))
-            && let Some(response) = self.mount(name, &parse_digest(digest)?, &Name::parse(from)?).await?
+            && let (digest, from) = (parse_digest(digest)?, Name::parse(from)?)
+            && self.gate.allows(access, &from, Action::Pull)
+            && let Some(response) = self.mount(name, &digest, &from).await?
         {
             return Ok(response);
         }

@@ -69,6 +69,13 @@ impl Place {
         command
     }
 
+    /// The program, told of the keys alone.
+    pub fn alone(&self, verb: &str) -> Command {
+        let mut command = program();
+        command.arg(verb).env("PLUGIN_REGISTRY_KEYS", self.keys());
+        command
+    }
+
     /// Where the keys are.
     pub fn keys(&self) -> std::path::PathBuf {
         let path = self.dir.path().join("keys");
