@@ -74,7 +74,7 @@ fn registry(text: &str) -> Option<(&str, &str)> {
     let (host, prefix) = rest.split_once('/').unwrap_or((rest, ""));
     let is_port = |port: &str| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
     let name = host.rsplit_once(':').filter(|(_, port)| is_port(port)).map_or(host, |(name, _)| name);
-    let is_host = name != host || name.contains('.') || name == "localhost";
+    let is_host = name != host || !name.contains(':') && (name.contains('.') || name == "localhost");
     (is_host && (prefix.is_empty() || prefix.ends_with('/'))).then_some((host, prefix))
 }
 

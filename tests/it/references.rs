@@ -130,6 +130,7 @@ fn what_is_no_image_or_two_is_told_before_anything_is_done() {
     let digested = format!("push registry.example/app@{digest}");
     let lines = [
         "ls greter",
+        "ls greter:0.1.0",
         "inspect a/b/c/d",
         "verify registry.example",
         "ls registry.example/both",
@@ -209,5 +210,23 @@ fn names_that_are_short_for_docker_hub_say_so() {
         let ran = ran(&mut command);
         assert_eq!(ran.code, 1, "{words:?}");
         assert!(ran.stderr.contains("me/app:1` is short for `docker.io/me/app:1`, of Docker Hub"), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn what_is_absent_is_told_in_one_way_and_with_the_tags_that_images_have() {
+    let temp = tempfile::tempdir().unwrap();
+    Sample::image("nine", 100).to_layout(&temp.path().join("layout"));
+    let registry = MemoryRegistry::honest();
+    let host = registry.server.host();
+    for tag in ["2", &format!("sha256-{}", "0".repeat(64)), &format!("sha256-{}.sig", "0".repeat(64))] {
+        done(temp.path(), &["copy", "layout", &format!("{host}/app:{tag}")]);
+    }
+    for verb in ["ls", "inspect", "verify"] {
+        let absent = run(temp.path(), &[verb, &format!("{host}/app:3")]);
+        assert!(absent.code == 1 && absent.stderr.ends_with("help: it has 2\n"), "{verb}: {}", absent.stderr);
+        let nowhere = run(temp.path(), &[verb, "./nowhere"]);
+        let told = "error: `./nowhere` is not an OCI image layout: there is no such directory\n";
+        assert!(nowhere.code == 1 && nowhere.stderr == told, "{verb}: {}", nowhere.stderr);
     }
 }

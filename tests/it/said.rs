@@ -158,6 +158,8 @@ fn a_table_that_nothing_would_read_is_told_with_its_line() {
         ("package.plugin-build", "package"),
         ("workspace.metadata.plugin_build", "workspace"),
         ("workspace.plugin-build", "workspace"),
+        ("package.metadat.plugin-build", "package"),
+        ("workspace.package.metadata.plugin-build", "workspace"),
     ] {
         let project = Project::with_table(&format!("[{table}]\nfiles = [{{ from = 'src' }}]\n"));
         let told = run(&project.root, &["--dry-run"]);
@@ -166,7 +168,22 @@ fn a_table_that_nothing_would_read_is_told_with_its_line() {
         assert!(text.contains(&format!("[root]/Cargo.toml:8: nothing reads [{table}]")), "{text}");
         assert!(text.contains(&format!("did you mean [{meant}.metadata.plugin-build]?")), "{text}");
     }
-    // Of a member that would be passed over, too; but not beside a table that is read, nor what only resembles it.
+    // Half a table is not read either.
+    let beside =
+        Project::with_table("[package.metadata.plugin-build]\nuser = '1'\n\n[package.metadata.plugin_build.env]\nA = '1'\n");
+    let told = run(&beside.root, &["--dry-run"]).stderr;
+    assert!(told.contains("Cargo.toml:11: nothing reads [package.metadata.plugin_build]"), "{told}");
+    for (keys, told) in [
+        ("passwd = [{ name = 'a', udi = 1 }]", "did you mean `uid`?"),
+        ("passwd = { name = 'a' }", "want a list of tables: `passwd = [{ name = \"app\", uid = 1000 }]`"),
+        ("contract = 'schema.graphql'", "want a table such as { schema = \"src/schema.graphql\" }"),
+        ("license = 'MIT'", "the keys are annotations"),
+    ] {
+        let project = Project::with_table(&format!("[package.metadata.plugin-build]\n{keys}\n"));
+        let refused = run(&project.root, &["--dry-run"]);
+        assert!(refused.code == 2 && refused.stderr.contains(told), "{keys}: {}", refused.stderr);
+    }
+    // Of a member that would be passed over, too; but not what only resembles it, nor what others name.
     let project = Project::new(&[
         ("Cargo.toml", "[workspace]\nmembers = ['a', 'b']\nresolver = '3'\n"),
         ("a/Cargo.toml", "[package]\nname = 'a'\nversion = '0.1.0'\nedition = '2024'\n\n[package.metadata.plugin-build]\n"),
@@ -175,7 +192,11 @@ fn a_table_that_nothing_would_read_is_told_with_its_line() {
         ("b/src/main.rs", "fn main() {}"),
     ]);
     assert!(run(&project.root, &["--dry-run"]).stderr.contains("b/Cargo.toml:6: nothing reads [package.metadata.plugin_build]"));
-    for table in ["[package.metadata.plugin-builder]\n", "[package.metadata.plugin-build]\n\n[package.metadata.plugin_build]\n"] {
+    for table in [
+        "[package.metadata.plugin-builder]\n",
+        "[package.metadata.other.plugin-build]\n",
+        "[profile.plugin-build]\ninherits = 'release'\n",
+    ] {
         done(&Project::with_table(table).root, &["--dry-run"]);
     }
 }

@@ -7,9 +7,10 @@ use std::process::Command;
 
 use plugin_build::build::inspect::bundle::{LibraryPaths, bundle};
 
+use crate::support::elf::elf;
 use crate::support::layouts::HandLayout;
 use crate::support::packed::Packed;
-use crate::support::program::{Ran, ok, plugin_build, ran};
+use crate::support::program::{Ran, ok, plugin_build, ran, run};
 use crate::support::project::{Project, copy};
 use crate::support::tools::{self, require};
 
@@ -306,4 +307,88 @@ fn bundled_libraries_are_a_layer_of_their_own_and_the_same_every_time() {
     ok(again.env("LD_LIBRARY_PATH", Path::new("/nowhere")));
     assert_eq!(elsewhere.inspected("oci:out")["digest"], image["digest"]);
     ok(plugin_build(&project.root).args(["verify", "oci:out"]));
+}
+
+/// Each was given to execve(2).
+#[test]
+#[cfg(target_os = "linux")]
+fn what_the_kernel_would_not_start_is_not_packed_as_entrypoint() {
+    let other = if cfg!(target_arch = "x86_64") { ("arm64", 183) } else { ("amd64", 62) };
+    let this = std::env::consts::ARCH.replace("x86_64", "amd64").replace("aarch64", "arm64");
+    let changed = |at: usize, byte: u8| {
+        let mut bytes = elf(None, &[], &[]);
+        bytes[at] = byte;
+        bytes
+    };
+    let project = Project::with_table("");
+    let files: [(&str, &[u8]); 16] = [
+        ("empty", b""),
+        ("text", b"echo started\n"),
+        ("marked", b"\xef\xbb\xbf#!/p\n"),
+        ("second-line", b"\n#!/p\n"),
+        ("nameless", b"#! \t\nexec /p\n"),
+        ("windows", b"#!/p\r\nexec /p\r\n"),
+        ("round", b"#!/app/round\n"),
+        ("by-data", b"#!/app/data\n"),
+        ("by-directory", b"#!/app/folder\n"),
+        ("cut", &changed(0, 0x7f)[..30]),
+        ("object", &changed(16, 1)),
+        ("other", &changed(18, other.1)),
+        ("dynamic", &elf(Some("/lib/loader"), &[], &[])),
+        ("good", b"#!  /p  -a b\n"),
+        ("unended", b"#!/p"),
+        ("binary", &changed(16, 2)),
+    ];
+    fs::create_dir(project.root.join("bin")).unwrap();
+    for (name, bytes) in files {
+        fs::write(project.root.join("bin").join(name), bytes).unwrap();
+    }
+    project.write("data", "x");
+    project.write("folder/run", "#!/p\n");
+    for (link, target) in [("dangling", "nothing"), ("to-folder", "folder"), ("to-text", "text")] {
+        std::os::unix::fs::symlink(target, project.root.join("bin").join(link)).unwrap();
+    }
+    let other = format!("is a program for {}, and the image is for {this}", other.0);
+    let cases = [
+        ("/app/empty", "its program /app/empty is empty"),
+        ("/app/text", "names no interpreter, as `#!/bin/sh` does"),
+        ("/app/marked", "is a text whose first line names no interpreter"),
+        ("/app/second-line", "is a text whose first line names no interpreter"),
+        ("/app/nameless", "its script /app/nameless names no interpreter behind `#!`"),
+        ("/app/windows", "it has no /p\\r, which the script /app/windows needs: its first line ends as on Windows"),
+        ("/app/round", "more than 5 scripts start one another"),
+        ("/app/by-data", "its /app/data, which the script /app/by-data needs, cannot be executed"),
+        ("/app/by-directory", "it has no /app/folder, which the script /app/by-directory needs: layer 1 has a directory there"),
+        ("/app/cut", "its program /app/cut is a broken ELF file"),
+        ("/app/object", "is an ELF file, but no program"),
+        ("/app/other", other.as_str()),
+        ("/app/dynamic", "it has no loader /lib/loader, which /app/dynamic needs"),
+        ("/app/dangling", "it has no program /app/dangling: layer 1 has a link of that name to nothing, where no file is"),
+        ("/app/to-folder", "a link of that name to folder"),
+        ("/app/to-text", "its program /app/text is a text"),
+        ("/app/folder", "it has no program /app/folder: layer 1 has a directory there"),
+        ("/app", "layer 1 has a directory there"),
+        ("/p/", "it has no program /p/"),
+        ("/p/../p", "it has no program /p/../p"),
+        ("/app/good", ""),
+        ("/app/unended", ""),
+        ("/app/binary", ""),
+    ];
+    let manifest = fs::read_to_string(project.root.join("Cargo.toml")).unwrap();
+    for (entrypoint, told) in cases {
+        let table = format!(
+            "[package.metadata.plugin-build]\nentrypoint = ['{entrypoint}']\nfiles = [{{ from = 'bin/*', to = 'app/', mode = '0755' }}, \
+             {{ from = 'folder/**', to = 'app/folder/', mode = '0755' }}, {{ from = 'data', to = 'app/' }}]\n"
+        );
+        project.write("Cargo.toml", &format!("{manifest}\n{table}"));
+        let built = run(&project.root, &["-q"]);
+        assert_eq!(built.code, i32::from(!told.is_empty()), "{entrypoint}: {}", built.stderr);
+        assert!(built.stderr.contains(told), "{entrypoint}: {}", built.stderr);
+    }
+    for (user, code) in [("2147483647", 0), ("2147483648", 2), ("0:4294967295", 2), ("99999999999999999999", 2)] {
+        project.write("Cargo.toml", &format!("{manifest}\n[package.metadata.plugin-build]\nuser = '{user}'\n"));
+        let built = run(&project.root, &["-q"]);
+        assert_eq!(built.code, code, "{user}: {}", built.stderr);
+        assert!(code == 0 || built.stderr.contains("want numbers up to 2147483647"), "{user}: {}", built.stderr);
+    }
 }

@@ -22,8 +22,7 @@ pub fn foresee(image: &ImagePlan, bases: &[ResolvedBase], progress: &dyn Progres
     }
     let names_user = image.execution.user.as_ref().is_some_and(|user| !user.bytes().all(|byte| b"0123456789:".contains(&byte)));
     for (position, target) in image.targets.iter().enumerate() {
-        let is_own = target.place.entrypoint.first().is_some_and(|program| *program == format!("/{}", target.place.path));
-        if target.platform.os != "linux" || is_own && !names_user {
+        if target.platform.os != "linux" || starts_own(target) && !names_user {
             continue;
         }
         let base = base_of(bases, position);
@@ -33,9 +32,9 @@ pub fn foresee(image: &ImagePlan, bases: &[ResolvedBase], progress: &dyn Progres
         let Some(mut root) = root(layers, image, base, progress) else { continue };
         let command = command(image, target, base);
         let found = start::start(&mut root, &command, &target.platform.architecture)?;
-        // Of libraries more is known when it is compiled.
+        // Which libraries are bundled is known when it is compiled.
         let rules = ["start-user", "start-program", "start-interpreter"];
-        let lacks: Vec<_> = found.lacks.into_iter().filter(|lack| rules.contains(&lack.rule)).collect();
+        let lacks: Vec<_> = found.lacks.into_iter().filter(|lack| !image.bundle_libs || rules.contains(&lack.rule)).collect();
         if !lacks.is_empty() {
             return Err(CannotStart { program: image.name.clone(), lacks }.into());
         }
@@ -43,8 +42,13 @@ pub fn foresee(image: &ImagePlan, bases: &[ResolvedBase], progress: &dyn Progres
     Ok(())
 }
 
+/// Whether what is compiled is started by itself.
+fn starts_own(target: &TargetPlan) -> bool {
+    target.place.entrypoint.first().is_some_and(|program| *program == format!("/{}", target.place.path))
+}
+
 /// Refuses a dynamic program whose loader, libraries or versions are not in the base and what is packed on it. A static
-/// one needs nothing, and costs no look into the base.
+/// one needs nothing, and costs no look into the base; and what starts it was seen before ([`foresee`]), but for what is bundled.
 pub fn check(
     image: &ImagePlan,
     artifacts: &[Compiled<'_>],
@@ -54,7 +58,9 @@ pub fn check(
     for (position, (target, compiled)) in image.targets.iter().zip(artifacts).enumerate() {
         let base = base_of(bases, position);
         let executable = &compiled.checked.executable;
-        if base.is_none() || target.platform.os != "linux" || executable.interpreter.is_none() {
+        let is_foreseen = !image.bundle_libs || starts_own(target);
+        let is_known = is_foreseen && (base.is_none() || executable.interpreter.is_none());
+        if is_known || target.platform.os != "linux" {
             continue;
         }
         let mut layers = of_base(base)?;

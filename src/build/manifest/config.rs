@@ -133,7 +133,7 @@ pub enum Shape {
 
 /// The files that tell a router's composer what a plugin answers, relative to the package.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", expecting = "a table such as { schema = \"src/schema.graphql\" }")]
 pub struct Contract {
     /// The GraphQL schema; `src/schema.graphql` when absent.
     pub schema: Option<String>,

@@ -18,7 +18,7 @@ use crate::build::nearest::nearest;
 const TABLE: &str = "plugin-build";
 
 /// What other tools call a key, and words that are like one and mean none.
-const ELSEWHERE: [(&str, Option<&str>); 12] = [
+const ELSEWHERE: [(&str, Option<&str>); 15] = [
     ("assets", Some("files")),
     ("cmd", Some("args")),
     ("command", Some("args")),
@@ -27,10 +27,13 @@ const ELSEWHERE: [(&str, Option<&str>); 12] = [
     ("from", Some("base")),
     ("image", Some("base")),
     ("include", Some("files")),
+    ("license", None),
+    ("licenses", None),
     ("platform", Some("targets")),
     ("platforms", Some("targets")),
     ("tag", None),
     ("tags", None),
+    ("working-directory", Some("workdir")),
 ];
 
 /// A table with the places of its keys.
@@ -59,17 +62,14 @@ struct Key {
 pub fn read(path: &Path, section: &str) -> Result<Located, PluginError> {
     let text = Text::read(path)?;
     let document = text.parse()?;
-    let Some(table) = find(document.get_ref(), &[section, "metadata", TABLE]) else {
-        if let Some((table, offset)) = misplaced(document.get_ref(), section) {
-            return Err(PluginError::UnknownTable {
-                place: text.place(offset),
-                table,
-                meant: format!("{section}.metadata.{TABLE}"),
-            });
-        }
-        return Ok(Located { path: path.to_owned(), ..Located::default() });
-    };
-    located(&text, table)
+    if let Some((table, offset)) = misplaced(document.get_ref(), section) {
+        let meant = format!("{section}.metadata.{TABLE}");
+        return Err(PluginError::UnknownTable { place: text.place(offset), table, meant });
+    }
+    match find(document.get_ref(), &[section, "metadata", TABLE]) {
+        Some(table) => located(&text, table),
+        None => Ok(Located { path: path.to_owned(), ..Located::default() }),
+    }
 }
 
 /// Reads a file that holds nothing but the keys of the table.
@@ -148,6 +148,7 @@ fn wanted(key: &str, written: &str, message: &str) -> Option<String> {
         plain.len() <= 60 && !plain.is_empty() && plain.chars().all(|c| c.is_ascii_graphic() && !"[]{}\"\\".contains(c));
     let text = if is_short { plain } else { "..." };
     Some(match expected {
+        "a sequence" if key == "passwd" => format!("want a list of tables: `{key} = [{{ name = \"app\", uid = 1000 }}]`"),
         "a sequence" if key == "files" => format!("want a list of tables: `{key} = [{{ from = \"{text}\" }}]`"),
         "a sequence" => format!("want a list: `{key} = [\"{text}\"]`"),
         "a map" => format!("want a table: `{key} = {{ NAME = \"value\" }}`"),
@@ -168,27 +169,66 @@ pub fn is_misspelt(name: &str) -> bool {
     strsim::osa_distance(name, &ours) <= 1 || words(&ours).is_some_and(|other| strsim::osa_distance(name, &other) <= 1)
 }
 
+/// Tables whose keys are names of the user's, or another program's whole business.
+const FREE: [&[&str]; 15] = [
+    &["badges"],
+    &["build-dependencies"],
+    &["dependencies"],
+    &["dev-dependencies"],
+    &["features"],
+    &["lints"],
+    &["package", "metadata", "*"],
+    &["patch"],
+    &["profile"],
+    &["replace"],
+    &["target"],
+    &["workspace", "dependencies"],
+    &["workspace", "lints"],
+    &["workspace", "metadata", "*"],
+    &["metadata", "*"],
+];
+
+/// Tables in one another that are looked into.
+const DEPTH: usize = 4;
+
 /// A table that was meant to be ours, by name or by place: its name as written, and where it stands. Nothing would read it.
 fn misplaced(document: &DeTable<'_>, section: &str) -> Option<(String, usize)> {
-    // What stands below neither is told once, as the package's where there is one.
-    let is_first = section == "package" || !document.contains_key("package");
-    let above: &[&[&str]] = if is_first { &[&[], &["metadata"]] } else { &[] };
-    above.iter().copied().chain([&[section][..], &[section, "metadata"]]).find_map(|path| {
-        let table = if path.is_empty() { document } else { find(document, path)?.get_ref().as_table()? };
-        table.iter().find_map(|(key, value)| {
-            let inner = value.get_ref().as_table()?;
-            let name = path.iter().copied().chain([key.get_ref().as_ref()]).collect::<Vec<_>>().join(".");
-            if is_misspelt(key.get_ref()) {
-                return Some((name, key.span().start));
-            }
-            // A dot between the words makes two tables of them.
-            let apart = |(second, value): &(&Spanned<Cow<'_, str>>, &Spanned<DeValue<'_>>)| {
-                value.get_ref().is_table() && is_misspelt(&format!("{}-{}", key.get_ref(), second.get_ref()))
-            };
-            let (second, _) = inner.iter().find(apart)?;
-            Some((format!("{name}.{}", second.get_ref()), second.span().start))
-        })
-    })
+    // What stands in neither section is told once, as the package's where there is one.
+    let is_told = |first: &str| match first {
+        "package" | "workspace" => first == section,
+        _ => section == "package" || !document.contains_key("package"),
+    };
+    let asked = document.iter().filter(|(key, _)| is_told(key.get_ref()));
+    asked.into_iter().find_map(|entry| misplaced_at(entry, &mut Vec::new(), section))
+}
+
+fn misplaced_at<'t>(
+    (key, value): (&'t Spanned<Cow<'_, str>>, &'t Spanned<DeValue<'_>>),
+    path: &mut Vec<&'t str>,
+    section: &str,
+) -> Option<(String, usize)> {
+    let inner = value.get_ref().as_table()?;
+    path.push(key.get_ref());
+    let found = if path[..] == [section, "metadata", TABLE] {
+        None
+    } else if is_misspelt(key.get_ref()) {
+        Some((path.join("."), key.span().start))
+    } else if let Some((second, _)) = inner.iter().find(|(second, value)| {
+        // A dot between the words makes two tables of them.
+        value.get_ref().is_table() && is_misspelt(&format!("{}-{}", key.get_ref(), second.get_ref()))
+    }) {
+        Some((format!("{}.{}", path.join("."), second.get_ref()), second.span().start))
+    } else if path.len() < DEPTH && !FREE.iter().any(|free| is_at(path, free)) {
+        inner.iter().find_map(|entry| misplaced_at(entry, path, section))
+    } else {
+        None
+    };
+    path.pop();
+    found
+}
+
+fn is_at(path: &[&str], place: &[&str]) -> bool {
+    path.len() == place.len() && path.iter().zip(place).all(|(name, wanted)| *wanted == "*" || name == wanted)
 }
 
 fn find<'t, 'i>(table: &'t DeTable<'i>, path: &[&str]) -> Option<&'t Spanned<DeValue<'i>>> {

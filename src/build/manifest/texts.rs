@@ -39,6 +39,10 @@ const SIGNALS: [&str; 31] = [
     "SIGXFSZ",
 ];
 
+/// The largest number of a user or group that runtimes take (runc, containerd and Kubernetes; Linux itself takes more).
+const MAX_ID: u32 = i32::MAX as u32;
+const TOO_LARGE: &str = "want numbers up to 2147483647: runtimes take no larger one";
+
 fn is_absolute(path: &str) -> bool {
     path.starts_with('/') && !path.split('/').any(|part| part == "..") && !path.contains(|c: char| c.is_control())
 }
@@ -55,6 +59,11 @@ fn check_users(users: &[User], bad: &impl Fn(&str, &str) -> Result<(), PluginErr
         }
         if users[..position].iter().any(|other| other.name == user.name) {
             return bad(&of("name"), "want each name once");
+        }
+        for (field, number) in [("uid", Some(user.uid)), ("gid", user.gid)] {
+            if number.is_some_and(|number| number > MAX_ID) {
+                return bad(&of(field), TOO_LARGE);
+            }
         }
         for (field, path) in [("home", &user.home), ("shell", &user.shell)] {
             if path.as_ref().is_some_and(|path| !is_absolute(path) || path.contains(':')) {
@@ -98,6 +107,11 @@ pub(super) fn check_texts(config: &Config, place: &impl Fn(&str) -> Location) ->
     let is_user = |text: &String| text.split(':').count() <= 2 && text.split(':').all(|part| !part.is_empty());
     if config.user.as_ref().is_some_and(|user| !is_user(user) || user.contains(char::is_whitespace)) {
         return bad("user", "want `name`, `uid` or `uid:gid`");
+    }
+    let is_number = |part: &&str| part.bytes().all(|byte| byte.is_ascii_digit());
+    let numbers = config.user.iter().flat_map(|user| user.split(':')).filter(is_number);
+    if numbers.into_iter().any(|number| number.parse::<u32>().map_or(true, |number| number > MAX_ID)) {
+        return bad("user", TOO_LARGE);
     }
     if config.ports.iter().flatten().any(|port| port.spelled().is_none()) {
         return bad("ports", "want numbers from 1 to 65535, each with `/tcp`, `/udp` or `/sctp` behind it where that is said");

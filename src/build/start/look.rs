@@ -22,7 +22,7 @@ const EACH: usize = 128;
 pub enum Look {
     /// Something that a loader could load.
     Elf(Arc<Dynamic>),
-    /// A script: the words of its first line.
+    /// A script: the interpreter, and the word that the kernel makes of the rest of its first line.
     Script(Vec<String>),
     /// Something else.
     Other,
@@ -61,8 +61,11 @@ pub(super) fn look_into(file: &mut File) -> io::Result<Look> {
     file.seek(SeekFrom::Start(0))?;
     Read::by_ref(file).take(256).read_to_end(&mut line)?;
     if let Some(line) = line.strip_prefix(b"#!") {
-        let line = String::from_utf8_lossy(line.split(|&byte| byte == b'\n').next().unwrap_or_default()).into_owned();
-        return Ok(Look::Script(line.split_whitespace().map(str::to_owned).collect()));
+        // binfmt_script.c: blanks are space and tab; a NUL ends it too.
+        let line = line.split(|byte| matches!(byte, b'\n' | b'\0')).next().unwrap_or_default();
+        let (line, blank) = (String::from_utf8_lossy(line), [' ', '\t']);
+        let words = line.trim_matches(blank).splitn(2, blank).map(|word| word.trim_start_matches(blank).to_owned());
+        return Ok(Look::Script(words.filter(|word| !word.is_empty()).collect()));
     }
     Ok(dynamic::read(file)?.map_or(Look::Other, |found| Look::Elf(Arc::new(found))))
 }

@@ -14,18 +14,21 @@
 //!   `/etc/ld-musl-*.path`, or `/lib`, `/usr/local/lib` and `/usr/lib`; the first file of that name is taken;
 //! - every symbol version that a file asks of a library, so also the glibc version.
 //!
-//! What a program opens by itself while it runs (`dlopen`) cannot be seen. What is neither ELF nor a script is for the kernel.
+//! What a program opens by itself while it runs (`dlopen`) cannot be seen. What is neither ELF nor a script is for the kernel,
+//! which may have been taught more (`binfmt_misc`), except of files that are yet to be packed.
 
 mod cache;
 mod known;
 mod libraries;
 mod look;
+mod own;
 pub mod root;
 
 use std::fmt;
 
 use plugin_oci::documents::{Config, Manifest};
 use plugin_oci::failure::{Error, Failure};
+use plugin_oci::layers::tar::shown;
 use plugin_oci::stores::Source;
 use plugin_oci::values::compression::Compression;
 
@@ -35,7 +38,7 @@ pub use root::{Layer, Planned, Root};
 
 /// Where programs without a path are looked for, when the image does not say.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// Scripts that start one another.
+/// Scripts that start one another, as many as Linux follows.
 const SCRIPTS: usize = 5;
 
 /// What cannot be started without.
@@ -135,7 +138,7 @@ pub fn unknown_user(root: &Root<'_>, user: &str) -> Option<Lack> {
         let text = root.content(&format!("/{file}"));
         let text = text.as_ref().map(|text| String::from_utf8_lossy(text));
         let is_known = text.iter().flat_map(|text| text.lines()).any(|line| line.split(':').next() == Some(name));
-        let told = plugin_oci::layers::tar::shown(name.as_bytes());
+        let told = shown(name.as_bytes());
         let why = if text.is_some() { "does not name it" } else { "is not there" };
         let message = format!("its {what} is {told}, and /{file} {why}");
         (!is_known).then_some(Lack { rule: "start-user", message })
@@ -147,7 +150,7 @@ pub fn start(root: &mut Root<'_>, command: &Command, architecture: &str) -> Resu
     let mut started = Started { lacks: unknown_user(root, &command.user).into_iter().collect(), ..Started::default() };
     let mut wanted = command.line.first().cloned().unwrap_or_default();
     let mut asked = None::<String>;
-    for _ in 0..SCRIPTS {
+    for _ in 0..=SCRIPTS {
         let candidates = command.candidates(&wanted);
         if candidates.iter().all(|path| root.find(path).is_none()) {
             root.learn([look::name_of(&wanted).to_owned()])?;
@@ -158,8 +161,13 @@ pub fn start(root: &mut Root<'_>, command: &Command, architecture: &str) -> Resu
         let Some((real, place)) = found else {
             started.is_absent = asked.is_none();
             started.program = None;
-            let name = wanted.rsplit('/').next().unwrap_or_default();
-            let (where_, wanted) = (root.whereabouts(name), plugin_oci::layers::tar::shown(wanted.as_bytes()));
+            let ends_as_on_windows = asked.is_some() && wanted.ends_with('\r');
+            let where_ = if ends_as_on_windows {
+                "its first line ends as on Windows".to_owned()
+            } else {
+                root.instead(&candidates).unwrap_or_else(|| root.whereabouts(look::name_of(&wanted)))
+            };
+            let wanted = shown(wanted.as_bytes());
             started.lacks.push(match asked {
                 None => Lack { rule: "start-program", message: format!("it has no program {wanted}: {where_}") },
                 Some(script) => {
@@ -169,9 +177,12 @@ pub fn start(root: &mut Root<'_>, command: &Command, architecture: &str) -> Resu
             });
             return Ok(started);
         };
-        if let Some(mode) = root.not_executable(&real) {
-            let why = format!("cannot be executed: its mode is {mode:04o}");
-            let told = plugin_oci::layers::tar::shown(real.as_bytes());
+        let why = match root.not_executable(&real) {
+            Some(mode) => Some(format!("cannot be executed: its mode is {mode:04o}")),
+            None => root.on_disk(&place).map(|disk| own::not_startable(disk, architecture)).transpose()?.flatten(),
+        };
+        if let Some(why) = why {
+            let told = shown(real.as_bytes());
             started.lacks.push(match &asked {
                 None => Lack { rule: "start-program", message: format!("its program /{told} {why}") },
                 Some(script) => {
@@ -187,23 +198,28 @@ pub fn start(root: &mut Root<'_>, command: &Command, architecture: &str) -> Resu
                 return Ok(started);
             }
             Look::Script(words) => {
-                let Some(first) = words.first().cloned() else { return Ok(started) };
+                let Some(first) = words.first().cloned() else {
+                    let message = format!("its script /{} names no interpreter behind `#!`", shown(real.as_bytes()));
+                    started.lacks.push(Lack { rule: "start-interpreter", message });
+                    return Ok(started);
+                };
                 asked = Some(format!("/{real}"));
                 let behind = words.get(1).filter(|word| !word.starts_with('-') && !word.contains('='));
                 // What `env` starts is looked for after it was found that `env` itself is there.
                 let is_env = first.ends_with("/env") && root.find(&first).is_some();
                 let (next, given) = match behind {
-                    Some(behind) if is_env => (behind.clone(), words[2..].to_vec()),
+                    Some(behind) if is_env => (behind.clone(), Vec::new()),
                     _ => (first, words[1..].to_vec()),
                 };
-                // The kernel hands on the rest of the line as one word.
-                let given = if given.is_empty() || is_env { given } else { vec![given.join(" ")] };
                 started.scripts.push((given, real));
                 wanted = next;
             }
             Look::Other => return Ok(started),
         }
     }
+    let message = format!("more than {SCRIPTS} scripts start one another");
+    started.lacks.push(Lack { rule: "start-interpreter", message });
+    started.program = None;
     Ok(started)
 }
 

@@ -288,7 +288,13 @@ impl<'a> Root<'a> {
                         at.push('/');
                     }
                     at.push_str(name);
-                    let Some((_, Node::Link(target))) = self.nodes.get(&at) else { continue };
+                    let target = match self.nodes.get(&at) {
+                        None => continue,
+                        Some((_, Node::Link(target))) => target,
+                        // A file is no directory, whatever is to come, nothing but `/` included.
+                        Some((_, Node::File(..))) if !rest.is_empty() => return None,
+                        Some((_, Node::File(..))) => break,
+                    };
                     links += 1;
                     if links > LINKS || rest.len() > 4096 {
                         return None;
@@ -325,6 +331,28 @@ impl<'a> Root<'a> {
             Some((_, Node::File(_, _, content))) => content.clone(),
             _ => None,
         }
+    }
+
+    /// The file on disk that one is going to be made from.
+    pub fn on_disk(&self, place: &LayerPath) -> Option<&Path> {
+        let Layer::Planned(files) = &self.layers[place.layer] else { return None };
+        files.iter().find_map(|(_, _, file)| match file {
+            Planned::Disk(disk) if *disk == *place.path => Some(disk.as_path()),
+            _ => None,
+        })
+    }
+
+    /// What one of these paths is, where it is there and no file.
+    pub fn instead(&self, paths: &[String]) -> Option<String> {
+        paths.iter().find_map(|path| {
+            if let Some((layer, Node::Link(target))) = self.nodes.get(path.trim_start_matches('/')) {
+                return Some(format!("layer {} has a link of that name to {target}, where no file is", layer + 1));
+            }
+            let real = self.walk(path)?;
+            let below = if real.is_empty() { real } else { format!("{real}/") };
+            let (_, (layer, _)) = self.nodes.range(below.clone()..).next().filter(|(path, _)| path.starts_with(&below))?;
+            Some(format!("layer {} has a directory there", layer + 1))
+        })
     }
 
     /// Which layers have, or had, a file of that name, for people.

@@ -17,7 +17,7 @@ use plugin_oci::values::compression::Compression;
 use plugin_oci::values::epoch::EpochError;
 use plugin_oci::values::platform::{self, PlatformError};
 use plugin_oci::values::reference::{DOCKER_HUB, ReferenceError, RegistryReference, has_transport};
-use plugin_oci::values::tag::{Tag, TagError};
+use plugin_oci::values::tag::{Tag, TagError, referrers_suffix};
 
 use super::{ask, of};
 
@@ -179,6 +179,11 @@ fn exceeded(error: &Exceeded) -> Option<String> {
     Some(format!("if the image is trusted, raise the limit with `{flag}`"))
 }
 
+/// Those that are not where the attachments of an image are listed.
+fn tags_of_images(tags: &[String]) -> Vec<&str> {
+    tags.iter().map(String::as_str).filter(|tag| referrers_suffix(tag).is_none()).collect()
+}
+
 fn store(error: &StoreError) -> Option<String> {
     match error {
         StoreError::NoPlatform { available, .. } | StoreError::Ambiguous { available, .. } if available.is_empty() => None,
@@ -186,16 +191,19 @@ fn store(error: &StoreError) -> Option<String> {
         StoreError::NoRepository { .. } => {
             of("check how it is spelled; some registries say the same of what only those may see who are logged in")
         }
-        StoreError::NotFound { available, .. } if available.is_empty() => of("it has no tags"),
+        StoreError::NotFound { available, .. } => match tags_of_images(available).as_slice() {
+            [] => of("it has no tags"),
+            tags => Some(format!("it has {}", tags.join(", "))),
+        },
         StoreError::Versions { available, .. } => Some(format!(
             "choose one of {} by `--platform '{}'`, or name the manifest's digest",
             available.join(", "),
             available.first()?
         )),
-        StoreError::NotFound { available, .. } | StoreError::NoPlatform { available, .. } => {
-            Some(format!("it has {}", available.join(", ")))
+        StoreError::NoPlatform { available, .. } => Some(format!("it has {}", available.join(", "))),
+        StoreError::Ambiguous { available, .. } => {
+            Some(format!("add one of these after a colon: {}", tags_of_images(available).join(", ")))
         }
-        StoreError::Ambiguous { available, .. } => Some(format!("add one of these after a colon: {}", available.join(", "))),
         StoreError::NotALayout { path, .. } if path.join("Cargo.toml").is_file() => {
             let manifest = path.join("Cargo.toml");
             Some(format!("a package lies there: build it with `--manifest-path {}`", manifest.display()))

@@ -85,8 +85,11 @@ pub fn image(source: &dyn Source, selector: &Selector, progress: &dyn Progress) 
 
 /// Checks a whole layout: its files, and every image in it.
 pub fn layout(dir: &std::path::Path, progress: &dyn Progress) -> Result<VerifyReport, Error> {
-    if let Err(error) = std::fs::metadata(dir) {
-        return Err(plugin_oci::fs::FileError::at("read", dir)(error).into());
+    match std::fs::metadata(dir) {
+        // As every other verb says it.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => drop(Layout::open(dir)?),
+        Err(error) => return Err(plugin_oci::fs::FileError::at("read", dir)(error).into()),
+        Ok(_) => {}
     }
     let layout = match Layout::open(dir) {
         Ok(layout) => layout,

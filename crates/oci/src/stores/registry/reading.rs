@@ -236,7 +236,10 @@ impl Source for Repository<'_> {
         // Only to help: where the list cannot be had, the message is enough.
         let available = match self.tag_names() {
             Err(error) if error.is_absence() => return Err(StoreError::NoRepository { store: self.name() }),
-            tags => tags.unwrap_or_default().iter().take(20).map(Tag::to_string).collect(),
+            tags => {
+                let tags = tags.unwrap_or_default();
+                tags.iter().filter(|tag| referrers_suffix(tag).is_none()).take(20).map(Tag::to_string).collect()
+            }
         };
         let wanted = match selector {
             Selector::Only => "latest".to_owned(),
