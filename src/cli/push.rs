@@ -16,13 +16,14 @@ use plugin_oci::failure::{Complaint, Error};
 use plugin_oci::progress::Event;
 use plugin_oci::stores::named;
 use plugin_oci::values::reference::{Reference, ReferenceError, RegistryReference, has_transport};
+use plugin_oci::values::tag::Tag;
 
 /// Flags of `push`.
 #[derive(Debug, Args)]
 #[command(override_usage = "cargo plugin-build push [OPTIONS] [IMAGE] <REPO[:TAG]>...")]
 pub struct PushArgs {
     /// The image (`oci:DIR[:TAG]` or `oci-archive:FILE[:TAG]`), which is built where none is named, and the repositories;
-    /// without TAG, the tags that it is built under or has
+    /// without TAG, those of `--tag`, or else the tags that it is built under or has
     #[arg(required = true, num_args = 1.., value_name = "[IMAGE] REPO")]
     words: Vec<String>,
     /// Push nothing where a tag would move to a router's plugin whose contract breaks that of the one it names
@@ -54,10 +55,31 @@ pub fn push(args: PushArgs, context: &Context) -> Result<ExitCode, Error> {
     }
     let mut build = args.build;
     build.publishes = true;
-    let image = ImageArgs::of(image, args.no_build, build).meant(context, |_| Ok(()))?;
+    let tags = build.flags(&context.global)?.tags;
+    let mut image = ImageArgs::of(image, args.no_build, build).meant(context, |_| Ok(()))?;
+    if image.tags.is_empty() && !tags.is_empty() {
+        image = under(image, tags, context)?;
+    }
     push_all(&[image], &targets, &args.carry, args.deny_breaking, context)?;
     context.keep_image_refs(args.image_refs.as_deref())?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// A named image under the tags given. Of a layout or archive that was named without one, it is the image with the first of
+/// them, where there is one.
+fn under(mut image: Meant, tags: Vec<Tag>, context: &Context) -> Result<Meant, Error> {
+    if let Reference::Layout(local) | Reference::Archive(local) = &image.reference
+        && local.name.is_none()
+        && local.digest.is_none()
+    {
+        let tagged = context.stores().source(&image.reference)?.tags()?;
+        let name = tags.first().filter(|tag| tagged.iter().any(|tagged| tagged.tag == ***tag)).cloned();
+        if let Reference::Layout(local) | Reference::Archive(local) = &mut image.reference {
+            local.name = name.map(Into::into);
+        }
+    }
+    image.tags = tags;
+    Ok(image)
 }
 
 /// Whether the first word is the image rather than a place to push to: it lies here, or is pinned as no place can be.

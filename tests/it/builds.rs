@@ -76,6 +76,18 @@ fn only_the_tags_that_were_asked_for_go_out_and_one_tag_comes_back() {
     done(dir, &["push", "--no-build", &at("last")]);
     assert_eq!(tags(&project, &at("last")), ["one", "two"]);
 
+    // So it is where the image is named: that with the tag, or else the one there is, under it.
+    let layout = "oci:target/plugin-build/p";
+    done(dir, &["push", "-t", "two", layout, &at("named")]);
+    assert_eq!(tags(&project, &at("named")), ["two"]);
+    done(dir, &["push", "-t", "stable", "-t", "1", &format!("{layout}:one"), &at("again")]);
+    assert_eq!(tags(&project, &at("again")), ["1", "stable"]);
+    done(dir, &["-q", "-o", "several", "-t", "a"]);
+    say(&project, "1.0.1", "");
+    done(dir, &["-q", "-o", "several", "-t", "b"]);
+    done(dir, &["push", "several", "-t", "a", &at("which")]);
+    assert_eq!(done(dir, &["run", &at("which")]), "1.0.0\n");
+
     // One tag that is no `latest` is the one that is meant; of several, `latest` or none.
     let pulled = done(dir, &["pull", &at("pushed"), "pulled"]);
     assert_eq!(pulled.trim(), "oci:pulled:nightly");
