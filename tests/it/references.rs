@@ -214,6 +214,17 @@ fn names_that_are_short_for_docker_hub_say_so() {
 }
 
 #[test]
+fn paths_are_told_as_they_are() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().canonicalize().unwrap();
+    fs::create_dir_all(dir.join("work/here")).unwrap();
+    for path in ["../../plugins", "./../../plugins", "../.././plugins"] {
+        let absent = run(&dir.join("work/here"), &["install", "--check", path]);
+        assert!(absent.stderr.contains(&format!("in `{}`", dir.join("plugins").display())), "{path}: {}", absent.stderr);
+    }
+}
+
+#[test]
 fn what_is_absent_is_told_in_one_way_and_with_the_tags_that_images_have() {
     let temp = tempfile::tempdir().unwrap();
     Sample::image("nine", 100).to_layout(&temp.path().join("layout"));
