@@ -50,7 +50,11 @@ pub fn demands(policy: Value, reference: &Reference, dir: &Path, now: u64) -> Re
 
 fn requirements(policy: &Policy, reference: &Reference) -> Result<Vec<Map<String, Value>>, PolicyError> {
     let (transport, scopes) = scopes(reference);
-    let transport = policy.transports.get(transport).and_then(Value::as_object);
+    let transport = match policy.transports.get(transport) {
+        Some(Value::Object(transport)) => Some(transport),
+        Some(_) => return Err(PolicyError::Shape(format!("`transports.{transport}` is no object"))),
+        None => None,
+    };
     match transport.and_then(|transport| scopes.iter().find_map(|scope| transport.get(scope))) {
         Some(found) => serde_json::from_value(found.clone()).map_err(|error| PolicyError::Shape(error.to_string())),
         None => Ok(policy.default.clone()),
@@ -93,7 +97,12 @@ fn scopes(reference: &Reference) -> (&'static str, Vec<String>) {
 }
 
 fn demand(requirement: Map<String, Value>, reference: &Reference, dir: &Path, now: u64) -> Result<Option<Demand>, Error> {
-    match requirement.get("type").and_then(Value::as_str).unwrap_or_default() {
+    let kind = requirement.get("type").and_then(Value::as_str).unwrap_or_default();
+    if matches!(kind, "insecureAcceptAnything" | "reject") && requirement.len() > 1 {
+        // Whoever wrote more meant more.
+        return Err(PolicyError::Shape(format!("a requirement `{kind}` has other keys than `type`")).into());
+    }
+    match kind {
         "insecureAcceptAnything" => Ok(None),
         "reject" => Ok(Some(Demand::Nothing)),
         "sigstoreSigned" => {

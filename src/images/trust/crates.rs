@@ -24,7 +24,16 @@ pub struct Bans {
     allow: Vec<Spec>,
     #[serde(default)]
     skip: Vec<Spec>,
-    multiple_versions: Option<String>,
+    multiple_versions: Option<Level>,
+}
+
+/// How much something matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Level {
+    Deny,
+    Warn,
+    Allow,
 }
 
 /// `[licenses]`.
@@ -134,7 +143,7 @@ impl CrateRules {
             deny: rules(&bans.deny)?,
             allow: rules(&bans.allow)?,
             skip: rules(&bans.skip)?,
-            one_version: bans.multiple_versions.as_deref() == Some("deny"),
+            one_version: bans.multiple_versions == Some(Level::Deny),
             licences: licenses.map(|licenses| licensees(&licenses.allow)).transpose()?,
             exceptions,
         })
@@ -193,7 +202,10 @@ fn crates(sbom: &Value) -> Result<BTreeSet<Crate>, Finding> {
         _ => return Err(wrong("it is neither CycloneDX nor SPDX 2".to_owned())),
     };
     let mut found = BTreeSet::new();
-    for part in sbom[key].as_array().map(Vec::as_slice).unwrap_or_default() {
+    let mut parts: Vec<&Value> = sbom[key].as_array().into_iter().flatten().collect();
+    while let Some(part) = parts.pop() {
+        // CycloneDX has parts of parts.
+        parts.extend(part["components"].as_array().into_iter().flatten());
         let of_references =
             part["externalRefs"].as_array().into_iter().flatten().find_map(|one| one["referenceLocator"].as_str());
         let purl = part["purl"].as_str().or(of_references).unwrap_or_default();

@@ -10,11 +10,11 @@ use plugin_oci::values::reference::{Reference, RegistryReference};
 pub enum Identity {
     /// Whatever it likes, or nothing.
     Any,
-    /// This name: with this tag, where it has one.
+    /// This name: with this version, where it has one.
     Name {
         name: String,
-        /// `None` for any.
-        tag: Option<String>,
+        /// `:TAG` or `@DIGEST`; `None` for any.
+        version: Option<String>,
     },
     /// The image has no name that could be demanded.
     Nameless,
@@ -37,18 +37,33 @@ impl Identity {
             RegistryReference::parse(word(key)?)
                 .map_err(|error| PolicyError::Shape(format!("`{key}` of a `signedIdentity`: {error}")))
         };
+        let kind = word("type")?;
+        let own_keys: &[&str] = match kind {
+            "exactReference" => &["dockerReference"],
+            "exactRepository" => &["dockerRepository"],
+            "remapIdentity" => &["prefix", "signedPrefix"],
+            _ => &[],
+        };
+        if let Some(key) = stated.as_object().into_iter().flat_map(|all| all.keys()).find(|key| !is_read(key, own_keys)) {
+            return Err(PolicyError::Shape(format!("a `signedIdentity` {kind} has a key `{key}`, which nothing reads")));
+        }
         let named = |of: &dyn Fn(&RegistryReference) -> Self| own.map_or(Self::Nameless, of);
-        Ok(match word("type")? {
+        Ok(match kind {
             "matchExact" => named(&|own| Self::exact(own)),
             "matchRepoDigestOrExact" => named(&Self::exact_or_by_digest),
-            "matchRepository" => named(&|own| Self::Name { name: own.name(), tag: None }),
-            "exactReference" => Self::exact(&parsed("dockerReference")?),
-            "exactRepository" => Self::Name { name: parsed("dockerRepository")?.name(), tag: None },
+            "matchRepository" => named(&|own| Self::Name { name: own.name(), version: None }),
+            "exactReference" => match parsed("dockerReference")? {
+                open if open.tag.is_none() && open.digest.is_none() => {
+                    return Err(PolicyError::Shape("`dockerReference` of a `signedIdentity` has no tag".to_owned()));
+                }
+                exact => Self::exact(&exact),
+            },
+            "exactRepository" => Self::Name { name: parsed("dockerRepository")?.name(), version: None },
             "remapIdentity" => {
                 let (prefix, signed) = (word("prefix")?, word("signedPrefix")?);
                 named(&|own| match (Self::exact_or_by_digest(own), own.name().strip_prefix(prefix)) {
-                    (Self::Name { tag, .. }, Some(rest)) if rest.is_empty() || rest.starts_with('/') => {
-                        Self::Name { name: format!("{signed}{rest}"), tag }
+                    (Self::Name { version, .. }, Some(rest)) if rest.is_empty() || rest.starts_with('/') => {
+                        Self::Name { name: format!("{signed}{rest}"), version }
                     }
                     (own, _) => own,
                 })
@@ -58,20 +73,19 @@ impl Identity {
     }
 
     fn exact(reference: &RegistryReference) -> Self {
-        let tag = reference.tag.as_ref().map_or_else(|| "latest".to_owned(), ToString::to_string);
-        Self::Name { name: reference.name(), tag: Some(tag) }
+        Self::Name { name: reference.name(), version: Some(version(reference).unwrap_or_else(|| ":latest".to_owned())) }
     }
 
     fn exact_or_by_digest(reference: &RegistryReference) -> Self {
-        if reference.digest.is_some() { Self::Name { name: reference.name(), tag: None } } else { Self::exact(reference) }
+        if reference.digest.is_some() { Self::Name { name: reference.name(), version: None } } else { Self::exact(reference) }
     }
 
     /// Whether a signature that calls the image `signed` will do.
     pub fn accepts(&self, signed: Option<&str>) -> bool {
         match (self, signed.map(RegistryReference::parse)) {
             (Self::Any, _) => true,
-            (Self::Name { name, tag }, Some(Ok(signed))) => {
-                signed.name() == *name && tag.as_ref().is_none_or(|tag| signed.tag.as_deref() == Some(tag))
+            (Self::Name { name, version: wanted }, Some(Ok(signed))) => {
+                signed.name() == *name && (wanted.is_none() || version(&signed) == *wanted)
             }
             _ => false,
         }
@@ -82,9 +96,18 @@ impl std::fmt::Display for Identity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Any => f.write_str("any name"),
-            Self::Name { name, tag: Some(tag) } => write!(f, "`{name}:{tag}`"),
-            Self::Name { name, tag: None } => write!(f, "`{name}`"),
+            Self::Name { name, version } => write!(f, "`{name}{}`", version.as_deref().unwrap_or_default()),
             Self::Nameless => f.write_str("a name, which what lies on a disk has not"),
         }
     }
+}
+
+/// What a reference names beside the repository: its digest, or else its tag.
+fn version(reference: &RegistryReference) -> Option<String> {
+    let digest = reference.digest.as_ref().map(|digest| format!("@{digest}"));
+    digest.or_else(|| reference.tag.as_ref().map(|tag| format!(":{tag}")))
+}
+
+fn is_read(key: &str, own: &[&str]) -> bool {
+    key == "type" || own.contains(&key)
 }

@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::crates::CrateRules;
 use super::{Demand, Signature};
 use plugin_oci::attachments::find;
-use plugin_oci::documents::{Descriptor, json};
+use plugin_oci::documents::{Descriptor, Document, json};
 use plugin_oci::finding::Finding;
 use plugin_oci::signatures::evidence::{Candidate, Said, candidates};
 use plugin_oci::signatures::keys::PublicKey;
 use plugin_oci::signatures::{Fault, bundle, statement};
-use plugin_oci::stores::{Source, StoreError, read_blob};
+use plugin_oci::stores::{Source, StoreError, read_blob, read_document};
 use plugin_oci::values::digest::Digest;
 
 /// What was read of an image.
@@ -43,7 +44,7 @@ impl<'a> Judge<'a> {
                 Demand::Provenance(keys) => {
                     self.attached(keys, &[(statement::MEDIA_TYPE, statement::PROVENANCE)], "provenance")?
                 }
-                Demand::Crates(rules) => self.raw(&statement::SBOMS)?.iter().flat_map(|sbom| rules.findings(sbom)).collect(),
+                Demand::Crates(rules) => self.crates(rules, demands)?,
                 Demand::Nothing => {
                     let object = self.root.digest.to_string();
                     vec![Finding::new(object, "rejected", "the policy rejects every image from there")]
@@ -140,33 +141,86 @@ impl<'a> Judge<'a> {
         (found, faults)
     }
 
-    /// What is attached of these kinds, unverified.
-    fn raw(&self, kinds: &[(&str, &str)]) -> Result<Vec<Value>, StoreError> {
-        let mut raw = Vec::new();
+    /// What is attached of these kinds, unverified, and what is wrong with the rest.
+    fn raw(&self, kinds: &[(&str, &str)], what: &str) -> Result<(Vec<Value>, Vec<Finding>), StoreError> {
+        let (mut raw, mut findings) = (Vec::new(), Vec::new());
+        let object = self.root.digest.to_string();
+        let mut malformed = |why: &str| {
+            let message = format!("the {what} that is attached {why}");
+            findings.push(Finding::new(&object, "attachment-malformed", message));
+        };
+        let mut is_of_another = false;
         for (artifact_type, predicate_type) in kinds {
             for manifest in find(self.source, &self.root.digest, artifact_type)? {
-                if let Some(layer) = manifest.layers.first() {
-                    let value = json::parse(&read_blob(self.source, layer, bundle::LIMIT)?).unwrap_or_default();
-                    let is_statement = *artifact_type == statement::MEDIA_TYPE;
-                    if !is_statement || value["predicateType"] == *predicate_type {
-                        raw.push(if is_statement { value["predicate"].clone() } else { value });
+                let Some(layer) = manifest.layers.first() else {
+                    malformed("has no layer");
+                    continue;
+                };
+                let value = match json::parse(&read_blob(self.source, layer, bundle::LIMIT)?) {
+                    Ok(value) => value,
+                    Err(error) => {
+                        malformed(&format!("is {error}"));
+                        continue;
+                    }
+                };
+                if *artifact_type != statement::MEDIA_TYPE {
+                    let is_sbom = value["bomFormat"] == "CycloneDX" || value["spdxVersion"].is_string();
+                    if is_sbom { raw.push(value) } else { malformed("is neither CycloneDX nor SPDX") }
+                } else if value["predicateType"] == *predicate_type {
+                    if self.is_about(&value["subject"])? {
+                        raw.push(value["predicate"].clone());
+                    } else {
+                        is_of_another = true;
                     }
                 }
             }
         }
-        Ok(raw)
+        if is_of_another {
+            let message = format!("the {what} that is attached is about another image");
+            findings.push(Finding::new(object, "attachment-other", message));
+        }
+        Ok((raw, findings))
+    }
+
+    /// Whether one of the subjects of a statement is the image, or the manifest of a platform of it.
+    fn is_about(&self, subjects: &Value) -> Result<bool, StoreError> {
+        let mut digests = vec![self.root.digest.clone()];
+        if let (Document::Index(index), _) = read_document(self.source, self.root)? {
+            digests.extend(index.manifests.into_iter().map(|manifest| manifest.digest));
+        }
+        let named = |digest: &Digest| {
+            let algorithm = digest.algorithm().as_str();
+            subjects.as_array().is_some_and(|all| all.iter().any(|subject| subject["digest"][algorithm] == digest.hex()))
+        };
+        Ok(digests.iter().any(named))
+    }
+
+    /// What breaks the rules for crates in any SBOM, attached or signed.
+    fn crates(&self, rules: &CrateRules, demands: &[Demand]) -> Result<Vec<Finding>, StoreError> {
+        let keys = demands.iter().filter_map(|demand| match demand {
+            Demand::Sbom(keys) => Some(keys.as_slice()),
+            _ => None,
+        });
+        let keys = keys.flatten().cloned().collect::<Vec<_>>();
+        let (mut sboms, mut findings) = self.raw(&statement::SBOMS, "SBOM")?;
+        let signed = self.heard(&keys).0.into_iter().map(|found| found.said);
+        let is_sbom = |said: &Said| statement::SBOMS.iter().any(|(_, predicate_type)| said.predicate_type == *predicate_type);
+        sboms.extend(signed.filter(is_sbom).map(|said| said.predicate));
+        findings.extend(sboms.iter().flat_map(|sbom| rules.findings(sbom)));
+        Ok(findings)
     }
 
     /// What is wrong unless one of these things is attached and, where there are keys, signed as it is attached.
     fn attached(&self, keys: &[PublicKey], kinds: &[(&str, &str)], what: &str) -> Result<Vec<Finding>, StoreError> {
-        let raw = self.raw(kinds)?;
+        let (raw, wrong) = self.raw(kinds, what)?;
         let object = self.root.digest.to_string();
         if keys.is_empty() {
             let missing = Finding::new(object, "attachment-missing", format!("it has no {what}"));
-            return Ok(if raw.is_empty() { vec![missing] } else { Vec::new() });
+            return Ok(if raw.is_empty() && wrong.is_empty() { vec![missing] } else { wrong });
         }
         let wanted: Vec<&str> = kinds.iter().map(|(_, predicate_type)| *predicate_type).collect();
         let mut findings = self.signed(keys, &wanted, what);
+        findings.extend(wrong);
         let signed = self.heard(keys).0;
         let is_signed = |value: &Value| signed.iter().any(|found| found.said.predicate == *value);
         if findings.is_empty() && raw.iter().any(|value| !is_signed(value)) {

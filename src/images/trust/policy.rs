@@ -75,8 +75,77 @@ pub fn demands(path: &Path, reference: &Reference, now: u64) -> Result<Vec<Deman
     demands.map_err(|error| Complaint::because(error, format!("cannot judge by the policy `{}`", path.display())).into())
 }
 
+/// Tables that are read here, and those that cargo-deny reads.
+const TABLES: &[&str] = &[
+    "images",
+    "bans",
+    "licenses",
+    "advisories",
+    "sources",
+    "graph",
+    "output",
+    "targets",
+    "exclude",
+    "all-features",
+    "no-default-features",
+    "features",
+    "feature-depth",
+];
+/// Keys of cargo-deny. Those that are passed over speak of a graph, of manifests or of build scripts, or only allow.
+const BANS: &[&str] = &[
+    "deny",
+    "allow",
+    "skip",
+    "multiple-versions",
+    "multiple-versions-include-dev",
+    "wildcards",
+    "allow-wildcard-paths",
+    "highlight",
+    "allow-workspace",
+    "skip-tree",
+    "features",
+    "workspace-default-features",
+    "external-default-features",
+    "workspace-dependencies",
+    "build",
+];
+const LICENSES: &[&str] = &[
+    "allow",
+    "exceptions",
+    "clarify",
+    "confidence-threshold",
+    "include-build",
+    "include-dev",
+    "private",
+    "unused-allowed-license",
+    "unused-license-exception",
+    "version",
+];
+/// What cargo-deny once judged licences by.
+const FORMER: [&str; 5] = ["allow-osi-fsf-free", "copyleft", "default", "deny", "unlicensed"];
+
+/// A key that nobody reads would be a rule that is not kept.
+fn check_keys(policy: &toml::Table) -> Result<(), PolicyError> {
+    let in_table = |name: &str| policy.get(name).and_then(toml::Value::as_table).into_iter().flat_map(toml::Table::keys);
+    if let Some(key) = in_table("licenses").find(|key| FORMER.contains(&key.as_str())) {
+        return Err(PolicyError::NotJudged(format!("licenses.{key}")));
+    }
+    let unknown = |mut keys: Box<dyn Iterator<Item = &String> + '_>, known: &[&str], above: &str| match keys
+        .find(|key| !known.contains(&key.as_str()))
+    {
+        Some(key) => Err(PolicyError::Shape(format!("it has a key `{above}{key}`, which nothing reads"))),
+        None => Ok(()),
+    };
+    unknown(Box::new(policy.keys()), TABLES, "")?;
+    unknown(Box::new(in_table("bans")), BANS, "bans.")?;
+    unknown(Box::new(in_table("licenses")), LICENSES, "licenses.")
+}
+
 fn of_tables(text: &str, dir: &Path, now: u64) -> Result<Vec<Demand>, Error> {
-    let tables: Tables = toml::from_str(text).map_err(|error| PolicyError::Shape(error.to_string()))?;
+    let shape = |error: toml::de::Error| PolicyError::Shape(error.to_string());
+    let policy: toml::Table = toml::from_str(text).map_err(shape)?;
+    check_keys(&policy)?;
+    let tables: Tables = policy.try_into().map_err(shape)?;
     let (mut demands, mut keys) = (Vec::new(), Vec::new());
     if let Some(images) = tables.images {
         for path in images.keys {

@@ -55,6 +55,11 @@ fn the_narrowest_scope_of_a_containers_policy_decides() {
     let exact = json!({ "type": "exactReference", "dockerReference": "registry.example/other:1.0" });
     assert_eq!(verify(&scene, &remote, &policy(&name, signed(exact))).code, 0);
     scene.done(&["sign", &remote, "--key", "one.key", "--format", "simplesigning"]);
+    // A digest is no tag, and no tag a digest.
+    let pinned = format!("docker://{name}@{}", scene.root.digest);
+    let exact = || policy(&name, signed(json!({ "type": "matchExact" })));
+    assert_eq!(rules(&verify(&scene, &pinned, &exact())), ["signature-identity"]);
+    assert_eq!(verify(&scene, &pinned, &policy(&name, signed(Value::Null))).code, 0);
     for identity in [Value::Null, json!({ "type": "matchExact" }), json!({ "type": "matchRepository" })] {
         let ran = verify(&scene, &remote, &policy(&name, signed(identity.clone())));
         assert_eq!(ran.code, 0, "{identity}: {}{}", ran.stdout, ran.stderr);
@@ -74,6 +79,8 @@ fn the_narrowest_scope_of_a_containers_policy_decides() {
 #[test]
 fn what_a_policy_asks_that_is_not_judged_is_told_as_a_wrong_argument() {
     let scene = Scene::signed();
+    let by_name =
+        |name: Value| json!({ "default": [{ "type": "sigstoreSigned", "keyPath": "one.pub", "signedIdentity": name }] });
     for policy in [
         json!({ "default": [{ "type": "signedBy", "keyType": "GPGKeys", "keyPath": "/k.gpg" }] }),
         json!({ "default": [{ "type": "sigstoreSigned", "fulcio": { "caPath": "/x" } }] }),
@@ -83,6 +90,15 @@ fn what_a_policy_asks_that_is_not_judged_is_told_as_a_wrong_argument() {
         json!({ "default": [{ "type": "sigstoreSigned", "keyPath": "one.pub", "keyPaths": ["two.pub"] }] }),
         json!({ "default": [{ "type": "sigstoreSigned", "keyPath": "one.key" }] }),
         json!({ "default": [{ "type": "sigstoreSigned" }] }),
+        // What is written beside it would not be kept.
+        json!({ "default": [{ "type": "insecureAcceptAnything", "keyPath": "one.pub" }] }),
+        json!({ "default": [{ "type": "reject", "keyPath": "one.pub" }] }),
+        json!({ "default": [{ "type": "insecureAcceptAnything" }], "transports": { "oci": [{ "type": "reject" }] } }),
+        by_name(json!({ "type": "matchRepository", "dockerRepository": "registry.example/a" })),
+        by_name(json!({ "type": "exactRepository", "dockerRepository": "registry.example/a", "prefix": "x" })),
+        by_name(json!({ "type": "exactReference", "dockerReference": "registry.example/a" })),
+        by_name(json!({ "type": "exactReference", "reference": "registry.example/a:1" })),
+        by_name(json!("matchExact")),
         json!({ "default": [] }),
         json!({ "default": [{}], "other": 1 }),
         json!({}),
@@ -98,6 +114,13 @@ fn what_a_policy_asks_that_is_not_judged_is_told_as_a_wrong_argument() {
         "[images]\nkey = 'one.pub'\n",
         "[bans]\ndeny = ['x@nonsense']\n",
         "[licenses]\nallow = ['Nonsense']\n",
+        "[images]\nkeys = ['one.pub']\n[ban]\ndeny = ['x']\n",
+        "[images]\nkeys = ['one.pub']\n[licences]\nallow = ['MIT']\n",
+        "[bans]\ndenied = ['x']\n",
+        "[bans]\nmultiple-versions = 'denny'\n",
+        "[licenses]\nalow = ['MIT']\n",
+        "[licenses]\ncopyleft = 'deny'\n",
+        "[licenses]\ndeny = ['GPL-3.0-only']\n",
     ] {
         fs::write(scene.path("policy.toml"), text).unwrap();
         let ran = scene.run(&["verify", IMAGE, "--policy", "policy.toml"]);
@@ -113,7 +136,9 @@ fn crates_of_the_sbom_are_held_against_the_tables_of_cargo_deny() {
     let sbom = json!({
         "bomFormat": "CycloneDX", "specVersion": "1.6", "components": [
             component("good", "1.0.0", json!([{ "expression": "MIT OR GPL-3.0-only" }])),
-            component("bad", "0.9.1", json!([{ "license": { "id": "MIT" } }])),
+            { "type": "application", "name": "parts", "components": [
+                component("bad", "0.9.1", json!([{ "license": { "id": "MIT" } }])),
+            ] },
             component("odd", "1.0.0", json!([{ "expression": "GPL-3.0-only" }])),
             component("odd", "2.0.0", json!([{ "expression": "Apache-2.0 WITH LLVM-exception" }])),
             component("mute", "1.0.0", json!([])),
@@ -152,6 +177,12 @@ fn crates_of_the_sbom_are_held_against_the_tables_of_cargo_deny() {
     assert!(found(&format!("{keys}[bans]\n")).iter().any(|line| line.ends_with("signature-missing")));
     scene.done(&["sign", IMAGE, "--key", "one.key"]);
     assert_eq!(found(&format!("{keys}[bans]\n")), [""; 0]);
+    // What the key signed counts, whether or not somebody has taken what is attached away.
+    let banned = format!("{keys}[bans]\ndeny = ['bad']\n[advisories]\nyanked = 'deny'\n");
+    assert_eq!(found(&banned), ["bad 0.9.1 crate-banned"]);
+    scene.done(&["detach", IMAGE, "--type", "application/vnd.cyclonedx+json"]);
+    scene.done(&["detach", IMAGE, "--type", "application/spdx+json"]);
+    assert_eq!(found(&banned), ["bad 0.9.1 crate-banned"]);
     let bare = Scene::new();
     image(&bare.path("bare"), "bare");
     bare.done(&["detach", "oci:bare:1.0", "--type", "application/spdx+json"]);

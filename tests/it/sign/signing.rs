@@ -89,6 +89,32 @@ fn what_is_attested_is_no_signature_and_what_is_required_must_be_what_was_signed
 }
 
 #[test]
+fn what_is_attached_and_is_no_sbom_or_about_another_image_is_not_what_is_required() {
+    let statement = |digest: &str| {
+        json!({
+            "_type": "https://in-toto.io/Statement/v1", "subject": [{ "digest": { "sha256": digest } }],
+            "predicateType": "https://slsa.dev/provenance/v1", "predicate": {},
+        })
+    };
+    let scene = Scene::new();
+    let own = scene.root.digest.hex();
+    for (kind, what, content, rule) in [
+        ("application/vnd.cyclonedx+json", "sbom", "garbage".to_owned(), "attachment-malformed"),
+        ("application/vnd.cyclonedx+json", "sbom", "{\"bomFormat\": \"Other\"}".to_owned(), "attachment-malformed"),
+        ("application/spdx+json", "sbom", "[]".to_owned(), "attachment-malformed"),
+        ("application/vnd.in-toto+json", "provenance", "{".to_owned(), "attachment-malformed"),
+        ("application/vnd.in-toto+json", "provenance", statement(&"0".repeat(64)).to_string(), "attachment-other"),
+        ("application/vnd.in-toto+json", "provenance", statement(own).to_string(), ""),
+    ] {
+        fs::write(scene.path("file"), &content).unwrap();
+        let attached = scene.done(&["attach", IMAGE, "file", "--type", kind]);
+        let found = scene.findings(IMAGE, &["--require", what]);
+        assert_eq!(found, [rule].into_iter().filter(|rule| !rule.is_empty()).collect::<Vec<_>>(), "{content}");
+        scene.done(&["detach", IMAGE, attached.trim().rsplit_once('@').unwrap().1]);
+    }
+}
+
+#[test]
 fn a_build_signs_what_it_built_and_prints_what_it_always_prints() {
     let project = Project::with_table("[package.metadata.plugin-build]\n");
     let made = ran(plugin_build(&project.root).args(["keygen"]).env("COSIGN_PASSWORD", ""));
