@@ -142,7 +142,7 @@ pub fn evidence(data: &[u8]) {
     drop(notation::Unverified::parse(data).map(|envelope| envelope.payload().len()));
     drop(Statement::parse(data, &subject));
     let key = KeyFile::of("a key", data);
-    drop((key.is_encrypted(), key.public(0), key.certificates()));
+    drop((key.is_encrypted(), key.public(0), key.certificates(0)));
     let dir = tempfile::tempdir().expect("a temporary directory");
     let (policy, reference) = (dir.path().join("policy"), "registry.example/a:1".parse().expect("a reference"));
     fs::write(&policy, data).expect("a fresh file");

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 
 use super::context::Context;
 use super::hints::Advise as _;
-use super::keys::SignerArgs;
+use super::keys::{SignerArgs, now};
 use crate::images::sign::{self, Format, Signed};
 use plugin_oci::failure::{Complaint, Error};
 use plugin_oci::fs::FileError;
@@ -85,7 +85,7 @@ fn format(args: &SignArgs, reference: &Reference, context: &Context) -> Result<F
         FormatChoice::Notation => {
             let path = args.certificate.as_deref().map(|path| context.path(path)).unwrap_or_default();
             let epoch = context.env.text("SOURCE_DATE_EPOCH").map(Epoch::parse).transpose()?;
-            Format::Notation(KeyFile::read(&path)?.certificates()?, epoch.unwrap_or_default())
+            Format::Notation(KeyFile::read(&path)?.certificates(now())?, epoch.unwrap_or_default(), now())
         }
     })
 }

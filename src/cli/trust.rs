@@ -97,7 +97,7 @@ impl TrustArgs {
             return Ok((selector, None));
         }
         let root = source.resolve(&selector)?;
-        let findings = trust::judge(source, &root, &demands)?;
+        let findings = trust::judge(source, &root, &demands, now())?;
         if !findings.is_empty() {
             print(&findings, context);
             let count = if findings.len() == 1 { "1 finding".to_owned() } else { format!("{} findings", findings.len()) };
@@ -105,7 +105,7 @@ impl TrustArgs {
             return Err(Complaint::found(message).into());
         }
         context.progress().status("Trusted", root.digest.to_string());
-        let signers = trust::signers(source, &root, &demands)?;
+        let signers = trust::signers(source, &root, &demands, now())?;
         Ok((Selector::Digest(root.digest), Some(signers)))
     }
 
@@ -120,7 +120,7 @@ impl TrustArgs {
             let message = "nothing was kept to judge it by: install it again";
             return Ok(vec![Finding::new(installed.digest.to_string(), "evidence-missing", message)]);
         };
-        trust::judge(&kept, &root, &demands)
+        trust::judge(&kept, &root, &demands, now())
     }
 }
 

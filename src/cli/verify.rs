@@ -154,7 +154,7 @@ pub fn verify(args: &VerifyArgs, context: &Context) -> Result<ExitCode, Error> {
     if !demands.is_empty() && !report.images.is_empty() {
         let source = context.stores().source(&reference)?;
         let root = source.resolve(&Selector::of(reference.tag(), reference.digest()))?;
-        report.findings.extend(images::trust::judge(source.as_ref(), &root, &demands)?);
+        report.findings.extend(images::trust::judge(source.as_ref(), &root, &demands, super::keys::now())?);
     }
     print(&reference, &report, context);
     let mut same = report.findings.is_empty();

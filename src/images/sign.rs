@@ -80,8 +80,8 @@ pub enum Format {
     Bundle,
     /// The image and each of its platforms, signed under this name.
     Simple(String),
-    /// With the certificates of the key, at this time.
-    Notation(Vec<Certificate>, Epoch),
+    /// With the certificates of the key, at this time; the third is now, in seconds since the epoch.
+    Notation(Vec<Certificate>, Epoch, u64),
 }
 
 /// Signs an image.
@@ -110,9 +110,12 @@ pub fn sign(
             }
             said
         }
-        Format::Notation(chain, epoch) => {
+        Format::Notation(chain, epoch, now) => {
             let make = |_: &[Candidate]| notation::sign(&root, signer, chain, *epoch);
-            vec![once(source, sink, &root, signer, &notation::signed_text(&root), make)?]
+            // One under a certificate that has ended no longer counts.
+            let mut known = candidates(source, &root)?;
+            known.retain(|known| known.check_time(*now).is_ok());
+            vec![once(sink, &root, signer, &notation::signed_text(&root), (&known, make))?]
         }
     };
     Ok(Signed { digest: root.digest, said })
@@ -129,24 +132,22 @@ fn sign_simple(
         let before: Vec<simple::Layer> = known.iter().filter_map(Candidate::layer).cloned().collect();
         simple::sign(subject, identity, signer, &before)
     };
-    once(source, sink, subject, signer, &simple::payload(&subject.digest, identity), make)
+    once(sink, subject, signer, &simple::payload(&subject.digest, identity), (&candidates(source, subject)?, make))
 }
 
 /// Writes a signature with this payload, unless the key has made one before.
 fn once(
-    source: &dyn Source,
     sink: &dyn Sink,
     subject: &Descriptor,
     signer: &dyn Signer,
     payload: &[u8],
-    make: impl FnOnce(&[Candidate]) -> Result<Attachment, Error>,
+    (known, make): (&[Candidate], impl FnOnce(&[Candidate]) -> Result<Attachment, Error>),
 ) -> Result<Said, Error> {
-    let known = candidates(source, subject)?;
     let predicate_type = statement::SIGNATURE.to_owned();
-    if let Some(before) = said_before(&known, payload, subject, signer) {
+    if let Some(before) = said_before(known, payload, subject, signer) {
         return Ok(Said { predicate_type, manifest: before.digest.clone(), is_new: false });
     }
-    let made = make(&known)?;
+    let made = make(known)?;
     made.write(sink)?;
     Ok(Said { predicate_type, manifest: made.descriptor.digest, is_new: true })
 }

@@ -20,6 +20,7 @@ pub struct Judge<'a> {
     source: &'a dyn Source,
     root: &'a Descriptor,
     candidates: Vec<Candidate>,
+    now: u64,
 }
 
 /// Something that a key says, and where.
@@ -31,8 +32,8 @@ struct Found<'a> {
 }
 
 impl<'a> Judge<'a> {
-    pub fn new(source: &'a dyn Source, root: &'a Descriptor) -> Result<Self, StoreError> {
-        Ok(Self { source, root, candidates: candidates(source, root)? })
+    pub fn new(source: &'a dyn Source, root: &'a Descriptor, now: u64) -> Result<Self, StoreError> {
+        Ok(Self { source, root, candidates: candidates(source, root)?, now })
     }
 
     pub fn all(&self, demands: &[Demand]) -> Result<Vec<Finding>, StoreError> {
@@ -61,7 +62,7 @@ impl<'a> Judge<'a> {
             _ => None,
         });
         let has_signed = |key: &&PublicKey| {
-            let said = self.candidates.iter().filter_map(|candidate| candidate.verify(key, self.root).ok());
+            let said = self.candidates.iter().filter_map(|candidate| self.verified(candidate, key).ok());
             said.into_iter().any(|said| said.predicate_type == statement::SIGNATURE)
         };
         asked.flatten().filter(has_signed).map(|key| Digest::of(key.spki())).collect()
@@ -91,10 +92,12 @@ impl<'a> Judge<'a> {
         let (found, faults) = self.heard(keys);
         let (meant, others): (Vec<&Found<'_>>, Vec<_>) =
             found.iter().partition(|found| wanted.contains(&found.said.predicate_type.as_str()));
-        // What another key signed is no fault where a key that counts has signed.
+        // What another key signed is no fault where a key that counts has signed; nor is what it signed before, under a certificate
+        // that has ended.
         let is_told = |(candidate, fault): &&(&Candidate, Fault)| {
             let is_others = !found.is_empty() && *fault == Fault::key();
-            keys.iter().any(|key| candidate.names(key)) || meant.is_empty() && !is_others
+            let is_over = fault.rule() == Fault::EXPIRED && !meant.is_empty();
+            !is_over && keys.iter().any(|key| candidate.names(key)) || meant.is_empty() && !is_others
         };
         let mut findings: Vec<Finding> =
             faults.iter().filter(is_told).map(|(candidate, fault)| about(candidate, fault)).collect();
@@ -119,13 +122,19 @@ impl<'a> Judge<'a> {
         findings
     }
 
+    /// What a key says today.
+    fn verified(&self, candidate: &Candidate, key: &PublicKey) -> Result<Said, Fault> {
+        let said = candidate.verify(key, self.root)?;
+        candidate.check_time(self.now).map(|()| said)
+    }
+
     /// What the keys say, and what is wrong with the rest.
     fn heard(&self, keys: &[PublicKey]) -> (Vec<Found<'_>>, Vec<(&Candidate, Fault)>) {
         let (mut found, mut faults) = (Vec::new(), Vec::new());
         for candidate in &self.candidates {
             let mut worst = None;
             for (position, key) in keys.iter().enumerate() {
-                match candidate.verify(key, self.root) {
+                match self.verified(candidate, key) {
                     Ok(said) => {
                         found.push(Found { candidate, by: position, said });
                         worst = None;

@@ -46,13 +46,13 @@ pub struct Signature {
 }
 
 /// The keys that are asked for and have signed the image, each by the SHA-256 of its DER.
-pub fn signers(source: &dyn Source, root: &Descriptor, demands: &[Demand]) -> Result<Vec<Digest>, Error> {
-    Ok(judge::Judge::new(source, root)?.signers(demands).into_iter().collect())
+pub fn signers(source: &dyn Source, root: &Descriptor, demands: &[Demand], now: u64) -> Result<Vec<Digest>, Error> {
+    Ok(judge::Judge::new(source, root, now)?.signers(demands).into_iter().collect())
 }
 
-/// What an image lacks of what is asked of it. Empty where it is trusted.
-pub fn judge(source: &dyn Source, root: &Descriptor, demands: &[Demand]) -> Result<Vec<Finding>, Error> {
-    match judge::Judge::new(source, root).and_then(|judge| judge.all(demands)) {
+/// What an image lacks of what is asked of it. Empty where it is trusted. `now` is in seconds since the epoch, for certificates.
+pub fn judge(source: &dyn Source, root: &Descriptor, demands: &[Demand], now: u64) -> Result<Vec<Finding>, Error> {
+    match judge::Judge::new(source, root, now).and_then(|judge| judge.all(demands)) {
         Ok(findings) => Ok(findings),
         // Bytes that cannot be read are no reason to trust.
         Err(error) => finding_of(&root.digest.to_string(), &error).map(|finding| vec![finding]).ok_or_else(|| error.into()),

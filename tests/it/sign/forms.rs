@@ -3,6 +3,10 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use plugin_oci::documents::json as strict;
+use plugin_oci::progress::Silent;
+use plugin_oci::signatures::keys::KeyFile;
+use plugin_oci::stores::layout::{LayoutWriter, Obsolete};
+use plugin_oci::values::epoch::Epoch;
 use serde_json::{Value, json};
 
 use super::scene::{IMAGE, Scene, image, state};
@@ -196,4 +200,29 @@ fn the_form_of_notation_is_the_same_each_time_and_each_change_has_its_own_findin
         let refused = scene.run(&[&["sign", IMAGE, "--key", "c.key"], flags].concat());
         assert_eq!(refused.code, 2, "{flags:?}: {}", refused.stderr);
     }
+}
+
+#[test]
+fn a_certificate_that_has_ended_signs_nothing_and_what_it_signed_counts_no_more() {
+    let scene = Scene::new();
+    let texts = [
+        ("ended.key", include_str!("../../../fixtures/keys/ended.key")),
+        ("ended.pub", include_str!("../../../fixtures/keys/ended.pub")),
+        ("ended.crt", include_str!("../../../fixtures/keys/ended.crt")),
+    ];
+    texts.iter().for_each(|(name, text)| std::fs::write(scene.path(name), text).unwrap());
+    let refused = scene.run(&["sign", IMAGE, "--key", "ended.key", "--format", "notation", "--certificate", "ended.crt"]);
+    assert_eq!(refused.code, 2, "{}", refused.stderr);
+    assert!(refused.stderr.contains("valid from 2020-06-01T00:00:00Z until 2020-07-01T00:00:00Z"), "{}", refused.stderr);
+
+    // As it was signed then.
+    let june = Epoch::parse("1591315200").unwrap();
+    let file = |position: usize| KeyFile::of(texts[position].0, texts[position].1.as_bytes());
+    let (key, chain) = (file(0).private(&[]).unwrap(), file(2).certificates(june.seconds()).unwrap());
+    let signed = plugin_oci::signatures::notation::sign(&scene.root, &key, &chain, june).unwrap();
+    signed.write(&LayoutWriter::new(&scene.path("images"), Obsolete::Keep, &Silent).unwrap()).unwrap();
+    assert_eq!(scene.findings(IMAGE, &["--key", "ended.pub"]), ["signature-expired"]);
+    // Another signature by the key is not spoilt by it.
+    scene.done(&["sign", IMAGE, "--key", "ended.key"]);
+    assert_eq!(scene.findings(IMAGE, &["--key", "ended.pub"]), [""; 0]);
 }

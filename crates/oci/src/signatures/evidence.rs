@@ -76,6 +76,14 @@ impl Candidate {
         }
     }
 
+    /// Whether it counts at `now`, in seconds since the epoch: certificates end, and keys do not.
+    pub fn check_time(&self, now: u64) -> Result<(), Fault> {
+        match &self.form {
+            Ok(Form::Notation(_, envelope)) => envelope.check_time(now),
+            _ => Ok(()),
+        }
+    }
+
     /// What the key says in it about the image whose root is `subject`.
     pub fn verify(&self, key: &PublicKey, subject: &Descriptor) -> Result<Said, Fault> {
         match self.form.as_ref().map_err(Clone::clone)? {

@@ -11,6 +11,9 @@ pub struct Fault {
 }
 
 impl Fault {
+    /// The rule that certificates keep by being valid.
+    pub const EXPIRED: &'static str = "signature-expired";
+
     /// The rule, as a finding has it.
     pub fn rule(&self) -> &'static str {
         self.rule
@@ -83,6 +86,11 @@ impl Fault {
     /// The key did not sign these bytes.
     pub fn invalid() -> Self {
         Self::new("signature-invalid", "the key did not sign what it holds")
+    }
+
+    /// Its certificate is not valid, or no longer.
+    pub fn expired(message: impl Into<String>) -> Self {
+        Self::new(Self::EXPIRED, message)
     }
 
     /// It is none of the key's algorithm.

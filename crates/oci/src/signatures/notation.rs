@@ -93,6 +93,7 @@ pub fn layer<'m>(manifest: &'m Manifest, subject: &Descriptor) -> Result<&'m Des
 #[derive(Debug)]
 pub struct Unverified {
     envelope: Envelope,
+    chain: Vec<Certificate>,
     leaf: PublicKey,
     thumbprints: Vec<String>,
 }
@@ -108,10 +109,19 @@ impl Unverified {
             .map_err(|error| Fault::malformed(format!("the envelope has the wrong shape: {error}")))?;
         let chain = envelope.header.chain.iter().map(|text| STANDARD.decode(text));
         let chain = chain.collect::<Result<Vec<Vec<u8>>, _>>().map_err(|_| Fault::malformed("a certificate is no base64"))?;
-        let leaf = chain.first().and_then(|der| Certificate::from_der(der).ok()).and_then(|leaf| leaf.key().ok());
-        let leaf = leaf.ok_or_else(|| Fault::malformed("it has no certificate of a key that is read here"))?;
         let thumbprints = chain.iter().map(|der| Digest::of(der).hex().to_owned()).collect();
-        Ok(Self { envelope, leaf, thumbprints })
+        let chain = chain.iter().map(|der| Certificate::from_der(der)).collect::<Result<Vec<_>, _>>().ok();
+        let leaf = chain.as_ref().and_then(|chain| chain.first()?.key().ok());
+        let (Some(chain), Some(leaf)) = (chain, leaf) else {
+            return Err(Fault::malformed("it has no certificate of a key that is read here"));
+        };
+        Ok(Self { envelope, chain, leaf, thumbprints })
+    }
+
+    /// Whether all its certificates are valid then (specification, "Authentic Timestamp": no other clock has seen it).
+    pub fn check_time(&self, now: u64) -> Result<(), Fault> {
+        let checked = self.chain.iter().try_for_each(|certificate| certificate.check_time(now));
+        checked.map_err(|error| Fault::expired(error.to_string()))
     }
 
     /// Whether its certificate is of this key.

@@ -56,10 +56,13 @@ impl KeyFile {
         self.named(self.first().and_then(|(label, der)| public(&label, &der, now)))
     }
 
-    /// The certificates in it, the leaf first.
-    pub fn certificates(&self) -> Result<Vec<Certificate>, KeyFileError> {
+    /// The certificates in it, the leaf first; all must be valid at `now`, in seconds since the epoch.
+    pub fn certificates(&self, now: u64) -> Result<Vec<Certificate>, KeyFileError> {
         let certificate = |(label, der): Block| match label.as_str() {
-            "CERTIFICATE" => Certificate::from_der(&der),
+            "CERTIFICATE" => {
+                let certificate = Certificate::from_der(&der)?;
+                certificate.check_time(now).map(|()| certificate)
+            }
             _ => Err(KeyError::Label(label)),
         };
         self.named(blocks(&self.text).and_then(|blocks| blocks.into_iter().map(certificate).collect()))
