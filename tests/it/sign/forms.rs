@@ -210,7 +210,9 @@ fn a_certificate_that_has_ended_signs_nothing_and_what_it_signed_counts_no_more(
         ("ended.pub", include_str!("../../../fixtures/keys/ended.pub")),
         ("ended.crt", include_str!("../../../fixtures/keys/ended.crt")),
     ];
-    texts.iter().for_each(|(name, text)| std::fs::write(scene.path(name), text).unwrap());
+    for (name, text) in &texts {
+        std::fs::write(scene.path(name), text).unwrap();
+    }
     let refused = scene.run(&["sign", IMAGE, "--key", "ended.key", "--format", "notation", "--certificate", "ended.crt"]);
     assert_eq!(refused.code, 2, "{}", refused.stderr);
     assert!(refused.stderr.contains("valid from 2020-06-01T00:00:00Z until 2020-07-01T00:00:00Z"), "{}", refused.stderr);
