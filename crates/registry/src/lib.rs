@@ -11,7 +11,8 @@
 //! | 0 | `clock`, `fault`, `names`, `keys`, `pattern` | values, and what goes wrong |
 //! | 1 | `store` | objects, and lists that change by compare-and-swap |
 //! | 2 | `uploads`, `auth` | what is being pushed, and by whom |
-//! | 3 | `http` | requests and answers |
+//! | 3 | `gc` | what nothing reaches |
+//! | 4 | `http` | requests and answers |
 //!
 //! # Replicas
 //!
@@ -23,6 +24,7 @@
 pub mod auth;
 mod clock;
 mod fault;
+pub mod gc;
 pub mod http;
 pub mod keys;
 mod names;

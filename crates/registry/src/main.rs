@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use plugin_oci::environment::Environment;
 use plugin_registry::auth::{Action, Gate, Token, revoke};
+use plugin_registry::gc::{Options, Told, collect, rebuild};
 use plugin_registry::http::{Registry, Settings, listen};
 use plugin_registry::keys::Keys;
 use plugin_registry::pattern::Pattern;
@@ -34,6 +35,22 @@ enum Verb {
         store: String,
         /// The token, or the identifier that it was printed with
         token: String,
+    },
+    /// Condemn what no tag reaches, and remove what was condemned long enough ago. Those who push go on
+    Gc {
+        /// The store that the registry serves
+        store: String,
+        /// How long something is condemned before it is removed: longer than any push takes
+        #[arg(long, value_name = "TIME", default_value = "24h", value_parser = humantime::parse_duration)]
+        wait: Duration,
+        /// Only tell
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Make the lists of tags and of referrers say what is there, by one listing of the store
+    Rebuild {
+        /// The store that the registry serves
+        store: String,
     },
     /// Make a new key, before those that a file has
     Keygen {
@@ -135,6 +152,21 @@ fn main() -> ExitCode {
             let known = Token::unverified(&token);
             let (id, expires) = known.map_or((token, u64::MAX), |known| (known.id, known.expires));
             revoke(&store, &id, expires).await.map_err(|error| error.to_string())
+        }),
+        Verb::Gc { store, wait, dry_run } => asynchronously(async move {
+            let store = Store::open(&store, &environment()?).map_err(|error| error.to_string())?;
+            let told = collect(&store, &Options { wait, dry_run }).await.map_err(|error| error.to_string())?;
+            for Told { what, key, bytes } in told {
+                println!("{what} {key} {bytes}");
+            }
+            Ok(())
+        }),
+        Verb::Rebuild { store } => asynchronously(async move {
+            let store = Store::open(&store, &environment()?).map_err(|error| error.to_string())?;
+            for key in rebuild(&store).await.map_err(|error| error.to_string())? {
+                println!("mended {key}");
+            }
+            Ok(())
         }),
         Verb::Keygen { file } => Keys::add_to(&file).map_err(|error| format!("{}: {error}", file.display())),
     };

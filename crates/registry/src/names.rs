@@ -7,7 +7,7 @@ use plugin_oci::values::tag::Tag;
 use crate::fault::Fault;
 
 /// The name of a repository whose objects are nobody else's.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Name(String);
 
 /// What stands between a repository's name and what is in it.

@@ -105,7 +105,7 @@ fn every_block_of_commands_has_a_test() {
 }
 
 /// Flags of other programs, which pages name beside ours.
-const FOREIGN: [&str; 36] = [
+const FOREIGN: [&str; 37] = [
     // our server, whose page holds them against its help
     "--anonymous",
     "--auth",
@@ -119,6 +119,7 @@ const FOREIGN: [&str; 36] = [
     "--pull",
     "--push",
     "--repo",
+    "--wait",
     "--patience",
     // git
     "--format",

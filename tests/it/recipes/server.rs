@@ -116,6 +116,31 @@ fn a_tag_that_never_moves_does_not() {
 
 #[test]
 #[ignore = "needs plugin-registry"]
+fn what_nothing_reaches_goes_and_lists_are_made_anew() {
+    let [collect, rebuild] = &blocks("docs/src/recipes/server.md", "## What nothing reaches", "sh")[..] else {
+        panic!("two blocks")
+    };
+    let Some((_runner, job)) = machine() else { return };
+    job.succeed("cargo plugin-build publish --name greeter oci:image images");
+    assert_eq!(job.succeed(collect).stdout, "");
+    let served = Served::by(&job, "plugin-registry serve images", &[]);
+    job.succeed(&format!("cargo plugin-build push oci:image {}/other:1", served.host));
+    let refused = job.run("cargo plugin-build gc images");
+    assert!(refused.code != 0 && refused.stderr.contains("in use"), "{}", refused.stderr);
+    // Beside a server one may publish, and what is published beside nobody may be removed.
+    job.succeed("cargo plugin-build publish --name third oci:image images");
+    fs::write(job.dir.join("images/_r/leases/publish-0"), "{}").unwrap();
+    let refused = job.run(collect);
+    assert!(refused.code != 0 && refused.stderr.contains("publish-0"), "{}", refused.stderr);
+    fs::remove_file(job.dir.join("images/_r/leases/publish-0")).unwrap();
+    fs::remove_file(job.dir.join("images/v2/greeter/manifests/0.3.1")).unwrap();
+    assert_eq!(job.succeed(rebuild).stdout, "mended v2/greeter/tags/list\n");
+    let told = job.succeed(&collect.replace("./images", "./images --wait 0s")).stdout;
+    assert!(told.lines().count() > 6 && told.lines().all(|line| line.starts_with("condemned v2/greeter/")), "{told}");
+}
+
+#[test]
+#[ignore = "needs plugin-registry"]
 fn a_token_opens_what_it_says() {
     let [serve, client] = &blocks("docs/src/recipes/server.md", "## Tokens", "sh")[..] else { panic!("two blocks") };
     let Some((_runner, job)) = machine() else { return };
@@ -135,8 +160,8 @@ fn a_token_opens_what_it_says() {
 #[ignore = "needs plugin-registry"]
 fn the_flags_of_the_page_are_the_server_s() {
     let Some(program) = program() else { return };
-    let verbs =
-        ["serve", "keygen", "token", "revoke"].map(|verb| stdout(std::process::Command::new(&program).args([verb, "--help"])));
+    let verbs = ["serve", "keygen", "token", "revoke", "gc", "rebuild"]
+        .map(|verb| stdout(std::process::Command::new(&program).args([verb, "--help"])));
     let ours = ran(plugin_build(Path::new("/")).arg("man")).stdout.replace("\\-", "-");
     let help = verbs.concat() + &ours;
     for word in text(PAGE).split(|c: char| !(c.is_ascii_alphanumeric() || c == '-')) {

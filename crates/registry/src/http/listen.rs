@@ -76,5 +76,6 @@ impl Listening {
         drop(self.listener);
         keeping_up.abort();
         drop(tokio::time::timeout(GRACE, graceful.shutdown()).await);
+        registry.end().await;
     }
 }

@@ -15,8 +15,9 @@ use plugin_oci::values::tag::Tag;
 
 use super::{CONTENT_DIGEST, Registry, heads, set, status};
 use crate::fault::Fault;
+use crate::gc::{Reached, reach};
 use crate::names::{Name, Wanted};
-use crate::store::Condition;
+use crate::store::{Condition, marked};
 use crate::uploads::Incoming;
 
 const SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
@@ -48,6 +49,8 @@ impl Registry {
         if let Wanted::Tag(tag) = wanted {
             self.may_tag(name, tag, headers, &root.digest).await?;
         }
+        // Before anything is looked for: what is found from here on stays.
+        self.protect(name, &root.digest, &bytes).await?;
         self.check_children(name, &document).await?;
         // Whoever finds the manifest finds what refers to it, and what it refers to finds it.
         let none = referrers_document(Vec::new());
@@ -69,6 +72,20 @@ impl Registry {
             set(&mut response, SUBJECT, subject.digest.to_string());
         }
         Ok(response)
+    }
+
+    /// Pardons everything that a manifest will reach.
+    async fn protect(&self, name: &Name, digest: &Digest, bytes: &[u8]) -> Result<(), Fault> {
+        let marks = marked(&self.store, name).await?;
+        if marks.is_empty() {
+            return Ok(());
+        }
+        let mut reached = Reached::new();
+        reach(&self.store, name, digest, Some(bytes), &mut reached).await?;
+        for it in marks.keys().filter(|it| reached.contains(it)) {
+            it.pardon(&self.store, name).await?;
+        }
+        Ok(())
     }
 
     /// Everything that a manifest names is in its repository.

@@ -16,13 +16,15 @@ use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use plugin_oci::stores::bucket::lease::Purpose;
+
 pub use self::listen::{Listening, listen};
 use crate::auth::{Gate, REFRESH, need};
 use crate::fault::Fault;
 use crate::keys::Keys;
 use crate::names::Route;
 use crate::pattern::Pattern;
-use crate::store::Store;
+use crate::store::{Lease, Store};
 use crate::uploads::{Incoming, Limits};
 
 pub(crate) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
@@ -43,13 +45,14 @@ pub struct Registry {
     store: Store,
     keys: Keys,
     gate: Gate,
+    lease: Lease,
     settings: Settings,
 }
 
 impl Registry {
     /// A registry over a store.
-    pub const fn new(store: Store, keys: Keys, gate: Gate, settings: Settings) -> Self {
-        Self { store, keys, gate, settings }
+    pub fn new(store: Store, keys: Keys, gate: Gate, settings: Settings) -> Self {
+        Self { store, keys, gate, lease: Lease::new(Purpose::Serve), settings }
     }
 
     /// Learns what was revoked, again and again.
@@ -81,12 +84,16 @@ impl Registry {
         let query = heads::query(head.uri.query());
         let is_read = method == Method::GET || method == Method::HEAD;
         let incoming = || Ok::<_, Fault>(Incoming::new(body, heads::length(headers)?, self.limits()));
+        if !is_read {
+            self.serving().await?;
+        }
         let mut response = match (&route, &method) {
             (Route::Base, _) if is_read => Ok(document(b"{}".to_vec(), "application/json")),
             (Route::Blob(name, digest), &Method::HEAD) => self.has_blob(name, digest, headers).await,
             (Route::Blob(name, digest), &Method::GET) => self.blob(name, digest, headers).await,
             (Route::Blob(name, digest), &Method::DELETE) => self.delete_blob(name, digest).await,
-            (Route::Manifest(name, wanted), _) if is_read => self.manifest(name, wanted, headers).await,
+            (Route::Manifest(name, wanted), &Method::HEAD) => self.has_manifest(name, wanted, headers).await,
+            (Route::Manifest(name, wanted), &Method::GET) => self.manifest(name, wanted, headers).await,
             (Route::Manifest(name, wanted), &Method::PUT) => self.put_manifest(name, wanted, headers, incoming()?).await,
             (Route::Manifest(name, wanted), &Method::DELETE) => self.delete_manifest(name, wanted).await,
             (Route::Tags(name), _) if is_read => self.tags(name, &query).await,
@@ -106,6 +113,19 @@ impl Registry {
             set(&mut response, header::CACHE_CONTROL, private);
         }
         Ok(response)
+    }
+
+    /// Keeps others from removing what is relied upon here.
+    async fn serving(&self) -> Result<(), Fault> {
+        match self.lease.hold(&self.store).await? {
+            Ok(()) => Ok(()),
+            Err(_) => Err(Fault::unavailable("somebody removes from the store").with(header::RETRY_AFTER, "10")),
+        }
+    }
+
+    /// Lets go of what it keeps from others.
+    pub(crate) async fn end(&self) {
+        self.lease.release(&self.store).await;
     }
 
     const fn limits(&self) -> Limits {

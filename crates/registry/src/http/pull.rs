@@ -10,11 +10,13 @@ use plugin_oci::values::digest::{Digest, Hasher};
 use super::{CONTENT_DIGEST, Registry, document, heads, set, status};
 use crate::fault::Fault;
 use crate::names::{Name, Wanted};
-use crate::store::{Read, StoreFault};
+use crate::store::{Marked, Read, StoreFault};
 
 impl Registry {
     pub(super) async fn has_blob(&self, name: &Name, digest: &Digest, headers: &HeaderMap) -> Result<Response, Fault> {
-        let meta = self.store.head(&name.blob(digest)).await?.ok_or_else(|| Fault::blob_unknown("there is no such blob"))?;
+        let (marked, key) = (Marked::blob(digest.clone()), name.blob(digest));
+        let (meta, is_condemned) = tokio::try_join!(self.store.head(&key), marked.is_condemned(&self.store, name))?;
+        let meta = meta.filter(|_| !is_condemned).ok_or_else(|| Fault::blob_unknown("there is no such blob"))?;
         let is_known = heads::is_known(headers, &heads::etag(digest));
         let mut response = status(if is_known { StatusCode::NOT_MODIFIED } else { StatusCode::OK });
         describe_blob(&mut response, digest);
@@ -47,6 +49,16 @@ impl Registry {
                 Ok(response)
             }
         }
+    }
+
+    /// What a pusher who asks is told of a manifest: what goes is not there.
+    pub(super) async fn has_manifest(&self, name: &Name, wanted: &Wanted, headers: &HeaderMap) -> Result<Response, Fault> {
+        if let Wanted::Digest(digest) = wanted
+            && Marked::manifest(digest.clone()).is_condemned(&self.store, name).await?
+        {
+            return Err(Fault::manifest_unknown("there is no such manifest"));
+        }
+        self.manifest(name, wanted, headers).await
     }
 
     pub(super) async fn manifest(&self, name: &Name, wanted: &Wanted, headers: &HeaderMap) -> Result<Response, Fault> {

@@ -9,6 +9,7 @@ use super::{CONTENT_DIGEST, Registry, set, status};
 use crate::auth::{Access, Action};
 use crate::fault::Fault;
 use crate::names::Name;
+use crate::store::Marked;
 use crate::uploads::{self, Incoming, Session, algorithm};
 
 const LEAST: HeaderName = HeaderName::from_static("oci-chunk-min-length");
@@ -33,6 +34,7 @@ impl Registry {
         }
         if let Some(digest) = query.get("digest") {
             let digest = parse_digest(digest)?;
+            Marked::blob(digest.clone()).pardon(&self.store, name).await?;
             uploads::whole(&self.store, incoming, &digest, &name.blob(&digest)).await?;
             return Ok(created(name, &digest));
         }
@@ -48,8 +50,11 @@ impl Registry {
 
     async fn mount(&self, name: &Name, digest: &Digest, from: &Name) -> Result<Option<Response>, Fault> {
         let (source, target) = (from.blob(digest), name.blob(digest));
-        let Some(meta) = self.store.head(&source).await? else { return Ok(None) };
+        let it = Marked::blob(digest.clone());
+        let (meta, is_condemned) = tokio::try_join!(self.store.head(&source), it.is_condemned(&self.store, from))?;
+        let Some(meta) = meta.filter(|_| !is_condemned) else { return Ok(None) };
         if source != target {
+            it.pardon(&self.store, name).await?;
             self.store.copy(&source, &target, meta.size).await?;
         }
         Ok(Some(created(name, digest)))
@@ -89,6 +94,7 @@ impl Registry {
         // Who sends nothing more says so, by a length or by none.
         let is_all = heads::length(headers)?.unwrap_or(0) == 0 && !headers.contains_key(header::TRANSFER_ENCODING);
         let incoming = (!is_all).then_some(incoming);
+        Marked::blob(digest.clone()).pardon(&self.store, name).await?;
         uploads::finish(&self.store, &session, incoming, &digest, &name.blob(&digest)).await?;
         Ok(created(name, &digest))
     }

@@ -1,84 +1,18 @@
-//! Tags, and the lists that name what is there.
+//! Tags.
 
 use axum::http::HeaderMap;
-use plugin_oci::documents::{Descriptor, media_type};
-use plugin_oci::stores::bucket::lists::{parse_referrers, parse_tags, referrers_document, tags_document};
-use plugin_oci::stores::bucket::objects::{JSON, Kind, Object};
+use plugin_oci::documents::Descriptor;
+use plugin_oci::stores::bucket::objects::Kind;
 use plugin_oci::values::digest::Digest;
 
 use super::Registry;
 use super::heads::{self, Preconditions};
 use crate::fault::Fault;
 use crate::names::Name;
-use crate::store::{Condition, Membership, StoreFault, reconcile};
+use crate::store::{Condition, Listed, Refers, reconcile};
 
 /// How often a tag is tried.
 const ROUNDS: u32 = 100;
-
-/// A tag in the list of tags.
-struct Listed<'a> {
-    name: &'a Name,
-    tag: &'a str,
-}
-
-impl Membership for Listed<'_> {
-    fn list(&self) -> String {
-        self.name.tags()
-    }
-
-    fn object(&self) -> String {
-        self.name.tag(self.tag)
-    }
-
-    fn kind(&self) -> Kind {
-        Kind::changing(JSON)
-    }
-
-    fn change(&self, list: Option<&Object>, is_there: bool) -> Result<Option<Vec<u8>>, StoreFault> {
-        let before = list.map(|list| parse_tags(&list.bytes)).transpose();
-        let before = before.map_err(|error| StoreFault::new(&self.list(), error))?.unwrap_or_default();
-        let mut after = before.clone();
-        if is_there {
-            after.insert(self.tag.to_owned())
-        } else {
-            after.remove(self.tag)
-        };
-        Ok((before != after).then(|| tags_document(self.name.as_str(), &after)))
-    }
-}
-
-/// A manifest in the list of what refers to its subject.
-struct Refers<'a> {
-    name: &'a Name,
-    subject: &'a Digest,
-    entry: &'a Descriptor,
-}
-
-impl Membership for Refers<'_> {
-    fn list(&self) -> String {
-        self.name.referrers(self.subject)
-    }
-
-    fn object(&self) -> String {
-        self.name.manifest(&self.entry.digest)
-    }
-
-    fn kind(&self) -> Kind {
-        Kind::changing(media_type::INDEX)
-    }
-
-    fn change(&self, list: Option<&Object>, is_there: bool) -> Result<Option<Vec<u8>>, StoreFault> {
-        let before = list.map(|list| parse_referrers(&list.bytes)).transpose();
-        let before = before.map_err(|error| StoreFault::new(&self.list(), error))?.unwrap_or_default();
-        let mut after = before.clone();
-        after.retain(|entry| entry.digest != self.entry.digest);
-        if is_there {
-            after.push(self.entry.clone());
-            after.sort_by(|a, b| a.digest.cmp(&b.digest));
-        }
-        Ok((before != after).then(|| referrers_document(after)))
-    }
-}
 
 impl Registry {
     /// Whether a tag never moves.

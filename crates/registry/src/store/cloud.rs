@@ -40,7 +40,7 @@ impl Cloud {
         let (scheme, prefix) = ObjectStoreScheme::parse(&url).map_err(|error| failed(&error))?;
         let options = ClientOptions::new().with_allow_http(true).with_timeout_disabled().with_read_timeout(PATIENCE);
         let options = options.with_connect_timeout(Duration::from_secs(5));
-        let retry = RetryConfig { max_retries: 3, retry_timeout: Duration::from_secs(15), ..RetryConfig::default() };
+        let retry = RetryConfig { max_retries: 8, retry_timeout: Duration::from_secs(15), ..RetryConfig::default() };
         let variables = environment.vars().filter_map(|(name, value)| {
             Some((name.to_str()?.to_ascii_lowercase(), value.to_str().filter(|value| !value.is_empty())?.to_owned()))
         });

@@ -10,7 +10,7 @@ use plugin_oci::fs::{TempFile, create_dirs};
 use plugin_oci::stores::bucket::Directory;
 use plugin_oci::stores::bucket::objects::Objects as _;
 
-use super::{Condition, Entry, Kind, Meta, Object, Part, Read, StoreFault};
+use super::{Condition, Entry, Kind, Meta, Object, Part, Read, StoreFault, UPLOADS};
 
 /// What is read and written at once.
 const PIECE: usize = 256 << 10;
@@ -107,7 +107,12 @@ impl Folder {
     }
 
     pub(super) async fn delete(&self, key: &str) -> Result<(), StoreFault> {
-        self.run(key, Directory::delete).await
+        self.run(key, Directory::delete).await?;
+        if let Some((folder, _)) = key.rsplit_once('/').filter(|(folder, _)| folder.starts_with(UPLOADS)) {
+            // Where it was the last part of an upload.
+            drop(tokio::fs::remove_dir(self.root.join(folder)).await);
+        }
+        Ok(())
     }
 
     pub(super) async fn list(&self, folder: &str) -> Result<Vec<Entry>, StoreFault> {

@@ -2,7 +2,13 @@
 
 use std::time::Duration;
 
+use plugin_oci::documents::{Descriptor, media_type};
+use plugin_oci::stores::bucket::lists::{parse_referrers, parse_tags, referrers_document, tags_document};
+use plugin_oci::stores::bucket::objects::JSON;
+use plugin_oci::values::digest::Digest;
+
 use super::{Condition, Kind, Object, Store, StoreFault};
+use crate::names::Name;
 
 /// How often a change is tried. Of those who try at once one gets through each time.
 const ROUNDS: u32 = 500;
@@ -37,4 +43,69 @@ pub(crate) async fn reconcile(store: &Store, entry: &impl Membership) -> Result<
         }
     }
     Err(StoreFault::new(&list, "it changes faster than it can be written"))
+}
+
+/// A tag in the list of tags.
+pub(crate) struct Listed<'a> {
+    pub(crate) name: &'a Name,
+    pub(crate) tag: &'a str,
+}
+
+impl Membership for Listed<'_> {
+    fn list(&self) -> String {
+        self.name.tags()
+    }
+
+    fn object(&self) -> String {
+        self.name.tag(self.tag)
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::changing(JSON)
+    }
+
+    fn change(&self, list: Option<&Object>, is_there: bool) -> Result<Option<Vec<u8>>, StoreFault> {
+        let before = list.map(|list| parse_tags(&list.bytes)).transpose();
+        let before = before.map_err(|error| StoreFault::new(&self.list(), error))?.unwrap_or_default();
+        let mut after = before.clone();
+        if is_there {
+            after.insert(self.tag.to_owned())
+        } else {
+            after.remove(self.tag)
+        };
+        Ok((before != after).then(|| tags_document(self.name.as_str(), &after)))
+    }
+}
+
+/// A manifest in the list of what refers to its subject.
+pub(crate) struct Refers<'a> {
+    pub(crate) name: &'a Name,
+    pub(crate) subject: &'a Digest,
+    pub(crate) entry: &'a Descriptor,
+}
+
+impl Membership for Refers<'_> {
+    fn list(&self) -> String {
+        self.name.referrers(self.subject)
+    }
+
+    fn object(&self) -> String {
+        self.name.manifest(&self.entry.digest)
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::changing(media_type::INDEX)
+    }
+
+    fn change(&self, list: Option<&Object>, is_there: bool) -> Result<Option<Vec<u8>>, StoreFault> {
+        let before = list.map(|list| parse_referrers(&list.bytes)).transpose();
+        let before = before.map_err(|error| StoreFault::new(&self.list(), error))?.unwrap_or_default();
+        let mut after = before.clone();
+        after.retain(|entry| entry.digest != self.entry.digest);
+        if is_there {
+            after.push(self.entry.clone());
+            after.sort_by(|a, b| a.digest.cmp(&b.digest));
+        }
+        Ok((before != after).then(|| referrers_document(after)))
+    }
 }

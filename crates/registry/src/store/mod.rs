@@ -4,7 +4,9 @@
 
 mod cloud;
 mod directory;
+mod leases;
 mod lists;
+mod marks;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,7 +20,9 @@ pub use plugin_oci::stores::bucket::objects::{Entry, Kind, Object};
 
 use self::cloud::Cloud;
 use self::directory::Folder;
-pub(crate) use self::lists::{Membership, reconcile};
+pub(crate) use self::leases::Lease;
+pub(crate) use self::lists::{Listed, Refers, reconcile};
+pub(crate) use self::marks::{Mark, Marked, Sort, Verdict, marked};
 use crate::fault::Fault;
 
 /// Below what parts of uploads lie.

@@ -4,4 +4,5 @@ mod auth;
 mod clients;
 mod conformance;
 mod format;
+mod gc;
 mod support;

@@ -1,0 +1,217 @@
+//! Removing what no tag reaches, beside those who push.
+//!
+//! Each run condemns what nothing reaches, and removes what an earlier run condemned long enough ago, if nothing reaches it still. In
+//! between, whoever asks for what is condemned is told that it is not there, and sends it again; and whoever pushes a manifest
+//! pardons all that it reaches before anybody sees it. So a manifest that is there has everything, whatever removes at the same time.
+
+mod reach;
+mod rebuild;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, SystemTime};
+
+use plugin_oci::documents::{Descriptor, Document};
+use plugin_oci::stores::bucket::lease::Purpose;
+use plugin_oci::stores::listed;
+use plugin_oci::stores::registry::media_type_of;
+use plugin_oci::values::digest::Digest;
+
+pub(crate) use self::reach::{Reached, reach};
+pub use self::rebuild::rebuild;
+use crate::clock;
+use crate::names::Name;
+use crate::store::{Lease, Mark, Marked, Refers, Sort, Store, StoreFault, UPLOADS, Verdict, marked, reconcile};
+use crate::uploads::LIFETIME;
+
+/// What a run does.
+pub struct Options {
+    /// How long something is condemned before it is removed, and how old it is at least when it is condemned.
+    pub wait: Duration,
+    /// Whether it only tells.
+    pub dry_run: bool,
+}
+
+/// Something that a run has looked at and not let be.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Told {
+    /// `condemned`, `removed` or `expired`.
+    pub what: &'static str,
+    /// The key of the object.
+    pub key: String,
+    /// How many bytes it has.
+    pub bytes: u64,
+}
+
+/// Why a run did nothing, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum GcFault {
+    /// Somebody publishes or removes by other means.
+    #[error("the store is in use: `{0}`")]
+    InUse(String),
+    /// The store does not answer.
+    #[error(transparent)]
+    Store(#[from] StoreFault),
+}
+
+/// An object in the listing.
+struct Held {
+    size: u64,
+    modified: SystemTime,
+}
+
+/// What lies in a repository.
+#[derive(Default)]
+struct Contents {
+    tags: Vec<String>,
+    objects: BTreeMap<Marked, Held>,
+}
+
+/// Runs once.
+pub async fn collect(store: &Store, options: &Options) -> Result<Vec<Told>, GcFault> {
+    let lease = Lease::new(Purpose::Collect);
+    if let Err(other) = lease.hold(store).await? {
+        return Err(GcFault::InUse(other));
+    }
+    let outcome = run(store, options).await;
+    lease.release(store).await;
+    Ok(outcome?)
+}
+
+async fn run(store: &Store, options: &Options) -> Result<Vec<Told>, StoreFault> {
+    let mut told = Vec::new();
+    for (name, contents) in survey(store).await? {
+        sweep(store, options, &name, &contents, &mut told).await?;
+    }
+    expire(store, options, &mut told).await?;
+    Ok(told)
+}
+
+/// What is there.
+async fn survey(store: &Store) -> Result<BTreeMap<Name, Contents>, StoreFault> {
+    let mut all: BTreeMap<Name, Contents> = BTreeMap::new();
+    for entry in store.list("v2/").await? {
+        let mut parts = entry.key.rsplitn(3, '/');
+        let (Some(last), Some(kind), Some(rest)) = (parts.next(), parts.next(), parts.next()) else { continue };
+        let Some(Ok(name)) = rest.strip_prefix("v2/").map(Name::parse) else { continue };
+        let contents = all.entry(name).or_default();
+        let held = Held { size: entry.size, modified: entry.modified };
+        match (kind, last.parse::<Digest>()) {
+            ("blobs", Ok(digest)) => drop(contents.objects.insert(Marked::blob(digest), held)),
+            ("manifests", Ok(digest)) => drop(contents.objects.insert(Marked::manifest(digest), held)),
+            ("manifests", Err(_)) => contents.tags.push(last.to_owned()),
+            _ => {}
+        }
+    }
+    Ok(all)
+}
+
+async fn sweep(
+    store: &Store,
+    options: &Options,
+    name: &Name,
+    contents: &Contents,
+    told: &mut Vec<Told>,
+) -> Result<(), StoreFault> {
+    let marks = marked(store, name).await?;
+    let reached = everything(store, name, contents).await?;
+    let mut going = Vec::new();
+    for (it, held) in &contents.objects {
+        let mark = if marks.contains_key(it) { it.read(store, name).await? } else { None };
+        if reached.contains(it) {
+            if mark.is_some() && !options.dry_run {
+                it.clear(store, name).await?;
+            }
+            continue;
+        }
+        let wait = options.wait.as_secs();
+        let is_old = clock::now().duration_since(held.modified).unwrap_or_default() >= options.wait;
+        let is_due = |mark: &Mark| mark.at.saturating_add(wait) <= clock::seconds();
+        match mark {
+            Some(mark) if mark.verdict == Verdict::Deleting || mark.verdict == Verdict::Condemned && is_due(&mark) => {
+                going.push((it, held, mark));
+            }
+            Some(mark) if mark.verdict == Verdict::Condemned => {}
+            mark if is_old && mark.as_ref().is_none_or(is_due) => {
+                let key = it.object(name);
+                if options.dry_run || it.write(store, name, mark.as_ref(), Verdict::Condemned).await? {
+                    told.push(Told { what: "condemned", key, bytes: held.size });
+                }
+            }
+            _ => {}
+        }
+    }
+    // Manifests first: what a list names is there, or is named by none.
+    going.reverse();
+    for (it, held, mark) in going {
+        let key = it.object(name);
+        let is_gone = options.dry_run || {
+            // Whoever pardons it from here on waits until it is gone.
+            it.write(store, name, Some(&mark), Verdict::Deleting).await? && remove(store, name, it, held).await?
+        };
+        if is_gone {
+            told.push(Told { what: "removed", key, bytes: held.size });
+        }
+    }
+    // Marks of what others have removed.
+    for it in marks.keys().filter(|it| !contents.objects.contains_key(it) && !options.dry_run) {
+        it.clear(store, name).await?;
+    }
+    Ok(())
+}
+
+/// Removes an object, unless it was written again; whether it did. A manifest goes before it leaves the list of its subject.
+async fn remove(store: &Store, name: &Name, it: &Marked, held: &Held) -> Result<bool, StoreFault> {
+    let key = it.object(name);
+    let is_same = store.head(&key).await?.is_some_and(|now| now.modified == held.modified && now.size == held.size);
+    if is_same {
+        let manifest = if it.sort == Sort::Manifest { store.get(&key).await? } else { None };
+        store.delete(&key).await?;
+        if let Some(manifest) = manifest {
+            store.delete(&name.referrers(&it.digest)).await?;
+            if let Some((subject, entry)) = referrer(&it.digest, &manifest.bytes) {
+                reconcile(store, &Refers { name, subject: &subject, entry: &entry }).await?;
+            }
+        }
+    }
+    it.clear(store, name).await?;
+    Ok(is_same)
+}
+
+/// What a manifest refers to, and as what it is listed there.
+fn referrer(digest: &Digest, bytes: &[u8]) -> Option<(Digest, Descriptor)> {
+    let media_type = media_type_of("", bytes);
+    let document = Document::parse(bytes, &media_type).ok()?;
+    let entry = listed(&Descriptor::new(media_type, digest.clone(), bytes.len() as u64), &document);
+    Some((document.subject()?.digest.clone(), entry))
+}
+
+/// Everything that tags reach.
+async fn everything(store: &Store, name: &Name, contents: &Contents) -> Result<BTreeSet<Marked>, StoreFault> {
+    let mut reached = Reached::new();
+    for tag in &contents.tags {
+        if let Some(found) = store.get(&name.tag(tag)).await? {
+            let digest = Digest::of(&found.bytes);
+            reach(store, name, &digest, Some(&found.bytes), &mut reached).await?;
+        }
+    }
+    Ok(reached)
+}
+
+/// Removes uploads that nobody can go on with.
+async fn expire(store: &Store, options: &Options, told: &mut Vec<Told>) -> Result<(), StoreFault> {
+    let mut uploads: BTreeMap<String, Vec<plugin_oci::stores::bucket::objects::Entry>> = BTreeMap::new();
+    for entry in store.list(UPLOADS).await? {
+        let id = entry.key[UPLOADS.len()..].split('/').next().unwrap_or_default().to_owned();
+        uploads.entry(id).or_default().push(entry);
+    }
+    let age = |modified: SystemTime| clock::now().duration_since(modified).unwrap_or_default();
+    for entries in uploads.into_values().filter(|all| all.iter().all(|it| age(it.modified).as_secs() > LIFETIME)) {
+        for entry in entries {
+            if !options.dry_run {
+                store.delete(&entry.key).await?;
+            }
+            told.push(Told { what: "expired", key: entry.key, bytes: entry.size });
+        }
+    }
+    Ok(())
+}
