@@ -67,6 +67,10 @@ pub(crate) enum Wanted {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Route {
     Base,
+    /// The pages for people (`plugin_oci::catalogue`).
+    ListPage,
+    RepositoryPage(Name),
+    ImagePage(Name, Tag),
     Blob(Name, Digest),
     Manifest(Name, Wanted),
     Tags(Name),
@@ -79,6 +83,16 @@ impl Route {
     /// Reads the path of a URL, as it was sent.
     pub(crate) fn parse(path: &str) -> Result<Self, Fault> {
         let nothing = || Fault::nothing("there is nothing of that name");
+        if path == "/" || path == "/index.html" {
+            return Ok(Self::ListPage);
+        }
+        if let Some(page) = path.strip_prefix("/catalogue/").and_then(|page| page.strip_suffix(".html")) {
+            if let Some(name) = page.strip_suffix("/_") {
+                return Ok(Self::RepositoryPage(Name::parse(name)?));
+            }
+            let (name, tag) = page.split_once("/_/").ok_or_else(nothing)?;
+            return Ok(Self::ImagePage(Name::parse(name)?, tag.parse().map_err(|_| Fault::tag_invalid("this is no tag"))?));
+        }
         let rest = path.strip_prefix("/v2").ok_or_else(nothing)?;
         if rest.is_empty() || rest == "/" {
             return Ok(Self::Base);
@@ -111,12 +125,14 @@ impl Route {
     /// The repository that it is about.
     pub(crate) const fn name(&self) -> Option<&Name> {
         match self {
-            Self::Base => None,
+            Self::Base | Self::ListPage => None,
             Self::Blob(name, _)
             | Self::Manifest(name, _)
             | Self::Tags(name)
             | Self::Referrers(name, _)
             | Self::Uploads(name)
+            | Self::RepositoryPage(name)
+            | Self::ImagePage(name, _)
             | Self::Upload(name, _) => Some(name),
         }
     }
@@ -147,7 +163,9 @@ mod tests {
             "/v2/a/tags/other",
             "/v2x/a/tags/list",
             "/_r/keys",
-            "/",
+            "/catalogue/../_.html",
+            "/catalogue/a/_/..html",
+            "/catalogue/a/_.json",
         ] {
             assert!(Route::parse(path).is_err(), "{path}");
         }

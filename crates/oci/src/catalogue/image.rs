@@ -79,9 +79,7 @@ impl Image {
 impl Repository {
     /// Its tags, the highest version first.
     pub fn tags(&self) -> Vec<&str> {
-        let mut tags: Vec<&str> = self.images.keys().map(String::as_str).collect();
-        tags.sort_by_key(|tag| std::cmp::Reverse(order(tag)));
-        tags
+        sorted(self.images.keys().map(String::as_str))
     }
 
     /// What the list of repositories says of it; `None` for one without tags.
@@ -90,6 +88,13 @@ impl Repository {
         let description = self.images.get(&highest).and_then(|image| image.said("description")).map(str::to_owned);
         Some(Summary { tags: self.images.len() as u64, highest, description })
     }
+}
+
+/// Tags, the highest version first.
+pub fn sorted<'t>(tags: impl IntoIterator<Item = &'t str>) -> Vec<&'t str> {
+    let mut tags: Vec<&str> = tags.into_iter().collect();
+    tags.sort_by_key(|tag| std::cmp::Reverse(order(tag)));
+    tags
 }
 
 /// Orders tags as people count: versions first, by their numbers, a release after what led to it; then names.

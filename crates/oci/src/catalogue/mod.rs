@@ -13,7 +13,7 @@ mod image;
 mod pages;
 mod published;
 
-pub use image::{Image, OnPlatform, Repository, Summary};
+pub use image::{Image, OnPlatform, Repository, Summary, sorted};
 pub use pages::{image_page, repositories_page, repository_page};
 pub use published::Catalogue;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use maud::{DOCTYPE, Markup, html};
 
-use super::image::{Image, OnPlatform, Repository, Summary};
+use super::image::{Image, OnPlatform, Summary};
 use super::{LIST_PATH, image_path, repository_path};
 use crate::deltas;
 use crate::signatures::{bundle, notation, statement};
@@ -44,8 +44,8 @@ fn page(title: &str, body: &Markup) -> String {
     page.into_string()
 }
 
-/// The list of repositories, of a registry at this host.
-pub fn repositories_page(host: &str, repositories: &BTreeMap<String, Summary>) -> String {
+/// The list of repositories, of a registry at this host; and where it goes on.
+pub fn repositories_page(host: &str, repositories: &BTreeMap<String, Summary>, more: Option<&str>) -> String {
     let body = html! {
         h1 { "Plugins at " (field(host)) }
         @if repositories.is_empty() { p { "Nothing is here yet." } } @else {
@@ -63,12 +63,13 @@ pub fn repositories_page(host: &str, repositories: &BTreeMap<String, Summary>) -
                 }
             }
         }
+        (following(more))
     };
     page(&format!("Plugins at {host}"), &body)
 }
 
-/// The tags of a repository.
-pub fn repository_page(host: &str, name: &str, repository: &Repository) -> String {
+/// Tags of a repository, in this order; and where the list goes on.
+pub fn repository_page(host: &str, name: &str, images: &[(&str, &Image)], more: Option<&str>) -> String {
     let up = depth(&repository_path(name));
     let body = html! {
         nav { a href=(link(up, LIST_PATH)) { "All repositories" } }
@@ -76,8 +77,7 @@ pub fn repository_page(host: &str, name: &str, repository: &Repository) -> Strin
         table {
             thead { tr { th scope="col" { "Tag" } th scope="col" { "Platforms" } th scope="col" { "Size" } th scope="col" { "Attached" } } }
             tbody {
-                @for tag in repository.tags() {
-                    @let image = &repository.images[tag];
+                @for (tag, image) in images {
                     tr {
                         th scope="row" { a href=(link(up, &image_path(name, tag))) { (field(tag)) } }
                         td { (platforms(&image.platforms)) }
@@ -87,6 +87,7 @@ pub fn repository_page(host: &str, name: &str, repository: &Repository) -> Strin
                 }
             }
         }
+        (following(more))
     };
     page(&format!("{name} at {host}"), &body)
 }
@@ -139,6 +140,10 @@ pub fn image_page(host: &str, name: &str, tag: &str, image: &Image, commands: &[
         }
     };
     page(&format!("{name}:{tag} at {host}"), &body)
+}
+
+fn following(more: Option<&str>) -> Markup {
+    html! { @if let Some(more) = more { p { a href=(more) rel="next" { "More" } } } }
 }
 
 fn platforms(platforms: &[OnPlatform]) -> String {

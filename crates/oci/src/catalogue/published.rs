@@ -87,7 +87,7 @@ impl<'b> Catalogue<'b> {
         })?;
         self.page(LIST_PATH, |catalogue| {
             let state: State = catalogue.document(STATE)?;
-            Ok(Some(repositories_page(&state.host, &state.repositories)))
+            Ok(Some(repositories_page(&state.host, &state.repositories, None)))
         })?;
         Ok(repositories.len() as u64)
     }
@@ -131,7 +131,9 @@ impl<'b> Catalogue<'b> {
             self.bucket.remove(&key)?;
         } else {
             self.page(&repository_path(name), |catalogue| {
-                Ok(Some(repository_page(&self.host, name, &catalogue.document(&key)?)))
+                let now: Repository = catalogue.document(&key)?;
+                let images: Vec<(&str, &Image)> = now.tags().into_iter().map(|tag| (tag, &now.images[tag])).collect();
+                Ok(Some(repository_page(&self.host, name, &images, None)))
             })?;
         }
         Ok(repository)

@@ -70,21 +70,35 @@ impl Gate {
         self.is_open || self.anonymous.iter().any(|pattern| pattern.matches(name.as_str()))
     }
 
+    /// Whoever sends a request.
+    fn who(&self, keys: &Keys, headers: &HeaderMap) -> Result<Access, Fault> {
+        // Who has no credentials may send empty ones.
+        match sent(headers).filter(|sent| !sent.is_empty()) {
+            None => Ok(Access::Anonymous),
+            Some(sent) => match Token::read(keys, &sent).filter(|token| !self.is_revoked(&token.id)) {
+                Some(token) => Ok(Access::Owner(token)),
+                None => Err(unauthorized("the token is not, or no longer, good")),
+            },
+        }
+    }
+
+    /// Lets somebody look at what each may see.
+    pub(crate) fn look(&self, keys: &Keys, headers: &HeaderMap) -> Result<Access, Fault> {
+        if self.is_open {
+            return Ok(Access::Open);
+        }
+        match self.who(keys, headers)? {
+            Access::Anonymous if self.anonymous.is_empty() => Err(unauthorized("a token is wanted")),
+            access => Ok(access),
+        }
+    }
+
     /// Lets a request pass, or says why not.
     pub(crate) fn pass(&self, keys: &Keys, headers: &HeaderMap, name: Option<&Name>, action: Action) -> Result<Access, Fault> {
         if self.is_open {
             return Ok(Access::Open);
         }
-        let unauthorized =
-            |message: &str| Fault::unauthorized(message).with(header::WWW_AUTHENTICATE, "Basic realm=\"registry\"");
-        // Who has no credentials may send empty ones.
-        let access = match sent(headers).filter(|sent| !sent.is_empty()) {
-            None => Access::Anonymous,
-            Some(sent) => match Token::read(keys, &sent).filter(|token| !self.is_revoked(&token.id)) {
-                Some(token) => Access::Owner(token),
-                None => return Err(unauthorized("the token is not, or no longer, good")),
-            },
-        };
+        let access = self.who(keys, headers)?;
         match (&access, name) {
             // Who is told here that nothing is wanted sends no credentials later.
             (Access::Anonymous, None) if !self.anonymous.iter().any(|pattern| pattern.matches("")) => {
@@ -140,6 +154,10 @@ pub async fn revoke(store: &Store, id: &str, expires: u64) -> Result<(), StoreFa
         }
     }
     Err(StoreFault::new(REVOKED, "it changes faster than it can be written"))
+}
+
+fn unauthorized(message: &str) -> Fault {
+    Fault::unauthorized(message).with(header::WWW_AUTHENTICATE, "Basic realm=\"registry\"")
 }
 
 /// The token of a request: the password of `Basic`, whoever the user is, or what stands behind `Bearer`.

@@ -4,6 +4,7 @@ mod heads;
 mod listen;
 mod lists;
 mod manifests;
+mod pages;
 mod pull;
 mod push;
 mod tags;
@@ -47,12 +48,13 @@ pub struct Registry {
     gate: Gate,
     lease: Lease,
     settings: Settings,
+    known: pages::Known,
 }
 
 impl Registry {
     /// A registry over a store.
     pub fn new(store: Store, keys: Keys, gate: Gate, settings: Settings) -> Self {
-        Self { store, keys, gate, lease: Lease::new(Purpose::Serve), settings }
+        Self { store, keys, gate, lease: Lease::new(Purpose::Serve), settings, known: pages::Known::default() }
     }
 
     /// Learns what was revoked, again and again.
@@ -80,7 +82,10 @@ impl Registry {
         let (head, body) = request.into_parts();
         let route = Route::parse(head.uri.path())?;
         let (method, headers) = (head.method, &head.headers);
-        let access = self.gate.pass(&self.keys, headers, route.name(), need(&route, &method))?;
+        let access = match &route {
+            Route::ListPage => self.gate.look(&self.keys, headers)?,
+            _ => self.gate.pass(&self.keys, headers, route.name(), need(&route, &method))?,
+        };
         let query = heads::query(head.uri.query());
         let is_read = method == Method::GET || method == Method::HEAD;
         let incoming = || Ok::<_, Fault>(Incoming::new(body, heads::length(headers)?, self.limits()));
@@ -89,6 +94,9 @@ impl Registry {
         }
         let mut response = match (&route, &method) {
             (Route::Base, _) if is_read => Ok(document(b"{}".to_vec(), "application/json")),
+            (Route::ListPage, _) if is_read => self.list_page(&access, headers, &query).await,
+            (Route::RepositoryPage(name), _) if is_read => self.repository_page(name, headers, &query).await,
+            (Route::ImagePage(name, tag), _) if is_read => self.image_page(name, tag, headers).await,
             (Route::Blob(name, digest), &Method::HEAD) => self.has_blob(name, digest, headers).await,
             (Route::Blob(name, digest), &Method::GET) => self.blob(name, digest, headers).await,
             (Route::Blob(name, digest), &Method::DELETE) => self.delete_blob(name, digest).await,
@@ -135,7 +143,12 @@ impl Registry {
 
 const fn allowed(route: &Route) -> &'static str {
     match route {
-        Route::Base | Route::Tags(_) | Route::Referrers(..) => "GET, HEAD",
+        Route::Base
+        | Route::Tags(_)
+        | Route::Referrers(..)
+        | Route::ListPage
+        | Route::RepositoryPage(_)
+        | Route::ImagePage(..) => "GET, HEAD",
         Route::Blob(..) => "GET, HEAD, DELETE",
         Route::Manifest(..) => "GET, HEAD, PUT, DELETE",
         Route::Uploads(_) => "POST",

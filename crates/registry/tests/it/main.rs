@@ -5,4 +5,5 @@ mod clients;
 mod conformance;
 mod format;
 mod gc;
+mod pages;
 mod support;

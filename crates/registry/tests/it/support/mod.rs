@@ -1,5 +1,8 @@
 //! Helpers.
 
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "../../../../../tests/it/support/browser.rs"]
+pub mod browser;
 pub mod client;
 pub mod program;
 pub mod server;
