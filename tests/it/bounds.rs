@@ -2,9 +2,7 @@
 //! what it costs to look at many that share layers: each is read once.
 
 use std::fs;
-use std::io::Read as _;
 use std::path::Path;
-use std::process::Stdio;
 
 use plugin_oci::fs::sorted_listing;
 use plugin_oci::values::compression::Compression;
@@ -14,7 +12,7 @@ use serde_json::{Value, json};
 use crate::support::hostile::archive::Archive;
 use crate::support::layouts::HandLayout;
 use crate::support::memory_registry::MemoryRegistry;
-use crate::support::program::{done, plugin_build, ran, run, wait_until};
+use crate::support::program::{bytes_read, done, plugin_build, ran, run};
 use crate::support::sample::noise;
 
 /// An archive of files whose names are as long as names may be.
@@ -131,20 +129,6 @@ fn image(layout: &HandLayout, tars: &[Vec<u8>], variant: u8) -> Value {
     descriptor
 }
 
-/// Bytes that the program asks the system to read.
-fn bytes_read(dir: &Path, arguments: &[&str]) -> (u64, String) {
-    let mut child = plugin_build(dir).args(arguments).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
-    let mut stdout = String::new();
-    child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
-    let proc = Path::new("/proc").join(child.id().to_string());
-    let has_ended = || fs::read_to_string(proc.join("stat")).unwrap().rsplit(')').next().unwrap().starts_with(" Z");
-    wait_until("it ends", has_ended);
-    let counted = fs::read_to_string(proc.join("io")).unwrap();
-    assert!(child.wait().unwrap().success(), "{stdout}");
-    let read = counted.lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap();
-    (read.parse().unwrap(), stdout)
-}
-
 #[cfg(target_os = "linux")]
 #[test]
 fn a_layer_that_many_images_share_is_read_once() {
@@ -158,8 +142,8 @@ fn a_layer_that_many_images_share_is_read_once() {
     }
     let blobs = dir.join("out/blobs/sha256");
     let all: u64 = sorted_listing(&blobs).unwrap().iter().map(|name| fs::metadata(blobs.join(name)).unwrap().len()).sum();
-    let (nothing, _) = bytes_read(dir, &["--version"]);
-    let (read, told) = bytes_read(dir, &["verify", "--message-format", "json", "oci:out"]);
+    let (nothing, _) = bytes_read(plugin_build(dir).args(["--version"]));
+    let (read, told) = bytes_read(plugin_build(dir).args(["verify", "--message-format", "json", "oci:out"]));
     let told: Value = serde_json::from_str(told.lines().last().unwrap()).unwrap();
     assert_eq!((&told["findings"], &told["blobs"], &told["bytes"]), (&json!([]), &json!(1 + 4 * IMAGES), &json!(all)));
     // Programs are set aside to be looked into, which reads their beginnings again.

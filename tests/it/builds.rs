@@ -2,9 +2,9 @@
 
 use crate::support::http_server::Answer;
 use crate::support::memory_registry::{MemoryRegistry, Quirks};
-use crate::support::program::{done, plugin_build, run};
+use crate::support::program::{bytes_read, done, plugin_build, run};
 use crate::support::project::Project;
-use crate::support::sample::Sample;
+use crate::support::sample::{Sample, noise};
 
 fn tags(project: &Project, store: &str) -> Vec<String> {
     done(&project.root, &["ls", store]).lines().map(|line| line.split(' ').next().unwrap().to_owned()).collect()
@@ -125,4 +125,34 @@ fn what_ends_early_leaves_no_directory() {
     std::fs::remove_file(dir.join("layout/blobs/sha256").join(lost.hex())).unwrap();
     assert_eq!(run(dir, &["copy", "layout", "oci:deep/below/copied"]).code, 1);
     assert!(!dir.join("deep").exists(), "a failure leaves nothing");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_changed_file_among_many_costs_one_pass_and_one_that_was_only_touched_no_blob() {
+    const FILES: usize = 100;
+    const SIZE: usize = 100_000;
+    let project = Project::new(&[]);
+    say(&project, "1.0.0", "files = [{ from = \"assets\" }]");
+    for number in 0..FILES {
+        let folder = project.root.join("assets");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join(number.to_string()), noise(&number.to_string(), SIZE)).unwrap();
+    }
+    let built = || {
+        let mut command = plugin_build(&project.root);
+        bytes_read(command.args(["--message-format", "json"]).env("CARGO_PLUGIN_BUILD_RACY_SECONDS", "-1"))
+    };
+    built();
+    built();
+    let (unchanged, before) = built();
+    project.write("assets/7", &"seven".repeat(SIZE / 5));
+    let (changed, after) = built();
+    assert_ne!(before, after);
+    let all = (FILES * SIZE) as u64;
+    assert!(unchanged < all / 2 && changed < all * 3 / 2, "{unchanged}, {changed} of {all}");
+    // The same bytes under a new time are packed, found to be known, and thrown away.
+    project.write("assets/7", &"seven".repeat(SIZE / 5));
+    assert_eq!(built().1, after);
+    done(&project.root, &["verify"]);
 }

@@ -33,7 +33,7 @@ use plugin_oci::documents::image::{BASE_DIGEST, BASE_NAME, Image, Layer, Setting
 use plugin_oci::failure::Error;
 use plugin_oci::fs::stamps::{Fingerprint, Hints};
 use plugin_oci::fs::{FileError, TempFile};
-use plugin_oci::layers::pack::{self, FORMAT, LayerError, Packer};
+use plugin_oci::layers::pack::{self, FORMAT, LayerError, Packed, Packer};
 use plugin_oci::layers::tree::{Content, Entry, Mode, Tree, TreeBuilder};
 use plugin_oci::progress::Progress;
 use plugin_oci::stores::layout::{Layout, LayoutWriter, Obsolete};
@@ -308,14 +308,24 @@ struct LayerBuilder<'a> {
 }
 
 impl LayerBuilder<'_> {
-    /// With no candidate in the layout one pass makes the layer. With one, a first pass only hashes: a match costs no
-    /// compression, a mismatch a second pass that must reproduce the first's diff id.
+    /// With no candidate in the layout one pass makes the layer, and so it does when the files certainly look other than before. Else a
+    /// first pass only hashes: a match costs no compression, a mismatch a second pass that must reproduce the first's diff id.
     fn layer(&mut self, name: &str, tree: &Tree) -> Result<Layer, Error> {
         let compression = self.assembly.image.compression;
-        let epoch = self.assembly.plan.epoch;
+        let label = format!("{} {name}", self.assembly.image.name);
+        let fingerprint = self.fingerprint(tree);
+        let has_changed = self.hints.has_changed(&label, &fingerprint);
+        let mut made = None;
+        let find = || -> Result<Digest, Error> {
+            if has_changed {
+                let (packed, _) = made.insert(self.pack(&label, tree)?);
+                return Ok(packed.diff_id.clone());
+            }
+            Ok(pack::diff_id(tree, self.assembly.plan.epoch)?)
+        };
         let mut expected = None;
         if self.cache.has_candidates(compression) {
-            let diff_id = self.diff_id(tree)?;
+            let diff_id = self.hints.known_or(fingerprint, |text| text.parse().ok(), find, |found| Some(found.to_string()))?;
             if let Some(known) = self.cache.find(&diff_id, compression)
                 && self.writer.contains(known)?
             {
@@ -324,14 +334,7 @@ impl LayerBuilder<'_> {
             }
             expected = Some(diff_id);
         }
-        let workers = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        let mut temp = self.writer.temp()?;
-        let label = format!("{} {name}", self.assembly.image.name);
-        let packed = Packer { compression, epoch, workers }.pack(&label, tree, &mut temp, self.assembly.progress);
-        let packed = packed.map_err(|error| match error {
-            LayerError::Write { source } => Error::from(FileError { what: "write", path: temp.path().to_owned(), source }),
-            error => error.into(),
-        })?;
+        let (packed, temp) = made.map_or_else(|| self.pack(&label, tree), Ok)?;
         if let Some(expected) = expected.filter(|expected| *expected != packed.diff_id) {
             return Err(AssembleError::Changed { layer: label, expected, found: packed.diff_id }.into());
         }
@@ -343,11 +346,21 @@ impl LayerBuilder<'_> {
         Ok(Layer { descriptor, diff_id: packed.diff_id })
     }
 
-    /// The diff id of a tree: by reading it, unless every file looks as it did when it was read before.
-    fn diff_id(&self, tree: &Tree) -> Result<Digest, Error> {
-        let epoch = self.assembly.plan.epoch;
+    fn pack(&self, label: &str, tree: &Tree) -> Result<(Packed, TempFile), Error> {
+        let workers = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let (compression, epoch) = (self.assembly.image.compression, self.assembly.plan.epoch);
+        let mut temp = self.writer.temp()?;
+        match (Packer { compression, epoch, workers }).pack(label, tree, &mut temp, self.assembly.progress) {
+            Ok(packed) => Ok((packed, temp)),
+            Err(LayerError::Write { source }) => Err(FileError { what: "write", path: temp.path().to_owned(), source }.into()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// How the files of a tree look.
+    fn fingerprint(&self, tree: &Tree) -> Fingerprint {
         let mut fingerprint = Fingerprint::default();
-        fingerprint.text(&format!("tree of format {FORMAT} at {}", epoch.seconds()));
+        fingerprint.text(&format!("tree of format {FORMAT} at {}", self.assembly.plan.epoch.seconds()));
         for (path, entry) in tree.iter() {
             fingerprint.text(path);
             match entry {
@@ -360,7 +373,6 @@ impl LayerBuilder<'_> {
                 Entry::File { .. } => fingerprint.unknown(),
             }
         }
-        let find = || pack::diff_id(tree, epoch);
-        Ok(self.hints.known_or(fingerprint, |text| text.parse().ok(), find, |diff_id| Some(diff_id.to_string()))?)
+        fingerprint
     }
 }

@@ -1,8 +1,10 @@
 //! Our own program, started as a user would start it.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read as _;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -71,6 +73,21 @@ pub fn ok(command: &mut Command) -> Ran {
     let run = ran(command);
     assert_eq!(run.code, 0, "{command:?}: {}{}", run.stdout, run.stderr);
     run
+}
+
+/// Runs a command that must succeed: bytes that it, without those that it starts, asks the system to read, and its results.
+#[cfg(target_os = "linux")]
+pub fn bytes_read(command: &mut Command) -> (u64, String) {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+    let mut stdout = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
+    let proc = Path::new("/proc").join(child.id().to_string());
+    let has_ended = || fs::read_to_string(proc.join("stat")).unwrap().rsplit(')').next().unwrap().starts_with(" Z");
+    wait_until("it ends", has_ended);
+    let counted = fs::read_to_string(proc.join("io")).unwrap();
+    assert!(child.wait().unwrap().success(), "{stdout}");
+    let read = counted.lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap();
+    (read.parse().unwrap(), stdout)
 }
 
 /// Runs our program in a directory.

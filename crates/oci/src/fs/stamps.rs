@@ -138,6 +138,18 @@ impl Hints {
         Ok(found)
     }
 
+    /// Whether something certainly looks other than when it was seen last; `name` is what it is called. Where it was never seen,
+    /// or cannot be looked at, that is not certain.
+    pub fn has_changed(&self, name: &str, fingerprint: &Fingerprint) -> bool {
+        if fingerprint.is_partial {
+            return false;
+        }
+        let (key, look) = (format!("look of {name}"), fingerprint.hasher.clone().finish().to_string());
+        let has_changed = self.known.get(&key).is_some_and(|last| *last != look);
+        self.kept().insert(key, look);
+        has_changed
+    }
+
     /// Writes the facts that were recalled or remembered, if they are others than were read.
     pub fn save(&self) {
         let kept = self.kept();
