@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
-use super::pages::{blocks, text};
+use super::pages::{blocks, text, yaml};
 use super::runner::{Job, Runner};
 use crate::support::program::{plugin_build, ran};
 use crate::support::project::Project;
@@ -58,6 +58,48 @@ impl Drop for Served {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// What the text between two words says.
+fn between<'t>(text: &'t str, before: &str, after: &str) -> &'t str {
+    text.split_once(before).unwrap().1.split_once(after).unwrap().0
+}
+
+#[test]
+#[ignore = "needs plugin-registry"]
+fn services_and_containers_start_it_as_it_wants_to_be_started() {
+    let Some((_runner, job)) = machine() else { return };
+    let [unit] = &blocks(PAGE, "## As a service of systemd", "ini")[..] else { panic!("one block") };
+    let start = between(unit, "ExecStart=/usr/local/bin/", "\n").replace("/var/lib/", "./");
+    let served = Served::by(&job, &start.replace(" --listen 0.0.0.0:5000", ""), &[]);
+    assert!(web::ask(&served.host, "GET", "/v2/").contains(" 200 "));
+    assert!(job.dir.join("plugin-registry/_r/keys").is_file());
+    let [compose] = &blocks("docs/src/recipes/server.md", "## As an image", "yaml")[..] else { panic!("one block") };
+    let [deployment, service] = &blocks("docs/src/recipes/server.md", "## On Kubernetes", "yaml")[..] else {
+        panic!("two blocks")
+    };
+    for block in [compose, deployment, service] {
+        assert!(yaml(block).is_none_or(|value| value.is_object()), "{block}");
+    }
+    let arguments = between(deployment, "args: [", "]").replace(['"', ','], "").replace("/keys/keys", "keys");
+    job.succeed("plugin-registry keygen keys");
+    let refused = job.shell(&format!("plugin-registry {arguments} --no-such-flag")).output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("'--no-such-flag'"), "all else is known: {said}");
+}
+
+#[test]
+fn its_image_is_built_by_this_tool() {
+    let [build] = &blocks("docs/src/recipes/server.md", "## As an image", "sh")[..] else { panic!("one block") };
+    let words: Vec<&str> = build.trim().strip_prefix("cargo plugin-build ").unwrap().split(' ').collect();
+    let output = tempfile::tempdir().unwrap();
+    let words: Vec<&str> = words.into_iter().filter(|word| !["-o", "registry"].contains(word)).collect();
+    let mut plan = plugin_build(Path::new(env!("CARGO_MANIFEST_DIR")));
+    let plan = ran(plan.args(words).args(["--dry-run", "--offline", "-o"]).arg(output.path().join("image")));
+    assert_eq!(plan.code, 0, "{}", plan.stderr);
+    for wanted in ["plugin-registry", "5000", "/data", "\"certificates\": {"] {
+        assert!(plan.stdout.contains(wanted) || plan.stderr.contains(wanted), "{wanted}: {}", plan.stdout);
     }
 }
 
