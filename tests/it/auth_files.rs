@@ -88,6 +88,18 @@ fn credentials_are_found_kept_and_forgotten_where_other_tools_do() {
         fs::remove_file(dir.join(path)).unwrap();
     }
 
+    // What docker wrote long ago is read after all others and not written to, as skopeo has it.
+    let old = json!({ format!("https://{host}/v1/"): { "auth": BASIC, "email": "u@example.com" }, "other.example": {} });
+    write(&dir.join("home/.dockercfg"), &old.to_string());
+    assert_eq!(looks(&registry, &mut program(dir)).code, 0);
+    let script = format!("printf p | '{}' login {host} -u u --password-stdin", env!("CARGO_BIN_EXE_cargo-plugin-build"));
+    let login = ran(Command::new("sh").args(["-c", &script]).env("HOME", dir.join("home")));
+    assert!(login.code == 0 && login.stderr.contains(".docker/config.json"), "{}", login.stderr);
+    let left = ran(program(dir).args(["logout", &host]));
+    assert!(left.stderr.contains(".dockercfg") && left.stderr.contains(".docker/config.json"), "{}", left.stderr);
+    assert_eq!(fs::read_to_string(dir.join("home/.dockercfg")).unwrap().trim(), "{\n  \"other.example\": {}\n}");
+    assert_eq!(looks(&registry, &mut program(dir)).code, 1);
+
     // The first that has something for the host wins, and is where a new password goes.
     let wrong = json!({"auths": {&host: {"auth": "dTp4"}}}).to_string();
     write(&dir.join("home/.config/containers/auth.json"), &wrong);

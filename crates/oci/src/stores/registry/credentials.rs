@@ -2,8 +2,8 @@
 //!
 //! Files, in this order: `--authfile` or else `REGISTRY_AUTH_FILE` (then no other); `$XDG_RUNTIME_DIR/containers/auth.json` or
 //! else, where that is there, `/run/containers/UID/auth.json`; `$XDG_CONFIG_HOME/containers/auth.json` or else
-//! `~/.config/containers/auth.json`; `$DOCKER_CONFIG/config.json` or else `~/.docker/config.json` (containers-auth.json(5),
-//! docker's `config.json`). Within a file: `credHelpers` of the host, then `auths` from the longest `host/namespace` to the
+//! `~/.config/containers/auth.json`; `$DOCKER_CONFIG/config.json` or else `~/.docker/config.json`; `~/.dockercfg`, which is nothing
+//! but the `auths` and is not written to (containers-auth.json(5), docker's `config.json`). Within a file: `credHelpers` of the host, then `auths` from the longest `host/namespace` to the
 //! host, then `credsStore`. A new password goes where it is found first: to the file that has one for the host, else to the last.
 //!
 //! The crate `docker_credential` was looked at: it reads the process environment, knows no `host/namespace` keys, and puts
@@ -75,6 +75,15 @@ struct AuthFile {
     path: PathBuf,
     /// Named by the user: it must exist when it is read.
     explicit: bool,
+    /// What docker wrote before 1.7: nothing but the `auths`.
+    legacy: bool,
+}
+
+impl AuthFile {
+    fn read(&self) -> Result<Option<Map<String, Value>>, CredentialError> {
+        let tree = read(&self.path, self.explicit)?;
+        Ok(tree.map(|tree| if self.legacy { Map::from_iter([("auths".to_owned(), Value::Object(tree))]) } else { tree }))
+    }
 }
 
 impl AuthFiles {
@@ -84,21 +93,23 @@ impl AuthFiles {
         let named = authfile.map(Path::to_owned).or_else(|| environment.path("REGISTRY_AUTH_FILE"));
         if let Some(path) = named {
             let path = environment.resolve(&path);
-            return Self { files: vec![AuthFile { path, explicit: true }], environment };
+            return Self { files: vec![AuthFile { path, explicit: true, legacy: false }], environment };
         }
         let home = environment.path("HOME");
         let runtime = environment.path("XDG_RUNTIME_DIR").map(|dir| dir.join("containers/auth.json")).or_else(of_this_user);
         let config = environment.path("XDG_CONFIG_HOME").or_else(|| home.as_ref().map(|home| home.join(".config")));
+        let legacy = home.as_ref().map(|home| AuthFile { path: home.join(".dockercfg"), explicit: false, legacy: true });
         let docker = environment.path("DOCKER_CONFIG").or_else(|| home.map(|home| home.join(".docker")));
         let found = [runtime, config.map(|dir| dir.join("containers/auth.json")), docker.map(|dir| dir.join("config.json"))];
-        let files = found.into_iter().flatten().map(|path| AuthFile { path, explicit: false }).collect();
+        let files = found.into_iter().flatten().map(|path| AuthFile { path, explicit: false, legacy: false });
+        let files = files.chain(legacy).collect();
         Self { files, environment }
     }
 
     /// The credentials for a repository, where there are any.
     pub fn find(&self, host: &str, repository: &str) -> Result<Option<Credential>, CredentialError> {
         for file in &self.files {
-            let Some(tree) = read(&file.path, file.explicit)? else { continue };
+            let Some(tree) = file.read()? else { continue };
             if let Some(found) = self.find_in(&tree, &file.path, host, repository)? {
                 return Ok(Some(found));
             }
@@ -155,7 +166,8 @@ impl AuthFiles {
 
     /// The file that holds the host's credentials, or would.
     fn home_of(&self, host: &str) -> Result<PathBuf, CredentialError> {
-        for file in &self.files {
+        let written = || self.files.iter().filter(|file| !file.legacy);
+        for file in written() {
             let tree = read(&file.path, false)?.unwrap_or_default();
             let listed = tree.get("auths").and_then(Value::as_object).is_some_and(|a| a.keys().any(|key| names_same(key, host)));
             let kept = || matches!(self.ask_store(&tree, host), Ok(Some(_)));
@@ -163,7 +175,7 @@ impl AuthFiles {
                 return Ok(file.path.clone());
             }
         }
-        self.files.last().map(|file| file.path.clone()).ok_or(CredentialError::NoPlace)
+        written().last().map(|file| file.path.clone()).ok_or(CredentialError::NoPlace)
     }
 
     /// Stores a password: in the helper that is configured for the host, else in the file. Returns where it went.
@@ -193,6 +205,11 @@ impl AuthFiles {
                 continue;
             }
             let erased = edit(&file.path, |tree| {
+                if file.legacy {
+                    let before = tree.len();
+                    tree.retain(|key, _| !names_same(key, host));
+                    return Ok(tree.len() < before);
+                }
                 let (own, key) = (helper_of(tree, host), server_key(host));
                 let mut listed = false;
                 if let Some(auths) = tree.get_mut("auths").and_then(Value::as_object_mut) {
