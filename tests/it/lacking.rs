@@ -308,7 +308,21 @@ fn an_image_says_its_commit_and_where_that_can_be_had() {
     project.write("notes.txt", "new");
     let (untracked, _) = of("out5", &[]);
     assert_eq!(get(&untracked, "revision"), format!("{head}+dirty"));
+    // So it is where only this clone ignores it.
+    fs::create_dir_all(project.root.join(".git/info")).unwrap();
+    project.write(".git/info/exclude", "# mine\nnotes.txt\n");
+    assert_eq!(get(&of("out5", &[]).0, "revision"), format!("{head}+dirty"));
     fs::remove_file(project.root.join("notes.txt")).unwrap();
+    assert_eq!(get(&of("out5", &[]).0, "revision"), head);
+    // What git was told to overlook is not known to be that commit.
+    for (on, off) in [("--assume-unchanged", "--no-assume-unchanged"), ("--skip-worktree", "--no-skip-worktree")] {
+        git(&project.root, &["update-index", on, "src/main.rs"]);
+        project.write("src/main.rs", "fn main() {  }\n");
+        assert_eq!(get(&of("out6", &[]).0, "revision"), format!("{head}+dirty"), "{on}");
+        git(&project.root, &["update-index", off, "src/main.rs"]);
+        git(&project.root, &["checkout", "--quiet", "src/main.rs"]);
+    }
+    assert_eq!(get(&of("out6", &[]).0, "revision"), head);
     project.write("src/main.rs", "fn main() { }\n");
     let (dirty, told) = of("out6", &[]);
     assert_eq!(get(&dirty, "revision"), format!("{head}+dirty"));

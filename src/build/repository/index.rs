@@ -15,12 +15,16 @@ pub struct Entry {
     pub name: String,
     /// Whether it is another repository: a submodule.
     pub is_module: bool,
+    /// Whether git was told not to look whether it changes (`update-index --assume-unchanged`, `--skip-worktree`).
+    pub is_overlooked: bool,
 }
 
 /// The bits of a mode that tell the kind: a submodule, a folded directory.
 const KIND: u32 = 0o170_000;
 const MODULE: u32 = 0o160_000;
 const FOLDED: u32 = 0o040_000;
+/// A bit beside the mode, which has none so high: what git was told not to look at.
+const OVERLOOKED: u32 = 1 << 31;
 
 impl Repository {
     /// What git tracks here, sorted by bytes, each once. Names that are no UTF-8 are left out. `None` where there is no index, or
@@ -39,7 +43,7 @@ impl Repository {
         let entries = index.entries.into_iter().filter(|(_, mode)| mode & KIND != FOLDED).filter_map(|(name, mode)| {
             let name = String::from_utf8(name).ok()?;
             let leads_out = name.split('/').any(|part| matches!(part, "" | "." | ".." | ".git"));
-            (!leads_out).then_some(Entry { name, is_module: mode & KIND == MODULE })
+            (!leads_out).then_some(Entry { name, is_module: mode & KIND == MODULE, is_overlooked: mode & OVERLOOKED != 0 })
         });
         let mut entries: Vec<Entry> = entries.collect();
         entries.sort();
@@ -91,9 +95,9 @@ impl Index {
             let mode = rest.number()?;
             rest.take(12 + hash)?;
             let flags = rest.take(2)?;
-            if version >= 3 && flags[0] & 0x40 != 0 {
-                rest.take(2)?;
-            }
+            let is_extended = version >= 3 && flags[0] & 0x40 != 0;
+            let skips = is_extended && rest.take(2)?[0] & 0x40 != 0;
+            let overlooked = if flags[0] & 0x80 != 0 || skips { OVERLOOKED } else { 0 };
             let mut name = Vec::new();
             if version == 4 {
                 let before = entries.last().map(|(name, _)| name.as_slice()).unwrap_or_default();
@@ -105,7 +109,7 @@ impl Index {
             let read = start - rest.0.len();
             // One to eight NULs, up to a multiple of eight.
             rest.take(if version == 4 { 1 } else { 8 - read % 8 })?;
-            entries.push((name, mode));
+            entries.push((name, mode | overlooked));
         }
         let mut link = None;
         while !rest.0.is_empty() {

@@ -1,7 +1,8 @@
 //! Which commit the sources are, and where it can be had.
 //!
 //! git says the first, and whether anything differs from the commit: a file that is changed, or one that is new and that no
-//! ignore file of the repository names. What the build itself makes does not count. The second is read off the
+//! ignore file of the repository names. What the build itself makes does not count. A file that git was told to overlook, and a
+//! submodule that it was told to, may have changed: nobody calls that the commit. The second is read off the
 //! configuration, and told as whoever has nothing but a browser would reach it: a clone by SSH, by HTTPS or with a token
 //! gives the same.
 
@@ -30,6 +31,9 @@ pub struct Revision {
 /// A question under way.
 pub struct Asked {
     answer: Answer,
+    /// What lies there and is not tracked, where git is told of more to ignore than the repository says.
+    others: Option<Answer>,
+    is_overlooked: bool,
     source: Option<String>,
 }
 
@@ -37,16 +41,36 @@ pub struct Asked {
 /// `products` are directories whose content does not count.
 pub fn ask(root: &Path, products: &[&Path], place: &dyn Ask, progress: &dyn Progress) -> Option<Asked> {
     let tree = Repository::above(root)?;
-    let source = Repository::at(&tree).and_then(|repository| origin(&repository));
+    let repository = Repository::at(&tree);
+    let source = repository.as_ref().and_then(origin);
+    let tracked = repository.as_ref().and_then(Repository::tracked).unwrap_or_default();
+    let is_overlooked = tracked.iter().any(|entry| entry.is_overlooked && tree.join(&entry.name).symlink_metadata().is_ok());
+    let excludes = |repository: &Repository| fs::read_to_string(repository.common.join("info/exclude")).unwrap_or_default();
+    let is_rule = |line: &str| !line.trim().is_empty() && !line.starts_with('#');
+    let ignores_more = repository.as_ref().map(excludes).is_some_and(|text| text.lines().any(is_rule));
     // No program that the repository's configuration names, and no ignore file that only this user has.
     let settings = ["-c", "core.fsmonitor=false", "-c", "core.excludesFile=/dev/null", "--no-optional-locks"];
-    let status = ["status", "--porcelain=v2", "--branch", "--no-ahead-behind", "--untracked-files=normal", "-z", "--", ":/"];
-    let mut question = Question::new(Path::new("git"), &[&settings[..], &status].concat());
+    let status: &[&str] = &[
+        "status",
+        "--porcelain=v2",
+        "--branch",
+        "--no-ahead-behind",
+        "--untracked-files=normal",
+        "--ignore-submodules=none",
+        "-z",
+        "--",
+        ":/",
+    ];
+    let others: &[&str] = &["ls-files", "--others", "--exclude-per-directory=.gitignore", "-z", "--", ":/"];
     let tree = tree.display().to_string();
-    question.args.splice(0..0, ["-C".to_owned(), tree.clone()]);
-    let products = products.iter().filter_map(|product| product.strip_prefix(&tree).ok()?.to_str());
-    question.args.extend(products.filter(|below| !below.is_empty()).map(|below| format!(":(top,exclude,literal){below}")));
-    Some(Asked { answer: question.put(place, progress).ok()?, source })
+    let put = |words: &[&str]| {
+        let mut question = Question::new(Path::new("git"), &[&settings[..], words].concat());
+        question.args.splice(0..0, ["-C".to_owned(), tree.clone()]);
+        let products = products.iter().filter_map(|product| product.strip_prefix(&tree).ok()?.to_str());
+        question.args.extend(products.filter(|below| !below.is_empty()).map(|below| format!(":(top,exclude,literal){below}")));
+        question.put(place, progress).ok()
+    };
+    Some(Asked { answer: put(status)?, others: if ignores_more { put(others) } else { None }, is_overlooked, source })
 }
 
 impl Asked {
@@ -59,7 +83,9 @@ impl Asked {
         let commit = lines().find_map(|line| line.strip_prefix("# branch.oid "));
         let is_hash = |text: &&str| text.len() >= 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
         let Some(commit) = commit.filter(is_hash).filter(|_| output.status.success()) else { return Ok(None) };
-        let is_dirty = lines().any(|line| !line.starts_with("# "));
+        let others = self.others.map(Answer::output).transpose().map_err(bad)?;
+        let is_new = others.is_some_and(|others| !others.stdout.is_empty());
+        let is_dirty = self.is_overlooked || is_new || lines().any(|line| !line.starts_with("# "));
         Ok(Some(Revision { commit: commit.to_owned(), is_dirty, source: self.source }))
     }
 }
