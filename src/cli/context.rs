@@ -70,9 +70,16 @@ impl<'t> Context<'t> {
         self.global.message_format != MessageFormat::Human
     }
 
-    /// A path as the user meant it.
+    /// A path as the user meant it: relative ones start at the working directory, and where that is left by `..` so is its path.
+    /// A `..` behind a name stays: the name may be a link.
     pub fn path(&self, path: &Path) -> PathBuf {
-        self.env.resolve(path)
+        let (mut above, mut rest) = (self.env.cwd.as_path(), path.strip_prefix(".").unwrap_or(path));
+        if path.is_relative() {
+            while let (Ok(next), Some(parent)) = (rest.strip_prefix(".."), above.parent()) {
+                (above, rest) = (parent, next);
+            }
+        }
+        if rest.as_os_str().is_empty() { above.to_owned() } else { above.join(rest) }
     }
 
     /// Reads what names an image, and tells where a short name leads.

@@ -52,15 +52,8 @@ impl Environment {
         self.vars.remove(OsStr::new(name));
     }
 
-    /// A path as the user meant it: relative ones start at the working directory, and where that is left by `..` so is its path.
-    /// A `..` behind a name stays: the name may be a link.
+    /// A path as the user meant it: relative ones start at the working directory.
     pub fn resolve(&self, path: &Path) -> PathBuf {
-        let (mut above, mut rest) = (self.cwd.as_path(), path.strip_prefix(".").unwrap_or(path));
-        if path.is_relative() {
-            while let (Ok(next), Some(parent)) = (rest.strip_prefix(".."), above.parent()) {
-                (above, rest) = (parent, next);
-            }
-        }
-        if rest.as_os_str().is_empty() { above.to_owned() } else { above.join(rest) }
+        self.cwd.join(path)
     }
 }
