@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use plugin_oci::environment::Environment;
 use plugin_registry::auth::{Action, Gate, Token, revoke};
 use plugin_registry::gc::{Options, Told, collect, rebuild};
-use plugin_registry::http::{Registry, Settings, listen};
+use plugin_registry::http::{Registry, Settings, Tls, listen};
 use plugin_registry::keys::Keys;
 use plugin_registry::pattern::Pattern;
 use plugin_registry::store::Store;
@@ -106,6 +106,21 @@ struct Serve {
     /// The most bytes that a blob may have
     #[arg(long, value_name = "BYTES", default_value_t = 100 << 30)]
     max_blob: u64,
+    /// A certificate and its chain, as PEM: serve by TLS
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Its key, as PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Lead those who pull a blob to the bucket, by a URL that is good for a quarter of an hour
+    #[arg(long)]
+    redirect: bool,
+    /// Tell of each request on standard error, as a line of JSON
+    #[arg(long)]
+    access_log: bool,
+    /// How many requests are answered at once; more are told to come again (429)
+    #[arg(long, value_name = "NUMBER", default_value_t = 1024)]
+    max_requests: usize,
     /// How many seconds a client may be silent within a request
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     patience: u64,
@@ -195,11 +210,21 @@ impl Serve {
             immutable: self.immutable.into_iter().map(Pattern::new).collect(),
             blob_limit: self.max_blob,
             patience: Duration::from_secs(self.patience),
+            requests: self.max_requests,
+            redirect: self.redirect,
+            access_log: self.access_log,
+        };
+        if self.redirect && store.directory().is_some() {
+            return Err("a directory has no URL to lead others to: `--redirect` is for buckets".to_owned());
+        }
+        let tls = match (&self.tls_cert, &self.tls_key) {
+            (Some(certificates), Some(key)) => Some(Tls::read(certificates, key)?),
+            _ => None,
         };
         let listening = listen(self.listen).await.map_err(|error| format!("{}: {error}", self.listen))?;
         let address = listening.address().map_err(|error| error.to_string())?;
-        println!("serving {} at http://{address}", self.store);
-        listening.serve(Arc::new(Registry::new(store, keys, gate, settings)), stopped()).await;
+        println!("serving {} at {}://{address}", self.store, if tls.is_some() { "https" } else { "http" });
+        listening.serve(Arc::new(Registry::new(store, keys, gate, settings)), tls, stopped()).await;
         Ok(())
     }
 

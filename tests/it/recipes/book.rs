@@ -105,8 +105,9 @@ fn every_block_of_commands_has_a_test() {
 }
 
 /// Flags of other programs, which pages name beside ours.
-const FOREIGN: [&str; 37] = [
+const FOREIGN: [&str; 42] = [
     // our server, whose page holds them against its help
+    "--access-log",
     "--anonymous",
     "--auth",
     "--delete",
@@ -115,10 +116,14 @@ const FOREIGN: [&str; 37] = [
     "--keys",
     "--listen",
     "--max-blob",
+    "--max-requests",
     "--no-auth",
     "--pull",
     "--push",
+    "--redirect",
     "--repo",
+    "--tls-cert",
+    "--tls-key",
     "--wait",
     "--patience",
     // git

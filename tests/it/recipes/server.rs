@@ -182,6 +182,21 @@ fn what_nothing_reaches_goes_and_lists_are_made_anew() {
 }
 
 #[test]
+#[ignore = "needs plugin-registry, openssl and curl"]
+fn it_is_looked_after_by_tls() {
+    let [serve] = &blocks("docs/src/recipes/server.md", "## Looking after it", "sh")[..] else { panic!("one block") };
+    let Some((_runner, job)) = machine() else { return };
+    job.succeed(
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=x -addext subjectAltName=IP:127.0.0.1 \
+         -keyout key.pem -out cert.pem 2>openssl.log",
+    );
+    let served = Served::by(&job, serve, &[]);
+    let ask = |path: &str| job.succeed(&format!("curl --silent --fail --cacert cert.pem https://{}{path}", served.host)).stdout;
+    assert_eq!((ask("/healthz"), ask("/readyz"), ask("/v2/")), (String::new(), String::new(), "{}".to_owned()));
+    assert!(ask("/metrics").contains("plugin_registry_requests_total{method=\"GET\",code=\"200\"} 1"));
+}
+
+#[test]
 #[ignore = "needs plugin-registry"]
 fn a_token_opens_what_it_says() {
     let [serve, client] = &blocks("docs/src/recipes/server.md", "## Tokens", "sh")[..] else { panic!("two blocks") };

@@ -1,17 +1,18 @@
 //! Connections.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-use super::Registry;
+use super::{Registry, Tls};
 
 /// Everything before the body of a request, with its line: 32 KiB.
 const HEAD: usize = 32 << 10;
@@ -40,7 +41,7 @@ impl Listening {
     }
 
     /// Serves until `stop` ends; then the requests that have begun.
-    pub async fn serve(self, registry: Arc<Registry>, stop: impl Future<Output = ()>) {
+    pub async fn serve(self, registry: Arc<Registry>, tls: Option<Tls>, stop: impl Future<Output = ()>) {
         let (graceful, room) = (GracefulShutdown::new(), Arc::new(Semaphore::new(CONNECTIONS)));
         let mut stop = std::pin::pin!(stop);
         let keeping_up = tokio::spawn(registry.clone().keep_up());
@@ -53,29 +54,48 @@ impl Listening {
                 accepted = accepted => accepted,
                 () = &mut stop => break,
             };
-            let Ok((stream, _)) = accepted else {
+            let Ok((stream, client)) = accepted else {
                 // Too many files are open: others have to close some.
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             };
             drop(stream.set_nodelay(true));
-            let registry = registry.clone();
-            let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-                let registry = registry.clone();
-                async move { Ok::<_, std::convert::Infallible>(registry.answer(request.map(axum::body::Body::new)).await) }
-            });
-            let mut builder = http1::Builder::new();
-            builder.timer(TokioTimer::new()).header_read_timeout(HEAD_PATIENCE).max_buf_size(HEAD).max_headers(HEADERS);
-            let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), service));
-            tokio::spawn(async move {
-                // What goes wrong with a connection is its client's business.
-                drop(connection.await);
-                drop(permit);
-            });
+            let (registry, watcher) = (registry.clone(), graceful.watcher());
+            match tls.clone() {
+                None => drop(tokio::spawn(async move {
+                    converse(stream, registry, client.ip(), watcher).await;
+                    drop(permit);
+                })),
+                Some(Tls(acceptor)) => drop(tokio::spawn(async move {
+                    // What goes wrong here is the client's business.
+                    if let Ok(Ok(stream)) = tokio::time::timeout(HEAD_PATIENCE, acceptor.accept(stream)).await {
+                        converse(stream, registry, client.ip(), watcher).await;
+                    }
+                    drop(permit);
+                })),
+            }
         }
         drop(self.listener);
         keeping_up.abort();
         drop(tokio::time::timeout(GRACE, graceful.shutdown()).await);
         registry.end().await;
     }
+}
+
+/// Answers what comes over a connection, until it or the server ends.
+async fn converse<S>(stream: S, registry: Arc<Registry>, client: IpAddr, watcher: Watcher)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+        let registry = registry.clone();
+        async move {
+            let request = request.map(axum::body::Body::new);
+            Ok::<_, std::convert::Infallible>(registry.answer(request, Some(client)).await)
+        }
+    });
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_PATIENCE).max_buf_size(HEAD).max_headers(HEADERS);
+    // What goes wrong with a connection is its client's business.
+    drop(watcher.watch(builder.serve_connection(TokioIo::new(stream), service)).await);
 }

@@ -8,7 +8,10 @@ mod pages;
 mod pull;
 mod push;
 mod tags;
+mod tls;
+mod watch;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,8 +22,12 @@ use axum::response::{IntoResponse, Response};
 
 use plugin_oci::stores::bucket::lease::Purpose;
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
 pub use self::listen::{Listening, listen};
-use crate::auth::{Gate, REFRESH, need};
+pub use self::tls::Tls;
+use self::watch::Counts;
+use crate::auth::{Access, Gate, REFRESH, need};
 use crate::fault::Fault;
 use crate::keys::Keys;
 use crate::names::Route;
@@ -39,6 +46,12 @@ pub struct Settings {
     pub blob_limit: u64,
     /// How long a client may be silent within a request.
     pub patience: Duration,
+    /// How many requests are answered at once.
+    pub requests: usize,
+    /// Whether those who want a blob are led to the store.
+    pub redirect: bool,
+    /// Whether each request is told on standard error, as a line of JSON.
+    pub access_log: bool,
 }
 
 /// A registry.
@@ -47,6 +60,8 @@ pub struct Registry {
     keys: Keys,
     gate: Gate,
     lease: Lease,
+    counts: Counts,
+    room: Arc<Semaphore>,
     settings: Settings,
     known: pages::Known,
 }
@@ -54,7 +69,17 @@ pub struct Registry {
 impl Registry {
     /// A registry over a store.
     pub fn new(store: Store, keys: Keys, gate: Gate, settings: Settings) -> Self {
-        Self { store, keys, gate, lease: Lease::new(Purpose::Serve), settings, known: pages::Known::default() }
+        let room = Arc::new(Semaphore::new(settings.requests.min(Semaphore::MAX_PERMITS)));
+        Self {
+            store,
+            keys,
+            gate,
+            lease: Lease::new(Purpose::Serve),
+            counts: Counts::default(),
+            room,
+            settings,
+            known: pages::Known::default(),
+        }
     }
 
     /// Learns what was revoked, again and again.
@@ -68,17 +93,24 @@ impl Registry {
     }
 
     /// Answers a request.
-    pub(crate) async fn answer(self: Arc<Self>, request: Request) -> Response {
+    pub(crate) async fn answer(self: Arc<Self>, request: Request, client: Option<IpAddr>) -> Response {
         let is_head = request.method() == Method::HEAD;
-        let mut response = match self.respond(request).await {
-            Ok(response) => response,
-            Err(fault) => fault.into_response(),
+        if let Some(response) = self.tell(request.uri().path()).await {
+            return if is_head { without_body(response) } else { response };
+        }
+        let watched = self.watch(&request, client);
+        let mut owner = None;
+        let outcome = match self.room.clone().try_acquire_owned() {
+            Ok(permit) => self.respond(request, &mut owner).await.map(|response| while_read(response, permit)),
+            Err(_) => Err(Fault::busy("too many requests at once").with(header::RETRY_AFTER, "1")),
         };
+        let mut response = outcome.unwrap_or_else(IntoResponse::into_response);
+        watched.answered(&response, owner.as_deref());
         response.headers_mut().insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
         if is_head { without_body(response) } else { response }
     }
 
-    async fn respond(&self, request: Request) -> Result<Response, Fault> {
+    async fn respond(&self, request: Request, owner: &mut Option<String>) -> Result<Response, Fault> {
         let (head, body) = request.into_parts();
         let route = Route::parse(head.uri.path())?;
         let (method, headers) = (head.method, &head.headers);
@@ -86,6 +118,9 @@ impl Registry {
             Route::ListPage => self.gate.look(&self.keys, headers)?,
             _ => self.gate.pass(&self.keys, headers, route.name(), need(&route, &method))?,
         };
+        if let Access::Owner(token) = &access {
+            *owner = Some(token.id.clone());
+        }
         let query = heads::query(head.uri.query());
         let is_read = method == Method::GET || method == Method::HEAD;
         let incoming = || Ok::<_, Fault>(Incoming::new(body, heads::length(headers)?, self.limits()));
@@ -175,6 +210,20 @@ fn set(response: &mut Response, name: HeaderName, value: impl TryInto<HeaderValu
     if let Ok(value) = value.try_into() {
         response.headers_mut().insert(name, value);
     }
+}
+
+/// Holds a permit until the body is read, where it comes in pieces.
+fn while_read(response: Response, permit: OwnedSemaphorePermit) -> Response {
+    use futures_util::StreamExt as _;
+    if !response.headers().contains_key(header::CONTENT_LENGTH) {
+        return response;
+    }
+    response.map(|body| {
+        Body::from_stream(body.into_data_stream().map(move |piece| {
+            let _held = &permit;
+            piece
+        }))
+    })
 }
 
 /// What `HEAD` is told: all of the head, which says how long the body would be.

@@ -31,6 +31,15 @@ impl Registry {
         if heads::is_known(headers, &etag) {
             return self.has_blob(name, digest, headers).await;
         }
+        if self.settings.redirect
+            && self.store.head(&name.blob(digest)).await?.is_some()
+            && let Some(url) = self.store.url(&name.blob(digest)).await?
+        {
+            let mut response = status(StatusCode::TEMPORARY_REDIRECT);
+            set(&mut response, header::LOCATION, url);
+            set(&mut response, header::CACHE_CONTROL, "no-store");
+            return Ok(response);
+        }
         let part = heads::range(headers, &etag);
         match self.store.read(&name.blob(digest), part).await? {
             Read::Absent => Err(Fault::blob_unknown("there is no such blob")),

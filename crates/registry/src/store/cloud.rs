@@ -9,6 +9,7 @@ use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::path::Path;
+use object_store::signer::Signer;
 use object_store::{
     Attribute, Attributes, ClientOptions, Error, GetOptions, GetRange, MultipartUpload, ObjectStore, ObjectStoreExt as _,
     ObjectStoreScheme, PutMode, PutMultipartOptions, PutOptions, PutPayload, RetryConfig, UpdateVersion,
@@ -24,12 +25,23 @@ pub(super) const COPY_LIMIT: u64 = 5 << 30;
 const PART: usize = 8 << 20;
 /// Later parts of S3's are larger, as it has no more than 10,000: together far more than the 5 TiB that an object may have.
 const PARTS_OF_A_SIZE: usize = 2_500;
+/// For how long a URL leads somewhere.
+const LEAD: Duration = Duration::from_mins(15);
 /// No request of a store takes longer, without an answer or a piece of one.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+type Both = (Arc<dyn ObjectStore>, Arc<dyn Signer>);
+
+/// A store, and what makes URLs that lead others to it.
+fn both<S: ObjectStore + Signer>(store: S) -> Both {
+    let store = Arc::new(store);
+    (store.clone(), store)
+}
 
 /// A bucket, below a prefix.
 pub struct Cloud {
     store: Arc<dyn ObjectStore>,
+    signer: Arc<dyn Signer>,
     prefix: String,
 }
 
@@ -44,7 +56,7 @@ impl Cloud {
         let variables = environment.vars().filter_map(|(name, value)| {
             Some((name.to_str()?.to_ascii_lowercase(), value.to_str().filter(|value| !value.is_empty())?.to_owned()))
         });
-        let built: Result<Arc<dyn ObjectStore>, Error> = match scheme {
+        let built: Result<Both, Error> = match scheme {
             ObjectStoreScheme::AmazonS3 => {
                 let mut builder = AmazonS3Builder::new().with_url(location).with_client_options(options).with_retry(retry);
                 let mut own_endpoint = None;
@@ -58,7 +70,7 @@ impl Cloud {
                 if let Some(endpoint) = own_endpoint {
                     builder = builder.with_endpoint(endpoint.trim_end_matches('/'));
                 }
-                builder.build().map(|store| Arc::new(store) as _)
+                builder.build().map(both)
             }
             ObjectStoreScheme::GoogleCloudStorage => {
                 let mut builder =
@@ -68,7 +80,7 @@ impl Cloud {
                         builder = builder.with_config(key, value);
                     }
                 }
-                builder.build().map(|store| Arc::new(store) as _)
+                builder.build().map(both)
             }
             ObjectStoreScheme::MicrosoftAzure => {
                 let mut builder = MicrosoftAzureBuilder::new().with_url(location).with_client_options(options).with_retry(retry);
@@ -77,12 +89,13 @@ impl Cloud {
                         builder = builder.with_config(key, value);
                     }
                 }
-                builder.build().map(|store| Arc::new(store) as _)
+                builder.build().map(both)
             }
             _ => return Err(failed(&"this is no bucket (s3://, gs://, az://)")),
         };
         let prefix = if prefix.as_ref().is_empty() { String::new() } else { format!("{prefix}/") };
-        Ok(Self { store: built.map_err(|error| failed(&error))?, prefix })
+        let (store, signer) = built.map_err(|error| failed(&error))?;
+        Ok(Self { store, signer, prefix })
     }
 
     fn path(&self, key: &str) -> Result<Path, StoreFault> {
@@ -162,6 +175,12 @@ impl Cloud {
             Err(Error::NotImplemented { .. } | Error::NotSupported { .. }) => Ok(false),
             Err(error) => Err(StoreFault::new(from, error)),
         }
+    }
+
+    /// A URL by which anybody may read an object for a while.
+    pub(super) async fn url(&self, key: &str) -> Result<String, StoreFault> {
+        let signed = self.signer.signed_url(axum::http::Method::GET, &self.path(key)?, LEAD).await;
+        signed.map(String::from).map_err(|error| StoreFault::new(key, error))
     }
 
     pub(super) async fn delete(&self, key: &str) -> Result<(), StoreFault> {

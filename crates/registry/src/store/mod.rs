@@ -188,6 +188,14 @@ impl Store {
         writer.finish().await
     }
 
+    /// A URL by which anybody may read an object for a while, where the store has such.
+    pub(crate) async fn url(&self, key: &str) -> Result<Option<String>, StoreFault> {
+        match self {
+            Self::Directory(_) => Ok(None),
+            Self::Bucket(place) => place.url(key).await.map(Some),
+        }
+    }
+
     /// Removes what may be there.
     pub(crate) async fn delete(&self, key: &str) -> Result<(), StoreFault> {
         each!(self, place => place.delete(key).await)

@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 
 use crate::support::client::{Answer, Client, location, with};
 use crate::support::server::{Pair, Place};
-use crate::support::web;
 
 const NAME: &str = "conformance/repo";
 const OTHER: &str = "conformance/other";
@@ -299,11 +298,11 @@ fn a_directory_conforms() {
 #[test]
 #[ignore = "needs SeaweedFS"]
 fn seaweedfs_conforms() {
-    conforms(Place::bucket(web::seaweed()));
+    conforms(Place::seaweed());
 }
 
 #[test]
 #[ignore = "needs moto"]
 fn moto_conforms() {
-    conforms(Place::bucket(web::moto()));
+    conforms(Place::moto());
 }

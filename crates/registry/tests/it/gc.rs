@@ -12,7 +12,6 @@ use serde_json::{Value, json};
 use crate::support::client::Client;
 use crate::support::server::{Pair, Place};
 use crate::support::tools::stdout;
-use crate::support::web;
 
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 
@@ -110,13 +109,13 @@ fn what_nothing_reaches_is_condemned_and_then_removed() {
 #[test]
 #[ignore = "needs SeaweedFS"]
 fn so_it_is_in_seaweedfs() {
-    is_collected(Place::bucket(web::seaweed()));
+    is_collected(Place::seaweed());
 }
 
 #[test]
 #[ignore = "needs moto"]
 fn so_it_is_in_moto() {
-    is_collected(Place::bucket(web::moto()));
+    is_collected(Place::moto());
 }
 
 /// Some push images that share blobs, and remove them again, while it runs without a pause.
@@ -208,7 +207,7 @@ fn pushes_beside_it_lack_nothing() {
 #[test]
 #[ignore = "needs SeaweedFS"]
 fn pushes_to_seaweedfs_beside_it_lack_nothing() {
-    beside(Place::bucket(web::seaweed()), 300);
+    beside(Place::seaweed(), 300);
 }
 
 #[test]

@@ -5,5 +5,8 @@ mod clients;
 mod conformance;
 mod format;
 mod gc;
+mod hostile;
 mod pages;
+mod replicas;
+mod running;
 mod support;

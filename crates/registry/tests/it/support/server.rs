@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::client::Client;
 use super::web::{self, Web};
@@ -30,6 +31,17 @@ impl Server {
         let host = line.trim().rsplit_once("://").unwrap_or_else(|| panic!("it does not serve: {line}")).1.to_owned();
         Self { child, host }
     }
+
+    /// Asks it to stop.
+    pub fn terminate(&self) {
+        let process = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap());
+        nix::sys::signal::kill(process, nix::sys::signal::Signal::SIGTERM).unwrap();
+    }
+
+    /// Waits for its end; whether that is a good one.
+    pub fn wait(&mut self) -> bool {
+        self.child.wait().unwrap().success()
+    }
 }
 
 impl Drop for Server {
@@ -46,19 +58,34 @@ pub struct Place {
     /// Holds the keys, and the objects where it is the store.
     pub dir: tempfile::TempDir,
     web: Option<Web>,
+    _turn: Option<MutexGuard<'static, ()>>,
 }
+
+/// One bucket after the other.
+static TURN: Mutex<()> = Mutex::new(());
 
 impl Place {
     /// A directory.
     pub fn directory() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        Self { location: dir.path().join("store").display().to_string(), dir, web: None }
+        Self { location: dir.path().join("store").display().to_string(), dir, web: None, _turn: None }
     }
 
-    /// A bucket.
-    pub fn bucket(web: Option<Web>) -> Option<Self> {
+    /// A bucket of SeaweedFS.
+    pub fn seaweed() -> Option<Self> {
+        Self::bucket(web::seaweed)
+    }
+
+    /// A bucket of moto.
+    pub fn moto() -> Option<Self> {
+        Self::bucket(web::moto)
+    }
+
+    fn bucket(start: impl FnOnce() -> Option<Web>) -> Option<Self> {
+        // Two that start at once may choose the same ports.
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let location = format!("s3://{}/below", web::BUCKET);
-        Some(Self { location, dir: tempfile::tempdir().unwrap(), web: Some(web?) })
+        Some(Self { location, dir: tempfile::tempdir().unwrap(), web: Some(start()?), _turn: Some(turn) })
     }
 
     /// The program with this store as its first argument after the verb.

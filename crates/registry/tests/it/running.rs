@@ -1,0 +1,116 @@
+//! A server in the care of others: whether it works, who asks, by what, and how it stops.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
+
+use plugin_oci::values::digest::Digest;
+use serde_json::Value;
+
+use crate::support::client::{Answer, Client, location, with};
+use crate::support::program::wait_until;
+use crate::support::server::{Place, Server};
+use crate::support::tools::{require, stdout};
+
+#[test]
+fn it_tells_whether_it_works_and_who_asks() {
+    let place = Place::directory();
+    let log = place.dir.path().join("log");
+    let mut command = place.command("serve");
+    command.args(["--auth", "--access-log"]).stderr(std::fs::File::create(&log).unwrap());
+    let server = Server::start(&mut command);
+    let client = Client::new(vec![server.host.clone()]);
+    for path in ["/healthz", "/readyz"] {
+        client.get(path).is(200);
+        client.head(path).is(200);
+    }
+    let output = place.alone("token").args(["--repo", "*", "--push"]).output().unwrap();
+    let (token, told) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    let credentials = format!("Bearer {}", token.trim());
+    let begun = client.send("POST", "/v2/a/blobs/uploads/", &[("Authorization", &credentials)], b"").is(202);
+    client.send("PATCH", &location(&begun), &[("Authorization", &credentials)], b"x").is(202);
+    client.get("/v2/a/tags/list").is(401);
+    let metrics = String::from_utf8(client.get("/metrics").is(200).body).unwrap();
+    for line in [
+        "plugin_registry_requests_total{method=\"POST\",code=\"202\"} 1",
+        "plugin_registry_requests_total{method=\"GET\",code=\"401\"} 1",
+        "plugin_registry_requests_at_work 0",
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line}: {metrics}");
+    }
+    let text = std::fs::read_to_string(&log).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 3, "{text}");
+    // Whose token it was, and nothing that opens anything.
+    assert!(lines[0]["token"].as_str().is_some_and(|id| told.contains(id)), "{text}");
+    assert_eq!((&lines[1]["path"], &lines[1]["status"]), (&"/v2/a/blobs/uploads/".into(), &202.into()));
+    assert!(!text.contains(token.trim()) && !text.contains(location(&begun).rsplit('/').next().unwrap()));
+}
+
+/// Begins to send a chunk, and leaves it open.
+fn half_sent(host: &str, url: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(host).unwrap();
+    write!(stream, "PATCH {url} HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\nConnection: close\r\n\r\nhalf").unwrap();
+    stream
+}
+
+#[test]
+fn too_many_are_told_to_come_again_and_a_stop_lets_requests_end() {
+    let place = Place::directory();
+    let mut server = place.serve(&["--max-requests", "1"]);
+    let client = Client::new(vec![server.host.clone()]);
+    let url = client.begin("a");
+    let mut stream = half_sent(&server.host, &url);
+    wait_until("the request is at work", || client.get("/v2/").status == 429);
+    let busy = client.get("/v2/");
+    assert_eq!((busy.header("Retry-After"), busy.code().as_str()), (Some("1"), "TOOMANYREQUESTS"));
+    // Whoever looks after it is told all the same.
+    client.get("/healthz").is(200);
+    let leases = place.objects().join("_r/leases");
+    assert_eq!(plugin_oci::fs::sorted_listing(&leases).unwrap().len(), 1);
+    server.terminate();
+    wait_until("nobody is let in", || TcpStream::connect(&server.host).is_err());
+    stream.write_all(b"rest").unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let next = location(&Answer::parse(&answer).unwrap().is(202));
+    assert!(server.wait());
+    assert!(plugin_oci::fs::sorted_listing(&leases).unwrap().is_empty(), "it keeps nobody away any more");
+    // And another replica goes on.
+    let server = place.serve(&[]);
+    let client = Client::new(vec![server.host.clone()]);
+    client.send("PUT", &with(&next, &format!("digest={}", Digest::of(b"halfrest"))), &[], b"").is(201);
+}
+
+#[test]
+#[ignore = "needs SeaweedFS"]
+fn who_pulls_is_led_to_the_bucket() {
+    let Some(place) = Place::seaweed() else { return };
+    let server = place.serve(&["--redirect"]);
+    let client = Client::new(vec![server.host.clone()]);
+    let digest = Digest::of(b"bytes");
+    client.push_blob("a", &digest.to_string(), b"bytes");
+    let led = client.get(&format!("/v2/a/blobs/{digest}")).is(307);
+    let url = led.header("Location").unwrap();
+    let (host, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
+    assert_eq!(Client::new(vec![host.to_owned()]).get(&format!("/{path}")).is(200).body, b"bytes");
+    client.get(&format!("/v2/a/blobs/{}", Digest::of(b"none"))).is(404);
+}
+
+#[test]
+#[ignore = "needs openssl and skopeo"]
+fn it_speaks_tls() {
+    let (Some(openssl), Some(skopeo)) = (require("openssl"), require("skopeo")) else { return };
+    let place = Place::directory();
+    let path = |name: &str| place.dir.path().join(name).display().to_string();
+    let mut make = Command::new(openssl);
+    make.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=x"]);
+    make.args(["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", &path("key.pem"), "-out", &path("ca.crt")]);
+    stdout(make.stderr(Stdio::null()));
+    let server = place.serve(&["--tls-cert", &path("ca.crt"), "--tls-key", &path("key.pem")]);
+    // One that says nothing keeps nobody else from it.
+    let _silent = TcpStream::connect(&server.host).unwrap();
+    let layout = format!("oci:{}/../../fixtures/layouts/v1:gzip", env!("CARGO_MANIFEST_DIR"));
+    let to = format!("docker://{}/greeter:1.0", server.host);
+    stdout(Command::new(skopeo).args(["copy", "--all", "--dest-cert-dir", &path(""), &layout, &to]));
+}
