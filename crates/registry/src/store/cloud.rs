@@ -23,7 +23,7 @@ use super::{Condition, Entry, Kind, Meta, Object, Part, Read, StoreFault};
 pub(super) const COPY_LIMIT: u64 = 5 << 30;
 /// Stores want parts of 5 MiB at least, and some want all but the last to be of one size.
 const PART: usize = 8 << 20;
-/// Later parts of S3's are larger, as it has no more than 10,000: together far more than the 5 TiB that an object may have.
+/// Later parts are larger, as S3 takes no more than 10,000: together 300 GiB. Where all have to be of one size, 20 GiB.
 const PARTS_OF_A_SIZE: usize = 2_500;
 /// For how long a URL leads somewhere.
 const LEAD: Duration = Duration::from_mins(15);
