@@ -175,7 +175,7 @@ impl AuthFiles {
                 return Ok(file.path.clone());
             }
         }
-        written().last().map(|file| file.path.clone()).ok_or(CredentialError::NoPlace)
+        written().next_back().map(|file| file.path.clone()).ok_or(CredentialError::NoPlace)
     }
 
     /// Stores a password: in the helper that is configured for the host, else in the file. Returns where it went.
