@@ -11,6 +11,8 @@ mod measure;
 mod moves;
 #[path = "../ratios/mod.rs"]
 mod ratios;
+#[path = "../registry/mod.rs"]
+mod registry;
 mod report;
 mod rows;
 

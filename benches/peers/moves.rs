@@ -5,13 +5,11 @@
 //! others than any tool to fill them.
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
-use std::time::Duration;
+use std::process::{Command, Stdio};
 
 use crate::input::Input;
+use crate::registry::Registry;
 use crate::rows::{Row, is_on_path, shell};
 
 /// The programs without which nothing can be moved.
@@ -21,48 +19,10 @@ pub const NEEDED: [&str; 4] = ["umoci", "skopeo", "docker-registry", "curl"];
 /// repository before.
 pub struct Moves {
     target: Registry,
+    /// Where the target keeps it.
+    kept: PathBuf,
     source: Registry,
     unpacked: PathBuf,
-}
-
-/// A registry that ends with this value.
-struct Registry {
-    child: Child,
-    folder: PathBuf,
-    host: String,
-}
-
-impl Registry {
-    /// Starts one, empty.
-    fn start(folder: PathBuf) -> Self {
-        let _ = fs::remove_dir_all(&folder);
-        fs::create_dir_all(&folder).expect("a folder");
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
-        let config = format!(
-            "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\n\
-             storage: {{filesystem: {{rootdirectory: '{}'}}}}\nhttp: {{addr: '127.0.0.1:{port}'}}\n",
-            folder.display()
-        );
-        fs::write(folder.join("config.yml"), config).expect("a file");
-        let mut command = Command::new("docker-registry");
-        command.arg("serve").arg(folder.join("config.yml")).env("OTEL_TRACES_EXPORTER", "none");
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("docker-registry");
-        let registry = Self { child, folder, host: format!("127.0.0.1:{port}") };
-        for _ in 0..100 {
-            if TcpStream::connect(&registry.host).is_ok() {
-                return registry;
-            }
-            sleep(Duration::from_millis(50));
-        }
-        panic!("docker-registry does not start");
-    }
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 impl Moves {
@@ -71,9 +31,9 @@ impl Moves {
         if !NEEDED.into_iter().all(is_on_path) {
             return None;
         }
-        let registry = |name: &str| Registry::start(folder.join(name));
-        let moves =
-            Self { target: registry("registry-target"), source: registry("registry-source"), unpacked: folder.join("unpacked") };
+        let kept = folder.join("registry-target");
+        let (target, source) = (Registry::start(&kept), Registry::start(&folder.join("registry-source")));
+        let moves = Self { target, kept, source, unpacked: folder.join("unpacked") };
         moves.forget();
         fs::create_dir_all(&moves.unpacked).expect("a folder");
         Some(moves)
@@ -99,7 +59,7 @@ impl Moves {
             reads: reads.clone(),
             command: shell(&script),
         };
-        let forget = format!("rm -rf {}/docker/registry/v2/repositories/push", self.target.folder.display());
+        let forget = format!("rm -rf {}/docker/registry/v2/repositories/push", self.kept.display());
         let upload = format!(
             "for blob in {layout}/blobs/sha256/*; do \
              to=$(curl -sS -D - -o answer -X POST http://{host}/v2/push/blobs/uploads/ | tr -d '\\r' | sed -n 's/^[Ll]ocation: //p'); \
