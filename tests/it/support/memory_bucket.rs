@@ -143,8 +143,9 @@ impl Bucket {
         assert!(header("authorization").contains("SignedHeaders=") && hash == Digest::of(&request.body).hex(), "{key}");
         let stored =
             Stored { bytes: request.body.clone(), content_type: header("content-type"), cache_control: header("cache-control") };
+        let tag = etag(&stored);
         objects.insert(key.to_owned(), stored);
-        Reply::new(200)
+        Reply::new(200).header("ETag", tag)
     }
 
     /// Two keys a page.
@@ -180,6 +181,8 @@ impl Handler for Bucket {
         let Some(key) = path.strip_prefix(&format!("/{BUCKET}/")).or(path.strip_prefix('/')) else {
             return Reply::new(400).into();
         };
+        // Some ask for a listing without the slash.
+        let key = if key == BUCKET { "" } else { key };
         held(&self.seen).push(format!("{} {key}", request.method));
         let number = self.count.fetch_add(1, Ordering::Relaxed) + 1;
         let fault = held(&self.fault).filter(|(at, _)| *at == number).map(|(_, fault)| fault);

@@ -20,7 +20,7 @@ pub(crate) use self::reach::{Reached, reach};
 pub use self::rebuild::rebuild;
 use crate::clock;
 use crate::names::Name;
-use crate::store::{Lease, Mark, Marked, Refers, Sort, Store, StoreFault, UPLOADS, Verdict, marked, reconcile};
+use crate::store::{Lease, Mark, Marked, Refers, Sort, Store, StoreFault, UPLOADS, Verdict, marked, reconcile, withdraw};
 use crate::uploads::LIFETIME;
 
 /// What a run does.
@@ -159,18 +159,22 @@ async fn sweep(
     Ok(())
 }
 
-/// Removes an object, unless it was written again; whether it did. A manifest goes before it leaves the list of its subject.
+/// Removes an object, unless it was written again; whether it did. A manifest leaves the list of its subject before it goes.
 async fn remove(store: &Store, name: &Name, it: &Marked, held: &Held) -> Result<bool, StoreFault> {
     let key = it.object(name);
     let is_same = store.head(&key).await?.is_some_and(|now| now.modified == held.modified && now.size == held.size);
     if is_same {
         let manifest = if it.sort == Sort::Manifest { store.get(&key).await? } else { None };
+        let listed = manifest.as_ref().and_then(|manifest| referrer(&it.digest, &manifest.bytes));
+        if let Some((subject, entry)) = &listed {
+            withdraw(store, &Refers { name, subject, entry }).await?;
+        }
         store.delete(&key).await?;
-        if let Some(manifest) = manifest {
+        if manifest.is_some() {
             store.delete(&name.referrers(&it.digest)).await?;
-            if let Some((subject, entry)) = referrer(&it.digest, &manifest.bytes) {
-                reconcile(store, &Refers { name, subject: &subject, entry: &entry }).await?;
-            }
+        }
+        if let Some((subject, entry)) = &listed {
+            reconcile(store, &Refers { name, subject, entry }).await?;
         }
     }
     it.clear(store, name).await?;

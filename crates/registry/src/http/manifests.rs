@@ -117,8 +117,11 @@ impl Registry {
                 for tag in self.tags_of(name, &found.bytes).await? {
                     self.remove_tag(name, &tag).await?;
                 }
-                self.store.delete(&name.manifest(digest)).await?;
                 let (root, document) = parse(&found.bytes, found.content_type.as_deref(), digest.clone())?;
+                if let Some(subject) = document.subject() {
+                    self.unlist_referrer(name, &subject.digest, &listed(&root, &document)).await?;
+                }
+                self.store.delete(&name.manifest(digest)).await?;
                 if let Some(subject) = document.subject() {
                     self.list_referrer(name, &subject.digest, &listed(&root, &document)).await?;
                 }

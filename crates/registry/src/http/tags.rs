@@ -9,7 +9,7 @@ use super::Registry;
 use super::heads::{self, Preconditions};
 use crate::fault::Fault;
 use crate::names::Name;
-use crate::store::{Condition, Listed, Refers, reconcile};
+use crate::store::{Condition, Listed, Refers, reconcile, withdraw};
 
 /// How often a tag is tried.
 const ROUNDS: u32 = 100;
@@ -73,8 +73,14 @@ impl Registry {
         if self.is_immutable(name, tag) {
             return Err(Fault::immutable(format!("the tag `{tag}` does not move")));
         }
+        withdraw(&self.store, &Listed { name, tag }).await?;
         self.store.delete(&name.tag(tag)).await?;
         Ok(reconcile(&self.store, &Listed { name, tag }).await?)
+    }
+
+    /// Takes a manifest that is about to be removed off the list of its subject.
+    pub(super) async fn unlist_referrer(&self, name: &Name, subject: &Digest, entry: &Descriptor) -> Result<(), Fault> {
+        Ok(withdraw(&self.store, &Refers { name, subject, entry }).await?)
     }
 
     /// Lets the list of a subject say whether a manifest that refers to it is there.

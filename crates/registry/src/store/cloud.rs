@@ -59,6 +59,8 @@ impl Cloud {
         let built: Result<Both, Error> = match scheme {
             ObjectStoreScheme::AmazonS3 => {
                 let mut builder = AmazonS3Builder::new().with_url(location).with_client_options(options).with_retry(retry);
+                // One object goes at a time, and that every store understands.
+                builder = builder.with_disable_bulk_delete(true);
                 let mut own_endpoint = None;
                 for (name, value) in variables.filter(|(name, _)| name.starts_with("aws_")) {
                     if name == "aws_endpoint_url_s3" || (name == "aws_endpoint_url" && own_endpoint.is_none()) {

@@ -30,10 +30,19 @@ pub(crate) trait Membership {
 /// Whoever writes or removes the object calls this afterwards. The list is read before the object is looked at, and again after
 /// it was changed: whatever another does to the object in the meantime is either seen here, or it sees what was done here.
 pub(crate) async fn reconcile(store: &Store, entry: &impl Membership) -> Result<(), StoreFault> {
+    change(store, entry, false).await
+}
+
+/// Takes an object that is about to be removed off its list: nothing is listed that is not there.
+pub(crate) async fn withdraw(store: &Store, entry: &impl Membership) -> Result<(), StoreFault> {
+    change(store, entry, true).await
+}
+
+async fn change(store: &Store, entry: &impl Membership, goes: bool) -> Result<(), StoreFault> {
     let (list, object, kind) = (entry.list(), entry.object(), entry.kind());
     for round in 0..ROUNDS {
         let now = store.get(&list).await?;
-        let is_there = store.head(&object).await?.is_some();
+        let is_there = !goes && store.head(&object).await?.is_some();
         let Some(bytes) = entry.change(now.as_ref(), is_there)? else { return Ok(()) };
         let condition = now.map_or(Condition::Absent, |now| Condition::Unchanged(now.version));
         if !store.put(&list, &kind, bytes, condition).await? {

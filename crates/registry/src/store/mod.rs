@@ -21,7 +21,7 @@ pub use plugin_oci::stores::bucket::objects::{Entry, Kind, Object};
 use self::cloud::Cloud;
 use self::directory::Folder;
 pub(crate) use self::leases::Lease;
-pub(crate) use self::lists::{Listed, Refers, reconcile};
+pub(crate) use self::lists::{Listed, Refers, reconcile, withdraw};
 pub(crate) use self::marks::{Mark, Marked, Sort, Verdict, marked};
 use crate::fault::Fault;
 

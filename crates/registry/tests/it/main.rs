@@ -3,8 +3,11 @@
 mod auth;
 mod clients;
 mod conformance;
+mod faults;
 mod format;
 mod gc;
+#[cfg(target_os = "linux")]
+mod growth;
 mod hostile;
 mod pages;
 mod replicas;

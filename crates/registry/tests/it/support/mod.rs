@@ -4,6 +4,12 @@
 #[path = "../../../../../tests/it/support/browser.rs"]
 pub mod browser;
 pub mod client;
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "../../../../../tests/it/support/http_server.rs"]
+pub mod http_server;
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "../../../../../tests/it/support/memory_bucket.rs"]
+pub mod memory_bucket;
 pub mod program;
 pub mod server;
 #[allow(dead_code, reason = "other tests use the rest")]

@@ -32,6 +32,13 @@ impl Server {
         Self { child, host }
     }
 
+    /// The most memory that it ever had, in KiB.
+    pub fn peak(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches("kB").trim().parse().unwrap()
+    }
+
     /// Asks it to stop.
     pub fn terminate(&self) {
         let process = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap());
