@@ -50,6 +50,12 @@ pub fn making<T, E, A: FnMut() + Send + 'static>(
     Ok((made, Registration(key)))
 }
 
+/// Does something that no action may run beside; after an interrupt, never. It registers nothing itself.
+pub fn undisturbed<T>(work: impl FnOnce() -> T) -> T {
+    let _actions = lock();
+    work()
+}
+
 /// Runs every registered action, the newest first, and keeps the registry locked for ever: the process is about to exit,
 /// and nothing new may be created behind the clean-up's back.
 pub fn run_all() {

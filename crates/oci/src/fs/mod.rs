@@ -65,13 +65,18 @@ pub fn sorted_listing(dir: &Path) -> Result<Vec<OsString>, FileError> {
     Ok(names)
 }
 
-/// Makes a directory and its parents with mode 0755, whatever the umask. Existing ones are left alone.
+/// Makes a directory and its parents with mode 0755, whatever the umask. Existing ones are left alone, and after an interrupt
+/// none is made again.
 pub fn create_dirs(dir: &Path) -> Result<(), FileError> {
+    if dir.is_dir() { Ok(()) } else { interrupt::undisturbed(|| create_missing(dir)) }
+}
+
+fn create_missing(dir: &Path) -> Result<(), FileError> {
     if dir.is_dir() {
         return Ok(());
     }
     if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        create_dirs(parent)?;
+        create_missing(parent)?;
     }
     match fs::create_dir(dir) {
         Ok(()) => set_mode(dir, 0o755),
