@@ -16,7 +16,7 @@ use plugin_oci::values::reference::ReferenceError;
 use plugin_oci::values::tag::TagError;
 
 /// What to build and how.
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Default, PartialEq, Args)]
 pub struct BuildArgs {
     /// Package to build (repeatable)
     #[arg(short, long = "package", value_name = "SPEC", help_heading = "Packages")]
@@ -173,6 +173,16 @@ impl BuildArgs {
         if self.tag.is_empty() {
             self.tag.push("dev".to_owned());
         }
+    }
+
+    /// The tags, for a verb that gives them to an image that it does not build.
+    pub fn take_tags(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.tag)
+    }
+
+    /// Whether something was said that only a build can heed. A platform can be chosen of an image that is there.
+    pub fn is_of_build(&self) -> bool {
+        *self != Self { platform: self.platform.clone(), publishes: self.publishes, ..Self::default() }
     }
 
     /// The platforms asked for.

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::context::Context;
+use super::hints::Advise as _;
 use super::publish::published;
 use super::run::cache as run_cache;
 use crate::images;
@@ -49,6 +50,11 @@ pub fn collect(args: &GcArgs, context: &Context) -> Result<ExitCode, Error> {
     let Reference::Layout(local) = &reference else {
         return Err(Complaint::usage(format!("`{reference}` is no layout directory (`oci:DIR`)")).into());
     };
+    if local.name.is_some() || local.digest.is_some() {
+        return Err(Complaint::usage(format!("`{reference}` names one image, and what is removed is what none reaches"))
+            .with_hint(format!("`cargo plugin-build rm` removes an image; name the layout alone: `oci:{}`", local.path.display()))
+            .into());
+    }
     let collected = images::remove::collect_garbage(&local.path, context.progress())?;
     Ok(tell(&collected, context))
 }

@@ -7,6 +7,7 @@ use clap::Args;
 use super::build_flags::BuildArgs;
 use super::context::Context;
 use super::default_layout::{last_built, not_one};
+use super::hints::Advise as _;
 use crate::build::kinds::Kind;
 use crate::build::plan::Plan;
 use crate::build::plan::annotations::KIND_KEY;
@@ -96,6 +97,11 @@ impl ImageArgs {
     /// The image that is meant, after a build where that is wanted.
     pub fn meant(&self, context: &Context, will_do: impl Fn(Kind) -> Result<(), Error>) -> Result<Meant, Error> {
         if let Some(image) = &self.image {
+            if self.build.is_of_build() {
+                return Err(Complaint::usage(format!("`{image}` is named and not built: flags of a build mean nothing for it"))
+                    .with_hint("leave the image out to build one, or the flags of `Cargo`, `Packages` and `Image` other than `--platform`")
+                    .into());
+            }
             return Ok(Meant { reference: context.image(image)?, tags: Vec::new() });
         }
         if !self.no_build {

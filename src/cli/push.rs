@@ -56,6 +56,9 @@ pub fn push(args: PushArgs, context: &Context) -> Result<ExitCode, Error> {
     let mut build = args.build;
     build.publishes = true;
     let tags = build.flags(&context.global)?.tags;
+    if image.is_some() {
+        build.take_tags();
+    }
     let mut image = ImageArgs::of(image, args.no_build, build).meant(context, |_| Ok(()))?;
     if image.tags.is_empty() && !tags.is_empty() {
         image = under(image, tags, context)?;

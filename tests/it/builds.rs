@@ -82,6 +82,19 @@ fn only_the_tags_that_were_asked_for_go_out_and_one_tag_comes_back() {
     assert_eq!(tags(&project, &at("named")), ["two"]);
     done(dir, &["push", "-t", "stable", "-t", "1", &format!("{layout}:one"), &at("again")]);
     assert_eq!(tags(&project, &at("again")), ["1", "stable"]);
+    // What only a build can heed is not dropped in silence, and no tag is taken for the whole layout.
+    for wrong in [
+        &["push", "--annotation", "a=b", layout, &at("named")][..],
+        &["push", layout, &at("named"), "--features", "x"],
+        &["run", &at("named"), "--profile", "dev"],
+        &["run", &at("named"), "--tag", "two"],
+        &["install", layout, "plugins", "--label", "a=b"],
+        &["gc", "oci:target/plugin-build/p:one"],
+    ] {
+        let refused = run(dir, wrong);
+        assert_eq!(refused.code, 2, "{wrong:?}: {}", refused.stderr);
+        assert!(refused.stderr.contains("help: "), "{}", refused.stderr);
+    }
     done(dir, &["-q", "-o", "several", "-t", "a"]);
     say(&project, "1.0.1", "");
     done(dir, &["-q", "-o", "several", "-t", "b"]);
