@@ -51,13 +51,15 @@ impl<'b> Catalogue<'b> {
     ///
     /// [`BucketError::Page`] where something else is at the key of the list.
     pub fn of(bucket: &'b Bucket<'b>, host: Option<&str>, commands: &'b [&'b str]) -> Result<Option<Self>, StoreError> {
+        // Others may make one now, and the state is there before the list: who looks for them the other way round is not misled.
+        let is_taken = host.is_some() && bucket.read(LIST_PATH)?.is_some();
         if let Some(bytes) = bucket.read(STATE)? {
             let state: State = parse(STATE, &bytes)?;
             let host = host.unwrap_or(&state.host).to_owned();
             return Ok(Some(Self { bucket, commands, is_new: host != state.host, host }));
         }
         let Some(host) = host else { return Ok(None) };
-        if bucket.read(LIST_PATH)?.is_some() {
+        if is_taken {
             return Err(BucketError::Page { store: bucket.name(), key: LIST_PATH.to_owned() }.into());
         }
         Ok(Some(Self { bucket, host: host.to_owned(), commands, is_new: true }))
