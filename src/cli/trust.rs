@@ -13,9 +13,10 @@ use crate::images::trust::{self, Demand};
 use plugin_oci::failure::{Complaint, Error};
 use plugin_oci::finding::Finding;
 use plugin_oci::signatures::keys::{KeyFile, PublicKey};
-use plugin_oci::stores::{Selector, Source};
+use plugin_oci::stores::{Selector, Source, images};
 use plugin_oci::values::digest::Digest;
 use plugin_oci::values::reference::Reference;
+use plugin_oci::values::tag::referrers_suffix;
 
 /// What is asked of an image.
 #[derive(Debug, Clone, Default, Args)]
@@ -67,7 +68,9 @@ impl TrustArgs {
             None => None,
         };
         if let Some(path) = policy {
-            demands.extend(policy::demands(&path, reference, now())?);
+            for named in names(reference, context)? {
+                demands.extend(policy::demands(&path, &named, now())?);
+            }
         }
         Ok(demands)
     }
@@ -132,6 +135,23 @@ impl RequiredChoice {
             Self::Signature => Required::Signature,
         }
     }
+}
+
+/// Under which names an image is judged: where neither tag nor digest is said, under each tag that is taken for it then. So no
+/// tag of which a policy says more is passed by not saying it.
+fn names(reference: &Reference, context: &Context) -> Result<Vec<Reference>, Error> {
+    if reference.tag().is_some() || reference.digest().is_some() {
+        return Ok(vec![reference.clone()]);
+    }
+    let source = context.stores().source(reference)?;
+    let is_latest = matches!(reference, Reference::Registry(_)) && source.resolve(&Selector::Tag("latest".to_owned())).is_ok();
+    let mut tags = vec!["latest".to_owned()];
+    if !is_latest {
+        tags = images(source.as_ref())?.into_iter().map(|tagged| tagged.tag).collect();
+        tags.retain(|tag| referrers_suffix(tag).is_none());
+    }
+    let named: Vec<Reference> = tags.iter().filter_map(|tag| reference.with_tag(tag)).collect();
+    Ok(if named.is_empty() { vec![reference.clone()] } else { named })
 }
 
 /// The policy of the user, where there is one.

@@ -45,6 +45,19 @@ fn the_narrowest_scope_of_a_containers_policy_decides() {
     for scope in [format!("{name}:2.0"), format!("{host}/plug"), "registry.example".to_owned()] {
         assert_eq!(rules(&verify(&scene, &remote, &policy(&scope, accept.clone()))), ["rejected"], "{scope}");
     }
+    // A tag that is not said is the one that is taken, there and here.
+    let of_one = |transport: &str, scope: &str| {
+        let rejected = json!({ scope: [{ "type": "reject" }] });
+        json!({ "default": accept.clone(), "transports": { transport: rejected } })
+    };
+    let layout = scene.path("images").canonicalize().unwrap();
+    for (image, transport, scope) in
+        [(format!("docker://{name}"), "docker", &name), ("oci:images".to_owned(), "oci", &layout.display().to_string())]
+    {
+        let ran = verify(&scene, &image, &of_one(transport, &format!("{scope}:1.0")));
+        assert_eq!(rules(&ran), ["rejected"], "{image}: {}", ran.stderr);
+        assert_eq!(verify(&scene, &image, &of_one(transport, &format!("{scope}:2.0"))).code, 0, "{image}");
+    }
     // A bundle holds no name: where one is demanded, it is the classic form that counts.
     let by_name = policy(&name, signed(Value::Null));
     assert_eq!(rules(&verify(&scene, &remote, &by_name)), ["signature-identity"]);

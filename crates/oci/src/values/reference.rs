@@ -62,6 +62,16 @@ impl Reference {
         }
     }
 
+    /// The same with this tag or local name; `None` for what can be none there.
+    pub fn with_tag(&self, tag: &str) -> Option<Self> {
+        let mut named = self.clone();
+        match &mut named {
+            Self::Layout(local) | Self::Archive(local) => local.name = Some(tag.parse().ok()?),
+            Self::Registry(registry) => registry.tag = Some(tag.parse().ok()?),
+        }
+        Some(named)
+    }
+
     /// The digest wanted.
     pub fn digest(&self) -> Option<&Digest> {
         match self {
