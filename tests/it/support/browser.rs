@@ -37,7 +37,7 @@ impl Browser {
         let profile = tempfile::tempdir().unwrap();
         let mut flags: Vec<String> = ["headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "hide-scrollbars"]
             .into_iter()
-            .chain(["disable-background-networking", "disable-component-update", "disable-sync"])
+            .chain(["disable-background-networking", "disable-component-update", "disable-dev-shm-usage", "disable-sync"])
             .map(|flag| format!("--{flag}"))
             .collect();
         flags.push(format!("--user-data-dir={}", profile.path().display()));
