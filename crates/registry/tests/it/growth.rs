@@ -1,7 +1,6 @@
 //! What does not grow with what is kept, nor with what passes through.
 
 use std::fs;
-use std::time::{Duration, Instant};
 
 use plugin_oci::documents::{Descriptor, media_type};
 use plugin_oci::values::digest::Digest;
@@ -12,7 +11,7 @@ use crate::support::memory_bucket::{BUCKET, MemoryBucket};
 use crate::support::server::{Place, Server};
 
 #[test]
-fn many_manifests_and_large_blobs_take_no_memory_and_no_time_to_start() {
+fn many_manifests_and_large_blobs_take_no_memory() {
     let place = Place::directory();
     let manifests = place.objects().join("v2/many/manifests");
     fs::create_dir_all(&manifests).unwrap();
@@ -31,9 +30,8 @@ fn many_manifests_and_large_blobs_take_no_memory_and_no_time_to_start() {
     fs::create_dir_all(place.objects().join("v2/many/tags")).unwrap();
     fs::write(place.objects().join("v2/many/tags/list"), json!({"name": "many", "tags": tags}).to_string()).unwrap();
     place.keys();
-    let begun = Instant::now();
+    // That a start asks the store nothing, however much is there, is tried below.
     let server = place.serve(&[]);
-    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
     let client = Client::new(vec![server.host.clone()]);
     assert_eq!(client.get("/v2/many/tags/list?n=3&last=t04990").is(200).json()["tags"], json!(["t04991", "t04992", "t04993"]));
     assert_eq!(client.get("/v2/many/manifests/t04999").is(200).body, manifest("t04999").as_bytes());
