@@ -13,10 +13,9 @@ use crate::images::trust::{self, Demand};
 use plugin_oci::failure::{Complaint, Error};
 use plugin_oci::finding::Finding;
 use plugin_oci::signatures::keys::{KeyFile, PublicKey};
-use plugin_oci::stores::{Selector, Source, images};
+use plugin_oci::stores::{Selector, Source, meant_tags};
 use plugin_oci::values::digest::Digest;
 use plugin_oci::values::reference::Reference;
-use plugin_oci::values::tag::referrers_suffix;
 
 /// What is asked of an image.
 #[derive(Debug, Clone, Default, Args)]
@@ -144,12 +143,12 @@ fn names(reference: &Reference, context: &Context) -> Result<Vec<Reference>, Err
         return Ok(vec![reference.clone()]);
     }
     let source = context.stores().source(reference)?;
-    let is_latest = matches!(reference, Reference::Registry(_)) && source.resolve(&Selector::Tag("latest".to_owned())).is_ok();
-    let mut tags = vec!["latest".to_owned()];
-    if !is_latest {
-        tags = images(source.as_ref())?.into_iter().map(|tagged| tagged.tag).collect();
-        tags.retain(|tag| referrers_suffix(tag).is_none());
-    }
+    let tags = match source.resolve(&Selector::Only) {
+        Ok(root) => meant_tags(source.as_ref(), &root)?,
+        // Whoever goes on finds none either, and says so.
+        Err(_) if source.repository().is_none() => Vec::new(),
+        Err(error) => return Err(error.into()),
+    };
     let named: Vec<Reference> = tags.iter().filter_map(|tag| reference.with_tag(tag)).collect();
     Ok(if named.is_empty() { vec![reference.clone()] } else { named })
 }

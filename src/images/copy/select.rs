@@ -3,7 +3,7 @@
 use super::{CopyError, Transfer};
 use plugin_oci::documents::Descriptor;
 use plugin_oci::failure::Error;
-use plugin_oci::stores::{Selector, Source, StoreError, Tagged, images, read_document, resolve_for, select_platform};
+use plugin_oci::stores::{Selector, Source, StoreError, Tagged, images, meant_tags, read_document, resolve_for, select_platform};
 use plugin_oci::values::digest::Digest;
 use plugin_oci::values::reference::Reference;
 
@@ -52,20 +52,15 @@ fn one(source: &dyn Source, reference: &Reference, options: &Transfer) -> Result
         let root = source.resolve(&selector)?;
         return Ok(options.tags.iter().map(|tag| Tagged { tag: tag.to_string(), root: root.clone() }).collect());
     }
-    if matches!(reference, Reference::Registry(_)) {
-        let root = source.resolve(&selector)?;
-        let tag = match selector {
-            Selector::Only => root.ref_name().unwrap_or("latest").to_owned(),
-            _ => reference.tag().unwrap_or_default().to_owned(),
-        };
-        return Ok(vec![Tagged { tag, root }]);
-    }
     let root = resolve_for(source, &selector, options.platform.as_ref())?;
-    let own: Vec<Tagged> = match reference.tag() {
-        Some(tag) => vec![Tagged { tag: tag.to_owned(), root: root.clone() }],
-        None => source.tags()?.into_iter().filter(|tagged| tagged.root.digest == root.digest).collect(),
+    let tags = match (reference, reference.tag()) {
+        (_, Some(tag)) => vec![tag.to_owned()],
+        // A registry would have to be asked for each of its tags.
+        (Reference::Registry(registry), None) if registry.digest.is_some() => Vec::new(),
+        (_, None) => meant_tags(source, &root)?,
     };
-    Ok(if own.is_empty() { vec![Tagged { tag: String::new(), root }] } else { own })
+    let tags = if tags.is_empty() { vec![String::new()] } else { tags };
+    Ok(tags.into_iter().map(|tag| Tagged { tag, root: root.clone() }).collect())
 }
 
 /// Puts tags of one image and name together. A local name `greeter:1.0` is a name and a tag.

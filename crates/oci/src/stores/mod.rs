@@ -300,6 +300,16 @@ impl Held {
     }
 }
 
+/// The tags that are meant of a root that was resolved without naming one: of a registry the one that was taken
+/// ([`Selector::Only`]), of a local store all that it has.
+pub fn meant_tags(source: &dyn Source, root: &Descriptor) -> Result<Vec<String>, StoreError> {
+    if source.repository().is_some() {
+        return Ok(vec![root.ref_name().unwrap_or("latest").to_owned()]);
+    }
+    let own = source.tags()?.into_iter().filter(|tagged| tagged.root.digest == root.digest);
+    Ok(own.map(|tagged| tagged.tag).collect())
+}
+
 /// An image of one platform: its descriptor as the index gives it, its manifest and that manifest's bytes.
 #[derive(Clone, Debug)]
 pub struct PlatformImage {
