@@ -81,6 +81,9 @@ pub fn seaweed() -> Option<Web> {
         "-s3",
         "-filer",
         "-s3.config=users.json",
+        // Ports that cannot be chosen freely: another SeaweedFS has them.
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
     ]);
     for (name, (port, grpc)) in ["master", "volume", "filer", "s3"].iter().zip([master, volume, filer, s3].into_iter().zip(more))
     {

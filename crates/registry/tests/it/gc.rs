@@ -133,7 +133,7 @@ fn beside(place: Option<Place>, pushes: usize) {
             }
             removed
         });
-        let pushers: Vec<_> = (0..4)
+        let pushers: Vec<_> = (0..8)
             .map(|pusher: usize| {
                 scope.spawn(move || {
                     loop {
@@ -200,6 +200,12 @@ fn beside(place: Option<Place>, pushes: usize) {
 #[test]
 fn pushes_beside_it_lack_nothing() {
     beside(Some(Place::directory()), 150);
+}
+
+#[test]
+#[ignore = "needs much time"]
+fn a_thousand_pushes_beside_it_lack_nothing() {
+    beside(Some(Place::directory()), 1000);
 }
 
 #[test]

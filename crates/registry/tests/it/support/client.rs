@@ -1,11 +1,15 @@
 //! A client that sends what it is told, byte for byte.
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use plugin_oci::values::digest::{Algorithm, Digest, Hasher};
 use serde_json::Value;
+
+/// No answer takes longer, whatever else the machine does.
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// An answer.
 #[derive(Debug)]
@@ -84,6 +88,29 @@ impl Client {
         self.send("GET", path, &[], b"")
     }
 
+    /// The digest of what comes back, which nobody holds.
+    pub fn digest(&self, path: &str) -> Digest {
+        let host = &self.hosts[self.next.fetch_add(1, Ordering::Relaxed) % self.hosts.len()];
+        let mut stream = connect(host);
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
+        let mut stream = std::io::BufReader::with_capacity(1 << 20, stream);
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            assert!(stream.read_until(b'\n', &mut head).unwrap() > 0, "{path}: no answer");
+        }
+        Answer::parse(&head).unwrap().is(200);
+        let mut hasher = Hasher::with(Algorithm::Sha256);
+        loop {
+            let bytes = stream.fill_buf().unwrap();
+            let length = bytes.len();
+            if length == 0 {
+                return hasher.finish();
+            }
+            hasher.update(bytes);
+            stream.consume(length);
+        }
+    }
+
     /// Asks whether something is there.
     pub fn head(&self, path: &str) -> Answer {
         let answer = self.send("HEAD", path, &[], b"");
@@ -127,10 +154,15 @@ pub fn with(url: &str, parameter: &str) -> String {
     format!("{url}{}{parameter}", if url.contains('?') { '&' } else { '?' })
 }
 
+fn connect(host: &str) -> TcpStream {
+    let stream = TcpStream::connect(host).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
 /// Sends bytes, and reads all that comes back.
 pub fn raw(host: &str, bytes: &[u8]) -> Vec<u8> {
-    let mut stream = TcpStream::connect(host).unwrap();
-    stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
+    let mut stream = connect(host);
     // Who is refused early need not send all.
     let _ = stream.write_all(bytes);
     let mut answer = Vec::new();
