@@ -50,6 +50,7 @@ faults! {
     contended: CONFLICT, "DENIED";
     condition: PRECONDITION_FAILED, "DENIED";
     slow: REQUEST_TIMEOUT, "BLOB_UPLOAD_INVALID";
+    internal: INTERNAL_SERVER_ERROR, "UNKNOWN";
     unavailable: SERVICE_UNAVAILABLE, "UNAVAILABLE";
 }
 

@@ -130,10 +130,14 @@ fn environment() -> Result<Environment, String> {
     Ok(Environment::new(std::env::vars_os(), std::env::current_dir().map_err(|error| error.to_string())?))
 }
 
+/// So much waits for the disk at once. Each takes a thread.
+const WAITING: usize = 64;
+
 fn asynchronously(work: impl Future<Output = Result<(), String>>) -> Result<(), String> {
     // Whoever speaks TLS here takes the process's provider.
     drop(rustls::crypto::ring::default_provider().install_default());
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| error.to_string())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().max_blocking_threads(WAITING).enable_all().build();
+    let runtime = runtime.map_err(|error| error.to_string())?;
     let outcome = runtime.block_on(work);
     runtime.shutdown_timeout(Duration::from_secs(1));
     outcome
@@ -196,6 +200,8 @@ fn main() -> ExitCode {
 
 impl Serve {
     async fn run(self) -> Result<(), String> {
+        #[cfg(unix)]
+        allow_open_files();
         let environment = environment()?;
         let store = Store::open(&self.store, &environment).map_err(|error| error.to_string())?;
         let keys = self.keys(&store)?;
@@ -241,6 +247,16 @@ impl Serve {
             (None, None) => return Err("a bucket needs `--keys FILE`; `plugin-registry keygen FILE` makes one".to_owned()),
         };
         read_keys(&path)
+    }
+}
+
+/// Lets as many files be open as the system allows at most: each request has one for its connection, and one for its blob.
+#[cfg(unix)]
+fn allow_open_files() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // Some systems allow less than they say; then it stays as it is.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
     }
 }
 

@@ -14,8 +14,8 @@ use tokio::sync::Semaphore;
 
 use super::{Registry, Tls};
 
-/// Everything before the body of a request, with its line: 32 KiB.
-const HEAD: usize = 32 << 10;
+/// Everything before the body of a request, with its line: 16 KiB. So much of an answer waits for its client as well.
+const HEAD: usize = 16 << 10;
 const HEADERS: usize = 100;
 /// How long a head may take, and how long a connection stays open without one.
 const HEAD_PATIENCE: Duration = Duration::from_secs(30);
@@ -91,7 +91,8 @@ where
         let registry = registry.clone();
         async move {
             let request = request.map(axum::body::Body::new);
-            Ok::<_, std::convert::Infallible>(registry.answer(request, Some(client)).await)
+            // What it took to answer is not kept while the answer is read.
+            Ok::<_, std::convert::Infallible>(Box::pin(registry.answer(request, Some(client))).await)
         }
     });
     let mut builder = http1::Builder::new();

@@ -12,6 +12,7 @@ mod tls;
 mod watch;
 
 use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,9 +20,8 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-
+use futures_util::FutureExt as _;
 use plugin_oci::stores::bucket::lease::Purpose;
-
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use self::listen::{Listening, listen};
@@ -101,7 +101,7 @@ impl Registry {
         let watched = self.watch(&request, client);
         let mut owner = None;
         let outcome = match self.room.clone().try_acquire_owned() {
-            Ok(permit) => self.respond(request, &mut owner).await.map(|response| while_read(response, permit)),
+            Ok(permit) => guarded(self.respond(request, &mut owner)).await.map(|response| while_read(response, permit)),
             Err(_) => Err(Fault::busy("too many requests at once").with(header::RETRY_AFTER, "1")),
         };
         let mut response = outcome.unwrap_or_else(IntoResponse::into_response);
@@ -176,6 +176,12 @@ impl Registry {
     }
 }
 
+/// Whatever goes wrong with a request ends nothing but that request. What it was is on standard error.
+async fn guarded(work: impl Future<Output = Result<Response, Fault>>) -> Result<Response, Fault> {
+    let outcome = AssertUnwindSafe(work).catch_unwind().await;
+    outcome.unwrap_or_else(|_| Err(Fault::internal("this is a fault of the server")))
+}
+
 const fn allowed(route: &Route) -> &'static str {
     match route {
         Route::Base
@@ -235,4 +241,16 @@ fn without_body(mut response: Response) -> Response {
     }
     *response.body_mut() = Body::empty();
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_within_a_request_is_an_answer() {
+        let panics = async { panic!("as it should") };
+        let fault = guarded(panics).now_or_never().unwrap().unwrap_err();
+        assert_eq!(fault.into_response().status(), StatusCode::INTERNAL_SERVER_ERROR);
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
@@ -14,11 +15,16 @@ use super::{Condition, Entry, Kind, Meta, Object, Part, Read, StoreFault, UPLOAD
 
 /// What is read and written at once.
 const PIECE: usize = 256 << 10;
+/// What all that is being read may take together; beyond so many readers each takes the least.
+const READING: usize = 4 << 20;
+const LEAST: usize = 8 << 10;
 const BASE: &str = "v2/";
 
 /// A directory, by which work that waits for the disk is kept away from what waits for the network.
 pub struct Folder {
     root: PathBuf,
+    /// Held by each that is being read.
+    reading: Arc<()>,
 }
 
 impl Folder {
@@ -28,7 +34,7 @@ impl Folder {
         let kind = Kind::changing(plugin_oci::stores::bucket::objects::JSON);
         // So that a web server serves it.
         Directory::new(path).put(BASE, &kind, b"{}", &Condition::Absent).map_err(|error| failed(&error))?;
-        Ok(Self { root: path.to_owned() })
+        Ok(Self { root: path.to_owned(), reading: Arc::new(()) })
     }
 
     pub(super) fn root(&self) -> &Path {
@@ -66,15 +72,18 @@ impl Folder {
         if range.start > 0 {
             file.seek(SeekFrom::Start(range.start)).map_err(|error| StoreFault::new(&key, error))?;
         }
+        let reading = self.reading.clone();
         let pieces = stream::try_unfold((file, length), move |(mut file, left)| {
             let key = key.clone();
+            let most = (READING / Arc::strong_count(&reading)).clamp(LEAST, PIECE);
             async move {
                 if left == 0 {
                     return Ok(None);
                 }
                 blocking(move || {
-                    let mut piece = Vec::new();
-                    let read = (&mut file).take(left.min(PIECE as u64)).read_to_end(&mut piece);
+                    let most = left.min(most as u64);
+                    let mut piece = Vec::with_capacity(usize::try_from(most).unwrap_or(PIECE));
+                    let read = (&mut file).take(most).read_to_end(&mut piece);
                     match read {
                         Ok(0) => Err(StoreFault::new(&key, "it ends too early")),
                         Ok(count) => Ok(Some((Bytes::from(piece), (file, left - count as u64)))),

@@ -1,12 +1,19 @@
 //! What does not grow with what is kept, nor with what passes through.
 
 use std::fs;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use plugin_oci::documents::{Descriptor, media_type};
-use plugin_oci::values::digest::Digest;
-use serde_json::json;
+use plugin_oci::values::digest::{Algorithm, Digest, Hasher};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpSocket;
+use tokio::sync::Barrier;
 
-use crate::support::client::Client;
+use crate::support::client::{Answer, Client};
 use crate::support::memory_bucket::{BUCKET, MemoryBucket};
 use crate::support::server::{Place, Server};
 
@@ -67,4 +74,106 @@ fn a_start_asks_the_store_nothing_and_a_pull_asks_it_once() {
     client.get("/v2/").is(200);
     client.head("/v2/a/manifests/1.0").is(200);
     assert_eq!(store.bucket.take_requests(), ["GET v2/a/manifests/1.0"]);
+}
+
+/// As many as a server answers at once unless it is told otherwise, each with connections of its own.
+const PULLERS: usize = 1000;
+
+/// Sends a request over a connection of its own, and waits until everybody's is being answered; the digest of the body.
+async fn pull(host: &str, path: &str, together: &Barrier) -> Digest {
+    // What the system holds for slow readers is little, so that the server has the rest.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(16 << 10).unwrap();
+    let mut stream = BufReader::new(socket.connect(host.parse().unwrap()).await.unwrap());
+    let head = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        assert!(stream.read_until(b'\n', &mut head).await.unwrap() > 0, "{path}: no answer");
+    }
+    together.wait().await;
+    Answer::parse(&head).unwrap().is(200);
+    let (mut hasher, mut piece) = (Hasher::with(Algorithm::Sha256), vec![0; 16 << 10]);
+    loop {
+        match stream.read(&mut piece).await.unwrap() {
+            0 => return hasher.finish(),
+            length => hasher.update(&piece[..length]),
+        }
+    }
+}
+
+/// Everybody pulls an image at the same time: its manifest, its configuration, its layer.
+fn pulled_by_many(server: &Server, manifest: &str) {
+    let document: Value = serde_json::from_str(manifest).unwrap();
+    let blob = |place: &str| document.pointer(place).unwrap().as_str().unwrap().parse::<Digest>().unwrap();
+    let mut wanted = vec![("/v2/a/manifests/1.0".to_owned(), Digest::of(manifest.as_bytes()))];
+    wanted.extend([blob("/config/digest"), blob("/layers/0/digest")].map(|it| (format!("/v2/a/blobs/{it}"), it)));
+    // One for each of them here.
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async move {
+        let (together, wanted) = (Arc::new(Barrier::new(PULLERS)), Arc::new(wanted));
+        let mut pullers = tokio::task::JoinSet::new();
+        for _ in 0..PULLERS {
+            let (host, wanted, together) = (server.host.clone(), wanted.clone(), together.clone());
+            pullers.spawn(async move {
+                for (path, digest) in &*wanted {
+                    assert_eq!(pull(&host, path, &together).await, *digest);
+                }
+            });
+        }
+        let hang = tokio::time::timeout(Duration::from_mins(5), async {
+            while let Some(done) = pullers.join_next().await {
+                done.unwrap();
+            }
+        });
+        hang.await.unwrap();
+    });
+}
+
+/// A program that begins with few open files allowed, as most systems have it.
+fn with_few_files(command: &Command) -> Command {
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -S -n 256 && exec \"$0\" \"$@\""]).arg(command.get_program()).args(command.get_args());
+    limited.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    limited
+}
+
+/// An image of a configuration and a layer; the manifest.
+fn image(layer: &[u8]) -> String {
+    let (config, layer) = (Descriptor::of(media_type::CONFIG, b"{}"), Descriptor::of("application/octet-stream", layer));
+    json!({"schemaVersion": 2, "mediaType": media_type::MANIFEST, "config": config, "layers": [layer]}).to_string()
+}
+
+#[test]
+fn a_thousand_pull_at_once() {
+    let place = Place::directory();
+    let server = Server::start(&mut with_few_files(&place.command("serve")));
+    let client = Client::new(vec![server.host.clone()]);
+    let layer = vec![7; 512 << 10];
+    for blob in [&b"{}"[..], &layer] {
+        client.push_blob("a", &Digest::of(blob).to_string(), blob);
+    }
+    let manifest = image(&layer);
+    client.push_manifest("a", "1.0", media_type::MANIFEST, manifest.as_bytes()).is(201);
+    pulled_by_many(&server, &manifest);
+    assert!(server.peak() < 64 << 10, "{} KiB", server.peak());
+}
+
+#[test]
+fn a_thousand_pull_from_a_bucket_at_once() {
+    let (store, place) = (MemoryBucket::start(), Place::directory());
+    let mut command = place.alone("serve");
+    command.arg(format!("s3://{BUCKET}")).envs(store.environment());
+    let server = Server::start(&mut with_few_files(&command));
+    let layer = vec![7; 64 << 10];
+    for blob in [&b"{}"[..], &layer] {
+        store.bucket.put(&format!("v2/a/blobs/{}", Digest::of(blob)), blob);
+    }
+    let manifest = image(&layer);
+    store.bucket.put("v2/a/manifests/1.0", manifest.as_bytes());
+    store.bucket.take_requests();
+    pulled_by_many(&server, &manifest);
+    assert_eq!(store.bucket.take_requests().len(), 3 * PULLERS);
 }
