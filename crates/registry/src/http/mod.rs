@@ -7,6 +7,7 @@ mod manifests;
 mod pages;
 mod pull;
 mod push;
+mod rest;
 mod tags;
 mod tls;
 mod watch;
@@ -99,6 +100,7 @@ impl Registry {
             return if is_head { without_body(response) } else { response };
         }
         let watched = self.watch(&request, client);
+        let request = rest::read_to_end(request);
         let mut owner = None;
         let outcome = match self.room.clone().try_acquire_owned() {
             Ok(permit) => guarded(self.respond(request, &mut owner)).await.map(|response| while_read(response, permit)),

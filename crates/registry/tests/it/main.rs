@@ -3,6 +3,7 @@
 mod auth;
 mod clients;
 mod conformance;
+mod early;
 mod faults;
 mod format;
 mod gc;
