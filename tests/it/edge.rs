@@ -59,7 +59,8 @@ impl Edge {
     fn start(directory: &Path, variables: &serde_json::Value) -> Option<Self> {
         let (node, script) = installed()?;
         let mut command = Command::new(node);
-        command.arg(script).arg(directory).arg(variables.to_string());
+        // The runtime takes no script beside the working directory.
+        command.current_dir(script.parent().unwrap()).arg(&script).arg(directory).arg(variables.to_string());
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -146,6 +147,7 @@ fn the_worker_serves_what_was_published_to_those_who_may() {
         (format!("manifests/{digest}"), index, Some(digest)),
         (format!("blobs/{blob}"), "application/octet-stream", Some(blob)),
         (format!("referrers/{digest}"), index, None),
+        (format!("referrers/{}", Digest::of(b"nothing refers to it")), index, None),
         ("tags/list".to_owned(), "application/json", None),
     ] {
         for method in ["GET", "HEAD"] {

@@ -5,6 +5,8 @@
 // the repositories that it is good for. A token comes as the password of `Basic`, whatever the user is, or as `Bearer`.
 
 const JSON_TYPE = "application/json";
+const INDEX_TYPE = "application/vnd.oci.image.index.v1+json";
+const NO_REFERRERS = JSON.stringify({ schemaVersion: 2, mediaType: INDEX_TYPE, manifests: [] });
 
 /** What errors look like (distribution-spec, "Error Codes"). */
 function fail(status, code, message, headers = {}) {
@@ -98,6 +100,11 @@ async function serve(request, env) {
   }
   const key = `${env.PREFIX ?? ""}v2/${name}/${kind}/${last}`;
   const head = await env.BUCKET.head(key);
+  // Nothing refers to it, whether it is there or not (distribution-spec, "Listing Referrers").
+  if (!head && kind === "referrers") {
+    const body = request.method === "HEAD" ? null : NO_REFERRERS;
+    return new Response(body, { headers: { "Content-Type": INDEX_TYPE, "Cache-Control": "no-cache" } });
+  }
   if (!head) return fail(404, UNKNOWN[kind], "it is not there");
   const headers = new Headers();
   head.writeHttpMetadata(headers);
