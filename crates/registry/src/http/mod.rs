@@ -15,6 +15,7 @@ mod watch;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -100,7 +101,7 @@ impl Registry {
             return if is_head { without_body(response) } else { response };
         }
         let watched = self.watch(&request, client);
-        let request = rest::read_to_end(request);
+        let (request, is_left) = rest::read_to_end(request);
         let mut owner = None;
         let outcome = match self.room.clone().try_acquire_owned() {
             Ok(permit) => guarded(self.respond(request, &mut owner)).await.map(|response| while_read(response, permit)),
@@ -108,6 +109,9 @@ impl Registry {
         };
         let mut response = outcome.unwrap_or_else(IntoResponse::into_response);
         watched.answered(&response, owner.as_deref());
+        if is_left.load(Ordering::Relaxed) {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         response.headers_mut().insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
         if is_head { without_body(response) } else { response }
     }
