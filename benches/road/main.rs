@@ -1,12 +1,13 @@
 //! From a one-line change of a plugin to the new version at its host: `cargo bench --bench road`, by hand, as it takes minutes.
 //!
-//! The plugin is that of the template for Cosmo Router, its dependencies vendored, or with `--template executable` a small program. Three ways: `cargo build --release` alone; this
-//! tool (`push`, which builds, and `pull`; then `install`); `docker build` with a cache mount, `docker push`, and the same `pull`.
+//! The plugin is that of the template for Cosmo Router, its dependencies vendored, or with `--template executable` a small program. The ways: `cargo build --release` alone; this
+//! tool (`push`, which builds, and `pull`; then `install`); `docker build`, once with a cache mount and once with the layers of
+//! cargo-chef, `docker push`, and the same `pull`.
 //! Measured is each way cold (once; nothing compiled, no layer cached), after a one-line change, and without any change, in turn
 //! for several rounds. Prints medians with the ratio to cargo's own time, and draws
 //! `target/road/<template>/road.svg`. Options after `--`:
 //! `--rounds N`; `--program FILE`, another build of this tool than the one that cargo has made for the bench; `--image NAME`, an
-//! image with Rust in the daemon that `docker` talks to, without which docker is left out; `--baseline FILE`.
+//! image with Rust and cargo-chef in the daemon that `docker` talks to, without which docker is left out; `--baseline FILE`.
 
 mod plot;
 #[path = "../ratios/mod.rs"]
@@ -55,7 +56,7 @@ fn main() -> ExitCode {
     }
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("road").join(template.0);
     fs::create_dir_all(&folder).expect("a folder");
-    let ways: Vec<Way> = Way::ALL.into_iter().filter(|way| *way != Way::Docker || image.is_some()).collect();
+    let ways: Vec<Way> = Way::ALL.into_iter().filter(|way| image.is_some() || !way.is_docker()).collect();
     let scene = Scene::new(&folder, template, program, image);
     let mut times = vec![[const { Vec::<Duration>::new() }; 3]; ways.len()];
     for (way, times) in ways.iter().zip(&mut times) {

@@ -16,13 +16,20 @@ pub enum Way {
     Push,
     /// On the same machine.
     Install,
-    /// With a Dockerfile.
+    /// With a Dockerfile, in a cache that outlives its builds.
     Docker,
+    /// With a Dockerfile, dependencies in a layer of their own.
+    Chef,
 }
 
 impl Way {
     /// In the order in which they run.
-    pub const ALL: [Self; 4] = [Self::Cargo, Self::Push, Self::Install, Self::Docker];
+    pub const ALL: [Self; 5] = [Self::Cargo, Self::Push, Self::Install, Self::Docker, Self::Chef];
+
+    /// Whether it wants a daemon.
+    pub const fn is_docker(self) -> bool {
+        matches!(self, Self::Docker | Self::Chef)
+    }
 
     /// For people.
     pub const fn name(self) -> &'static str {
@@ -30,7 +37,8 @@ impl Way {
             Self::Cargo => "cargo build --release",
             Self::Push => "plugin-build push, pull",
             Self::Install => "plugin-build install",
-            Self::Docker => "docker build, docker push, pull",
+            Self::Docker => "docker: cache mount, push, pull",
+            Self::Chef => "docker: cargo-chef, push, pull",
         }
     }
 
@@ -40,6 +48,7 @@ impl Way {
             Self::Push => "push",
             Self::Install => "install",
             Self::Docker => "docker",
+            Self::Chef => "chef",
         }
     }
 }
@@ -62,11 +71,28 @@ pub const TEMPLATES: [Template; 2] = [
     ("executable", "src/main.rs", "const USAGE: &str = \"usage"),
 ];
 
-const DOCKERFILE: &str = "\
+const MOUNT: &str = "\
+FROM rust AS build
 WORKDIR /work
 COPY vendor vendor
 COPY . .
 RUN --mount=type=cache,target=/target cargo build --release --offline --target-dir /target && cp /target/release/road /road
+";
+const CHEF: &str = "\
+FROM rust AS plan
+WORKDIR /work
+COPY . .
+RUN cargo chef prepare --recipe-path recipe.json
+FROM rust AS build
+WORKDIR /work
+COPY .cargo .cargo
+COPY vendor vendor
+COPY --from=plan /work/recipe.json recipe.json
+RUN cargo chef cook --release --offline --recipe-path recipe.json
+COPY . .
+RUN cargo build --release --offline && cp target/release/road /road
+";
+const LAST: &str = "\
 FROM scratch
 COPY --from=build /road /road
 ENTRYPOINT [\"/road\"]
@@ -92,9 +118,11 @@ impl Scene {
             sh(folder, &format!("mkdir -p {0}; [ -e {0}/road ] || cp -a made/road {0}/road", way.word()));
         }
         if let Some(image) = &scene.image {
-            let file = format!("FROM {image} AS build\n{DOCKERFILE}");
-            fs::write(scene.plugin(Way::Docker).join("Dockerfile"), file).expect("a file");
-            fs::write(scene.plugin(Way::Docker).join(".dockerignore"), "target\n").expect("a file");
+            for (way, file) in [(Way::Docker, MOUNT), (Way::Chef, CHEF)] {
+                let file = format!("FROM {image} AS rust\n{file}{LAST}");
+                fs::write(scene.plugin(way).join("Dockerfile"), file).expect("a file");
+                fs::write(scene.plugin(way).join(".dockerignore"), "target\nhost\n").expect("a file");
+            }
         }
         scene
     }
@@ -106,7 +134,7 @@ impl Scene {
     /// Takes away what is compiled and cached.
     pub fn forget(&self, way: Way) {
         sh(&self.plugin(way), "rm -rf target host plugins");
-        if way == Way::Docker {
+        if way.is_docker() {
             sh(&self.plugin(way), "docker builder prune -af");
         }
     }
@@ -133,9 +161,10 @@ impl Scene {
                 format!("{program} push {registry} --offline {host}/ours:1; {program} pull {registry} {host}/ours:1 host")
             }
             Way::Install => format!("{program} install -q --offline plugins"),
-            Way::Docker => format!(
-                "DOCKER_BUILDKIT=1 docker build -q --network none -t {host}/docker:1 .; docker push -q {host}/docker:1; \
-                 {program} pull {registry} {host}/docker:1 host"
+            Way::Docker | Way::Chef => format!(
+                "DOCKER_BUILDKIT=1 docker build -q --network none -t {host}/{0}:1 .; docker push -q {host}/{0}:1; \
+                 {program} pull {registry} {host}/{0}:1 host",
+                way.word()
             ),
         };
         let start = Instant::now();
@@ -145,12 +174,12 @@ impl Scene {
 
     /// The bytes of each way's image that a host pulls.
     pub fn sizes(&self, ways: &[Way]) -> Vec<(&'static str, u64)> {
-        let pulled = ways.iter().filter(|way| matches!(way, Way::Push | Way::Docker));
+        let pulled = ways.iter().filter(|way| way.is_docker() || **way == Way::Push);
         pulled
             .map(|way| {
                 let host = self.folder.join(way.word()).join("sized");
-                let (program, at, name) =
-                    (self.program.display(), &self.registry.host, if *way == Way::Push { "ours" } else { "docker" });
+                let (program, at) = (self.program.display(), &self.registry.host);
+                let name = if *way == Way::Push { "ours" } else { way.word() };
                 let script = format!("rm -rf {0}; {program} pull -q --plain-http {at} {at}/{name}:1 {0}", host.display());
                 sh(&self.folder, &script);
                 let files = walkdir::WalkDir::new(host.join("blobs")).into_iter().filter_map(Result::ok);
