@@ -5,6 +5,10 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use plugin_oci::documents::json;
 
+/// The code of an error, beside its answer.
+#[derive(Clone, Copy)]
+pub(crate) struct Code(pub(crate) &'static str);
+
 /// An answer that is no success.
 #[derive(Debug)]
 pub(crate) struct Fault {
@@ -67,6 +71,7 @@ impl IntoResponse for Fault {
         let body = json::to_canonical(&serde_json::json!({"errors": [{"code": self.code, "message": self.message}]}));
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = self.status;
+        response.extensions_mut().insert(Code(self.code));
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.extend(self.headers.into_iter().filter_map(|(name, value)| Some((name, value.try_into().ok()?))));

@@ -8,11 +8,12 @@
 //!
 //! | floor | rooms | what |
 //! |---|---|---|
-//! | 0 | `clock`, `fault`, `names`, `keys`, `pattern` | values, and what goes wrong |
+//! | 0 | `clock`, `fault`, `names`, `keys`, `pattern`, `audit` | values, what goes wrong, and what is told of acts |
 //! | 1 | `store` | objects, and lists that change by compare-and-swap |
 //! | 2 | `uploads`, `auth` | what is being pushed, and by whom |
 //! | 3 | `gc` | what nothing reaches |
 //! | 4 | `http` | requests and answers |
+//! | 5 | `serve` | the program's own: a server of its flags |
 //!
 //! # Replicas
 //!
@@ -21,6 +22,7 @@
 
 #![warn(missing_docs)]
 
+pub mod audit;
 pub mod auth;
 mod clock;
 mod fault;

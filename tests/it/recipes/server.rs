@@ -199,6 +199,19 @@ fn it_is_looked_after_by_tls() {
 
 #[test]
 #[ignore = "needs plugin-registry"]
+fn what_is_done_is_told() {
+    let [serve] = &blocks("docs/src/recipes/server.md", "## Who did what", "sh")[..] else { panic!("one block") };
+    let Some((_runner, job)) = machine() else { return };
+    job.succeed("plugin-registry keygen keys");
+    let served = Served::by(&job, serve, &[]);
+    job.succeed(&format!("cargo plugin-build push oci:image {}/greeter:0.3.1", served.host));
+    let log = job.succeed("cat audit.jsonl").stdout;
+    let told: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(told.iter().any(|line| line["act"] == "set-tag" && line["tag"] == "0.3.1" && line["outcome"] == "done"), "{log}");
+}
+
+#[test]
+#[ignore = "needs plugin-registry"]
 fn a_token_opens_what_it_says() {
     let [serve, client] = &blocks("docs/src/recipes/server.md", "## Tokens", "sh")[..] else { panic!("two blocks") };
     let Some((_runner, job)) = machine() else { return };

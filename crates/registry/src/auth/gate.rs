@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::token::{Action, Token};
+use crate::audit::{Audit, at};
 use crate::clock;
 use crate::fault::Fault;
 use crate::keys::Keys;
@@ -71,7 +72,10 @@ impl Gate {
     }
 
     /// Whoever sends a request.
-    fn who(&self, keys: &Keys, headers: &HeaderMap) -> Result<Access, Fault> {
+    pub(crate) fn who(&self, keys: &Keys, headers: &HeaderMap) -> Result<Access, Fault> {
+        if self.is_open {
+            return Ok(Access::Open);
+        }
         // Who has no credentials may send empty ones.
         match sent(headers).filter(|sent| !sent.is_empty()) {
             None => Ok(Access::Anonymous),
@@ -83,29 +87,22 @@ impl Gate {
     }
 
     /// Lets somebody look at what each may see.
-    pub(crate) fn look(&self, keys: &Keys, headers: &HeaderMap) -> Result<Access, Fault> {
-        if self.is_open {
-            return Ok(Access::Open);
-        }
-        match self.who(keys, headers)? {
+    pub(crate) fn look(&self, access: &Access) -> Result<(), Fault> {
+        match access {
             Access::Anonymous if self.anonymous.is_empty() => Err(unauthorized("a token is wanted")),
-            access => Ok(access),
+            _ => Ok(()),
         }
     }
 
     /// Lets a request pass, or says why not.
-    pub(crate) fn pass(&self, keys: &Keys, headers: &HeaderMap, name: Option<&Name>, action: Action) -> Result<Access, Fault> {
-        if self.is_open {
-            return Ok(Access::Open);
-        }
-        let access = self.who(keys, headers)?;
-        match (&access, name) {
+    pub(crate) fn pass(&self, access: &Access, name: Option<&Name>, action: Action) -> Result<(), Fault> {
+        match (access, name) {
             // Who is told here that nothing is wanted sends no credentials later.
             (Access::Anonymous, None) if !self.anonymous.iter().any(|pattern| pattern.matches("")) => {
                 Err(unauthorized("a token is wanted"))
             }
-            (_, None) => Ok(access),
-            (_, Some(name)) if self.allows(&access, name, action) => Ok(access),
+            (_, None) => Ok(()),
+            (_, Some(name)) if self.allows(access, name, action) => Ok(()),
             (Access::Owner(_), _) => Err(Fault::denied("the token is not for that")),
             _ => Err(unauthorized("a token is wanted")),
         }
@@ -141,7 +138,7 @@ impl Gate {
 }
 
 /// Lets a token be good no longer. Servers know within [`REFRESH`].
-pub async fn revoke(store: &Store, id: &str, expires: u64) -> Result<(), StoreFault> {
+pub async fn revoke(store: &Store, id: &str, expires: u64, audit: Option<&Audit>) -> Result<(), StoreFault> {
     for _ in 0..100 {
         let now = store.get(REVOKED).await?;
         let read = now.as_ref().map(|now| serde_json::from_slice(&now.bytes).map_err(|error| StoreFault::new(REVOKED, error)));
@@ -150,7 +147,9 @@ pub async fn revoke(store: &Store, id: &str, expires: u64) -> Result<(), StoreFa
         revoked.insert(id.to_owned(), expires);
         let condition = now.map_or(Condition::Absent, |now| Condition::Unchanged(now.version));
         if store.put(REVOKED, &Kind::changing(JSON), serde_json::json!(revoked).to_string().into_bytes(), condition).await? {
-            return Ok(());
+            let line = serde_json::json!({"at": at(), "act": "revoke", "token": id, "outcome": "done"});
+            let told = audit.map_or(Ok(()), |audit| audit.tell(&line));
+            return told.map_err(|error| StoreFault::new("the audit log", error));
         }
     }
     Err(StoreFault::new(REVOKED, "it changes faster than it can be written"))

@@ -18,6 +18,7 @@ use plugin_oci::values::digest::Digest;
 
 pub(crate) use self::reach::{Reached, reach};
 pub use self::rebuild::rebuild;
+use crate::audit::{Audit, at};
 use crate::clock;
 use crate::names::Name;
 use crate::store::{Lease, Mark, Marked, Refers, Sort, Store, StoreFault, UPLOADS, Verdict, marked, reconcile, withdraw};
@@ -29,6 +30,8 @@ pub struct Options {
     pub wait: Duration,
     /// Whether it only tells.
     pub dry_run: bool,
+    /// Where it tells of what it has done, one by one.
+    pub audit: Option<Audit>,
 }
 
 /// Something that a run has looked at and not let be.
@@ -40,6 +43,20 @@ pub struct Told {
     pub key: String,
     /// How many bytes it has.
     pub bytes: u64,
+}
+
+impl Options {
+    /// Tells of something that was done.
+    fn tell(&self, all: &mut Vec<Told>, told: Told) -> Result<(), StoreFault> {
+        if let (Some(audit), false) = (&self.audit, self.dry_run) {
+            let line = serde_json::json!({
+                "at": at(), "act": format!("gc-{}", told.what), "key": told.key, "bytes": told.bytes, "outcome": "done",
+            });
+            audit.tell(&line).map_err(|error| StoreFault::new("the audit log", error))?;
+        }
+        all.push(told);
+        Ok(())
+    }
 }
 
 /// Why a run did nothing, or stopped.
@@ -68,6 +85,9 @@ struct Contents {
 
 /// Runs once.
 pub async fn collect(store: &Store, options: &Options) -> Result<Vec<Told>, GcFault> {
+    if let Some(audit) = &options.audit {
+        audit.ready().map_err(|error| StoreFault::new("the audit log", error))?;
+    }
     let lease = Lease::new(Purpose::Collect);
     if let Err(other) = lease.hold(store).await? {
         return Err(GcFault::InUse(other));
@@ -134,7 +154,7 @@ async fn sweep(
             mark if is_old && mark.as_ref().is_none_or(is_due) => {
                 let key = it.object(name);
                 if options.dry_run || it.write(store, name, mark.as_ref(), Verdict::Condemned).await? {
-                    told.push(Told { what: "condemned", key, bytes: held.size });
+                    options.tell(told, Told { what: "condemned", key, bytes: held.size })?;
                 }
             }
             _ => {}
@@ -149,7 +169,7 @@ async fn sweep(
             it.write(store, name, Some(&mark), Verdict::Deleting).await? && remove(store, name, it, held).await?
         };
         if is_gone {
-            told.push(Told { what: "removed", key, bytes: held.size });
+            options.tell(told, Told { what: "removed", key, bytes: held.size })?;
         }
     }
     // Marks of what others have removed.
@@ -214,7 +234,7 @@ async fn expire(store: &Store, options: &Options, told: &mut Vec<Told>) -> Resul
             if !options.dry_run {
                 store.delete(&entry.key).await?;
             }
-            told.push(Told { what: "expired", key: entry.key, bytes: entry.size });
+            options.tell(told, Told { what: "expired", key: entry.key, bytes: entry.size })?;
         }
     }
     Ok(())

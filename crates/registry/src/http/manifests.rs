@@ -13,6 +13,7 @@ use plugin_oci::stores::registry::media_type_of;
 use plugin_oci::values::digest::{Digest, Hasher};
 use plugin_oci::values::tag::Tag;
 
+use super::acts::Changed;
 use super::{CONTENT_DIGEST, Registry, heads, set, status};
 use crate::fault::Fault;
 use crate::gc::{Reached, reach};
@@ -59,12 +60,13 @@ impl Registry {
         if let Some(subject) = document.subject() {
             self.list_referrer(name, &subject.digest, &listed(&root, &document)).await?;
         }
-        let mut last = root.digest.to_string();
+        let (mut last, mut before) = (root.digest.to_string(), None);
         if let Wanted::Tag(tag) = wanted {
-            self.set_tag(name, tag, headers, &root, &bytes).await?;
+            before = self.set_tag(name, tag, headers, &root, &bytes).await?;
             last = tag.to_string();
         }
         let mut response = status(StatusCode::CREATED);
+        response.extensions_mut().insert(Changed { before, tags: Vec::new() });
         set(&mut response, header::LOCATION, format!("/v2/{}/manifests/{last}", name.as_str()));
         set(&mut response, header::ETAG, heads::etag(&root.digest));
         set(&mut response, CONTENT_DIGEST, root.digest.to_string());
@@ -107,15 +109,18 @@ impl Registry {
 
     pub(super) async fn delete_manifest(&self, name: &Name, wanted: &Wanted) -> Result<Response, Fault> {
         let unknown = || Fault::manifest_unknown("there is no such manifest");
+        let mut changed = Changed { before: None, tags: Vec::new() };
         match wanted {
             Wanted::Tag(tag) => {
-                self.store.head(&name.tag(tag)).await?.ok_or_else(unknown)?;
+                let found = self.store.get(&name.tag(tag)).await?.ok_or_else(unknown)?;
+                changed.before = Some(Digest::of(&found.bytes));
                 self.remove_tag(name, tag).await?;
             }
             Wanted::Digest(digest) => {
                 let found = self.store.get(&name.manifest(digest)).await?.ok_or_else(unknown)?;
                 for tag in self.tags_of(name, &found.bytes).await? {
                     self.remove_tag(name, &tag).await?;
+                    changed.tags.push(tag.to_string());
                 }
                 let (root, document) = parse(&found.bytes, found.content_type.as_deref(), digest.clone())?;
                 if let Some(subject) = document.subject() {
@@ -127,7 +132,9 @@ impl Registry {
                 }
             }
         }
-        Ok(status(StatusCode::ACCEPTED))
+        let mut response = status(StatusCode::ACCEPTED);
+        response.extensions_mut().insert(changed);
+        Ok(response)
     }
 
     /// The tags that stand for these bytes.

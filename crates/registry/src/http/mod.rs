@@ -1,5 +1,6 @@
 //! Requests and answers (distribution-spec 1.1).
 
+mod acts;
 mod heads;
 mod listen;
 mod lists;
@@ -29,6 +30,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub use self::listen::{Listening, listen};
 pub use self::tls::Tls;
 use self::watch::Counts;
+use crate::audit::Audit;
 use crate::auth::{Access, Gate, REFRESH, need};
 use crate::fault::Fault;
 use crate::keys::Keys;
@@ -54,6 +56,8 @@ pub struct Settings {
     pub redirect: bool,
     /// Whether each request is told on standard error, as a line of JSON.
     pub access_log: bool,
+    /// Where acts are told.
+    pub audit: Option<Arc<Audit>>,
 }
 
 /// A registry.
@@ -96,11 +100,21 @@ impl Registry {
 
     /// Answers a request.
     pub(crate) async fn answer(self: Arc<Self>, request: Request, client: Option<IpAddr>) -> Response {
+        let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+        if is_read || self.settings.audit.is_none() {
+            return self.reply(request, client).await;
+        }
+        // Whoever leaves while something is done does not keep it from being told.
+        let replied = tokio::spawn(self.reply(request, client)).await;
+        replied.unwrap_or_else(|_| Fault::unavailable("the request broke off").into_response())
+    }
+
+    async fn reply(self: Arc<Self>, request: Request, client: Option<IpAddr>) -> Response {
         let is_head = request.method() == Method::HEAD;
         if let Some(response) = self.tell(request.uri().path()).await {
             return if is_head { without_body(response) } else { response };
         }
-        let watched = self.watch(&request, client);
+        let (watched, act) = (self.watch(&request, client), self.act(&request, client));
         let (request, is_left) = rest::read_to_end(request);
         let mut owner = None;
         let outcome = match self.room.clone().try_acquire_owned() {
@@ -108,6 +122,9 @@ impl Registry {
             Err(_) => Err(Fault::busy("too many requests at once").with(header::RETRY_AFTER, "1")),
         };
         let mut response = outcome.unwrap_or_else(IntoResponse::into_response);
+        if let Some(act) = act {
+            response = act.ended(response, owner.as_deref()).await;
+        }
         watched.answered(&response, owner.as_deref());
         if is_left.load(Ordering::Relaxed) {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -120,17 +137,19 @@ impl Registry {
         let (head, body) = request.into_parts();
         let route = Route::parse(head.uri.path())?;
         let (method, headers) = (head.method, &head.headers);
-        let access = match &route {
-            Route::ListPage => self.gate.look(&self.keys, headers)?,
-            _ => self.gate.pass(&self.keys, headers, route.name(), need(&route, &method))?,
-        };
+        let access = self.gate.who(&self.keys, headers)?;
         if let Access::Owner(token) = &access {
             *owner = Some(token.id.clone());
+        }
+        match &route {
+            Route::ListPage => self.gate.look(&access)?,
+            _ => self.gate.pass(&access, route.name(), need(&route, &method))?,
         }
         let query = heads::query(head.uri.query());
         let is_read = method == Method::GET || method == Method::HEAD;
         let incoming = || Ok::<_, Fault>(Incoming::new(body, heads::length(headers)?, self.limits()));
         if !is_read {
+            self.may_act().await?;
             self.serving().await?;
         }
         let mut response = match (&route, &method) {

@@ -44,7 +44,7 @@ impl Registry {
         self.check_move(name, tag, &Preconditions::of(headers), old.as_ref(), new)
     }
 
-    /// Lets a tag stand for a manifest.
+    /// Lets a tag stand for a manifest; what it stood for before.
     pub(super) async fn set_tag(
         &self,
         name: &Name,
@@ -52,7 +52,7 @@ impl Registry {
         headers: &HeaderMap,
         root: &Descriptor,
         bytes: &[u8],
-    ) -> Result<(), Fault> {
+    ) -> Result<Option<Digest>, Fault> {
         let (key, new, conditions) = (name.tag(tag), Digest::of(bytes), Preconditions::of(headers));
         for _ in 0..ROUNDS {
             let now = self.store.get(&key).await?;
@@ -62,7 +62,8 @@ impl Registry {
             if old == Some(new.clone())
                 || self.store.put(&key, &Kind::changing(&root.media_type), bytes.to_vec(), condition).await?
             {
-                return Ok(reconcile(&self.store, &Listed { name, tag }).await?);
+                reconcile(&self.store, &Listed { name, tag }).await?;
+                return Ok(old);
             }
         }
         Err(Fault::contended(format!("the tag `{tag}` moves faster than it can be set")))

@@ -1,5 +1,6 @@
 //! The server, as its clients see it.
 
+mod audit;
 mod auth;
 mod clients;
 mod conformance;
