@@ -8,12 +8,12 @@ use super::context::Context;
 use super::hints::Advise as _;
 use super::keys::now;
 use crate::images::install::Checked;
-use crate::images::trust::policy::{self, Required};
-use crate::images::trust::{self, Demand};
 use plugin_oci::failure::{Complaint, Error};
 use plugin_oci::finding::Finding;
 use plugin_oci::signatures::keys::{KeyFile, PublicKey};
 use plugin_oci::stores::{Selector, Source, meant_tags};
+use plugin_oci::trust::policy::{self, Required};
+use plugin_oci::trust::{self, Demand};
 use plugin_oci::values::digest::Digest;
 use plugin_oci::values::reference::Reference;
 

@@ -13,7 +13,6 @@ use super::trust::{self, TrustArgs};
 use crate::build::kinds::Kind;
 use crate::build::manifest::config::Base;
 use crate::build::manifest::{BuildFlags, Builder};
-use crate::images;
 use crate::images::diff::{Tools, Verdict};
 use crate::images::rebuild;
 use crate::images::verify::{self, VerifyReport};
@@ -154,7 +153,7 @@ pub fn verify(args: &VerifyArgs, context: &Context) -> Result<ExitCode, Error> {
     if !demands.is_empty() && !report.images.is_empty() {
         let source = context.stores().source(&reference)?;
         let root = source.resolve(&Selector::of(reference.tag(), reference.digest()))?;
-        report.findings.extend(images::trust::judge(source.as_ref(), &root, &demands, super::keys::now())?);
+        report.findings.extend(plugin_oci::trust::judge(source.as_ref(), &root, &demands, super::keys::now())?);
     }
     print(&reference, &report, context);
     let mut same = report.findings.is_empty();

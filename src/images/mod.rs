@@ -15,6 +15,5 @@ pub mod remove;
 pub mod run;
 pub mod sign;
 pub mod signer;
-pub mod trust;
 pub mod unpack;
 pub mod verify;

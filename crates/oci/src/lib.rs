@@ -12,7 +12,7 @@
 //! | 2 | `layers`, `stores` | bytes and places |
 //! | 3 | `attachments`, `listing` | what refers to images, and what a store holds |
 //! | 4 | `signatures`, `deltas` | who says what of them, and layers made of others |
-//! | 5 | `catalogue` | pages for people |
+//! | 5 | `catalogue`, `trust` | pages for people, and whether an image is what keys have signed |
 
 #![warn(missing_docs)]
 
@@ -30,4 +30,5 @@ pub mod listing;
 pub mod progress;
 pub mod signatures;
 pub mod stores;
+pub mod trust;
 pub mod values;

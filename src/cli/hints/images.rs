@@ -10,11 +10,11 @@ use plugin_build::images::login::LoginError;
 use plugin_build::images::rebuild::RebuildError;
 use plugin_build::images::remove::RemoveError;
 use plugin_build::images::run::RunError;
-use plugin_build::images::trust::PolicyError;
 use plugin_build::images::unpack::UnpackError;
 use plugin_build::images::verify::NoContract;
 use plugin_build::templates::new::NewError;
 use plugin_build::templates::{TEMPLATES, TemplateError};
+use plugin_oci::trust::PolicyError;
 
 pub fn hint(error: &(dyn Error + 'static)) -> Option<String> {
     ask!(

@@ -7,7 +7,6 @@ use std::io;
 
 use super::ahead::{Ahead, Wanted};
 use super::contracts::Contracts;
-use super::rules::{finding_of, text_of};
 use super::stack::{Input, Stack, Stacked};
 use super::{VerifiedImage, VerifyReport, format};
 use crate::build::start::{self, Command, Layer, Root};
@@ -16,7 +15,7 @@ use plugin_oci::failure::{Complaint, Error};
 use plugin_oci::finding::Finding;
 use plugin_oci::layers::unpack::{Entry, Kind};
 use plugin_oci::progress::{Event, Outcome, Progress};
-use plugin_oci::stores::{Source, StoreError, Verified, read_config, read_document};
+use plugin_oci::stores::{Source, StoreError, Verified, finding_of, read_config, read_document, text_of};
 use plugin_oci::values::compression::Compression;
 use plugin_oci::values::digest::Digest;
 use plugin_oci::values::text;

@@ -23,7 +23,6 @@ mod contracts;
 mod format;
 mod image;
 mod layout;
-mod rules;
 mod stack;
 
 pub use contracts::NoContract;
@@ -33,11 +32,10 @@ use plugin_oci::failure::Error;
 use plugin_oci::finding::Finding;
 use plugin_oci::progress::Progress;
 use plugin_oci::stores::layout::Layout;
-use plugin_oci::stores::{Selector, Source, StoreError};
+use plugin_oci::stores::{Selector, Source, StoreError, finding_of, text_of};
 use plugin_oci::values::digest::Digest;
 
 pub use image::Walk;
-pub(super) use rules::finding_of;
 
 /// What was checked, and what is wrong with it.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -66,7 +64,7 @@ pub struct VerifiedImage {
 pub fn image(source: &dyn Source, selector: &Selector, progress: &dyn Progress) -> Result<VerifyReport, Error> {
     let root = match source.resolve(selector) {
         Ok(root) => root,
-        Err(error) => match rules::finding_of(&source.name(), &error) {
+        Err(error) => match finding_of(&source.name(), &error) {
             Some(finding) => return Ok(VerifyReport { findings: vec![finding], ..VerifyReport::default() }),
             None => return Err(error.into()),
         },
@@ -118,8 +116,8 @@ pub fn layout(dir: &std::path::Path, progress: &dyn Progress) -> Result<VerifyRe
 
 /// The finding that an error is, or the error itself where it is no fault of the bytes.
 fn finding(object: &str, error: &StoreError) -> Result<Finding, Error> {
-    match rules::finding_of(object, error) {
+    match finding_of(object, error) {
         Some(finding) => Ok(finding),
-        None => Err(plugin_oci::failure::Complaint::failed(format!("cannot check {object}: {}", rules::text_of(error))).into()),
+        None => Err(plugin_oci::failure::Complaint::failed(format!("cannot check {object}: {}", text_of(error))).into()),
     }
 }

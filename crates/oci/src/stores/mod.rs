@@ -32,6 +32,7 @@ pub mod archive;
 pub mod bucket;
 pub mod copy;
 mod error;
+mod findings;
 pub mod layout;
 pub mod named;
 pub mod open;
@@ -45,6 +46,7 @@ use std::io::{self, Read, Write as _};
 use std::sync::{Mutex, PoisonError};
 
 pub use error::{RemoteError, StoreError, Unread};
+pub use findings::{finding_of, text_of};
 pub use referrers::{images, listed};
 pub use verified::{Mismatch, Verified};
 

@@ -17,11 +17,11 @@ use super::crates::{Bans, CrateRules, Licenses};
 use super::error::PolicyError;
 use super::identity::Identity;
 use super::{Demand, Signature, containers};
-use plugin_oci::documents::json;
-use plugin_oci::failure::{Complaint, Error};
-use plugin_oci::fs::FileError;
-use plugin_oci::signatures::keys::{KeyFile, PublicKey};
-use plugin_oci::values::reference::Reference;
+use crate::documents::json;
+use crate::failure::{Complaint, Error};
+use crate::fs::FileError;
+use crate::signatures::keys::{KeyFile, PublicKey};
+use crate::values::reference::Reference;
 
 #[derive(Deserialize)]
 struct Tables {
@@ -42,8 +42,11 @@ struct Images {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Required {
+    /// A signature of it.
     Signature,
+    /// An SBOM.
     Sbom,
+    /// Provenance.
     Provenance,
 }
 

@@ -10,16 +10,15 @@ pub mod identity;
 mod judge;
 pub mod policy;
 
-use super::verify::finding_of;
+use crate::documents::Descriptor;
+use crate::failure::Error;
+use crate::finding::Finding;
+use crate::signatures::keys::PublicKey;
+use crate::stores::{Source, finding_of};
+use crate::values::digest::Digest;
 use crates::CrateRules;
 pub use error::PolicyError;
 use identity::Identity;
-use plugin_oci::documents::Descriptor;
-use plugin_oci::failure::Error;
-use plugin_oci::finding::Finding;
-use plugin_oci::signatures::keys::PublicKey;
-use plugin_oci::stores::Source;
-use plugin_oci::values::digest::Digest;
 
 /// What is asked of an image. All demands must be met.
 #[derive(Clone, Debug)]

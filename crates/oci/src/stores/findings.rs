@@ -2,8 +2,8 @@
 
 use std::error::Error as _;
 
-use plugin_oci::finding::Finding;
-use plugin_oci::stores::{Mismatch, StoreError};
+use crate::finding::Finding;
+use crate::stores::{Mismatch, StoreError};
 
 /// Sorts an error of a store: what is wrong with bytes is a finding, what is wrong with the world is not.
 pub fn finding_of(object: &str, error: &StoreError) -> Option<Finding> {
@@ -23,8 +23,8 @@ pub fn finding_of(object: &str, error: &StoreError) -> Option<Finding> {
     Some(Finding::new(object, rule, text_of(error)))
 }
 
-fn document_rule(error: &plugin_oci::documents::DocumentError) -> &'static str {
-    use plugin_oci::documents::DocumentError as Wrong;
+fn document_rule(error: &crate::documents::DocumentError) -> &'static str {
+    use crate::documents::DocumentError as Wrong;
     match error {
         Wrong::Json(error) if error.is_duplicate_key() => "duplicate-key",
         Wrong::Json(_) => "json",

@@ -13,9 +13,9 @@ use serde_json::{Map, Value};
 use super::error::PolicyError;
 use super::identity::Identity;
 use super::{Demand, Signature};
-use plugin_oci::failure::Error;
-use plugin_oci::signatures::keys::{KeyFile, PublicKey};
-use plugin_oci::values::reference::Reference;
+use crate::failure::Error;
+use crate::signatures::keys::{KeyFile, PublicKey};
+use crate::values::reference::Reference;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,6 +1,6 @@
 //! Why a policy cannot be judged by.
 
-use plugin_oci::failure::{Class, Failure};
+use crate::failure::{Class, Failure};
 
 /// Why a policy cannot be judged by.
 #[derive(Debug, thiserror::Error)]

@@ -11,8 +11,8 @@ use serde_json::Value;
 use spdx::{Expression, Licensee, ParseMode};
 
 use super::error::PolicyError;
-use plugin_oci::finding::Finding;
-use plugin_oci::values::text;
+use crate::finding::Finding;
+use crate::values::text;
 
 /// `[bans]`.
 #[derive(Debug, Default, Deserialize)]

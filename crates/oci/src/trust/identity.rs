@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::error::PolicyError;
-use plugin_oci::values::reference::{Reference, RegistryReference};
+use crate::values::reference::{Reference, RegistryReference};
 
 /// What a signature must call the image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +12,7 @@ pub enum Identity {
     Any,
     /// This name: with this version, where it has one.
     Name {
+        /// Host and repository.
         name: String,
         /// `:TAG` or `@DIGEST`; `None` for any.
         version: Option<String>,

@@ -6,14 +6,14 @@ use serde_json::Value;
 
 use super::crates::CrateRules;
 use super::{Demand, Signature};
-use plugin_oci::attachments::find;
-use plugin_oci::documents::{Descriptor, Document, json};
-use plugin_oci::finding::Finding;
-use plugin_oci::signatures::evidence::{Candidate, Said, candidates};
-use plugin_oci::signatures::keys::PublicKey;
-use plugin_oci::signatures::{Fault, bundle, statement};
-use plugin_oci::stores::{Source, StoreError, read_blob, read_document};
-use plugin_oci::values::digest::Digest;
+use crate::attachments::find;
+use crate::documents::{Descriptor, Document, json};
+use crate::finding::Finding;
+use crate::signatures::evidence::{Candidate, Said, candidates};
+use crate::signatures::keys::PublicKey;
+use crate::signatures::{Fault, bundle, statement};
+use crate::stores::{Source, StoreError, read_blob, read_document};
+use crate::values::digest::Digest;
 
 /// What was read of an image.
 pub struct Judge<'a> {
@@ -80,8 +80,7 @@ impl<'a> Judge<'a> {
         if !findings.is_empty() || names.iter().any(|name| signature.identity.accepts(*name)) {
             return findings;
         }
-        let told: Vec<String> =
-            names.into_iter().flatten().map(|name| plugin_oci::values::text::name(name).into_owned()).collect();
+        let told: Vec<String> = names.into_iter().flatten().map(|name| crate::values::text::name(name).into_owned()).collect();
         let told = if told.is_empty() { "by signatures that hold no name".to_owned() } else { format!("as {}", told.join(", ")) };
         let message = format!("the policy wants it signed as {}, and it is signed {told}", signature.identity);
         vec![Fault::identity(message).finding(&self.root.digest.to_string())]
@@ -111,7 +110,7 @@ impl<'a> Judge<'a> {
             let object = self.root.digest.to_string();
             let fault = match others.first() {
                 Some(other) => {
-                    let kind = plugin_oci::values::text::name(&other.said.predicate_type);
+                    let kind = crate::values::text::name(&other.said.predicate_type);
                     Fault::purpose(format!("the key signed {kind}, which is no {what}"))
                 }
                 None if what == "signature" => Fault::missing("it is not signed"),
