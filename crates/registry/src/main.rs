@@ -28,7 +28,7 @@ struct Program {
 #[derive(Subcommand)]
 enum Verb {
     /// Serve a directory or a bucket as a registry
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Print a new token
     Token(NewToken),
     /// Let a token be good no longer

@@ -8,12 +8,21 @@ use std::time::Duration;
 use clap::Args;
 use plugin_registry::audit::Audit;
 use plugin_registry::auth::Gate;
-use plugin_registry::http::{Registry, Settings, Tls, listen};
+use plugin_registry::http::{Policy, Registry, Settings, Tls, listen};
 use plugin_registry::keys::Keys;
 use plugin_registry::pattern::Pattern;
 use plugin_registry::store::Store;
 
 use super::{environment, read_keys};
+
+/// When a policy is asked.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum When {
+    /// At each pull of a manifest
+    Pull,
+    /// When a tag is set
+    Push,
+}
 
 #[derive(Args)]
 pub struct Serve {
@@ -55,6 +64,15 @@ pub struct Serve {
     /// Tell of each act that changes something, or is refused, as a line of JSON in this file; `-` is standard output. What cannot be told is not done
     #[arg(long, value_name = "FILE", env = "PLUGIN_REGISTRY_AUDIT_LOG")]
     audit_log: Option<PathBuf>,
+    /// Let only be pulled what a policy accepts: containers-policy.json, or TOML as `cargo plugin-build verify --policy` takes it
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// When the policy is asked: at each pull of a manifest, or when a tag is set
+    #[arg(long, value_name = "WHEN", value_delimiter = ',', default_value = "pull", requires = "policy")]
+    policy_at: Vec<When>,
+    /// What clients call this registry, for a policy of names: `HOST` or `HOST:PORT`
+    #[arg(long, value_name = "HOST", requires = "policy")]
+    policy_host: Option<String>,
     /// How many requests are answered at once; more are told to come again (429)
     #[arg(long, value_name = "NUMBER", default_value_t = 1024)]
     max_requests: usize,
@@ -81,6 +99,12 @@ impl Serve {
             audit.ready().map_err(|error| format!("the audit log cannot be written: {error}"))?;
         }
         gate.refresh(&store).await.map_err(|error| error.to_string())?;
+        let asks = |when| self.policy_at.contains(&when);
+        let policy = self
+            .policy
+            .clone()
+            .map(|file| Policy::new(environment.resolve(&file), self.policy_host.clone(), asks(When::Pull), asks(When::Push)));
+        let policy = policy.transpose()?;
         let settings = Settings {
             immutable: self.immutable.into_iter().map(Pattern::new).collect(),
             blob_limit: self.max_blob,
@@ -89,6 +113,7 @@ impl Serve {
             redirect: self.redirect,
             access_log: self.access_log,
             audit,
+            policy,
         };
         if self.redirect && store.directory().is_some() {
             return Err("a directory has no URL to lead others to: `--redirect` is for buckets".to_owned());

@@ -199,6 +199,24 @@ fn it_is_looked_after_by_tls() {
 
 #[test]
 #[ignore = "needs plugin-registry"]
+fn what_is_signed_is_pushed_and_pulled() {
+    let [serve, client] = &blocks("docs/src/recipes/server.md", "## Only what is signed", "sh")[..] else { panic!("two blocks") };
+    let [policy] = &blocks("docs/src/recipes/server.md", "## Only what is signed", "toml")[..] else { panic!("one block") };
+    let Some((_runner, job)) = machine() else { return };
+    fs::write(job.dir.join("policy.toml"), policy).unwrap();
+    let (keygen, client) = client.split_once('\n').unwrap();
+    job.succeed(&format!("export COSIGN_PASSWORD=\n{keygen}"));
+    let served = Served::by(&job, serve, &[]);
+    let client = format!("export COSIGN_PASSWORD=\n{}", client.replace("localhost:5000", &served.host));
+    let (sign, push) = client.split_once("cargo plugin-build push").unwrap();
+    let push = format!("cargo plugin-build push{push}");
+    assert!(job.run(&push).code != 0, "it is not signed");
+    job.succeed(sign);
+    job.succeed(&push);
+}
+
+#[test]
+#[ignore = "needs plugin-registry"]
 fn what_is_done_is_told() {
     let [serve] = &blocks("docs/src/recipes/server.md", "## Who did what", "sh")[..] else { panic!("one block") };
     let Some((_runner, job)) = machine() else { return };

@@ -1,6 +1,7 @@
 //! Manifests that come, and what goes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::Response;
@@ -30,7 +31,7 @@ const ELSEWHERE: [&str; 2] =
 
 impl Registry {
     pub(super) async fn put_manifest(
-        &self,
+        self: &Arc<Self>,
         name: &Name,
         wanted: &Wanted,
         headers: &HeaderMap,
@@ -49,6 +50,7 @@ impl Registry {
         let (root, document) = parse(&bytes, heads::text(headers, header::CONTENT_TYPE), digest)?;
         if let Wanted::Tag(tag) = wanted {
             self.may_tag(name, tag, headers, &root.digest).await?;
+            self.check_tag(name, wanted, &root.digest, &bytes).await?;
         }
         // Before anything is looked for: what is found from here on stays.
         self.protect(name, &root.digest, &bytes).await?;

@@ -6,6 +6,7 @@ mod listen;
 mod lists;
 mod manifests;
 mod pages;
+mod policy;
 mod pull;
 mod push;
 mod rest;
@@ -28,6 +29,7 @@ use plugin_oci::stores::bucket::lease::Purpose;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use self::listen::{Listening, listen};
+pub use self::policy::Policy;
 pub use self::tls::Tls;
 use self::watch::Counts;
 use crate::audit::Audit;
@@ -58,6 +60,8 @@ pub struct Settings {
     pub access_log: bool,
     /// Where acts are told.
     pub audit: Option<Arc<Audit>>,
+    /// Which manifests are accepted.
+    pub policy: Option<Policy>,
 }
 
 /// A registry.
@@ -133,7 +137,7 @@ impl Registry {
         if is_head { without_body(response) } else { response }
     }
 
-    async fn respond(&self, request: Request, owner: &mut Option<String>) -> Result<Response, Fault> {
+    async fn respond(self: &Arc<Self>, request: Request, owner: &mut Option<String>) -> Result<Response, Fault> {
         let (head, body) = request.into_parts();
         let route = Route::parse(head.uri.path())?;
         let (method, headers) = (head.method, &head.headers);
@@ -160,8 +164,8 @@ impl Registry {
             (Route::Blob(name, digest), &Method::HEAD) => self.has_blob(name, digest, headers).await,
             (Route::Blob(name, digest), &Method::GET) => self.blob(name, digest, headers).await,
             (Route::Blob(name, digest), &Method::DELETE) => self.delete_blob(name, digest).await,
-            (Route::Manifest(name, wanted), &Method::HEAD) => self.has_manifest(name, wanted, headers).await,
-            (Route::Manifest(name, wanted), &Method::GET) => self.manifest(name, wanted, headers).await,
+            (Route::Manifest(name, wanted), &Method::HEAD) => self.has_manifest(name, wanted, &access, headers).await,
+            (Route::Manifest(name, wanted), &Method::GET) => self.manifest(name, wanted, &access, headers).await,
             (Route::Manifest(name, wanted), &Method::PUT) => self.put_manifest(name, wanted, headers, incoming()?).await,
             (Route::Manifest(name, wanted), &Method::DELETE) => self.delete_manifest(name, wanted).await,
             (Route::Tags(name), _) if is_read => self.tags(name, &query).await,

@@ -1,5 +1,7 @@
 //! Blobs and manifests, for those who have leave to read.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
@@ -8,6 +10,7 @@ use plugin_oci::stores::registry::media_type_of;
 use plugin_oci::values::digest::{Digest, Hasher};
 
 use super::{CONTENT_DIGEST, Registry, document, heads, set, status};
+use crate::auth::Access;
 use crate::fault::Fault;
 use crate::names::{Name, Wanted};
 use crate::store::{Marked, Read, StoreFault};
@@ -61,16 +64,28 @@ impl Registry {
     }
 
     /// What a pusher who asks is told of a manifest: what goes is not there.
-    pub(super) async fn has_manifest(&self, name: &Name, wanted: &Wanted, headers: &HeaderMap) -> Result<Response, Fault> {
+    pub(super) async fn has_manifest(
+        self: &Arc<Self>,
+        name: &Name,
+        wanted: &Wanted,
+        access: &Access,
+        headers: &HeaderMap,
+    ) -> Result<Response, Fault> {
         if let Wanted::Digest(digest) = wanted
             && Marked::manifest(digest.clone()).is_condemned(&self.store, name).await?
         {
             return Err(Fault::manifest_unknown("there is no such manifest"));
         }
-        self.manifest(name, wanted, headers).await
+        self.manifest(name, wanted, access, headers).await
     }
 
-    pub(super) async fn manifest(&self, name: &Name, wanted: &Wanted, headers: &HeaderMap) -> Result<Response, Fault> {
+    pub(super) async fn manifest(
+        self: &Arc<Self>,
+        name: &Name,
+        wanted: &Wanted,
+        access: &Access,
+        headers: &HeaderMap,
+    ) -> Result<Response, Fault> {
         let (key, cache) = match wanted {
             Wanted::Digest(digest) => (name.manifest(digest), Kind::fixed("").cache_control),
             Wanted::Tag(tag) => (name.tag(tag), Kind::changing("").cache_control),
@@ -85,6 +100,7 @@ impl Registry {
                 if is_whole { digest.clone() } else { return Err(StoreFault::new(&key, "it has another digest").into()) }
             }
         };
+        self.check_pull(name, wanted, access, &digest, &found.bytes).await?;
         let etag = heads::etag(&digest);
         let mut response = if heads::is_known(headers, &etag) {
             status(StatusCode::NOT_MODIFIED)

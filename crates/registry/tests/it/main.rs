@@ -12,6 +12,7 @@ mod gc;
 mod growth;
 mod hostile;
 mod pages;
+mod policy;
 mod replicas;
 mod running;
 mod support;
