@@ -71,6 +71,12 @@ pub const TEMPLATES: [Template; 2] = [
     ("executable", "src/main.rs", "const USAGE: &str = \"usage"),
 ];
 
+const VENDORED: &str = "\
+[source.crates-io]
+replace-with = 'vendored-sources'
+[source.vendored-sources]
+directory = 'vendor'
+";
 const MOUNT: &str = "\
 FROM rust AS build
 WORKDIR /work
@@ -107,12 +113,8 @@ impl Scene {
         if !made.join("vendor").exists() {
             let (program, made) = (scene.program.display(), made.display());
             sh(folder, &format!("rm -rf made; {program} new -q {made} --template {}", template.0));
-            sh(
-                folder,
-                &format!(
-                    "cd {made}; mkdir -p .cargo vendor; echo '[workspace]' >> Cargo.toml; cargo vendor -q vendor > config; mv config .cargo/config.toml"
-                ),
-            );
+            sh(folder, &format!("cd {made}; mkdir -p .cargo vendor; echo '[workspace]' >> Cargo.toml; cargo vendor -q vendor"));
+            fs::write(scene.folder.join("made/road/.cargo/config.toml"), VENDORED).expect("a file");
         }
         for way in Way::ALL {
             sh(folder, &format!("mkdir -p {0}; [ -e {0}/road ] || cp -a made/road {0}/road", way.word()));
