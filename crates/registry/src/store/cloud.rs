@@ -128,7 +128,14 @@ impl Cloud {
             // Stores say in many ways that there are fewer bytes.
             Err(error) => match (part, self.head(key).await?) {
                 (_, None) => Ok(Read::Absent),
-                (Some(part), Some(meta)) if part.of(meta.size).is_none() => Ok(Read::Outside { size: meta.size }),
+                (Some(part), Some(meta)) => match part.of(meta.size) {
+                    None => Ok(Read::Outside { size: meta.size }),
+                    // Azure counts from the beginning alone.
+                    Some(range) if matches!(error, Error::NotSupported { .. }) => {
+                        Box::pin(self.read(key, Some(Part::From(range.start, Some(range.end - 1))))).await
+                    }
+                    Some(_) => Err(StoreFault::new(key, error)),
+                },
                 _ => Err(StoreFault::new(key, error)),
             },
         }
