@@ -36,13 +36,14 @@ pub fn environment(web: &Web) -> [(&'static str, String); 3] {
     ]
 }
 
-fn ports<const COUNT: usize>() -> [u16; COUNT] {
+/// Ports that nobody listens at.
+pub fn ports<const COUNT: usize>() -> [u16; COUNT] {
     let all = [(); COUNT].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     all.map(|listener| listener.local_addr().unwrap().port())
 }
 
 /// Starts a program, and waits for one of its ports.
-fn start(command: &mut Command, dir: tempfile::TempDir, port: u16) -> Web {
+pub fn start(command: &mut Command, dir: tempfile::TempDir, port: u16) -> Web {
     let log = fs::File::create(dir.path().join("log")).unwrap();
     command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
     let web = Web { child: command.spawn().unwrap(), _dir: dir, host: format!("127.0.0.1:{port}") };

@@ -306,3 +306,9 @@ fn seaweedfs_conforms() {
 fn moto_conforms() {
     conforms(Place::moto());
 }
+
+#[test]
+#[ignore = "needs npm"]
+fn azure_conforms() {
+    conforms(Place::azurite());
+}

@@ -1,5 +1,6 @@
 //! Helpers.
 
+pub mod azure;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../../../../../tests/it/support/browser.rs"]
 pub mod browser;
@@ -10,6 +11,8 @@ pub mod http_server;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../../../../../tests/it/support/memory_bucket.rs"]
 pub mod memory_bucket;
+#[path = "../../../../../tests/it/support/npm.rs"]
+pub mod npm;
 pub mod program;
 pub mod server;
 #[allow(dead_code, reason = "other tests use the rest")]

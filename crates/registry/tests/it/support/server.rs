@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::azure;
 use super::client::Client;
 use super::web::{self, Web};
 
@@ -88,6 +89,12 @@ impl Place {
         Self::bucket(web::moto)
     }
 
+    /// A container of Azure's emulator.
+    pub fn azurite() -> Option<Self> {
+        let place = Self::bucket(azure::azurite)?;
+        Some(Self { location: place.location.replace("s3://", "az://"), ..place })
+    }
+
     fn bucket(start: impl FnOnce() -> Option<Web>) -> Option<Self> {
         // Two that start at once may choose the same ports.
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -100,6 +107,7 @@ impl Place {
         let mut command = program();
         command.arg(verb).arg(&self.location).env("PLUGIN_REGISTRY_KEYS", self.keys());
         command.envs(self.web.iter().flat_map(web::environment));
+        command.envs(self.web.iter().flat_map(azure::environment));
         command
     }
 
