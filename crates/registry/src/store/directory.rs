@@ -1,30 +1,25 @@
 //! A directory, for a web server as well.
 
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt as _;
-use futures_util::stream;
 use plugin_oci::fs::{TempFile, create_dirs};
 use plugin_oci::stores::bucket::Directory;
 use plugin_oci::stores::bucket::objects::Objects as _;
 
+use super::reading::Readers;
 use super::{Condition, Entry, Kind, Meta, Object, Part, Read, StoreFault, UPLOADS};
 
-/// What is read and written at once.
+/// What is written at once.
 const PIECE: usize = 256 << 10;
-/// What all that is being read may take together; beyond so many readers each takes the least.
-const READING: usize = 4 << 20;
-const LEAST: usize = 8 << 10;
 const BASE: &str = "v2/";
 
 /// A directory, by which work that waits for the disk is kept away from what waits for the network.
 pub struct Folder {
     root: PathBuf,
-    /// Held by each that is being read.
-    reading: Arc<()>,
+    readers: Arc<Readers>,
 }
 
 impl Folder {
@@ -34,7 +29,7 @@ impl Folder {
         let kind = Kind::changing(plugin_oci::stores::bucket::objects::JSON);
         // So that a web server serves it.
         Directory::new(path).put(BASE, &kind, b"{}", &Condition::Absent).map_err(|error| failed(&error))?;
-        Ok(Self { root: path.to_owned(), reading: Arc::new(()) })
+        Ok(Self { root: path.to_owned(), readers: Arc::default() })
     }
 
     pub(super) fn root(&self) -> &Path {
@@ -68,32 +63,11 @@ impl Folder {
                 None => return Ok(Read::Outside { size }),
             },
         };
-        let (key, length) = (key.to_owned(), range.end - range.start);
         if range.start > 0 {
-            file.seek(SeekFrom::Start(range.start)).map_err(|error| StoreFault::new(&key, error))?;
+            file.seek(SeekFrom::Start(range.start)).map_err(|error| StoreFault::new(key, error))?;
         }
-        let reading = self.reading.clone();
-        let pieces = stream::try_unfold((file, length), move |(mut file, left)| {
-            let key = key.clone();
-            let most = (READING / Arc::strong_count(&reading)).clamp(LEAST, PIECE);
-            async move {
-                if left == 0 {
-                    return Ok(None);
-                }
-                blocking(move || {
-                    let most = left.min(most as u64);
-                    let mut piece = Vec::with_capacity(usize::try_from(most).unwrap_or(PIECE));
-                    let read = (&mut file).take(most).read_to_end(&mut piece);
-                    match read {
-                        Ok(0) => Err(StoreFault::new(&key, "it ends too early")),
-                        Ok(count) => Ok(Some((Bytes::from(piece), (file, left - count as u64)))),
-                        Err(error) => Err(StoreFault::new(&key, error)),
-                    }
-                })
-                .await
-            }
-        });
-        Ok(Read::Found { size, range, pieces: pieces.boxed() })
+        let pieces = self.readers.pieces(key, file, range.end - range.start);
+        Ok(Read::Found { size, range, pieces })
     }
 
     pub(super) async fn get(&self, key: &str) -> Result<Option<Object>, StoreFault> {
@@ -162,6 +136,6 @@ impl Writing {
     }
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, StoreFault> + Send + 'static) -> Result<T, StoreFault> {
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, StoreFault> + Send + 'static) -> Result<T, StoreFault> {
     tokio::task::spawn_blocking(work).await.map_err(|error| StoreFault::new("a task", error))?
 }

@@ -7,6 +7,7 @@ mod directory;
 mod leases;
 mod lists;
 mod marks;
+mod reading;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

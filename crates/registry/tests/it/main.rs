@@ -2,6 +2,8 @@
 
 mod audit;
 mod auth;
+#[cfg(target_os = "linux")]
+mod budget;
 mod clients;
 mod conformance;
 mod early;
