@@ -145,9 +145,8 @@ fn table(rows: &[Row], names: &[&str]) -> String {
     use std::fmt::Write as _;
     let mut text = format!("| work | {} | time × |\n|---|{}--:|\n", names.join(" | "), "--:|".repeat(names.len()));
     for row in rows {
-        let cells: Vec<String> = (0..names.len())
-            .map(|server| format!("{:.3} s ({})", row.median(server).as_secs_f64(), row.rate(server)))
-            .collect();
+        let cells: Vec<String> =
+            (0..names.len()).map(|server| format!("{:.3} s ({})", row.median(server).as_secs_f64(), row.rate(server))).collect();
         let ratio = if names.len() > 1 { format!("{:.2}", row.ratio(1)) } else { String::new() };
         // A text takes whatever is written.
         let _ = writeln!(text, "| {} | {} | {ratio} |", row.title, cells.join(" | "));

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
@@ -11,20 +10,19 @@ use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::path::Path;
 use object_store::signer::Signer;
 use object_store::{
-    Attribute, Attributes, ClientOptions, Error, GetOptions, GetRange, MultipartUpload, ObjectStore, ObjectStoreExt as _,
-    ObjectStoreScheme, PutMode, PutMultipartOptions, PutOptions, PutPayload, RetryConfig, UpdateVersion,
+    Attribute, Attributes, ClientOptions, Error, GetOptions, GetRange, ObjectStore, ObjectStoreExt as _, ObjectStoreScheme,
+    PutMode, PutOptions, RetryConfig, UpdateVersion,
 };
 use plugin_oci::documents::MANIFEST_LIMIT;
 use plugin_oci::environment::Environment;
 
-use super::{Condition, Entry, Kind, Meta, Object, Part, Read, StoreFault};
+use super::parts::Room;
+use super::writing::Writing;
+use super::{Condition, Entry, Kind, Meta, Object, Part, Read, StoreFault, UPLOADS};
+use crate::keys::unguessable;
 
 /// What stores copy in one request (Amazon S3 API Reference, `CopyObject`).
 pub(super) const COPY_LIMIT: u64 = 5 << 30;
-/// Stores want parts of 5 MiB at least, and some want all but the last to be of one size.
-const PART: usize = 8 << 20;
-/// Later parts are larger, as S3 takes no more than 10,000: together 300 GiB. Where all have to be of one size, 20 GiB.
-const PARTS_OF_A_SIZE: usize = 2_500;
 /// For how long a URL leads somewhere.
 const LEAD: Duration = Duration::from_mins(15);
 /// No request of a store takes longer, without an answer or a piece of one.
@@ -43,6 +41,7 @@ pub struct Cloud {
     store: Arc<dyn ObjectStore>,
     signer: Arc<dyn Signer>,
     prefix: String,
+    room: Arc<Room>,
 }
 
 impl Cloud {
@@ -97,7 +96,7 @@ impl Cloud {
         };
         let prefix = if prefix.as_ref().is_empty() { String::new() } else { format!("{prefix}/") };
         let (store, signer) = built.map_err(|error| failed(&error))?;
-        Ok(Self { store, signer, prefix })
+        Ok(Self { store, signer, prefix, room: Arc::new(Room::new()) })
     }
 
     fn path(&self, key: &str) -> Result<Path, StoreFault> {
@@ -172,9 +171,10 @@ impl Cloud {
         }
     }
 
-    pub(super) fn begin(&self, key: &str) -> Writing {
-        let path = format!("{}{key}", self.prefix);
-        Writing { store: self.store.clone(), path, waiting: BytesMut::new(), parts: 0, upload: None }
+    /// Begins an object; of so many bytes, where that is known.
+    pub(super) fn begin(&self, key: &str, length: Option<u64>) -> Result<Writing, StoreFault> {
+        let elsewhere = self.path(&format!("{UPLOADS}{}/waiting", unguessable()))?;
+        Ok(Writing::new(self.store.clone(), self.room.clone(), self.path(key)?, elsewhere, length))
     }
 
     /// Whether the store could.
@@ -211,73 +211,9 @@ impl Cloud {
     }
 }
 
-fn attributes(kind: &Kind) -> Attributes {
+pub(super) fn attributes(kind: &Kind) -> Attributes {
     Attributes::from_iter([
         (Attribute::ContentType, kind.content_type.clone()),
         (Attribute::CacheControl, kind.cache_control.to_owned()),
     ])
-}
-
-/// An object that is sent in parts; in one request where it is small.
-pub(crate) struct Writing {
-    store: Arc<dyn ObjectStore>,
-    path: String,
-    waiting: BytesMut,
-    parts: usize,
-    upload: Option<Box<dyn MultipartUpload>>,
-}
-
-impl Writing {
-    fn location(&self) -> Result<Path, StoreFault> {
-        Path::parse(&self.path).map_err(|error| StoreFault::new(&self.path, error))
-    }
-
-    pub(super) async fn write(&mut self, mut bytes: Bytes) -> Result<(), StoreFault> {
-        while !bytes.is_empty() {
-            let size = PART << (self.parts / PARTS_OF_A_SIZE);
-            let room = size - self.waiting.len().min(size);
-            self.waiting.extend_from_slice(&bytes.split_to(room.min(bytes.len())));
-            if self.waiting.len() >= size {
-                self.send().await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn send(&mut self) -> Result<(), StoreFault> {
-        let failed = |error: Error| StoreFault::new(&self.path, error);
-        let payload = PutPayload::from(self.waiting.split().freeze());
-        if self.upload.is_none() {
-            let options = PutMultipartOptions { attributes: attributes(&Kind::blob()), ..PutMultipartOptions::default() };
-            self.upload = Some(self.store.put_multipart_opts(&self.location()?, options).await.map_err(failed)?);
-        }
-        if let Some(upload) = &mut self.upload {
-            upload.put_part(payload).await.map_err(failed)?;
-        }
-        self.parts += 1;
-        Ok(())
-    }
-
-    pub(super) async fn finish(mut self) -> Result<(), StoreFault> {
-        let location = self.location()?;
-        if self.upload.is_some() && !self.waiting.is_empty() {
-            self.send().await?;
-        }
-        let finished = if let Some(mut upload) = self.upload.take() {
-            upload.complete().await.map(drop)
-        } else {
-            let options = PutOptions { attributes: attributes(&Kind::blob()), ..PutOptions::default() };
-            self.store.put_opts(&location, self.waiting.split().freeze().into(), options).await.map(drop)
-        };
-        finished.map_err(|error| StoreFault::new(&self.path, error))
-    }
-}
-
-impl Drop for Writing {
-    /// The store need not keep what nobody will finish.
-    fn drop(&mut self) {
-        if let (Some(mut upload), Ok(runtime)) = (self.upload.take(), tokio::runtime::Handle::try_current()) {
-            runtime.spawn(async move { drop(upload.abort().await) });
-        }
-    }
 }

@@ -4,22 +4,27 @@ use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use plugin_oci::fs::{TempFile, create_dirs};
 use plugin_oci::stores::bucket::Directory;
 use plugin_oci::stores::bucket::objects::Objects as _;
 
+use super::buffers::{Buffer, Share, Sharer, Spare};
 use super::reading::Readers;
 use super::{Condition, Entry, Kind, Meta, Object, Part, Read, StoreFault, UPLOADS};
 
-/// What is written at once.
-const PIECE: usize = 256 << 10;
+/// What all that are being pushed have in memory together.
+const TOGETHER: usize = 8 << 20;
+/// Buffers that are kept for who pushes next.
+const KEPT: usize = 16;
 const BASE: &str = "v2/";
 
 /// A directory, by which work that waits for the disk is kept away from what waits for the network.
 pub struct Folder {
     root: PathBuf,
-    readers: Arc<Readers>,
+    readers: Readers,
+    writers: Share,
+    spare: Arc<Spare>,
 }
 
 impl Folder {
@@ -29,7 +34,7 @@ impl Folder {
         let kind = Kind::changing(plugin_oci::stores::bucket::objects::JSON);
         // So that a web server serves it.
         Directory::new(path).put(BASE, &kind, b"{}", &Condition::Absent).map_err(|error| failed(&error))?;
-        Ok(Self { root: path.to_owned(), readers: Arc::default() })
+        Ok(Self { root: path.to_owned(), readers: Readers::new(), writers: Share::of(TOGETHER), spare: Spare::new(KEPT) })
     }
 
     pub(super) fn root(&self) -> &Path {
@@ -81,7 +86,8 @@ impl Folder {
 
     pub(super) async fn begin(&self, key: &str) -> Result<Writing, StoreFault> {
         let temp = self.run(key, |directory, _| directory.begin()).await?;
-        Ok(Writing { root: self.root.clone(), key: key.to_owned(), temp: Some(temp), waiting: BytesMut::new() })
+        let (share, spare) = (self.writers.join(), self.spare.clone());
+        Ok(Writing { root: self.root.clone(), key: key.to_owned(), temp: Some(temp), share, spare, waiting: None })
     }
 
     pub(super) async fn link(&self, from: &str, to: &str) -> Result<(), StoreFault> {
@@ -108,20 +114,29 @@ pub(crate) struct Writing {
     root: PathBuf,
     key: String,
     temp: Option<TempFile>,
-    waiting: BytesMut,
+    share: Sharer,
+    spare: Arc<Spare>,
+    waiting: Option<Buffer>,
 }
 
 impl Writing {
-    pub(super) async fn write(&mut self, bytes: Bytes) -> Result<(), StoreFault> {
-        self.waiting.extend_from_slice(&bytes);
-        if self.waiting.len() >= PIECE { self.flush().await } else { Ok(()) }
+    pub(super) async fn write(&mut self, mut bytes: Bytes) -> Result<(), StoreFault> {
+        while !bytes.is_empty() {
+            let mut buffer = self.waiting.take().unwrap_or_else(|| self.spare.take(self.share.size()));
+            let is_full = buffer.fill(&mut bytes, usize::MAX);
+            self.waiting = Some(buffer);
+            if is_full {
+                self.flush().await?;
+            }
+        }
+        Ok(())
     }
 
     async fn flush(&mut self) -> Result<(), StoreFault> {
-        let (bytes, key) = (self.waiting.split(), self.key.clone());
+        let (Some(buffer), key) = (self.waiting.take(), self.key.clone()) else { return Ok(()) };
         let Some(mut temp) = self.temp.take() else { return Err(StoreFault::new(&key, "a write before has failed")) };
         let temp = blocking(move || {
-            temp.write_all(&bytes).map_err(|error| StoreFault::new(&key, error))?;
+            temp.write_all(buffer.as_ref()).map_err(|error| StoreFault::new(&key, error))?;
             Ok(temp)
         });
         self.temp = Some(temp.await?);
@@ -136,6 +151,8 @@ impl Writing {
     }
 }
 
-pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, StoreFault> + Send + 'static) -> Result<T, StoreFault> {
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreFault> + Send + 'static,
+) -> Result<T, StoreFault> {
     tokio::task::spawn_blocking(work).await.map_err(|error| StoreFault::new("a task", error))?
 }

@@ -2,12 +2,15 @@
 //!
 //! No object appears before it is whole, and none is read into memory but documents, which have a limit.
 
+mod buffers;
 mod cloud;
 mod directory;
 mod leases;
 mod lists;
 mod marks;
+mod parts;
 mod reading;
+mod writing;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,6 +27,7 @@ use self::directory::Folder;
 pub(crate) use self::leases::Lease;
 pub(crate) use self::lists::{Listed, Refers, reconcile, withdraw};
 pub(crate) use self::marks::{Mark, Marked, Sort, Verdict, marked};
+pub(crate) use self::parts::TURN;
 use crate::fault::Fault;
 
 /// Below what parts of uploads lie.
@@ -116,7 +120,7 @@ pub enum Store {
 /// A blob that is being written. Dropped before it is finished, it never was.
 pub(crate) enum Writer {
     Directory(directory::Writing),
-    Bucket(cloud::Writing),
+    Bucket(writing::Writing),
 }
 
 macro_rules! each {
@@ -166,11 +170,11 @@ impl Store {
         each!(self, place => place.put(key, kind, bytes, condition).await)
     }
 
-    /// Begins a blob.
-    pub(crate) async fn begin(&self, key: &str) -> Result<Writer, StoreFault> {
+    /// Begins a blob; of so many bytes, where that is known.
+    pub(crate) async fn begin(&self, key: &str, length: Option<u64>) -> Result<Writer, StoreFault> {
         match self {
             Self::Directory(place) => Ok(Writer::Directory(place.begin(key).await?)),
-            Self::Bucket(place) => Ok(Writer::Bucket(place.begin(key))),
+            Self::Bucket(place) => Ok(Writer::Bucket(place.begin(key, length)?)),
         }
     }
 
@@ -184,7 +188,7 @@ impl Store {
         if in_one_request {
             return Ok(());
         }
-        let mut writer = self.begin(to).await?;
+        let mut writer = self.begin(to, Some(size)).await?;
         writer.write_all_of(self, from).await?;
         writer.finish().await
     }
@@ -214,6 +218,14 @@ impl Writer {
         match self {
             Self::Directory(writing) => writing.write(bytes).await,
             Self::Bucket(writing) => writing.write(bytes).await,
+        }
+    }
+
+    /// Called every [`TURN`] while no bytes come: others may need the room that it has.
+    pub(crate) async fn give_way(&mut self) -> Result<(), StoreFault> {
+        match self {
+            Self::Directory(_) => Ok(()),
+            Self::Bucket(writing) => writing.give_way().await,
         }
     }
 

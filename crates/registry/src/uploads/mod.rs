@@ -75,7 +75,7 @@ pub(crate) async fn extend(store: &Store, session: &Session, incoming: Incoming)
     let mut next = session.clone();
     let tail = Tail { part: unguessable() };
     let mut hasher = session.hasher()?;
-    let mut writer = store.begin(&session.part(&tail)).await?;
+    let mut writer = store.begin(&session.part(&tail), incoming.length()).await?;
     let length = incoming.into_writer(&mut writer, &mut hasher, session.offset).await?;
     if length == 0 {
         return Ok(next);
@@ -114,7 +114,8 @@ pub(crate) async fn finish(
         }
         store.copy(&part, key, session.offset).await?;
     } else {
-        let mut writer = store.begin(key).await?;
+        let more = incoming.as_ref().map_or(Some(0), Incoming::length);
+        let mut writer = store.begin(key, more.and_then(|more| more.checked_add(session.offset))).await?;
         for tail in &chain {
             let hashed = if is_same_algorithm { None } else { Some(&mut hasher) };
             append(store, &session.part(tail), &mut writer, hashed).await?;
@@ -151,7 +152,7 @@ async fn append(
 
 /// Writes a whole blob that comes in one request.
 pub(crate) async fn whole(store: &Store, incoming: Incoming, digest: &Digest, key: &str) -> Result<(), Fault> {
-    let (mut writer, mut hasher) = (store.begin(key).await?, Hasher::with(digest.algorithm()));
+    let (mut writer, mut hasher) = (store.begin(key, incoming.length()).await?, Hasher::with(digest.algorithm()));
     incoming.into_writer(&mut writer, &mut hasher, 0).await?;
     check_digest(hasher, digest)?;
     Ok(writer.finish().await?)

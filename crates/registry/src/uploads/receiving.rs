@@ -7,7 +7,7 @@ use futures_util::StreamExt as _;
 use plugin_oci::values::digest::Hasher;
 
 use crate::fault::Fault;
-use crate::store::Writer;
+use crate::store::{TURN, Writer};
 
 /// What a body may be.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +31,11 @@ impl Incoming {
         Self { stream: body.into_data_stream(), limits, length }
     }
 
+    /// How long it is said to be.
+    pub(crate) const fn length(&self) -> Option<u64> {
+        self.length
+    }
+
     /// Hashes it and writes it; how many bytes it had. `before` bytes of the blob are there already.
     pub(crate) async fn into_writer(mut self, writer: &mut Writer, hasher: &mut Hasher, before: u64) -> Result<u64, Fault> {
         let room = self.limits.blob.saturating_sub(before);
@@ -39,7 +44,7 @@ impl Incoming {
             return Err(too_large());
         }
         let mut length = 0;
-        while let Some(piece) = self.next().await? {
+        while let Some(piece) = self.next(Some(writer)).await? {
             length += piece.len() as u64;
             if length > room {
                 return Err(too_large());
@@ -60,7 +65,7 @@ impl Incoming {
             return Err(too_large());
         }
         let mut bytes = Vec::new();
-        while let Some(piece) = self.next().await? {
+        while let Some(piece) = self.next(None).await? {
             bytes.extend_from_slice(&piece);
             if bytes.len() as u64 > limit {
                 return Err(too_large());
@@ -69,12 +74,19 @@ impl Incoming {
         Ok(bytes)
     }
 
-    async fn next(&mut self) -> Result<Option<bytes::Bytes>, Fault> {
-        match tokio::time::timeout(self.limits.patience, self.stream.next()).await {
-            Err(_) => Err(Fault::slow("the body comes too slowly")),
-            Ok(None) => Ok(None),
-            Ok(Some(Ok(piece))) => Ok(Some(piece)),
-            Ok(Some(Err(_))) => Err(Fault::upload_invalid("the body ended too early")),
+    async fn next(&mut self, mut writer: Option<&mut Writer>) -> Result<Option<bytes::Bytes>, Fault> {
+        let mut left = self.limits.patience;
+        loop {
+            match tokio::time::timeout(left.min(TURN), self.stream.next()).await {
+                Ok(None) => return Ok(None),
+                Ok(Some(Ok(piece))) => return Ok(Some(piece)),
+                Ok(Some(Err(_))) => return Err(Fault::upload_invalid("the body ended too early")),
+                Err(_) if left <= TURN => return Err(Fault::slow("the body comes too slowly")),
+                Err(_) => left -= TURN,
+            }
+            if let Some(writer) = &mut writer {
+                writer.give_way().await?;
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 
 use plugin_oci::values::digest::Digest;
 
-use crate::support::client::Client;
+use crate::support::client::{Client, location, with};
 use crate::support::server::Place;
 
 /// What the process may ever have.
@@ -22,29 +22,63 @@ fn noise(seed: u8, length: usize) -> Vec<u8> {
     next.flatten().take(length).collect()
 }
 
-/// Each has as much on the way as a connection takes, and then reads nothing for as long as the others begin.
-#[test]
-fn a_thousand_pulls_at_once_take_little_memory() {
-    const PULLS: usize = 300;
-    let place = Place::directory();
+/// Some push in one body and some as docker does, while others have stopped in the middle of a part.
+fn pushes_at_once(place: Option<Place>) {
+    const PUSHES: u8 = 64;
+    const LENGTH: usize = 16 << 20;
+    let Some(place) = place else { return };
     let server = place.serve(&[]);
     let client = Client::new(vec![server.host.clone()]);
-    let bytes = noise(1, 9 << 20);
-    let digest = Digest::of(&bytes);
-    client.push_blob("many", &digest.to_string(), &bytes);
-    let request = format!("GET /v2/many/blobs/{digest} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-    let mut pulls: Vec<TcpStream> = Vec::new();
-    for _ in 0..PULLS {
-        let mut stream = TcpStream::connect(&server.host).unwrap();
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut first = [0; 12];
-        stream.read_exact(&mut first).unwrap();
-        assert_eq!(&first, b"HTTP/1.1 200");
-        pulls.push(stream);
-    }
-    let mut answer = Vec::new();
-    pulls.pop().unwrap().read_to_end(&mut answer).unwrap();
-    assert!(answer.ends_with(&bytes));
-    drop(pulls);
+    let bytes: Vec<u8> = noise(2, LENGTH);
+    // More than there is room for, each with more of a part than a beginning.
+    let stalled: Vec<TcpStream> = (0..8)
+        .map(|_| {
+            let url = client.begin("stalled");
+            let mut stream = TcpStream::connect(&server.host).unwrap();
+            let head = format!("PATCH {url} HTTP/1.1\r\nHost: x\r\nContent-Length: {LENGTH}\r\n\r\n");
+            stream.write_all(head.as_bytes()).unwrap();
+            stream.write_all(&bytes[..1 << 20]).unwrap();
+            stream
+        })
+        .collect();
+    std::thread::scope(|scope| {
+        for number in 0..PUSHES {
+            let (client, bytes) = (&client, &bytes);
+            scope.spawn(move || {
+                let own = [&bytes[..], &[number]].concat();
+                let digest = Digest::of(&own).to_string();
+                if number % 2 == 0 {
+                    client.push_blob("many", &digest, &own);
+                } else {
+                    let url = client.begin("many");
+                    let chunked: Vec<u8> = [format!("{:x}\r\n", own.len()).as_bytes(), &own, b"\r\n0\r\n\r\n"].concat();
+                    let url = location(&client.send("PATCH", &url, &[("Transfer-Encoding", "chunked")], &chunked).is(202));
+                    client.send("PUT", &with(&url, &format!("digest={digest}")), &[], b"").is(201);
+                }
+                drop(own);
+                assert_eq!(
+                    client.head(&format!("/v2/many/blobs/{digest}")).is(200).header("Content-Length"),
+                    Some(&*(LENGTH + 1).to_string())
+                );
+            });
+        }
+    });
     assert!(server.peak() < LIMIT, "{} KiB", server.peak());
+    // Who stopped may go on.
+    let mut stream = stalled.into_iter().next().unwrap();
+    stream.write_all(&bytes[1 << 20..]).unwrap();
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).unwrap();
+    assert_eq!(&status, b"HTTP/1.1 202");
+}
+
+#[test]
+#[ignore = "needs SeaweedFS"]
+fn many_pushes_into_seaweedfs_take_turns() {
+    pushes_at_once(Place::seaweed());
+}
+
+#[test]
+fn many_pushes_into_a_directory_take_little_memory() {
+    pushes_at_once(Some(Place::directory()));
 }

@@ -73,7 +73,8 @@ impl Client {
         let own = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let lines =
             own.chain(headers.iter().copied()).map(|(name, value)| format!("{name}: {value}\r\n")).collect::<Vec<_>>().concat();
-        let length = if body.is_empty() && matches!(method, "GET" | "HEAD") {
+        let is_chunked = headers.iter().any(|(name, _)| *name == "Transfer-Encoding");
+        let length = if is_chunked || body.is_empty() && matches!(method, "GET" | "HEAD") {
             String::new()
         } else {
             format!("Content-Length: {}\r\n", body.len())
