@@ -9,8 +9,8 @@
 //! earlier run), `--program FILE` (another build of the server), `--ours` (without `docker-registry`), and words that a row
 //! (`push small, 16 clients`) must contain.
 //!
-//! Both sync a blob before they answer: `docker-registry` the file at least twice, and each file beside it (`startedat`, `link`, the
-//! states of its hash), but no directory; this server the file and its directory, so that a name survives a loss of power too.
+//! Both sync a blob before they answer: `docker-registry` its files 11 times a blob, 16 times as docker pushes, and no directory; this
+//! server the file and its directory, 2 times and 3, so that the name survives a loss of power too.
 
 mod client;
 mod plot;
@@ -133,7 +133,7 @@ fn measure(row: &mut Row, servers: &Servers, blobs: &mut Blobs, round: usize) {
         if row.way == Way::Pull {
             client::run(host, row.load, Way::Push, &new);
         }
-        servers.settle();
+        servers::settle();
         let took = client::run(host, row.load, row.way, &new);
         eprintln!("  {}: {}: {:.3} s", row.title, servers.names()[server], took.as_secs_f64());
         row.times[server].push(took);

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -29,19 +30,11 @@ impl Servers {
         BufReader::new(ours.stdout.take().expect("its output")).read_line(&mut line).expect("a line");
         let host = line.trim().rsplit_once("://").expect("it serves").1.to_owned();
         let peer = with_peer.then(|| Registry::start(&kept));
-        let mut servers = Self {
-            ours,
-            names: vec!["plugin-registry"],
-            hosts: vec![host],
-            written: vec![store.join("v2").join(REPOSITORY), kept.join("docker/registry/v2")],
-            _peer: None,
-        };
-        if let Some(peer) = peer {
-            servers.names.push("docker-registry");
-            servers.hosts.push(peer.host.clone());
-            servers._peer = Some(peer);
-        }
-        servers
+        let hosts = iter::once(host).chain(peer.iter().map(|peer| peer.host.clone())).collect();
+        let mut names = vec!["plugin-registry", "docker-registry"];
+        names.truncate(1 + usize::from(with_peer));
+        let written = vec![store.join("v2").join(REPOSITORY), kept.join("docker/registry/v2")];
+        Self { ours, _peer: peer, names, hosts, written }
     }
 
     /// Their names.
@@ -52,11 +45,6 @@ impl Servers {
     /// Where they listen.
     pub fn hosts(&self) -> &[String] {
         &self.hosts
-    }
-
-    /// Waits until the disk has nothing left to do.
-    pub fn settle(&self) {
-        assert!(Command::new("sync").status().is_ok_and(|status| status.success()), "sync");
     }
 
     /// Removes what was pushed.
@@ -73,4 +61,9 @@ impl Drop for Servers {
         let _ = self.ours.wait();
         self.forget();
     }
+}
+
+/// Waits until the disk has nothing left to do.
+pub fn settle() {
+    assert!(Command::new("sync").status().is_ok_and(|status| status.success()), "sync");
 }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use plugin_oci::fs::{TempFile, create_dirs};
 use plugin_oci::stores::bucket::Directory;
 use plugin_oci::stores::bucket::objects::Objects as _;
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::buffers::{Buffer, Share, Sharer, Spare};
 use super::reading::Readers;
@@ -87,7 +88,7 @@ impl Folder {
     pub(super) async fn begin(&self, key: &str) -> Result<Writing, StoreFault> {
         let temp = self.run(key, |directory, _| directory.begin()).await?;
         let (share, spare) = (self.writers.join(), self.spare.clone());
-        Ok(Writing { root: self.root.clone(), key: key.to_owned(), temp: Some(temp), share, spare, waiting: None })
+        Ok(Writing { root: self.root.clone(), key: key.to_owned(), written: Written::Idle(temp), share, spare, waiting: None })
     }
 
     pub(super) async fn link(&self, from: &str, to: &str) -> Result<(), StoreFault> {
@@ -113,46 +114,65 @@ impl Folder {
 pub(crate) struct Writing {
     root: PathBuf,
     key: String,
-    temp: Option<TempFile>,
+    written: Written,
     share: Sharer,
     spare: Arc<Spare>,
     waiting: Option<Buffer>,
+}
+
+/// The file, or what is being written to it while more comes.
+enum Written {
+    Idle(TempFile),
+    Busy(JoinHandle<Result<TempFile, StoreFault>>),
+    Failed,
 }
 
 impl Writing {
     pub(super) async fn write(&mut self, mut bytes: Bytes) -> Result<(), StoreFault> {
         while !bytes.is_empty() {
             let mut buffer = self.waiting.take().unwrap_or_else(|| self.spare.take(self.share.size()));
-            let is_full = buffer.fill(&mut bytes, usize::MAX);
-            self.waiting = Some(buffer);
-            if is_full {
-                self.flush().await?;
+            if buffer.fill(&mut bytes, usize::MAX) {
+                self.flush(buffer).await?;
+            } else {
+                self.waiting = Some(buffer);
             }
         }
         Ok(())
     }
 
-    async fn flush(&mut self) -> Result<(), StoreFault> {
-        let (Some(buffer), key) = (self.waiting.take(), self.key.clone()) else { return Ok(()) };
-        let Some(mut temp) = self.temp.take() else { return Err(StoreFault::new(&key, "a write before has failed")) };
-        let temp = blocking(move || {
+    /// The file, once everything before is written.
+    async fn file(&mut self) -> Result<TempFile, StoreFault> {
+        match std::mem::replace(&mut self.written, Written::Failed) {
+            Written::Idle(temp) => Ok(temp),
+            Written::Busy(task) => task.await.map_err(|error| StoreFault::new(&self.key, error))?,
+            Written::Failed => Err(StoreFault::new(&self.key, "a write before has failed")),
+        }
+    }
+
+    async fn flush(&mut self, buffer: Buffer) -> Result<(), StoreFault> {
+        let (mut temp, key) = (self.file().await?, self.key.clone());
+        self.written = Written::Busy(spawn_blocking(move || {
             temp.write_all(buffer.as_ref()).map_err(|error| StoreFault::new(&key, error))?;
             Ok(temp)
-        });
-        self.temp = Some(temp.await?);
+        }));
         Ok(())
     }
 
     pub(super) async fn finish(mut self) -> Result<(), StoreFault> {
-        self.flush().await?;
-        let Self { root, key, temp, .. } = self;
-        let Some(temp) = temp else { return Err(StoreFault::new(&key, "a write before has failed")) };
-        blocking(move || Directory::new(&root).settle(temp, &key).map_err(|error| StoreFault::new(&key, error))).await
+        let (last, mut temp) = (self.waiting.take(), self.file().await?);
+        let Self { root, key, .. } = self;
+        blocking(move || {
+            if let Some(last) = last {
+                temp.write_all(last.as_ref()).map_err(|error| StoreFault::new(&key, error))?;
+            }
+            Directory::new(&root).settle(temp, &key).map_err(|error| StoreFault::new(&key, error))
+        })
+        .await
     }
 }
 
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreFault> + Send + 'static,
 ) -> Result<T, StoreFault> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| StoreFault::new("a task", error))?
+    spawn_blocking(work).await.map_err(|error| StoreFault::new("a task", error))?
 }

@@ -14,8 +14,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::StoreFault;
 use super::buffers::{Buffer, PIECE, Spare};
 
-/// Buffers of all parts together: 32 MiB.
-const BUFFERS: usize = (32 << 20) / PIECE;
+/// What all parts have together: 24 MiB.
+pub(super) const TOGETHER: usize = 24 << 20;
+const BUFFERS: usize = TOGETHER / PIECE;
 /// How long a part may take to get full, where others wait.
 pub(crate) const TURN: Duration = Duration::from_secs(5);
 

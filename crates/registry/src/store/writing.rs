@@ -9,12 +9,12 @@ use object_store::{Error, MultipartUpload, ObjectStore, ObjectStoreExt as _, Put
 
 use super::buffers::PIECE;
 use super::cloud::attributes;
-use super::parts::{Part, Room};
+use super::parts::{Part, Room, TOGETHER};
 use super::{Kind, StoreFault};
 
 /// Stores want parts of 5 MiB at least, and some want all but the last to be of one size.
 const PART: usize = 8 << 20;
-/// Later parts are larger, as S3 takes no more than 10,000: together 195 GiB. Where all have to be of one size, 20 GiB.
+/// Later parts are larger, as S3 takes no more than 10,000: together 175 GiB. Where all have to be of one size, 20 GiB.
 const PARTS_OF_A_SIZE: usize = 2_500;
 
 /// An object that is not yet there.
@@ -41,8 +41,8 @@ impl Writing {
     }
 
     /// Bytes of the part that comes now, unless it is the last.
-    const fn full(&self) -> usize {
-        PART * (1 + self.parts / PARTS_OF_A_SIZE)
+    fn full(&self) -> usize {
+        (PART * (1 + self.parts / PARTS_OF_A_SIZE)).min(TOGETHER)
     }
 
     /// Bytes of it, where nothing of it is there yet.
@@ -106,12 +106,11 @@ impl Writing {
 
     async fn send(&mut self, part: Part) -> Result<(), StoreFault> {
         let (payload, _room) = part.sent();
-        let mut upload = match self.upload.take() {
-            Some(upload) => upload,
-            None => {
-                let options = PutMultipartOptions { attributes: attributes(&Kind::blob()), ..PutMultipartOptions::default() };
-                self.store.put_multipart_opts(&self.path, options).await.map_err(|error| self.failed(&error))?
-            }
+        let mut upload = if let Some(upload) = self.upload.take() {
+            upload
+        } else {
+            let options = PutMultipartOptions { attributes: attributes(&Kind::blob()), ..PutMultipartOptions::default() };
+            self.store.put_multipart_opts(&self.path, options).await.map_err(|error| self.failed(&error))?
         };
         let sent = upload.put_part(payload).await;
         self.upload = Some(upload);

@@ -23,19 +23,18 @@ fn noise(seed: u8, length: usize) -> Vec<u8> {
 }
 
 /// Some push in one body and some as docker does, while others have stopped in the middle of a part.
-fn pushes_at_once(place: Option<Place>) {
+fn pushes_at_once(place: Option<Place>, length: usize) {
     const PUSHES: u8 = 64;
-    const LENGTH: usize = 16 << 20;
     let Some(place) = place else { return };
     let server = place.serve(&[]);
     let client = Client::new(vec![server.host.clone()]);
-    let bytes: Vec<u8> = noise(2, LENGTH);
+    let bytes: Vec<u8> = noise(2, length);
     // More than there is room for, each with more of a part than a beginning.
     let stalled: Vec<TcpStream> = (0..8)
         .map(|_| {
             let url = client.begin("stalled");
             let mut stream = TcpStream::connect(&server.host).unwrap();
-            let head = format!("PATCH {url} HTTP/1.1\r\nHost: x\r\nContent-Length: {LENGTH}\r\n\r\n");
+            let head = format!("PATCH {url} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n");
             stream.write_all(head.as_bytes()).unwrap();
             stream.write_all(&bytes[..1 << 20]).unwrap();
             stream
@@ -58,7 +57,7 @@ fn pushes_at_once(place: Option<Place>) {
                 drop(own);
                 assert_eq!(
                     client.head(&format!("/v2/many/blobs/{digest}")).is(200).header("Content-Length"),
-                    Some(&*(LENGTH + 1).to_string())
+                    Some(&*(length + 1).to_string())
                 );
             });
         }
@@ -75,10 +74,10 @@ fn pushes_at_once(place: Option<Place>) {
 #[test]
 #[ignore = "needs SeaweedFS"]
 fn many_pushes_into_seaweedfs_take_turns() {
-    pushes_at_once(Place::seaweed());
+    pushes_at_once(Place::seaweed(), 16 << 20);
 }
 
 #[test]
 fn many_pushes_into_a_directory_take_little_memory() {
-    pushes_at_once(Some(Place::directory()));
+    pushes_at_once(Some(Place::directory()), 4 << 20);
 }
