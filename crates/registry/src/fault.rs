@@ -56,9 +56,25 @@ faults! {
     slow: REQUEST_TIMEOUT, "BLOB_UPLOAD_INVALID";
     internal: INTERNAL_SERVER_ERROR, "UNKNOWN";
     unavailable: SERVICE_UNAVAILABLE, "UNAVAILABLE";
+    circle: LOOP_DETECTED, "UNAVAILABLE";
 }
 
 impl Fault {
+    /// What it says.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Whether something is not there.
+    pub(crate) fn is_absence(&self) -> bool {
+        self.status == StatusCode::NOT_FOUND
+    }
+
+    /// Whether something is not to be.
+    pub(crate) fn is_denial(&self) -> bool {
+        self.status == StatusCode::FORBIDDEN
+    }
+
     /// With a header.
     pub(crate) fn with(mut self, name: HeaderName, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));

@@ -10,7 +10,7 @@
 //! |---|---|---|
 //! | 0 | `clock`, `fault`, `names`, `keys`, `pattern`, `audit` | values, what goes wrong, and what is told of acts |
 //! | 1 | `store` | objects, and lists that change by compare-and-swap |
-//! | 2 | `uploads`, `auth` | what is being pushed, and by whom |
+//! | 2 | `uploads`, `auth`, `mirror` | what is being pushed, and by whom; where else to look |
 //! | 3 | `gc` | what nothing reaches |
 //! | 4 | `http` | requests and answers |
 //! | 5 | `serve` | the program's own: a server of its flags |
@@ -29,6 +29,7 @@ mod fault;
 pub mod gc;
 pub mod http;
 pub mod keys;
+pub mod mirror;
 mod names;
 pub mod pattern;
 pub mod store;

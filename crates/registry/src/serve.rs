@@ -10,6 +10,7 @@ use plugin_registry::audit::Audit;
 use plugin_registry::auth::Gate;
 use plugin_registry::http::{Policy, Registry, Settings, Tls, listen};
 use plugin_registry::keys::Keys;
+use plugin_registry::mirror::Mirrors;
 use plugin_registry::pattern::Pattern;
 use plugin_registry::store::Store;
 
@@ -73,6 +74,12 @@ pub struct Serve {
     /// What clients call this registry, for a policy of names: `HOST` or `HOST:PORT`
     #[arg(long, value_name = "HOST", requires = "policy")]
     policy_host: Option<String>,
+    /// Serve the repositories of another registry as well: `HOST/PREFIX`, or `PATTERN=HOST/PREFIX`, where the pattern is `NAME/*` or a repository
+    #[arg(long, value_name = "[PATTERN=]REGISTRY")]
+    mirror: Vec<String>,
+    /// How long a tag of another registry is believed before that is asked again
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = humantime::parse_duration, requires = "mirror")]
+    mirror_for: Duration,
     /// How many requests are answered at once; more are told to come again (429)
     #[arg(long, value_name = "NUMBER", default_value_t = 1024)]
     max_requests: usize,
@@ -105,6 +112,8 @@ impl Serve {
             .clone()
             .map(|file| Policy::new(environment.resolve(&file), self.policy_host.clone(), asks(When::Pull), asks(When::Push)));
         let policy = policy.transpose()?;
+        let mirrors = Mirrors::new(&self.mirror, self.mirror_for, &environment)?;
+        let mirrors = Some(mirrors).filter(|_| !self.mirror.is_empty());
         let settings = Settings {
             immutable: self.immutable.into_iter().map(Pattern::new).collect(),
             blob_limit: self.max_blob,
@@ -114,6 +123,7 @@ impl Serve {
             access_log: self.access_log,
             audit,
             policy,
+            mirrors,
         };
         if self.redirect && store.directory().is_some() {
             return Err("a directory has no URL to lead others to: `--redirect` is for buckets".to_owned());

@@ -105,10 +105,11 @@ fn every_block_of_commands_has_a_test() {
 }
 
 /// Flags of other programs, which pages name beside ours.
-const FOREIGN: [&str; 42] = [
+const FOREIGN: [&str; 47] = [
     // our server, whose page holds them against its help
     "--access-log",
     "--anonymous",
+    "--audit-log",
     "--auth",
     "--delete",
     "--expires",
@@ -117,7 +118,11 @@ const FOREIGN: [&str; 42] = [
     "--listen",
     "--max-blob",
     "--max-requests",
+    "--mirror",
+    "--mirror-for",
     "--no-auth",
+    "--policy-at",
+    "--policy-host",
     "--pull",
     "--push",
     "--redirect",

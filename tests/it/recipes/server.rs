@@ -217,6 +217,21 @@ fn what_is_signed_is_pushed_and_pulled() {
 
 #[test]
 #[ignore = "needs plugin-registry"]
+fn images_of_other_registries_are_pulled() {
+    let [block] = &blocks("docs/src/recipes/server.md", "## Images of other registries", "sh")[..] else { panic!("one block") };
+    let Some((_runner, job)) = machine() else { return };
+    let upstream = Served::by(&job, "plugin-registry serve upstream", &[]);
+    job.succeed(&format!("cargo plugin-build push oci:image {}/plugins/greeter:0.3.1", upstream.host));
+    let (serve, client) = block.trim().split_once('\n').unwrap();
+    let served = Served::by(&job, &serve.replace("registry.example.com", &upstream.host), &[]);
+    let client = client.replace("localhost:5000", &served.host);
+    job.succeed(&client);
+    drop(upstream);
+    job.succeed(&client.replace("pulled", "again"));
+}
+
+#[test]
+#[ignore = "needs plugin-registry"]
 fn what_is_done_is_told() {
     let [serve] = &blocks("docs/src/recipes/server.md", "## Who did what", "sh")[..] else { panic!("one block") };
     let Some((_runner, job)) = machine() else { return };

@@ -17,9 +17,13 @@ const FILTERS: HeaderName = HeaderName::from_static("oci-filters-applied");
 
 impl Registry {
     pub(super) async fn tags(&self, name: &Name, query: &Query) -> Result<Response, Fault> {
-        let key = name.tags();
-        let found = self.store.get(&key).await?.ok_or_else(|| Fault::name_unknown("there is no such repository"))?;
-        let all = parse_tags(&found.bytes).map_err(|error| StoreFault::new(&key, error))?;
+        let all = if let Some(there) = self.tags_there(name).await? {
+            there
+        } else {
+            let key = name.tags();
+            let found = self.store.get(&key).await?.ok_or_else(|| Fault::name_unknown("there is no such repository"))?;
+            parse_tags(&found.bytes).map_err(|error| StoreFault::new(&key, error))?
+        };
         let wanted = query.get("n").map(|n| n.parse().map_err(|_| Fault::page_invalid("`n` is no number"))).transpose()?;
         let last = query.get("last").map(String::as_str).unwrap_or_default();
         let after: Vec<&String> = all.iter().filter(|tag| last.is_empty() || tag.as_str() > last).collect();

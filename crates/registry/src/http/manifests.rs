@@ -79,7 +79,7 @@ impl Registry {
     }
 
     /// Pardons everything that a manifest will reach.
-    async fn protect(&self, name: &Name, digest: &Digest, bytes: &[u8]) -> Result<(), Fault> {
+    pub(super) async fn protect(&self, name: &Name, digest: &Digest, bytes: &[u8]) -> Result<(), Fault> {
         let marks = marked(&self.store, name).await?;
         if marks.is_empty() {
             return Ok(());
@@ -160,7 +160,7 @@ impl Registry {
 }
 
 /// A manifest, as what it is said to be and says itself.
-fn parse(bytes: &[u8], content_type: Option<&str>, digest: Digest) -> Result<(Descriptor, Document), Fault> {
+pub(super) fn parse(bytes: &[u8], content_type: Option<&str>, digest: Digest) -> Result<(Descriptor, Document), Fault> {
     let stated = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
     let media_type = if stated.is_empty() { media_type_of("", bytes) } else { stated.to_owned() };
     let document = Document::parse(bytes, &media_type).map_err(|error| Fault::manifest_invalid(error.to_string()))?;

@@ -5,6 +5,7 @@ mod heads;
 mod listen;
 mod lists;
 mod manifests;
+mod mirrored;
 mod pages;
 mod policy;
 mod pull;
@@ -22,13 +23,15 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt as _;
 use plugin_oci::stores::bucket::lease::Purpose;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use self::heads::Query;
 pub use self::listen::{Listening, listen};
+use self::mirrored::VIA;
 pub use self::policy::Policy;
 pub use self::tls::Tls;
 use self::watch::Counts;
@@ -36,6 +39,7 @@ use crate::audit::Audit;
 use crate::auth::{Access, Gate, REFRESH, need};
 use crate::fault::Fault;
 use crate::keys::Keys;
+use crate::mirror::Mirrors;
 use crate::names::Route;
 use crate::pattern::Pattern;
 use crate::store::{Lease, Store};
@@ -60,6 +64,8 @@ pub struct Settings {
     pub access_log: bool,
     /// Where acts are told.
     pub audit: Option<Arc<Audit>>,
+    /// Which repositories are other registries'.
+    pub mirrors: Option<Mirrors>,
     /// Which manifests are accepted.
     pub policy: Option<Policy>,
 }
@@ -153,29 +159,24 @@ impl Registry {
         let is_read = method == Method::GET || method == Method::HEAD;
         let incoming = || Ok::<_, Fault>(Incoming::new(body, heads::length(headers)?, self.limits()));
         if !is_read {
+            self.check_own(&route, &method)?;
             self.may_act().await?;
             self.serving().await?;
         }
         let mut response = match (&route, &method) {
-            (Route::Base, _) if is_read => Ok(document(b"{}".to_vec(), "application/json")),
-            (Route::ListPage, _) if is_read => self.list_page(&access, headers, &query).await,
-            (Route::RepositoryPage(name), _) if is_read => self.repository_page(name, headers, &query).await,
-            (Route::ImagePage(name, tag), _) if is_read => self.image_page(name, tag, headers).await,
-            (Route::Blob(name, digest), &Method::HEAD) => self.has_blob(name, digest, headers).await,
-            (Route::Blob(name, digest), &Method::GET) => self.blob(name, digest, headers).await,
+            _ if is_read => {
+                let via = headers.get_all(header::VIA).iter().filter_map(|via| via.to_str().ok());
+                let via = via.collect::<Vec<_>>().join(", ");
+                VIA.scope(via, self.read(&route, &method, &access, headers, &query)).await
+            }
             (Route::Blob(name, digest), &Method::DELETE) => self.delete_blob(name, digest).await,
-            (Route::Manifest(name, wanted), &Method::HEAD) => self.has_manifest(name, wanted, &access, headers).await,
-            (Route::Manifest(name, wanted), &Method::GET) => self.manifest(name, wanted, &access, headers).await,
             (Route::Manifest(name, wanted), &Method::PUT) => self.put_manifest(name, wanted, headers, incoming()?).await,
             (Route::Manifest(name, wanted), &Method::DELETE) => self.delete_manifest(name, wanted).await,
-            (Route::Tags(name), _) if is_read => self.tags(name, &query).await,
-            (Route::Referrers(name, subject), _) if is_read => self.referrers(name, subject, &query).await,
             (Route::Uploads(name), &Method::POST) => self.begin_upload(name, &access, &query, incoming()?).await,
-            (Route::Upload(name, session), _) if is_read => self.upload_status(name, session).await,
             (Route::Upload(name, session), &Method::PATCH) => self.extend_upload(name, session, headers, incoming()?).await,
             (Route::Upload(name, session), &Method::PUT) => self.finish_upload(name, session, &query, headers, incoming()?).await,
             (Route::Upload(name, session), &Method::DELETE) => self.cancel_upload(name, session).await,
-            _ => Err(Fault::method("this cannot be done with that").with(header::ALLOW, allowed(&route))),
+            _ => Err(not_allowed(&route)),
         }?;
         if route.name().is_some_and(|name| !self.gate.is_public(name))
             && let Some(cache) = response.headers().get(header::CACHE_CONTROL).and_then(|cache| cache.to_str().ok())
@@ -185,6 +186,49 @@ impl Registry {
             set(&mut response, header::CACHE_CONTROL, private);
         }
         Ok(response)
+    }
+
+    /// Answers who reads: of another registry's repository, with what it has now.
+    async fn read(
+        self: &Arc<Self>,
+        route: &Route,
+        method: &Method,
+        access: &Access,
+        headers: &HeaderMap,
+        query: &Query,
+    ) -> Result<Response, Fault> {
+        self.renew(route).await?;
+        match self.read_here(route, method, access, headers, query).await {
+            Err(fault) if fault.is_absence() && self.fetch(route).await? => {
+                self.read_here(route, method, access, headers, query).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn read_here(
+        self: &Arc<Self>,
+        route: &Route,
+        method: &Method,
+        access: &Access,
+        headers: &HeaderMap,
+        query: &Query,
+    ) -> Result<Response, Fault> {
+        let is_head = method == Method::HEAD;
+        match route {
+            Route::Base => Ok(document(b"{}".to_vec(), "application/json")),
+            Route::ListPage => self.list_page(access, headers, query).await,
+            Route::RepositoryPage(name) => self.repository_page(name, headers, query).await,
+            Route::ImagePage(name, tag) => self.image_page(name, tag, headers).await,
+            Route::Blob(name, digest) if is_head => self.has_blob(name, digest, headers).await,
+            Route::Blob(name, digest) => self.blob(name, digest, headers).await,
+            Route::Manifest(name, wanted) if is_head => self.has_manifest(name, wanted, access, headers).await,
+            Route::Manifest(name, wanted) => self.manifest(name, wanted, access, headers).await,
+            Route::Tags(name) => self.tags(name, query).await,
+            Route::Referrers(name, subject) => self.referrers(name, subject, query).await,
+            Route::Upload(name, session) => self.upload_status(name, session).await,
+            Route::Uploads(_) => Err(not_allowed(route)),
+        }
     }
 
     /// Keeps others from removing what is relied upon here.
@@ -209,6 +253,10 @@ impl Registry {
 async fn guarded(work: impl Future<Output = Result<Response, Fault>>) -> Result<Response, Fault> {
     let outcome = AssertUnwindSafe(work).catch_unwind().await;
     outcome.unwrap_or_else(|_| Err(Fault::internal("this is a fault of the server")))
+}
+
+fn not_allowed(route: &Route) -> Fault {
+    Fault::method("this cannot be done with that").with(header::ALLOW, allowed(route))
 }
 
 const fn allowed(route: &Route) -> &'static str {

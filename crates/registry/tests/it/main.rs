@@ -13,6 +13,7 @@ mod gc;
 #[cfg(target_os = "linux")]
 mod growth;
 mod hostile;
+mod mirror;
 mod pages;
 mod policy;
 mod replicas;

@@ -6,16 +6,23 @@ use ureq::http::Method;
 
 use super::error::{RegistryError, TransportError};
 use super::repository::{Repository, check_digest, stated_digest};
-use super::transport::{Call, Reply};
+use super::transport::Reply;
 use super::url::Url;
-use crate::documents::Descriptor;
 use crate::stores::StoreError;
+use crate::values::digest::Digest;
 
 /// As much must arrive for the count of tries to start anew.
 pub(super) const PROGRESS: u64 = 1 << 20;
 
+impl Repository<'_> {
+    /// A blob of which nobody knows more than its digest; `None` where it is not there.
+    pub fn blob(&self, digest: &Digest) -> Result<Option<BlobReader<'_>>, StoreError> {
+        BlobReader::open(self, digest, None, 0)
+    }
+}
+
 /// A stream of content, unchecked.
-pub(super) struct BlobReader<'a> {
+pub struct BlobReader<'a> {
     repository: &'a Repository<'a>,
     url: Url,
     size: u64,
@@ -29,11 +36,17 @@ pub(super) struct BlobReader<'a> {
 }
 
 impl<'a> BlobReader<'a> {
-    /// Opens a blob from an offset on; `None` where the registry has none, or gives it only from its start.
-    pub(super) fn open(repository: &'a Repository<'a>, descriptor: &Descriptor, offset: u64) -> Result<Option<Self>, StoreError> {
-        let url = repository.url(&format!("blobs/{}", descriptor.digest))?;
+    /// Opens a blob from an offset on; `None` where the registry has none, or gives it only from its start. Where nobody knows its size,
+    /// that is what the registry says.
+    pub(super) fn open(
+        repository: &'a Repository<'a>,
+        digest: &Digest,
+        size: Option<u64>,
+        offset: u64,
+    ) -> Result<Option<Self>, StoreError> {
+        let url = repository.url(&format!("blobs/{digest}"))?;
         let access = repository.access();
-        let mut call = Call::new(Method::GET, url.clone());
+        let mut call = repository.call(Method::GET, url.clone());
         if offset > 0 {
             call = call.header("Range", format!("bytes={offset}-"));
         }
@@ -45,8 +58,10 @@ impl<'a> BlobReader<'a> {
             200 | 206 | 404 | 416 => return Ok(None),
             _ => return Err(repository.client.refused(reply, &access).into()),
         }
-        check_digest(&reply.url, &descriptor.digest, stated_digest(&reply)?.as_ref())?;
-        let (size, encoding) = (descriptor.size, reply.encoding());
+        check_digest(&reply.url, digest, stated_digest(&reply)?.as_ref())?;
+        let size = size.or_else(|| reply.number("Content-Length"));
+        let size = size.ok_or_else(|| RegistryError::protocol(&reply.url, "it does not say how long the blob is"))?;
+        let encoding = reply.encoding();
         // The label alone may be wrong: storage keeps it for what is compressed by itself, as layers are.
         let is_other = reply.number("Content-Length").is_some_and(|length| length != size - offset.min(size));
         if let Some(encoding) = encoding.clone().filter(|_| is_other) {
@@ -54,6 +69,11 @@ impl<'a> BlobReader<'a> {
         }
         let stream: Box<dyn Read + Send> = Box::new(reply.stream());
         Ok(Some(Self { repository, url, size, position: offset, stream: Some(stream), encoding, broken: 0, since: offset }))
+    }
+
+    /// How many bytes the blob has, as the registry says or as was known before.
+    pub const fn size(&self) -> u64 {
+        self.size
     }
 
     /// Of compressed content nobody knows the size beforehand: that it is another tells.
@@ -65,7 +85,7 @@ impl<'a> BlobReader<'a> {
     /// Asks for the rest. The inner error is one of the stream, which a further try may mend.
     fn reopen(&mut self) -> Result<io::Result<()>, RegistryError> {
         let access = self.repository.access();
-        let call = Call::new(Method::GET, self.url.clone()).header("Range", format!("bytes={}-", self.position));
+        let call = self.repository.call(Method::GET, self.url.clone()).header("Range", format!("bytes={}-", self.position));
         let reply = self.repository.client.send(&call, &access)?;
         match reply.status {
             206 if starts_at(&reply, self.position) => {

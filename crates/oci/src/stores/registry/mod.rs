@@ -68,11 +68,12 @@ mod transport;
 mod upload;
 mod url;
 
+pub use blob::BlobReader;
 pub use client::{Client, Settings};
 pub use credentials::{AuthFiles, Credential};
 pub use error::{CredentialError, RegistryError, TransportError};
 pub use pace::Floor;
-pub use repository::Repository;
+pub use repository::{Fetched, Repository};
 pub use transport::Timeouts;
 
 pub(super) use error::{clean, is_passing_status};

@@ -13,7 +13,7 @@ use super::client::{Client, held};
 use super::error::{RegistryError, clean, is_declined_status};
 use super::link::next_link;
 use super::repository::{Fetched, Repository, check_digest, hash, stated_digest};
-use super::transport::{Call, Reply};
+use super::transport::Reply;
 use super::url::Url;
 use crate::documents::{self, Descriptor, Document, Index, REF_NAME, json, media_type};
 use crate::stores::{Selector, Source, StoreError, Tagged};
@@ -82,15 +82,25 @@ impl Repository<'_> {
     /// A `GET` that must succeed.
     fn get(&self, url: &Url, accept: &str) -> Result<Reply, RegistryError> {
         let access = self.access();
-        let reply = self.client.send(&Call::new(Method::GET, url.clone()).header("Accept", accept), &access)?;
+        let reply = self.client.send(&self.call(Method::GET, url.clone()).header("Accept", accept), &access)?;
         if reply.status == 200 { Ok(reply) } else { Err(self.client.refused(reply, &access)) }
+    }
+
+    /// A manifest or index; `None` where it is not there.
+    pub fn manifest(&self, digest: &Digest) -> Result<Option<Fetched>, RegistryError> {
+        self.fetch_manifest(&digest.to_string(), Some(digest))
+    }
+
+    /// What a tag names, by the cheapest way there is; `None` where there is no such tag.
+    pub fn tagged(&self, tag: &Tag) -> Result<Option<Descriptor>, RegistryError> {
+        self.look_up(tag, true)
     }
 
     /// What is behind a tag or digest: fetched, hashed, compared with what the registry says; `None` where it is not there.
     pub(super) fn fetch_manifest(&self, wanted: &str, digest: Option<&Digest>) -> Result<Option<Fetched>, RegistryError> {
         let url = self.url(&format!("manifests/{wanted}"))?;
         let access = self.access();
-        let call = Call::new(Method::GET, url).header("Accept", ACCEPT.join(", "));
+        let call = self.call(Method::GET, url).header("Accept", ACCEPT.join(", "));
         let reply = self.client.send(&call, &access)?;
         if reply.status == 404 {
             reply.drain();
@@ -130,7 +140,7 @@ impl Repository<'_> {
     pub(super) fn look_up(&self, tag: &Tag, sure: bool) -> Result<Option<Descriptor>, RegistryError> {
         let url = self.url(&format!("manifests/{tag}"))?;
         let access = self.access();
-        let reply = self.client.send(&Call::new(Method::HEAD, url).header("Accept", ACCEPT.join(", ")), &access)?;
+        let reply = self.client.send(&self.call(Method::HEAD, url).header("Accept", ACCEPT.join(", ")), &access)?;
         if reply.status == 404 && !sure {
             return Ok(None);
         }
@@ -156,7 +166,7 @@ impl Repository<'_> {
         let mut left = LISTING_LIMIT;
         for page in 0..PAGES {
             let Some(url) = next.take() else { break };
-            let call = Call::new(Method::GET, url).header("Accept", media_type::INDEX);
+            let call = self.call(Method::GET, url).header("Accept", media_type::INDEX);
             let reply = self.client.send(&call, &access)?;
             if page == 0 && (reply.status == 401 || is_declined_status(reply.status)) {
                 if reply.status == 500 {
@@ -192,7 +202,7 @@ impl Repository<'_> {
     }
 
     fn fetch_blob(&self, descriptor: &Descriptor) -> Result<Option<BlobReader<'_>>, StoreError> {
-        BlobReader::open(self, descriptor, 0)
+        BlobReader::open(self, &descriptor.digest, Some(descriptor.size), 0)
     }
 
     fn missing(&self, digest: &Digest) -> StoreError {
@@ -309,7 +319,8 @@ impl Source for Repository<'_> {
         if offset == 0 {
             return self.open(descriptor).map(Some);
         }
-        Ok(BlobReader::open(self, descriptor, offset)?.map(|blob| Box::new(blob) as Box<dyn Read + Send + '_>))
+        Ok(BlobReader::open(self, &descriptor.digest, Some(descriptor.size), offset)?
+            .map(|blob| Box::new(blob) as Box<dyn Read + Send + '_>))
     }
 
     fn parallelism(&self) -> usize {

@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
+use ureq::http::Method;
+
 use super::auth::Access;
 use super::client::Client;
 use super::error::RegistryError;
 use super::session::Session;
-use super::transport::Reply;
+use super::transport::{Call, Reply};
 use super::url::Url;
 use crate::documents::Descriptor;
 use crate::values::digest::{Digest, Hasher};
@@ -30,6 +32,8 @@ pub struct Repository<'a> {
     pub(super) part_limit: AtomicU64,
     /// What leave is asked for.
     actions: &'static str,
+    /// Through whom a request came before.
+    via: Option<String>,
 }
 
 impl<'a> Repository<'a> {
@@ -37,7 +41,7 @@ impl<'a> Repository<'a> {
     pub fn new(client: &'a Client<'a>, reference: &RegistryReference) -> Self {
         let (host, name) = (reference.host.clone(), reference.repository.clone());
         let (manifests, sessions) = (Mutex::default(), Mutex::default());
-        Self { client, host, name, manifests, sessions, part_limit: AtomicU64::new(u64::MAX), actions: "pull" }
+        Self { client, host, name, manifests, sessions, part_limit: AtomicU64::new(u64::MAX), actions: "pull", via: None }
     }
 
     /// The same, asking for leave to write from the first request on.
@@ -54,6 +58,22 @@ impl<'a> Repository<'a> {
         self
     }
 
+    /// The same for somebody who asks for others: what it reads, it asks for with this `Via` (RFC 9110, section 7.6.3).
+    #[must_use]
+    pub fn via(mut self, hops: String) -> Self {
+        self.via = Some(hops);
+        self
+    }
+
+    /// A request that reads.
+    pub(super) fn call<'c>(&self, method: Method, url: Url) -> Call<'c> {
+        let call = Call::new(method, url);
+        match &self.via {
+            Some(hops) => call.header("Via", hops.clone()),
+            None => call,
+        }
+    }
+
     pub(super) fn url(&self, rest: &str) -> Result<Url, RegistryError> {
         self.client.url(&self.host, &format!("/v2/{}/{rest}", self.name))
     }
@@ -65,9 +85,11 @@ impl<'a> Repository<'a> {
 }
 
 /// A manifest or index that was fetched and checked.
-pub(super) struct Fetched {
-    pub(super) descriptor: Descriptor,
-    pub(super) bytes: Arc<Vec<u8>>,
+pub struct Fetched {
+    /// Describes it.
+    pub descriptor: Descriptor,
+    /// It.
+    pub bytes: Arc<Vec<u8>>,
     /// A strong `ETag`.
     pub(super) etag: Option<String>,
 }

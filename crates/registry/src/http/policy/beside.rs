@@ -3,6 +3,7 @@
 use std::io::{self, Cursor, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use bytes::{Buf as _, Bytes};
 use futures_util::StreamExt as _;
@@ -15,11 +16,14 @@ use plugin_oci::values::digest::Digest;
 use tokio::runtime::Handle;
 
 use super::Registry;
-use crate::names::Name;
-use crate::store::{Object, Pieces, StoreFault};
+use crate::http::mirrored::VIA;
+use crate::names::{Name, Route, Wanted};
+use crate::store::{Object, Pieces, Read as Opened, StoreFault};
 
 /// So many bytes of what stands beside a manifest are read: whoever may push puts there what he likes.
 const LIMIT: u64 = 8 << 20;
+/// How long a judge waits for what another registry has.
+const FETCHING: Duration = Duration::from_secs(20);
 
 pub(super) struct Beside {
     registry: Arc<Registry>,
@@ -27,6 +31,10 @@ pub(super) struct Beside {
     /// The manifest itself, which need not be in the store yet.
     root: (Digest, Vec<u8>),
     runtime: Handle,
+    /// Through whom the request came.
+    via: String,
+    /// Until when something may be fetched.
+    until: Instant,
     /// How many bytes may still be read.
     left: AtomicU64,
 }
@@ -37,11 +45,27 @@ fn failed(fault: &StoreFault) -> StoreError {
 
 impl Beside {
     pub(super) fn new(registry: Arc<Registry>, name: Name, digest: Digest, bytes: Vec<u8>) -> Self {
-        Self { registry, name, root: (digest, bytes), runtime: Handle::current(), left: LIMIT.into() }
+        Self {
+            registry,
+            name,
+            root: (digest, bytes),
+            runtime: Handle::current(),
+            via: VIA.try_with(Clone::clone).unwrap_or_default(),
+            until: Instant::now() + FETCHING,
+            left: LIMIT.into(),
+        }
     }
 
     fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
         self.runtime.block_on(self.registry.store.get(key)).map_err(|fault| failed(&fault))
+    }
+
+    /// Fetches it from a registry that is mirrored; whether it is here then.
+    fn fetch(&self, route: &Route) -> bool {
+        let fetching = VIA.scope(self.via.clone(), async { self.registry.fetch(route).await });
+        let left = self.until.saturating_duration_since(Instant::now());
+        let fetched = self.runtime.block_on(async { tokio::time::timeout(left, fetching).await });
+        matches!(fetched, Ok(Ok(true)))
     }
 
     fn described(found: &Object, digest: Digest) -> Descriptor {
@@ -85,12 +109,21 @@ impl Source for Beside {
         }
         let missing = || StoreError::MissingBlob { store: Source::name(self), digest: digest.to_string() };
         if descriptor.is_manifest_or_index() {
-            let found = self.get(&self.name.manifest(digest))?.ok_or_else(missing)?;
+            let key = self.name.manifest(digest);
+            let found = match self.get(&key)? {
+                None if self.fetch(&Route::Manifest(self.name.clone(), Wanted::Digest(digest.clone()))) => self.get(&key)?,
+                found => found,
+            };
+            let found = found.ok_or_else(missing)?;
             return Ok(Box::new(Cursor::new(found.bytes)));
         }
-        let read =
-            self.runtime.block_on(self.registry.store.read(&self.name.blob(digest), None)).map_err(|fault| failed(&fault))?;
-        let crate::store::Read::Found { pieces, .. } = read else { return Err(missing()) };
+        let key = self.name.blob(digest);
+        let read = || self.runtime.block_on(self.registry.store.read(&key, None)).map_err(|fault| failed(&fault));
+        let found = match read()? {
+            Opened::Absent if self.fetch(&Route::Blob(self.name.clone(), digest.clone())) => read()?,
+            found => found,
+        };
+        let Opened::Found { pieces, .. } = found else { return Err(missing()) };
         Ok(Box::new(Reader { runtime: self.runtime.clone(), pieces, piece: Bytes::new() }))
     }
 

@@ -194,6 +194,7 @@ impl Registry {
 
     /// What stands beside a manifest, by its versions.
     async fn beside(self: &Arc<Self>, name: &Name, digest: &Digest) -> Result<Versions, Fault> {
+        self.renew_beside(name, digest).await?;
         let (list, tag) = (name.referrers(digest), name.tag(&Tag::of_signatures(digest)));
         let (list, tag) = tokio::try_join!(self.store.get(&list), self.store.get(&tag))?;
         Ok([list, tag].map(|found| found.map(|found| found.version)))
