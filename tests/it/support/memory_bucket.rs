@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use plugin_oci::documents::Document;
 use plugin_oci::values::digest::Digest;
@@ -26,18 +28,32 @@ pub struct Stored {
 pub enum Fault {
     /// It is refused.
     Refused,
-    /// It is done, and the answer never comes.
+    /// It fails, and may be tried again.
+    Broken,
+    /// It is done, and the connection ends without an answer.
     Lost,
+    /// It is done, and the connection ends within the answer.
+    Cut,
+    /// It is done, and the answer takes its time.
+    Slow,
+    /// Nothing is done, and no answer comes.
+    Silent,
+    /// What it depends on is not so.
+    Condition,
+    /// Another changes the same at this moment.
+    Conflict,
 }
 
 /// What is in it.
 #[derive(Default)]
 pub struct Bucket {
     objects: Mutex<BTreeMap<String, Stored>>,
+    /// What is being sent in parts, by key.
+    parts: Mutex<BTreeMap<String, BTreeMap<usize, Vec<u8>>>>,
     seen: Mutex<Vec<String>>,
     count: AtomicUsize,
-    /// At which request, counted from 1.
-    fault: Mutex<Option<(usize, Fault)>>,
+    /// At which requests, counted from 1.
+    fault: Mutex<Option<(Range<usize>, Fault)>>,
     /// Conditions are passed over.
     careless: bool,
 }
@@ -90,8 +106,23 @@ impl Bucket {
 
     /// Fails at one of the requests to come.
     pub fn fail_at(&self, number: usize, fault: Fault) {
+        self.fail(number..number.saturating_add(1), fault);
+    }
+
+    /// Fails at some of the requests to come.
+    pub fn fail(&self, numbers: Range<usize>, fault: Fault) {
         self.count.store(0, Ordering::Relaxed);
-        *held(&self.fault) = Some((number, fault));
+        *held(&self.fault) = Some((numbers, fault));
+    }
+
+    /// Fails no more.
+    pub fn work(&self) {
+        *held(&self.fault) = None;
+    }
+
+    /// Has these objects and no others.
+    pub fn restore(&self, objects: &BTreeMap<String, Stored>) {
+        *held(&self.objects) = objects.clone();
     }
 
     /// Puts something into it.
@@ -130,7 +161,68 @@ impl Bucket {
         }
     }
 
+    /// Part after part (Amazon S3 API Reference, `CreateMultipartUpload`). One upload for each key.
+    fn write_parts(&self, request: &Request, key: &str) -> Reply {
+        let mut parts = held(&self.parts);
+        match (request.method.as_str(), request.query.get("partNumber")) {
+            ("POST", _) if request.query.contains_key("uploads") => {
+                parts.insert(key.to_owned(), BTreeMap::new());
+                let name = "InitiateMultipartUploadResult";
+                Reply::new(200).body(format!("<{name}><Bucket>{BUCKET}</Bucket><Key>{key}</Key><UploadId>1</UploadId></{name}>"))
+            }
+            ("DELETE", _) => {
+                parts.remove(key);
+                Reply::new(204)
+            }
+            (_, number) => match (parts.get_mut(key), number) {
+                (None, _) => Reply::new(404).body("<Error><Code>NoSuchUpload</Code></Error>"),
+                (Some(upload), Some(number)) => {
+                    upload.insert(number.parse().unwrap(), request.body.clone());
+                    Reply::new(200).header("ETag", format!("\"{}\"", Digest::of(&request.body).short()))
+                }
+                (Some(upload), None) => {
+                    let bytes = std::mem::take(upload).into_values().flatten().collect();
+                    parts.remove(key);
+                    let stored = Stored { bytes, content_type: String::new(), cache_control: String::new() };
+                    let (tag, name) = (etag(&stored), "CompleteMultipartUploadResult");
+                    held(&self.objects).insert(key.to_owned(), stored);
+                    Reply::new(200).body(format!("<{name}><ETag>{tag}</ETag></{name}>"))
+                }
+            },
+        }
+    }
+
+    fn copy(&self, from: &str, key: &str) -> Reply {
+        let from = from.replace("%3A", ":");
+        let from = from.trim_start_matches('/').strip_prefix(BUCKET).unwrap().trim_start_matches('/');
+        let mut objects = held(&self.objects);
+        let Some(stored) = objects.get(from).cloned() else {
+            return Reply::new(404).body("<Error><Code>NoSuchKey</Code></Error>");
+        };
+        objects.insert(key.to_owned(), stored);
+        Reply::new(200).body("<CopyObjectResult><ETag>\"x\"</ETag></CopyObjectResult>")
+    }
+
+    fn read(&self, request: &Request, key: &str) -> Reply {
+        let objects = held(&self.objects);
+        let Some(stored) = objects.get(key) else { return Reply::new(404).body("<Error><Code>NoSuchKey</Code></Error>") };
+        let reply = |status| {
+            let reply = Reply::new(status).header("ETag", etag(stored)).header("Content-Type", &stored.content_type);
+            reply.header("Last-Modified", "Thu, 01 Jan 2026 00:00:00 GMT")
+        };
+        let size = stored.bytes.len();
+        let range = request.header("range").and_then(|range| range.strip_prefix("bytes=")?.split_once('-'));
+        let Some((first, last)) = range else {
+            return reply(200).header("Content-Length", size.to_string()).body(stored.bytes.clone());
+        };
+        let (first, last): (usize, usize) = (first.parse().unwrap(), last.parse().map_or(size, |last: usize| last + 1).min(size));
+        reply(206).header("Content-Range", format!("bytes {first}-{}/{size}", last - 1)).body(&stored.bytes[first..last])
+    }
+
     fn write(&self, request: &Request, key: &str) -> Reply {
+        if let Some(from) = request.header("x-amz-copy-source") {
+            return self.copy(from, key);
+        }
         let mut objects = held(&self.objects);
         let now = objects.get(key).map(etag);
         let holds = request.header("if-none-match").is_none_or(|_| now.is_none())
@@ -185,26 +277,48 @@ impl Handler for Bucket {
         let key = if key == BUCKET { "" } else { key };
         held(&self.seen).push(format!("{} {key}", request.method));
         let number = self.count.fetch_add(1, Ordering::Relaxed) + 1;
-        let fault = held(&self.fault).filter(|(at, _)| *at == number).map(|(_, fault)| fault);
-        if fault == Some(Fault::Refused) {
-            return Reply::new(403).body("<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>").into();
+        let fault = held(&self.fault).clone().filter(|(numbers, _)| numbers.contains(&number)).map(|(_, fault)| fault);
+        let is_conditional = request.header("if-match").is_some() || request.header("if-none-match").is_some();
+        match fault {
+            Some(Fault::Refused) => {
+                return Reply::new(403).body("<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>").into();
+            }
+            Some(Fault::Broken) => return Reply::new(500).body("<Error><Code>InternalError</Code></Error>").into(),
+            Some(Fault::Silent) => return Answer::Stall(Vec::new()),
+            Some(Fault::Condition) if is_conditional => {
+                return Reply::new(412).body("<Error><Code>PreconditionFailed</Code></Error>").into();
+            }
+            Some(Fault::Conflict) if is_conditional => {
+                return Reply::new(409).body("<Error><Code>ConditionalRequestConflict</Code></Error>").into();
+            }
+            Some(Fault::Slow) => std::thread::sleep(Duration::from_millis(200)),
+            _ => {}
         }
+        let is_of_parts = request.query.contains_key("uploads") || request.query.contains_key("uploadId");
         let reply = match request.method.as_str() {
+            _ if is_of_parts => self.write_parts(request, key),
             "PUT" => self.write(request, key),
             "DELETE" => {
                 held(&self.objects).remove(key);
                 Reply::new(204)
             }
             _ if key.is_empty() => self.list(request),
-            _ => match held(&self.objects).get(key) {
-                Some(stored) => Reply::new(200)
-                    .header("ETag", etag(stored))
-                    .header("Content-Type", &stored.content_type)
-                    .header("Content-Length", stored.bytes.len().to_string())
-                    .body(stored.bytes.clone()),
-                None => Reply::new(404).body("<Error><Code>NoSuchKey</Code></Error>"),
-            },
+            _ => self.read(request, key),
         };
-        if fault == Some(Fault::Lost) { Answer::Raw(Vec::new()) } else { reply.into() }
+        match fault {
+            Some(Fault::Lost) => Answer::Raw(Vec::new()),
+            Some(Fault::Cut) if request.method == "GET" && reply.status < 300 => {
+                let head = reply.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect::<Vec<_>>().concat();
+                let length = if head.contains("Content-Length") {
+                    String::new()
+                } else {
+                    format!("Content-Length: {}\r\n", reply.body.len())
+                };
+                let head = format!("HTTP/1.1 {} Status\r\n{head}{length}\r\n", reply.status);
+                Answer::Raw([head.as_bytes(), &reply.body[..reply.body.len() / 2]].concat())
+            }
+            Some(Fault::Cut) => Answer::Raw(format!("HTTP/1.1 {} Sta", reply.status).into_bytes()),
+            _ => reply.into(),
+        }
     }
 }

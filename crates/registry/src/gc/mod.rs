@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use plugin_oci::documents::{Descriptor, Document};
 use plugin_oci::stores::bucket::lease::Purpose;
+use plugin_oci::stores::bucket::lists::parse_referrers;
 use plugin_oci::stores::listed;
 use plugin_oci::stores::registry::media_type_of;
 use plugin_oci::values::digest::Digest;
@@ -172,8 +173,11 @@ async fn sweep(
             options.tell(told, Told { what: "removed", key, bytes: held.size })?;
         }
     }
-    // Marks of what others have removed.
+    // Marks of what others have removed, or a run that could not end.
     for it in marks.keys().filter(|it| !contents.objects.contains_key(it) && !options.dry_run) {
+        if it.sort == Sort::Manifest && it.read(store, name).await?.is_some_and(|mark| mark.verdict == Verdict::Deleting) {
+            forget(store, name, &it.digest).await?;
+        }
         it.clear(store, name).await?;
     }
     Ok(())
@@ -191,14 +195,27 @@ async fn remove(store: &Store, name: &Name, it: &Marked, held: &Held) -> Result<
         }
         store.delete(&key).await?;
         if manifest.is_some() {
-            store.delete(&name.referrers(&it.digest)).await?;
+            forget(store, name, &it.digest).await?;
         }
         if let Some((subject, entry)) = &listed {
             reconcile(store, &Refers { name, subject, entry }).await?;
+            if store.head(&name.manifest(subject)).await?.is_none() {
+                forget(store, name, subject).await?;
+            }
         }
     }
     it.clear(store, name).await?;
     Ok(is_same)
+}
+
+/// Removes the list of a manifest that is gone, unless something refers to it still.
+async fn forget(store: &Store, name: &Name, digest: &Digest) -> Result<(), StoreFault> {
+    let key = name.referrers(digest);
+    let list = store.get(&key).await?.map(|list| parse_referrers(&list.bytes));
+    if list.is_some_and(|list| list.is_ok_and(|entries| entries.is_empty())) {
+        store.delete(&key).await?;
+    }
+    Ok(())
 }
 
 /// What a manifest refers to, and as what it is listed there.

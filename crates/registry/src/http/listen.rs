@@ -87,6 +87,7 @@ async fn converse<S>(stream: S, registry: Arc<Registry>, client: IpAddr, watcher
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let patience = HEAD_PATIENCE.min(registry.settings.patience);
     let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         let registry = registry.clone();
         async move {
@@ -96,7 +97,7 @@ where
         }
     });
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_PATIENCE).max_buf_size(HEAD).max_headers(HEADERS);
+    builder.timer(TokioTimer::new()).header_read_timeout(patience).max_buf_size(HEAD).max_headers(HEADERS);
     // What goes wrong with a connection is its client's business.
     drop(watcher.watch(builder.serve_connection(TokioIo::new(stream), service)).await);
 }

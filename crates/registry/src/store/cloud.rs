@@ -25,8 +25,10 @@ use crate::keys::unguessable;
 pub(super) const COPY_LIMIT: u64 = 5 << 30;
 /// For how long a URL leads somewhere.
 const LEAD: Duration = Duration::from_mins(15);
-/// No request of a store takes longer, without an answer or a piece of one.
+/// No request of a store takes longer, without an answer or a piece of one, unless [`PATIENCE_VARIABLE`] says otherwise.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How many seconds.
+const PATIENCE_VARIABLE: &str = "PLUGIN_REGISTRY_STORE_PATIENCE";
 
 type Both = (Arc<dyn ObjectStore>, Arc<dyn Signer>);
 
@@ -49,9 +51,16 @@ impl Cloud {
         let failed = |error: &dyn std::fmt::Display| StoreFault::new(location, error);
         let url = location.parse().map_err(|error| failed(&error))?;
         let (scheme, prefix) = ObjectStoreScheme::parse(&url).map_err(|error| failed(&error))?;
-        let options = ClientOptions::new().with_allow_http(true).with_timeout_disabled().with_read_timeout(PATIENCE);
-        let options = options.with_connect_timeout(Duration::from_secs(5));
-        let retry = RetryConfig { max_retries: 8, retry_timeout: Duration::from_secs(15), ..RetryConfig::default() };
+        let patience = match environment.text(PATIENCE_VARIABLE) {
+            None => PATIENCE,
+            Some(said) => {
+                said.parse().map(Duration::from_secs).map_err(|error| failed(&format!("{PATIENCE_VARIABLE}: {error}")))?
+            }
+        };
+        let options = ClientOptions::new().with_allow_http(true).with_timeout_disabled().with_read_timeout(patience);
+        let options = options.with_connect_timeout(Duration::from_secs(5).min(patience));
+        // What was waited for in vain is not waited for again.
+        let retry = RetryConfig { max_retries: 8, retry_timeout: patience / 2, ..RetryConfig::default() };
         let variables = environment.vars().filter_map(|(name, value)| {
             Some((name.to_str()?.to_ascii_lowercase(), value.to_str().filter(|value| !value.is_empty())?.to_owned()))
         });

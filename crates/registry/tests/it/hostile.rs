@@ -5,6 +5,28 @@ use plugin_oci::values::digest::Digest;
 use crate::support::client::{Answer, Client, raw};
 use crate::support::server::Place;
 
+/// First lines.
+const LINES: &[&str] = &[
+    "CONNECT 127.0.0.1:1 HTTP/1.1",
+    "OPTIONS * HTTP/1.1",
+    "TRACE /v2/a/tags/list HTTP/1.1",
+    "GET http://other/v2/a/tags/list HTTP/1.1",
+    "GET file:///etc/passwd HTTP/1.1",
+    "GET //v2/a/tags/list HTTP/1.1",
+    "GET /v2/a/tags/list",
+    "GET  /v2/a/tags/list HTTP/1.1",
+    "GET /v2/a/tags/list HTTP/1.1 HTTP/1.1",
+    "GET /v2/a/tags/list HTTP/2.0",
+    "G\0T /v2/a/tags/list HTTP/1.1",
+    "PRI * HTTP/2.0",
+    "GET /v2/a/tags/list#/../../_r/keys HTTP/1.1",
+    "POST /v2/a/blobs/uploads/?mount=sha256:x&from=a HTTP/1.1",
+    "POST /v2/a/blobs/uploads/?mount=../../_r/keys&from=../.. HTTP/1.1",
+    "POST /v2/a/blobs/uploads/?digest-algorithm=md5 HTTP/1.1",
+    "GET /v2/a/tags/list?n=-1 HTTP/1.1",
+    "GET /v2/a/tags/list?n=18446744073709551616 HTTP/1.1",
+];
+
 /// Everything that is sent, as it is.
 fn requests() -> Vec<Vec<u8>> {
     let digest = Digest::of(b"x");
@@ -73,8 +95,26 @@ fn requests() -> Vec<Vec<u8>> {
     }
     let put = "PUT /v2/a/manifests/x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n";
     let post = "POST /v2/a/blobs/uploads/?digest=";
+    for rest in framings() {
+        all.push(format!("{put}{rest}").into_bytes());
+    }
+    for query in ["", "x", "sha256:x", &digest.to_string(), "%00", "..&digest=x"] {
+        all.push(format!("{post}{query} HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nConnection: close\r\n\r\ny").into_bytes());
+    }
+    for line in LINES {
+        all.push(format!("{line}\r\nHost: x\r\nConnection: close\r\n\r\n").into_bytes());
+    }
+    all.push(format!("GET /v2/{} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "a/".repeat(40_000)).into_bytes());
+    all.push(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec());
+    all.push(b"GET / HTTP/9.9\r\n\r\n".to_vec());
+    all.push(b"GET /v2/a/tags/list?n=99999999999999999999 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".to_vec());
+    all
+}
+
+/// Heads, from the second line on, and bodies, that end elsewhere than they say, or nowhere.
+fn framings() -> Vec<String> {
     let nested = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
-    for rest in [
+    vec![
         // Two lengths, a length and chunks, lengths that are none.
         "Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}".to_owned(),
         "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".to_owned(),
@@ -91,16 +131,38 @@ fn requests() -> Vec<Vec<u8>> {
         format!("X: {}\r\nContent-Length: 2\r\n\r\n{{}}", "x".repeat(40_000)),
         format!("{}Content-Length: 2\r\n\r\n{{}}", "X: y\r\n".repeat(150)),
         "X : y\r\nContent-Length: 2\r\n\r\n{}".to_owned(),
-    ] {
-        all.push(format!("{put}{rest}").into_bytes());
-    }
-    for query in ["", "x", "sha256:x", &digest.to_string(), "%00", "..&digest=x"] {
-        all.push(format!("{post}{query} HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nConnection: close\r\n\r\ny").into_bytes());
-    }
-    all.push(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec());
-    all.push(b"GET / HTTP/9.9\r\n\r\n".to_vec());
-    all.push(b"GET /v2/a/tags/list?n=99999999999999999999 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".to_vec());
-    all
+        // Lines that go on, names and values that are none.
+        "X: y\r\n z\r\nContent-Length: 2\r\n\r\n{}".to_owned(),
+        "Transfer-Encoding:\r\n chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n".to_owned(),
+        "X: \0\r\nContent-Length: 2\r\n\r\n{}".to_owned(),
+        "X\0Y: z\r\nContent-Length: 2\r\n\r\n{}".to_owned(),
+        "X: y\rContent-Length: 2\r\n\r\n{}".to_owned(),
+        ": y\r\nContent-Length: 2\r\n\r\n{}".to_owned(),
+        "Content-Length: 2\n\n{}".to_owned(),
+        // Encodings and lengths that some read so and others so.
+        "Transfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n0\r\n\r\n".to_owned(),
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n".to_owned(),
+        "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n".to_owned(),
+        "Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n".to_owned(),
+        "Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n".to_owned(),
+        "Content-Length: 2, 2\r\n\r\n{}".to_owned(),
+        "Content-Length: 0x2\r\n\r\n{}".to_owned(),
+        "Content-Length: 2 2\r\n\r\n{}".to_owned(),
+        "Content-Length: \r\n\r\n{}".to_owned(),
+        // Chunks.
+        "Transfer-Encoding: chunked\r\n\r\n2\n{}\r\n0\r\n\r\n".to_owned(),
+        "Transfer-Encoding: chunked\r\n\r\n-2\r\n{}\r\n0\r\n\r\n".to_owned(),
+        "Transfer-Encoding: chunked\r\n\r\n2 2\r\n{}\r\n0\r\n\r\n".to_owned(),
+        "Transfer-Encoding: chunked\r\n\r\n2;a\nb\r\n{}\r\n0\r\n\r\n".to_owned(),
+        "Transfer-Encoding: chunked\r\n\r\n100000000000000002\r\n{}\r\n0\r\n\r\n".to_owned(),
+        "Transfer-Encoding: chunked\r\n\r\n2\r\n{}x\r\n0\r\n\r\n".to_owned(),
+        format!("Transfer-Encoding: chunked\r\n\r\n2;{}\r\n{{}}\r\n0\r\n\r\n", "x".repeat(40_000)),
+        format!("Transfer-Encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\n{}\r\n", "X: y\r\n".repeat(20_000)),
+        "Expect: 200-maybe\r\nContent-Length: 2\r\n\r\n{}".to_owned(),
+        "Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\nContent-Length: 2\r\n\r\n{}".to_owned(),
+        "Content-Type: application/vnd.oci.image.manifest.v1+json\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}"
+            .to_owned(),
+    ]
 }
 
 #[test]
@@ -109,7 +171,7 @@ fn whatever_is_sent_is_refused_and_nothing_is_written() {
     let server = place.serve(&["--patience", "1"]);
     let client = Client::new(vec![server.host.clone()]);
     let requests = requests();
-    assert!(requests.len() > 200);
+    assert!(requests.len() > 250);
     for request in &requests {
         let answer = raw(&server.host, request);
         let shown = String::from_utf8_lossy(&request[..request.len().min(200)]).into_owned();
@@ -139,6 +201,11 @@ fn a_client_that_says_nothing_is_told_so() {
     client.send("PATCH", &url, &[], &[0; 1001]).is(413);
     let answer = Answer::parse(&raw_open(&server.host, head(&url, 2000).as_bytes())).unwrap();
     answer.is(413);
+    // Nor is one waited for that says nothing, or never all of its head.
+    for begun in ["", "GET /v2/ HT", "GET /v2/ HTTP/1.1\r\nHost: x\r\nX: y"] {
+        let answer = raw_open(&server.host, begun.as_bytes());
+        assert!(Answer::parse(&answer).is_none_or(|answer| answer.status == 408), "{begun}");
+    }
 }
 
 /// Sends a part, and waits.
