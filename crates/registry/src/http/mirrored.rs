@@ -31,7 +31,7 @@ use crate::store::{Condition, Marked, StoreFault, TURN};
 
 /// How much of a blob comes at once.
 const PIECE: usize = 256 << 10;
-/// How long whoever may have the last known waits for news.
+/// How long whoever may have the last known waits for news, from when they were first asked for.
 const NEWS: Duration = Duration::from_secs(5);
 /// Of what was here and is gone, or never was, only that it cannot be had is believed for a while.
 const MISSING: Fresh = Fresh { here: Duration::ZERO, other: Duration::MAX };
@@ -119,8 +119,10 @@ impl Registry {
 
     async fn renew_tag(self: &Arc<Self>, name: &Name, tag: &Tag) -> Result<(), Fault> {
         let is_here = async || Ok::<_, Fault>(self.store.head(&name.tag(tag)).await?.is_some());
-        let mut landing = std::pin::pin!(self.fly(name, Wanting::Tag(tag.clone())).await?.landed());
-        let outcome = match tokio::time::timeout(NEWS, &mut landing).await {
+        let flight = self.fly(name, Wanting::Tag(tag.clone())).await?;
+        let wait = NEWS.saturating_sub(flight.begun().elapsed());
+        let mut landing = std::pin::pin!(flight.landed());
+        let outcome = match tokio::time::timeout(wait, &mut landing).await {
             Ok(outcome) => outcome,
             Err(_) if is_here().await? => return Ok(()),
             Err(_) => landing.await,
@@ -143,7 +145,8 @@ impl Registry {
     async fn renew_referrers(self: &Arc<Self>, name: &Name, subject: &Digest) -> Result<(), Fault> {
         let flight = self.fly(name, Wanting::Referrers(subject.clone())).await?;
         // The last known will do.
-        drop(tokio::time::timeout(NEWS, flight.landed()).await);
+        let wait = NEWS.saturating_sub(flight.begun().elapsed());
+        drop(tokio::time::timeout(wait, flight.landed()).await);
         Ok(())
     }
 

@@ -50,16 +50,24 @@ pub(crate) struct Fresh {
 pub(crate) enum Flight {
     /// It ended so, not long ago.
     Landed(Outcome),
-    /// It is on its way.
-    Flying(watch::Receiver<Option<Outcome>>),
+    /// It is on its way, since then.
+    Flying(Instant, watch::Receiver<Option<Outcome>>),
 }
 
 impl Flight {
+    /// When it began.
+    pub(crate) fn begun(&self) -> Instant {
+        match self {
+            Self::Landed(_) => Instant::now(),
+            Self::Flying(begun, _) => *begun,
+        }
+    }
+
     /// Waits for its end.
     pub(crate) async fn landed(self) -> Outcome {
         match self {
             Self::Landed(outcome) => outcome,
-            Self::Flying(mut receiver) => match receiver.wait_for(Option::is_some).await {
+            Self::Flying(_, mut receiver) => match receiver.wait_for(Option::is_some).await {
                 Ok(outcome) => outcome.clone().unwrap_or(Outcome::Away),
                 Err(_) => Outcome::Away,
             },
@@ -73,7 +81,7 @@ pub(crate) struct Flights(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
-    flying: BTreeMap<String, watch::Receiver<Option<Outcome>>>,
+    flying: BTreeMap<String, (Instant, watch::Receiver<Option<Outcome>>)>,
     landed: BTreeMap<String, (Instant, Outcome)>,
 }
 
@@ -84,8 +92,8 @@ impl Flights {
         F: Future<Output = Outcome> + Send + 'static,
     {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(receiver) = state.flying.get(key).filter(|receiver| receiver.has_changed().is_ok()) {
-            return Flight::Flying(receiver.clone());
+        if let Some((begun, receiver)) = state.flying.get(key).filter(|(_, receiver)| receiver.has_changed().is_ok()) {
+            return Flight::Flying(*begun, receiver.clone());
         }
         if let Some((at, outcome)) = state.landed.get(key)
             && at.elapsed() < outcome.holds(fresh)
@@ -97,14 +105,15 @@ impl Flights {
             return Flight::Landed(Outcome::Away);
         }
         let (sender, receiver) = watch::channel(None);
-        state.flying.insert(key.to_owned(), receiver.clone());
+        let begun = Instant::now();
+        state.flying.insert(key.to_owned(), (begun, receiver.clone()));
         let (work, flights, key) = (begin(), self.clone(), key.to_owned());
         tokio::spawn(async move {
             let outcome = work.await;
             flights.land(key, outcome.clone());
             drop(sender.send(Some(outcome)));
         });
-        Flight::Flying(receiver)
+        Flight::Flying(begun, receiver)
     }
 
     fn land(&self, key: String, outcome: Outcome) {

@@ -94,7 +94,7 @@ impl Mirrors {
         let timeouts = Timeouts {
             connect: Duration::from_secs(5),
             stall: Duration::from_secs(30),
-            answer: Duration::from_mins(1),
+            answer: Duration::from_secs(20),
             pause: Duration::from_millis(200),
             ..Timeouts::default()
         };

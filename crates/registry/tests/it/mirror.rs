@@ -48,7 +48,17 @@ fn asked(server: &Server) -> u64 {
 
 #[test]
 fn what_is_fetched_once_is_served_for_ever() {
-    let (there, here) = (Place::directory(), Place::directory());
+    is_served_for_ever(Some(Place::directory()));
+}
+
+#[test]
+#[ignore = "needs SeaweedFS"]
+fn what_is_fetched_once_is_served_for_ever_by_a_bucket() {
+    is_served_for_ever(Place::seaweed());
+}
+
+fn is_served_for_ever(here: Option<Place>) {
+    let (there, Some(here)) = (Place::directory(), here) else { return };
     let mut upstream = there.serve(&["--auth"]);
     let token = stdout(there.alone("token").args(["--repo", "*", "--pull", "--push"])).trim().to_owned();
     let mut owner = client(&upstream);
@@ -112,7 +122,8 @@ fn what_is_fetched_once_is_served_for_ever() {
     fs::write(there.objects().join(format!("v2/team/a/blobs/{other}")), "wrong bytes").unwrap();
     puller.get(&path("manifests/2.0")).is(200);
     puller.get(&path(&format!("blobs/{other}"))).is(503);
-    assert!(!here.objects().join(format!("v2/hub/a/blobs/{other}")).exists());
+    let is_listed = || stdout(here.command("gc").args(["--wait", "0s", "--dry-run"])).contains(&other);
+    assert!(!is_listed());
     // Without the other registry.
     upstream.terminate();
     assert!(upstream.wait());
@@ -147,6 +158,26 @@ fn a_tag_is_believed_for_a_while_and_one_that_never_moves_for_ever() {
     assert_ne!(client(&patient).get("/v2/a/manifests/v1").is(200).body, first);
     push(&pusher, "a", "latest", b"two");
     assert_eq!(client(&patient).get("/v2/a/tags/list").is(200).json()["tags"], json!(["latest", "v1"]));
+}
+
+#[test]
+fn a_registry_that_says_nothing_keeps_nobody_waiting_twice() {
+    let (there, here) = (Place::directory(), Place::directory());
+    let mut upstream = there.serve(&[]);
+    push(&client(&upstream), "a", "1.0", b"layer");
+    let mirror = here.serve(&["--mirror", &upstream.host, "--mirror-for", "0s"]);
+    let puller = client(&mirror);
+    puller.get("/v2/a/manifests/1.0").is(200);
+    upstream.terminate();
+    assert!(upstream.wait());
+    let _silent = TcpListener::bind(&upstream.host).unwrap();
+    let waited = || {
+        let begun = std::time::Instant::now();
+        puller.get("/v2/a/manifests/1.0").is(200);
+        begun.elapsed().as_secs()
+    };
+    assert!(waited() < 15);
+    assert!(waited() < 3);
 }
 
 #[test]

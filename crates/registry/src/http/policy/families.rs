@@ -29,6 +29,7 @@ pub(super) struct Families(Mutex<BTreeMap<Name, Arc<Mutex<Family>>>>);
 struct Family {
     seen: BTreeSet<Digest>,
     parents: BTreeMap<Digest, BTreeSet<Digest>>,
+    /// When it was last looked at what there is, and for how long.
     looked: Option<(Instant, Duration)>,
 }
 
@@ -54,10 +55,10 @@ impl Families {
         child: &Digest,
         is_fresh: bool,
     ) -> Result<Vec<Digest>, StoreFault> {
-        let family = self.of(name).await;
+        let (asked, family) = (Instant::now(), self.of(name).await);
         let mut family = family.lock().await;
         if is_fresh {
-            family.look(store, name).await?;
+            family.look(store, name, asked).await?;
         }
         Ok(family.parents.get(child).into_iter().flatten().cloned().collect())
     }
@@ -71,10 +72,13 @@ impl Family {
         }
     }
 
-    /// Reads the manifests that it has not seen. Whoever asks again and again waits.
-    async fn look(&mut self, store: &Store, name: &Name) -> Result<(), StoreFault> {
-        if let Some((since, took)) = self.looked {
-            tokio::time::sleep((took * SHARE).saturating_sub(since.elapsed())).await;
+    /// Reads the manifests that it has not seen. All who have asked meanwhile are served by one look, and whoever asks again and again waits.
+    async fn look(&mut self, store: &Store, name: &Name, asked: Instant) -> Result<(), StoreFault> {
+        if let Some((begun, took)) = self.looked {
+            if begun >= asked {
+                return Ok(());
+            }
+            tokio::time::sleep((took * (SHARE + 1)).saturating_sub(begun.elapsed())).await;
         }
         let begun = Instant::now();
         let entries = store.list(&name.key("manifests/")).await?;
@@ -95,7 +99,7 @@ impl Family {
                 _ => drop(self.seen.insert(digest)),
             }
         }
-        self.looked = Some((Instant::now(), begun.elapsed()));
+        self.looked = Some((begun, begun.elapsed()));
         Ok(())
     }
 }
