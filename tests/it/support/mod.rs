@@ -12,6 +12,7 @@ pub mod git;
 pub mod hostile;
 pub mod http_server;
 pub mod layouts;
+#[allow(dead_code, reason = "the server's tests use the rest")]
 pub mod memory_bucket;
 pub mod memory_registry;
 pub mod namespaces;

@@ -17,12 +17,13 @@ use plugin_oci::stores::listed;
 use plugin_oci::stores::registry::media_type_of;
 use plugin_oci::values::digest::Digest;
 
-pub(crate) use self::reach::{Reached, reach};
+use self::reach::reach_tag;
+pub(crate) use self::reach::{Reached, reach, reach_attached};
 pub use self::rebuild::rebuild;
 use crate::audit::{Audit, at};
 use crate::clock;
 use crate::names::Name;
-use crate::store::{Lease, Mark, Marked, Refers, Sort, Store, StoreFault, UPLOADS, Verdict, marked, reconcile, withdraw};
+use crate::store::{Lease, Listed, Mark, Marked, Refers, Sort, Store, StoreFault, UPLOADS, Verdict, marked, reconcile, withdraw};
 use crate::uploads::LIFETIME;
 
 /// What a run does.
@@ -47,6 +48,11 @@ pub struct Told {
 }
 
 impl Options {
+    /// Whether something is there for longer than any push takes.
+    fn is_old(&self, held: &Held) -> bool {
+        clock::now().duration_since(held.modified).unwrap_or_default() >= self.wait
+    }
+
     /// Tells of something that was done.
     fn tell(&self, all: &mut Vec<Told>, told: Told) -> Result<(), StoreFault> {
         if let (Some(audit), false) = (&self.audit, self.dry_run) {
@@ -119,7 +125,10 @@ async fn survey(store: &Store) -> Result<BTreeMap<Name, Contents>, StoreFault> {
         match (kind, last.parse::<Digest>()) {
             ("blobs", Ok(digest)) => drop(contents.objects.insert(Marked::blob(digest), held)),
             ("manifests", Ok(digest)) => drop(contents.objects.insert(Marked::manifest(digest), held)),
-            ("manifests", Err(_)) => contents.tags.push(last.to_owned()),
+            ("manifests", Err(_)) => {
+                contents.objects.extend(Marked::of_tag(last).map(|it| (it, held)));
+                contents.tags.push(last.to_owned());
+            }
             _ => {}
         }
     }
@@ -134,9 +143,10 @@ async fn sweep(
     told: &mut Vec<Told>,
 ) -> Result<(), StoreFault> {
     let marks = marked(store, name).await?;
-    let reached = everything(store, name, contents).await?;
+    let reached = everything(store, options, name, contents).await?;
     let mut going = Vec::new();
-    for (it, held) in &contents.objects {
+    // From the top, so that nothing is due before what names it: tags, manifests, blobs.
+    for (it, held) in contents.objects.iter().rev() {
         let mark = if marks.contains_key(it) { it.read(store, name).await? } else { None };
         if reached.contains(it) {
             if mark.is_some() && !options.dry_run {
@@ -145,7 +155,7 @@ async fn sweep(
             continue;
         }
         let wait = options.wait.as_secs();
-        let is_old = clock::now().duration_since(held.modified).unwrap_or_default() >= options.wait;
+        let is_old = options.is_old(held);
         let is_due = |mark: &Mark| mark.at.saturating_add(wait) <= clock::seconds();
         match mark {
             Some(mark) if mark.verdict == Verdict::Deleting || mark.verdict == Verdict::Condemned && is_due(&mark) => {
@@ -161,8 +171,6 @@ async fn sweep(
             _ => {}
         }
     }
-    // Manifests first: what a list names is there, or is named by none.
-    going.reverse();
     for (it, held, mark) in going {
         let key = it.object(name);
         let is_gone = options.dry_run || {
@@ -193,7 +201,14 @@ async fn remove(store: &Store, name: &Name, it: &Marked, held: &Held) -> Result<
         if let Some((subject, entry)) = &listed {
             withdraw(store, &Refers { name, subject, entry }).await?;
         }
+        let tag = it.tag();
+        if let Some(tag) = &tag {
+            withdraw(store, &Listed { name, tag }).await?;
+        }
         store.delete(&key).await?;
+        if let Some(tag) = &tag {
+            reconcile(store, &Listed { name, tag }).await?;
+        }
         if manifest.is_some() {
             forget(store, name, &it.digest).await?;
         }
@@ -226,15 +241,19 @@ fn referrer(digest: &Digest, bytes: &[u8]) -> Option<(Digest, Descriptor)> {
     Some((document.subject()?.digest.clone(), entry))
 }
 
-/// Everything that tags reach.
-async fn everything(store: &Store, name: &Name, contents: &Contents) -> Result<BTreeSet<Marked>, StoreFault> {
+/// Everything that tags reach. Those of what is attached to a digest count where that is reached, or while they are young.
+async fn everything(store: &Store, options: &Options, name: &Name, contents: &Contents) -> Result<BTreeSet<Marked>, StoreFault> {
     let mut reached = Reached::new();
-    for tag in &contents.tags {
+    for tag in contents.tags.iter().filter(|tag| Marked::of_tag(tag).is_none()) {
         if let Some(found) = store.get(&name.tag(tag)).await? {
             let digest = Digest::of(&found.bytes);
             reach(store, name, &digest, Some(&found.bytes), &mut reached).await?;
         }
     }
+    for (it, _) in contents.objects.iter().filter(|(it, held)| it.tag().is_some() && !options.is_old(held)) {
+        reach_tag(store, name, it, &mut reached).await?;
+    }
+    reach_attached(store, name, contents.objects.keys(), &mut reached).await?;
     Ok(reached)
 }
 

@@ -1,4 +1,4 @@
-//! What a manifest reaches: what it names, what refers to it, and what those reach.
+//! What a manifest reaches: what it names, what refers to it or is attached to it by a tag, and what those reach.
 
 use std::collections::BTreeSet;
 
@@ -49,4 +49,29 @@ pub(crate) async fn reach(
         }
     }
     Ok(())
+}
+
+/// Adds the tags of what is attached to manifests that are reached, and what those reach.
+pub(crate) async fn reach_attached(
+    store: &Store,
+    name: &Name,
+    all: impl Iterator<Item = &Marked>,
+    reached: &mut Reached,
+) -> Result<(), StoreFault> {
+    let mut attached: Vec<&Marked> = all.filter(|it| it.tag().is_some()).collect();
+    // What is attached has signatures of its own.
+    while let Some(place) = attached.iter().position(|it| reached.contains(&Marked::manifest(it.digest.clone()))) {
+        let it = attached.swap_remove(place);
+        reach_tag(store, name, it, reached).await?;
+    }
+    Ok(())
+}
+
+/// Adds such a tag, and what it reaches.
+pub(crate) async fn reach_tag(store: &Store, name: &Name, it: &Marked, reached: &mut Reached) -> Result<(), StoreFault> {
+    reached.insert(it.clone());
+    match store.get(&it.object(name)).await? {
+        Some(found) => reach(store, name, &Digest::of(&found.bytes), Some(&found.bytes), reached).await,
+        None => Ok(()),
+    }
 }

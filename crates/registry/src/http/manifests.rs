@@ -17,9 +17,9 @@ use plugin_oci::values::tag::Tag;
 use super::acts::Changed;
 use super::{CONTENT_DIGEST, Registry, heads, set, status};
 use crate::fault::Fault;
-use crate::gc::{Reached, reach};
+use crate::gc::{Reached, reach, reach_attached};
 use crate::names::{Name, Wanted};
-use crate::store::{Condition, marked};
+use crate::store::{Condition, Marked, marked};
 use crate::uploads::Incoming;
 
 const SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
@@ -53,6 +53,11 @@ impl Registry {
             self.check_tag(name, wanted, &root.digest, &bytes).await?;
         }
         // Before anything is looked for: what is found from here on stays.
+        if let Wanted::Tag(tag) = wanted
+            && let Some(it) = Marked::of_tag(tag)
+        {
+            it.pardon(&self.store, name).await?;
+        }
         self.protect(name, &root.digest, &bytes).await?;
         self.check_children(name, &document).await?;
         // Whoever finds the manifest finds what refers to it, and what it refers to finds it.
@@ -86,6 +91,7 @@ impl Registry {
         }
         let mut reached = Reached::new();
         reach(&self.store, name, digest, Some(bytes), &mut reached).await?;
+        reach_attached(&self.store, name, marks.keys(), &mut reached).await?;
         for it in marks.keys().filter(|it| reached.contains(it)) {
             it.pardon(&self.store, name).await?;
         }

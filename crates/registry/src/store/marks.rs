@@ -49,11 +49,26 @@ pub(crate) struct Mark {
     version: String,
 }
 
-/// Marks of the blobs or manifests of a repository.
+/// What can be marked in a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Sort {
     Blob,
     Manifest,
+    /// A tag under which what is attached to the digest is looked for, by its suffix.
+    Attached(&'static str),
+}
+
+/// What cosign gives the tags of signatures, attestations and SBOMs: `sha256-HEX.sig` (cosign, "Signature Specification").
+const SUFFIXES: [&str; 3] = [".sig", ".att", ".sbom"];
+
+impl Sort {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Blob => "blob",
+            Self::Manifest => "manifest",
+            Self::Attached(suffix) => &suffix[1..],
+        }
+    }
 }
 
 /// What a mark is of.
@@ -72,22 +87,39 @@ impl Marked {
         Self { sort: Sort::Manifest, digest }
     }
 
+    /// What a tag stands for, where it is one of something that is attached to a digest.
+    pub(crate) fn of_tag(tag: &str) -> Option<Self> {
+        SUFFIXES.into_iter().find_map(|suffix| {
+            let hex = tag.strip_suffix(suffix)?.strip_prefix("sha256-")?;
+            Some(Self { sort: Sort::Attached(suffix), digest: format!("sha256:{hex}").parse().ok()? })
+        })
+    }
+
+    /// That tag.
+    pub(crate) fn tag(&self) -> Option<String> {
+        match self.sort {
+            Sort::Attached(suffix) => Some(format!("sha256-{}{suffix}", self.digest.hex())),
+            Sort::Blob | Sort::Manifest => None,
+        }
+    }
+
     /// The key of the object.
     pub(crate) fn object(&self, name: &Name) -> String {
         match self.sort {
             Sort::Blob => name.blob(&self.digest),
             Sort::Manifest => name.manifest(&self.digest),
+            Sort::Attached(_) => name.tag(&self.tag().unwrap_or_default()),
         }
     }
 
     fn key(&self, name: &Name) -> String {
-        let sort = if self.sort == Sort::Blob { "blob" } else { "manifest" };
-        format!("{}{sort}-{}", folder(name), self.digest)
+        format!("{}{}-{}", folder(name), self.sort.word(), self.digest)
     }
 
     fn of(key: &str) -> Option<Self> {
         let (sort, digest) = key.rsplit('/').next()?.split_once('-')?;
-        let sort = if sort == "blob" { Sort::Blob } else { Sort::Manifest };
+        let sorts = [Sort::Blob, Sort::Manifest].into_iter().chain(SUFFIXES.map(Sort::Attached));
+        let sort = sorts.into_iter().find(|known| known.word() == sort)?;
         Some(Self { sort, digest: digest.parse().ok()? })
     }
 

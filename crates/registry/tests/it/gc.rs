@@ -119,6 +119,57 @@ fn so_it_is_in_moto() {
     is_collected(Place::moto());
 }
 
+/// The tag under which cosign looks for the signatures of a digest.
+fn signatures(of: &Digest) -> String {
+    format!("sha256-{}.sig", of.hex())
+}
+
+#[test]
+fn the_tag_of_what_is_attached_to_an_image_goes_with_it() {
+    let place = Place::directory();
+    let pair = Pair::of(&place, &[]);
+    let client = &pair.client;
+    push_blobs(client, "a", &["{}", "layer", "{\"signs\": 1}", "signature", "{\"signs\": 2}"]);
+    let image = manifest(&["{}", "layer"], &[]);
+    let signature = manifest(&["{\"signs\": 1}", "signature"], &[]);
+    // A signature may be signed itself.
+    let second = manifest(&["{\"signs\": 2}", "signature"], &[]);
+    let (first_tag, second_tag) = (signatures(&Digest::of(&image)), signatures(&Digest::of(&signature)));
+    let sign = || {
+        for (tag, bytes) in [(&first_tag, &signature), (&second_tag, &second)] {
+            client.push_manifest("a", tag, media_type::MANIFEST, bytes).is(201);
+        }
+    };
+    client.push_manifest("a", "1.0", media_type::MANIFEST, &image).is(201);
+    sign();
+    assert_eq!(collect(&place, AT_ONCE), Vec::<String>::new());
+
+    client.delete("/v2/a/manifests/1.0").is(202);
+    // What is young stays, whatever it is attached to.
+    assert_eq!(collect(&place, &["--wait", "1h"]), Vec::<String>::new());
+    assert_eq!(count(&collect(&place, AT_ONCE), "condemned"), 10);
+    // The image comes back, and with it what is attached to it.
+    client.push_manifest("a", "2.0", media_type::MANIFEST, &image).is(201);
+    assert_eq!(collect(&place, AT_ONCE), Vec::<String>::new());
+    client.get(&format!("/v2/a/manifests/{second_tag}")).is(200);
+
+    client.delete("/v2/a/manifests/2.0").is(202);
+    assert_eq!(count(&collect(&place, AT_ONCE), "condemned"), 10);
+    // Whoever signs meanwhile has what was signed, for a while.
+    sign();
+    assert_eq!(count(&collect(&place, &["--wait", "1h"]), "removed"), 0);
+    client.get(&format!("/v2/a/blobs/{}", Digest::of(b"signature"))).is(200);
+    collect(&place, AT_ONCE);
+    wait_until("all of it is gone", || {
+        collect(&place, AT_ONCE);
+        plugin_oci::fs::sorted_listing(&place.objects().join("v2/a/blobs")).is_ok_and(|left| left.is_empty())
+    });
+    for tag in [&first_tag, &second_tag] {
+        client.get(&format!("/v2/a/manifests/{tag}")).is(404);
+    }
+    assert_eq!(client.get("/v2/a/tags/list").is(200).json()["tags"], json!([]));
+}
+
 /// Some push images that share blobs, and remove them again, while it runs without a pause.
 fn beside(place: Option<Place>, pushes: usize) {
     let Some(place) = place else { return };
