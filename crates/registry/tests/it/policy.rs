@@ -153,6 +153,12 @@ fn only_what_the_key_has_signed_is_pulled() {
         client.get(&manifest(&refused.digest())).is(403);
     }
     client.get(&manifest(&attached.digest())).is(200);
+    // Engines unpack what they get, whatever it is called.
+    for kind in ["application/vnd.in-toto+json", simple::MEDIA_TYPE, bundle::MEDIA_TYPE, "text/spdx"] {
+        let disguised = Made::image(kind, &[("layers", json!([Descriptor::of(kind, b"layer")]))]);
+        disguised.push(client, &disguised.digest()).is(201);
+        client.get(&manifest(&disguised.digest())).is(403);
+    }
     // A tag that stands for the signatures of something, and holds an image.
     let tag = Tag::of_signatures(&index.descriptor.digest).to_string();
     evil.push(client, &tag).is(201);

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use plugin_oci::documents::{Descriptor, Document};
 use plugin_oci::failure::Error;
+use plugin_oci::stores::read_blob;
 use plugin_oci::stores::registry::media_type_of;
 use plugin_oci::trust::{judge, policy};
 use plugin_oci::values::digest::Digest;
@@ -26,6 +27,7 @@ use tokio::sync::Semaphore;
 
 use self::beside::Beside;
 use self::families::Families;
+use self::shape::Evidence;
 use super::Registry;
 use crate::auth::{Access, Action};
 use crate::clock;
@@ -40,6 +42,8 @@ const VERDICTS: usize = 4096;
 const JUDGES: usize = 2;
 /// How far an accepted index may be above a manifest.
 const GENERATIONS: u32 = 2;
+/// Layers of evidence have at most so many bytes: 4 MiB.
+const EVIDENCE_LIMIT: u64 = 4 << 20;
 /// So much of what is wrong is told.
 const TOLD: usize = 4;
 
@@ -173,7 +177,8 @@ impl Registry {
             return Ok(());
         }
         let document = Document::parse(bytes, &media_type_of("", bytes)).map_err(|error| refusal(digest, &error.to_string()))?;
-        if shape::is_evidence(&document) || self.is_list_of_evidence(&asked, &document).await? {
+        if self.is_evidence(policy, name, &document).await? || self.is_list_of_evidence(&asked, &document).await? {
+            policy.remember(asked, None, Versions::default());
             return Ok(());
         }
         let beside = self.beside(name, digest).await?;
@@ -270,6 +275,21 @@ impl Registry {
         Ok(is_accepted)
     }
 
+    /// Whether a manifest holds what is said of images, and nothing that an engine could unpack.
+    async fn is_evidence(self: &Arc<Self>, policy: &Policy, name: &Name, document: &Document) -> Result<bool, Fault> {
+        let layers = match shape::evidence(document) {
+            Evidence::None => return Ok(false),
+            Evidence::Whole => return Ok(true),
+            Evidence::Layers(layers) => layers.to_vec(),
+        };
+        let _turn = policy.judges.acquire().await;
+        let source = Beside::new(self.clone(), name.clone(), Digest::of(b""), Vec::new());
+        let reading = tokio::task::spawn_blocking(move || {
+            layers.iter().all(|layer| read_blob(&source, layer, EVIDENCE_LIMIT).is_ok_and(|bytes| shape::is_document(&bytes)))
+        });
+        Ok(reading.await.unwrap_or_default())
+    }
+
     /// Whether it is what registries without an API for referrers have in its place, and lists nothing but evidence.
     async fn is_list_of_evidence(&self, asked: &Asked, document: &Document) -> Result<bool, Fault> {
         let (Some(tag), Document::Index(index)) = (&asked.tag, document) else { return Ok(false) };
@@ -278,9 +298,10 @@ impl Registry {
         }
         for child in &index.manifests {
             let found = self.store.get(&asked.name.manifest(&child.digest)).await?;
+            // Each is judged by itself when it is pulled.
             let is_evidence = found.is_none_or(|found| {
-                Document::parse(&found.bytes, &media_type_of("", &found.bytes))
-                    .is_ok_and(|document| shape::is_evidence(&document))
+                let parsed = Document::parse(&found.bytes, &media_type_of("", &found.bytes));
+                parsed.is_ok_and(|document| !matches!(shape::evidence(&document), Evidence::None))
             });
             if !is_evidence {
                 return Ok(false);
