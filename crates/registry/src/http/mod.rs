@@ -220,7 +220,7 @@ impl Registry {
             Route::ListPage => self.list_page(access, headers, query).await,
             Route::RepositoryPage(name) => self.repository_page(name, headers, query).await,
             Route::ImagePage(name, tag) => self.image_page(name, tag, headers).await,
-            Route::Blob(name, digest) if is_head => self.has_blob(name, digest, headers).await,
+            Route::Blob(name, digest) if is_head => self.has_blob(name, digest, access, headers).await,
             Route::Blob(name, digest) => self.blob(name, digest, headers).await,
             Route::Manifest(name, wanted) if is_head => self.has_manifest(name, wanted, access, headers).await,
             Route::Manifest(name, wanted) => self.manifest(name, wanted, access, headers).await,

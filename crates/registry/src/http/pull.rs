@@ -10,16 +10,29 @@ use plugin_oci::stores::registry::media_type_of;
 use plugin_oci::values::digest::{Digest, Hasher};
 
 use super::{CONTENT_DIGEST, Registry, document, heads, set, status};
-use crate::auth::Access;
+use crate::auth::{Access, Action};
 use crate::fault::Fault;
 use crate::names::{Name, Wanted};
 use crate::store::{Marked, Read, StoreFault};
 
 impl Registry {
-    pub(super) async fn has_blob(&self, name: &Name, digest: &Digest, headers: &HeaderMap) -> Result<Response, Fault> {
-        let (marked, key) = (Marked::blob(digest.clone()), name.blob(digest));
-        let (meta, is_condemned) = tokio::try_join!(self.store.head(&key), marked.is_condemned(&self.store, name))?;
-        let meta = meta.filter(|_| !is_condemned).ok_or_else(|| Fault::blob_unknown("there is no such blob"))?;
+    /// What those who ask are told of a blob. To those who may push, what goes is not there, so that they send it again.
+    pub(super) async fn has_blob(
+        &self,
+        name: &Name,
+        digest: &Digest,
+        access: &Access,
+        headers: &HeaderMap,
+    ) -> Result<Response, Fault> {
+        let marked = Marked::blob(digest.clone());
+        if self.gate.allows(access, name, Action::Push) && marked.is_condemned(&self.store, name).await? {
+            return Err(Fault::blob_unknown("there is no such blob"));
+        }
+        self.blob_head(name, digest, headers).await
+    }
+
+    async fn blob_head(&self, name: &Name, digest: &Digest, headers: &HeaderMap) -> Result<Response, Fault> {
+        let meta = self.store.head(&name.blob(digest)).await?.ok_or_else(|| Fault::blob_unknown("there is no such blob"))?;
         let is_known = heads::is_known(headers, &heads::etag(digest));
         let mut response = status(if is_known { StatusCode::NOT_MODIFIED } else { StatusCode::OK });
         describe_blob(&mut response, digest);
@@ -32,7 +45,7 @@ impl Registry {
     pub(super) async fn blob(&self, name: &Name, digest: &Digest, headers: &HeaderMap) -> Result<Response, Fault> {
         let etag = heads::etag(digest);
         if heads::is_known(headers, &etag) {
-            return self.has_blob(name, digest, headers).await;
+            return self.blob_head(name, digest, headers).await;
         }
         if self.settings.redirect
             && self.store.head(&name.blob(digest)).await?.is_some()
@@ -63,7 +76,7 @@ impl Registry {
         }
     }
 
-    /// What a pusher who asks is told of a manifest: what goes is not there.
+    /// The same of a manifest.
     pub(super) async fn has_manifest(
         self: &Arc<Self>,
         name: &Name,
@@ -72,6 +85,7 @@ impl Registry {
         headers: &HeaderMap,
     ) -> Result<Response, Fault> {
         if let Wanted::Digest(digest) = wanted
+            && self.gate.allows(access, name, Action::Push)
             && Marked::manifest(digest.clone()).is_condemned(&self.store, name).await?
         {
             return Err(Fault::manifest_unknown("there is no such manifest"));

@@ -177,3 +177,43 @@ fn a_thousand_pull_from_a_bucket_at_once() {
     pulled_by_many(&server, &manifest);
     assert_eq!(store.bucket.take_requests().len(), 3 * PULLERS);
 }
+
+/// Who may push is told by `HEAD` whether to, by a second request; who only pulls costs one.
+#[test]
+fn whatever_is_pulled_asks_the_store_once() {
+    let (store, place) = (MemoryBucket::start(), Place::directory());
+    let mut command = place.alone("serve");
+    let server = Server::start(command.arg(format!("s3://{BUCKET}")).args(["--anonymous", "a"]).envs(store.environment()));
+    let client = Client::new(vec![server.host.clone()]);
+    let manifest = image(b"layer");
+    let (blob, by_digest) = (format!("v2/a/blobs/{}", Digest::of(b"layer")), Digest::of(manifest.as_bytes()));
+    let referrers = format!("v2/a/referrers/{by_digest}");
+    let none = json!({"schemaVersion": 2, "mediaType": media_type::INDEX, "manifests": []}).to_string();
+    store.bucket.put(&blob, b"layer");
+    store.bucket.put(&referrers, none.as_bytes());
+    store.bucket.put("v2/a/tags/list", json!({"name": "a", "tags": ["1.0"]}).to_string().as_bytes());
+    let by_digest = format!("v2/a/manifests/{by_digest}");
+    for key in [&by_digest, "v2/a/manifests/1.0"] {
+        store.bucket.put(key, manifest.as_bytes());
+    }
+    let known = format!("\"{}\"", Digest::of(b"layer"));
+    for (method, key, headers, status) in [
+        ("GET", blob.as_str(), &[][..], 200),
+        ("HEAD", &blob, &[], 200),
+        ("GET", &blob, &[("If-None-Match", &*known)], 304),
+        ("GET", &by_digest, &[], 200),
+        ("HEAD", &by_digest, &[], 200),
+        ("GET", "v2/a/manifests/1.0", &[], 200),
+        ("HEAD", "v2/a/manifests/1.0", &[], 200),
+        ("HEAD", "v2/a/manifests/2.0", &[], 404),
+        ("GET", "v2/a/tags/list", &[], 200),
+        ("GET", &referrers, &[], 200),
+    ] {
+        store.bucket.take_requests();
+        client.send(method, &format!("/{key}"), headers, b"").is(status);
+        let asked = store.bucket.take_requests();
+        // What was revoked is looked for in between.
+        let asked: Vec<&String> = asked.iter().filter(|it| !it.ends_with("_r/revoked")).collect();
+        assert!(asked.len() == 1 && asked[0].ends_with(key), "{method} {key}: {asked:?}");
+    }
+}
