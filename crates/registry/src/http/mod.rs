@@ -234,7 +234,10 @@ impl Registry {
     /// Keeps others from removing what is relied upon here.
     async fn serving(&self) -> Result<(), Fault> {
         match self.lease.hold(&self.store).await? {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.store.found().await;
+                Ok(())
+            }
             Err(_) => Err(Fault::unavailable("somebody removes from the store").with(header::RETRY_AFTER, "10")),
         }
     }

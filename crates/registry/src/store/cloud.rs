@@ -1,6 +1,7 @@
 //! A bucket.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
@@ -15,8 +16,13 @@ use object_store::{
 };
 use plugin_oci::documents::MANIFEST_LIMIT;
 use plugin_oci::environment::Environment;
+use plugin_oci::progress::Silent;
+use plugin_oci::stores::bucket::{Bucket, Location, Profile};
+use plugin_oci::stores::registry::{Client, Settings};
 
+use super::directory::{BASE, blocking};
 use super::parts::Room;
+use super::profile::Files;
 use super::writing::Writing;
 use super::{Condition, Entry, Kind, Meta, Object, Part, Read, StoreFault, UPLOADS};
 use crate::keys::unguessable;
@@ -44,6 +50,9 @@ pub struct Cloud {
     signer: Arc<dyn Signer>,
     prefix: String,
     room: Arc<Room>,
+    /// Where it is, and whether it is to be said there that this is a registry.
+    place: Option<(Location, Environment)>,
+    is_new: AtomicBool,
 }
 
 impl Cloud {
@@ -69,15 +78,24 @@ impl Cloud {
                 let mut builder = AmazonS3Builder::new().with_url(location).with_client_options(options).with_retry(retry);
                 // One object goes at a time, and that every store understands.
                 builder = builder.with_disable_bulk_delete(true);
-                let mut own_endpoint = None;
-                for (name, value) in variables.filter(|(name, _)| name.starts_with("aws_")) {
-                    if name == "aws_endpoint_url_s3" || (name == "aws_endpoint_url" && own_endpoint.is_none()) {
-                        own_endpoint = Some(value);
-                    } else if let Ok(key) = name.parse() {
+                for (name, value) in
+                    variables.filter(|(name, _)| name.starts_with("aws_") && !name.starts_with("aws_endpoint_url"))
+                {
+                    if let Ok(key) = name.parse() {
                         builder = builder.with_config(key, value);
                     }
                 }
-                if let Some(endpoint) = own_endpoint {
+                let set = |variable| environment.text(variable).filter(|value| !value.is_empty());
+                let mut endpoint = set("AWS_ENDPOINT_URL_S3").or_else(|| set("AWS_ENDPOINT_URL")).map(str::to_owned);
+                // Where neither variables nor files have credentials, roles are asked for some.
+                if let Ok(profile) = Profile::of(environment) {
+                    builder = builder.with_region(profile.region());
+                    endpoint = profile.endpoint().map(str::to_owned);
+                    if set("AWS_ACCESS_KEY_ID").is_none() {
+                        builder = builder.with_credentials(Files::of(environment));
+                    }
+                }
+                if let Some(endpoint) = endpoint {
                     builder = builder.with_endpoint(endpoint.trim_end_matches('/'));
                 }
                 builder.build().map(both)
@@ -105,7 +123,22 @@ impl Cloud {
         };
         let prefix = if prefix.as_ref().is_empty() { String::new() } else { format!("{prefix}/") };
         let (store, signer) = built.map_err(|error| failed(&error))?;
-        Ok(Self { store, signer, prefix, room: Arc::new(Room::new()) })
+        let place = Location::s3(location).and_then(Result::ok).map(|place| (place, environment.clone()));
+        Ok(Self { store, signer, prefix, room: Arc::new(Room::new()), place, is_new: AtomicBool::new(true) })
+    }
+
+    /// Says, once, that this is a registry, so that a server of files before it says so too. The key ends in a slash, which
+    /// no path of `object_store` does.
+    pub(super) async fn found(&self) -> Result<(), StoreFault> {
+        let Some((place, environment)) = self.place.clone().filter(|_| self.is_new.swap(false, Ordering::Relaxed)) else {
+            return Ok(());
+        };
+        blocking(move || {
+            let client = Client::new(Settings::default(), &environment, &Silent);
+            let found = Bucket::open(&place, &environment, &client).and_then(|bucket| bucket.found());
+            found.map(drop).map_err(|error| StoreFault::new(BASE, error))
+        })
+        .await
     }
 
     fn path(&self, key: &str) -> Result<Path, StoreFault> {

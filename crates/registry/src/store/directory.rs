@@ -18,7 +18,7 @@ use super::{Condition, Entry, Kind, Meta, Object, Part, Read, StoreFault, UPLOAD
 const TOGETHER: usize = 8 << 20;
 /// Buffers that are kept for who pushes next.
 const KEPT: usize = 16;
-const BASE: &str = "v2/";
+pub(super) const BASE: &str = "v2/";
 
 /// A directory, by which work that waits for the disk is kept away from what waits for the network.
 pub struct Folder {

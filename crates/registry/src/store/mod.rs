@@ -9,6 +9,7 @@ mod leases;
 mod lists;
 mod marks;
 mod parts;
+mod profile;
 mod reading;
 mod writing;
 
@@ -147,6 +148,15 @@ impl Store {
         match self {
             Self::Directory(folder) => Some(folder.root().to_owned()),
             Self::Bucket(_) => None,
+        }
+    }
+
+    /// Says of a bucket that it is a registry. Only servers of files before it lack that where it cannot be said.
+    pub(crate) async fn found(&self) {
+        if let Self::Bucket(place) = self
+            && let Err(fault) = place.found().await
+        {
+            drop(Fault::from(fault));
         }
     }
 

@@ -8,6 +8,7 @@ use plugin_oci::values::digest::Digest;
 use serde_json::Value;
 
 use crate::support::client::{Answer, Client, location, with};
+use crate::support::memory_bucket::{BUCKET, MemoryBucket};
 use crate::support::program::wait_until;
 use crate::support::server::{Place, Server};
 use crate::support::tools::{require, stdout};
@@ -127,4 +128,25 @@ fn it_speaks_tls() {
     let layout = format!("oci:{}/../../fixtures/layouts/v1:gzip", env!("CARGO_MANIFEST_DIR"));
     let to = format!("docker://{}/greeter:1.0", server.host);
     stdout(Command::new(skopeo).args(["copy", "--all", "--dest-cert-dir", &path(""), &layout, &to]));
+}
+
+/// What AWS's own tools read leads to the bucket; and whatever serves its objects as files says that it is a registry.
+#[test]
+fn a_profile_leads_to_a_bucket_which_says_what_it_is() {
+    let (store, place) = (MemoryBucket::start(), Place::directory());
+    let aws = place.dir.path().join(".aws");
+    std::fs::create_dir(&aws).unwrap();
+    std::fs::write(aws.join("credentials"), "[other]\naws_access_key_id = key\naws_secret_access_key = secret\n").unwrap();
+    let config = format!("[profile other]\nregion = here-1\nendpoint_url = http://{}/\n", store.server.host());
+    std::fs::write(aws.join("config"), config).unwrap();
+    let mut command = place.alone("serve");
+    command.arg(format!("s3://{BUCKET}/below")).env("HOME", place.dir.path()).env("AWS_PROFILE", "other");
+    let server = Server::start(&mut command);
+    let client = Client::new(vec![server.host.clone()]);
+    for bytes in [&b"one"[..], b"two"] {
+        client.push_blob("a", &Digest::of(bytes).to_string(), bytes);
+    }
+    assert_eq!(store.bucket.objects()["below/v2/"].bytes, b"{}");
+    let asked = store.bucket.take_requests();
+    assert_eq!(asked.iter().filter(|asked| asked.ends_with(" below/v2/")).collect::<Vec<_>>(), ["PUT below/v2/"]);
 }

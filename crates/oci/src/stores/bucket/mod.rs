@@ -49,6 +49,7 @@ use std::path::{Path, PathBuf};
 
 pub use directory::Directory;
 pub use error::BucketError;
+pub use profile::Profile;
 pub use published::Published;
 pub use sweep::Swept;
 
@@ -146,13 +147,16 @@ impl<'a> Bucket<'a> {
     /// Prepares it for content, and keeps others from removing any until what is returned is dropped.
     pub fn publishing(&self) -> Result<impl Drop + '_, StoreError> {
         let lease = Lease::take(self.objects.as_ref(), Purpose::Publish)?;
-        let kind = Kind::changing(JSON);
         // A place that ignores the condition writes twice.
-        let is_new = self.objects.put(BASE, &kind, b"{}", &Condition::Absent)?;
-        if is_new && self.objects.put(BASE, &kind, b"{}", &Condition::Absent)? {
+        if self.found()? && self.found()? {
             return Err(BucketError::Unconditional { store: self.name() }.into());
         }
         Ok(lease)
+    }
+
+    /// Says that this is a registry; whether nothing has said so.
+    pub fn found(&self) -> Result<bool, StoreError> {
+        self.objects.put(BASE, &Kind::changing(JSON), b"{}", &Condition::Absent)
     }
 
     /// A document beside the registry, as `read` gives it.

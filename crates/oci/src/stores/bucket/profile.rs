@@ -25,7 +25,7 @@ use crate::fs::FileError;
 const REGION: &str = "us-east-1";
 
 /// How S3 is reached.
-pub(super) struct Profile {
+pub struct Profile {
     pub(super) signer: Signer,
     /// The URL of another store than AWS's.
     pub(super) endpoint: Option<String>,
@@ -33,7 +33,7 @@ pub(super) struct Profile {
 
 impl Profile {
     /// Reads it.
-    pub(super) fn of(environment: &Environment) -> Result<Self, StoreError> {
+    pub fn of(environment: &Environment) -> Result<Self, StoreError> {
         let name = environment.text("AWS_PROFILE").filter(|name| !name.is_empty()).unwrap_or("default");
         let file = |variable: &str, usual: &str| {
             let home = || environment.path("HOME").map(|home| home.join(".aws").join(usual));
@@ -55,6 +55,21 @@ impl Profile {
         let endpoint = set("AWS_ENDPOINT_URL_S3").or_else(|| set("AWS_ENDPOINT_URL")).or_else(|| kept.remove("endpoint_url"));
         let region = region.unwrap_or_else(|| REGION.to_owned());
         Ok(Self { signer: Signer { key, secret: Zeroizing::new(secret), token, region }, endpoint })
+    }
+
+    /// Key, secret and, where they are for a while only, token.
+    pub fn credentials(&self) -> (&str, &str, Option<&str>) {
+        (&self.signer.key, &self.signer.secret, self.signer.token.as_deref())
+    }
+
+    /// The region, which all stores want to be told.
+    pub fn region(&self) -> &str {
+        &self.signer.region
+    }
+
+    /// The URL of another store than AWS's.
+    pub fn endpoint(&self) -> Option<&str> {
+        self.endpoint.as_deref()
     }
 }
 
