@@ -105,7 +105,7 @@ fn every_block_of_commands_has_a_test() {
 }
 
 /// Flags of other programs, which pages name beside ours.
-const FOREIGN: [&str; 47] = [
+const FOREIGN: [&str; 49] = [
     // our server, whose page holds them against its help
     "--access-log",
     "--anonymous",
@@ -136,6 +136,8 @@ const FOREIGN: [&str; 47] = [
     // cargo, and our benchmarks behind it
     "--baseline",
     "--bench",
+    "--program",
+    "--rounds",
     "--dev",
     "--no-deps",
     "--path",

@@ -11,8 +11,8 @@ use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::path::Path;
 use object_store::signer::Signer;
 use object_store::{
-    Attribute, Attributes, ClientOptions, Error, GetOptions, GetRange, ObjectStore, ObjectStoreExt as _, ObjectStoreScheme,
-    PutMode, PutOptions, RetryConfig, UpdateVersion,
+    Attribute, ClientOptions, Error, GetOptions, GetRange, ObjectStore, ObjectStoreExt as _, ObjectStoreScheme, PutMode,
+    PutOptions, RetryConfig, UpdateVersion,
 };
 use plugin_oci::documents::MANIFEST_LIMIT;
 use plugin_oci::environment::Environment;
@@ -20,10 +20,11 @@ use plugin_oci::progress::Silent;
 use plugin_oci::stores::bucket::{Bucket, Location, Profile};
 use plugin_oci::stores::registry::{Client, Settings};
 
-use super::directory::{BASE, blocking};
+use super::directory::BASE;
 use super::parts::Room;
 use super::profile::Files;
-use super::writing::Writing;
+use super::reading::blocking;
+use super::writing::{Writing, attributes};
 use super::{Condition, Entry, Kind, Meta, Object, Part, Read, StoreFault, UPLOADS};
 use crate::keys::unguessable;
 
@@ -251,11 +252,4 @@ impl Cloud {
         entries.sort_by(|a, b| a.key.cmp(&b.key));
         Ok(entries)
     }
-}
-
-pub(super) fn attributes(kind: &Kind) -> Attributes {
-    Attributes::from_iter([
-        (Attribute::ContentType, kind.content_type.clone()),
-        (Attribute::CacheControl, kind.cache_control.to_owned()),
-    ])
 }

@@ -11,7 +11,7 @@ use plugin_oci::stores::bucket::objects::Objects as _;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::buffers::{Buffer, Share, Sharer, Spare};
-use super::reading::Readers;
+use super::reading::{Readers, blocking};
 use super::{Condition, Entry, Kind, Meta, Object, Part, Read, StoreFault, UPLOADS};
 
 /// What all that are being pushed have in memory together.
@@ -169,10 +169,4 @@ impl Writing {
         })
         .await
     }
-}
-
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, StoreFault> + Send + 'static,
-) -> Result<T, StoreFault> {
-    spawn_blocking(work).await.map_err(|error| StoreFault::new("a task", error))?
 }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
+use tokio::task::spawn_blocking;
 
 use super::buffers::{Share, Sharer, Spare};
-use super::directory::blocking;
 use super::{Pieces, StoreFault};
 
 /// What all that are reading have together.
@@ -88,4 +88,11 @@ fn at_hand(file: &File, bytes: &mut [u8]) -> Option<usize> {
 #[cfg(not(target_os = "linux"))]
 fn at_hand(_: &File, _: &mut [u8]) -> Option<usize> {
     None
+}
+
+/// Does what blocks, in a thread for that.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreFault> + Send + 'static,
+) -> Result<T, StoreFault> {
+    spawn_blocking(work).await.map_err(|error| StoreFault::new("a task", error))?
 }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use object_store::path::Path;
-use object_store::{Error, MultipartUpload, ObjectStore, ObjectStoreExt as _, PutMultipartOptions, PutOptions};
+use object_store::{
+    Attribute, Attributes, Error, MultipartUpload, ObjectStore, ObjectStoreExt as _, PutMultipartOptions, PutOptions,
+};
 
 use super::buffers::PIECE;
-use super::cloud::attributes;
 use super::parts::{Part, Room, TOGETHER};
 use super::{Kind, StoreFault};
 
@@ -148,4 +149,11 @@ impl Drop for Writing {
             runtime.spawn(async move { drop(store.delete(&path).await) });
         }
     }
+}
+
+pub(super) fn attributes(kind: &Kind) -> Attributes {
+    Attributes::from_iter([
+        (Attribute::ContentType, kind.content_type.clone()),
+        (Attribute::CacheControl, kind.cache_control.to_owned()),
+    ])
 }
