@@ -48,8 +48,9 @@ pub enum Fault {
 #[derive(Default)]
 pub struct Bucket {
     objects: Mutex<BTreeMap<String, Stored>>,
-    /// What is being sent in parts, by key.
+    /// What is being sent in parts, by upload.
     parts: Mutex<BTreeMap<String, BTreeMap<usize, Vec<u8>>>>,
+    uploads: AtomicUsize,
     seen: Mutex<Vec<String>>,
     count: AtomicUsize,
     /// At which requests, counted from 1.
@@ -161,20 +162,23 @@ impl Bucket {
         }
     }
 
-    /// Part after part (Amazon S3 API Reference, `CreateMultipartUpload`). One upload for each key.
+    /// Part after part (Amazon S3 API Reference, `CreateMultipartUpload`): who comes late with one upload does nothing to the next.
     fn write_parts(&self, request: &Request, key: &str) -> Reply {
         let mut parts = held(&self.parts);
+        let id = || request.query.get("uploadId").cloned().unwrap_or_default();
         match (request.method.as_str(), request.query.get("partNumber")) {
             ("POST", _) if request.query.contains_key("uploads") => {
-                parts.insert(key.to_owned(), BTreeMap::new());
+                let id = self.uploads.fetch_add(1, Ordering::Relaxed);
+                parts.insert(id.to_string(), BTreeMap::new());
                 let name = "InitiateMultipartUploadResult";
-                Reply::new(200).body(format!("<{name}><Bucket>{BUCKET}</Bucket><Key>{key}</Key><UploadId>1</UploadId></{name}>"))
+                Reply::new(200)
+                    .body(format!("<{name}><Bucket>{BUCKET}</Bucket><Key>{key}</Key><UploadId>{id}</UploadId></{name}>"))
             }
             ("DELETE", _) => {
-                parts.remove(key);
+                parts.remove(&id());
                 Reply::new(204)
             }
-            (_, number) => match (parts.get_mut(key), number) {
+            (_, number) => match (parts.get_mut(&id()), number) {
                 (None, _) => Reply::new(404).body("<Error><Code>NoSuchUpload</Code></Error>"),
                 (Some(upload), Some(number)) => {
                     upload.insert(number.parse().unwrap(), request.body.clone());
@@ -182,7 +186,7 @@ impl Bucket {
                 }
                 (Some(upload), None) => {
                     let bytes = std::mem::take(upload).into_values().flatten().collect();
-                    parts.remove(key);
+                    parts.remove(&id());
                     let stored = Stored { bytes, content_type: String::new(), cache_control: String::new() };
                     let (tag, name) = (etag(&stored), "CompleteMultipartUploadResult");
                     held(&self.objects).insert(key.to_owned(), stored);

@@ -258,16 +258,23 @@ fn a_blob_in_parts_is_whole_or_is_not_there() {
         let store = MemoryBucket::start();
         let server = Server::start(&mut over(&place, &store, "serve"));
         let client = Client::new(vec![server.host.clone()]);
-        let push = || client.send("POST", &format!("/v2/a/blobs/uploads/?digest={digest}"), &[], &bytes).status;
+        let push = || client.send("POST", &format!("/v2/a/blobs/uploads/?digest={digest}"), &[], &bytes);
         store.bucket.fail(numbers.clone(), fault);
-        let status = push();
+        let status = push().status;
         store.bucket.work();
         let calls = store.bucket.take_requests();
         assert!(status == 201 || status == 503, "{fault:?} at {numbers:?}: {status}");
         let there = store.bucket.objects().get(&format!("v2/a/blobs/{digest}")).map(|stored| stored.bytes == bytes);
         assert!(there == Some(true) || there.is_none() && status == 503, "{fault:?} at {numbers:?}: {status}");
         if there.is_none() {
-            assert_eq!(push(), 201);
+            let again = push();
+            assert_eq!(
+                again.status,
+                201,
+                "{fault:?} at {numbers:?} of {calls:?}, then {:?}: {}",
+                store.bucket.take_requests(),
+                String::from_utf8_lossy(&again.body)
+            );
             assert_eq!(client.digest(&format!("/v2/a/blobs/{digest}")), digest);
         }
         calls
