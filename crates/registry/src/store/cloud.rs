@@ -20,6 +20,7 @@ use plugin_oci::progress::Silent;
 use plugin_oci::stores::bucket::{Bucket, Location, Profile};
 use plugin_oci::stores::registry::{Client, Settings};
 
+use super::client::Clients;
 use super::directory::BASE;
 use super::parts::Room;
 use super::profile::Files;
@@ -67,8 +68,7 @@ impl Cloud {
                 said.parse().map(Duration::from_secs).map_err(|error| failed(&format!("{PATIENCE_VARIABLE}: {error}")))?
             }
         };
-        let options = ClientOptions::new().with_allow_http(true).with_timeout_disabled().with_read_timeout(patience);
-        let options = options.with_connect_timeout(Duration::from_secs(5).min(patience));
+        let (options, clients) = (ClientOptions::new().with_allow_http(true), Clients { patience });
         // What was waited for in vain is not waited for again.
         let retry = RetryConfig { max_retries: 8, retry_timeout: patience / 2, ..RetryConfig::default() };
         let variables = environment.vars().filter_map(|(name, value)| {
@@ -76,7 +76,11 @@ impl Cloud {
         });
         let built: Result<Both, Error> = match scheme {
             ObjectStoreScheme::AmazonS3 => {
-                let mut builder = AmazonS3Builder::new().with_url(location).with_client_options(options).with_retry(retry);
+                let mut builder = AmazonS3Builder::new()
+                    .with_url(location)
+                    .with_client_options(options)
+                    .with_http_connector(clients)
+                    .with_retry(retry);
                 // One object goes at a time, and that every store understands.
                 builder = builder.with_disable_bulk_delete(true);
                 for (name, value) in
@@ -102,8 +106,11 @@ impl Cloud {
                 builder.build().map(both)
             }
             ObjectStoreScheme::GoogleCloudStorage => {
-                let mut builder =
-                    GoogleCloudStorageBuilder::new().with_url(location).with_client_options(options).with_retry(retry);
+                let mut builder = GoogleCloudStorageBuilder::new()
+                    .with_url(location)
+                    .with_client_options(options)
+                    .with_http_connector(clients)
+                    .with_retry(retry);
                 for (name, value) in variables {
                     if let Ok(key) = name.parse() {
                         builder = builder.with_config(key, value);
@@ -112,7 +119,11 @@ impl Cloud {
                 builder.build().map(both)
             }
             ObjectStoreScheme::MicrosoftAzure => {
-                let mut builder = MicrosoftAzureBuilder::new().with_url(location).with_client_options(options).with_retry(retry);
+                let mut builder = MicrosoftAzureBuilder::new()
+                    .with_url(location)
+                    .with_client_options(options)
+                    .with_http_connector(clients)
+                    .with_retry(retry);
                 for (name, value) in variables {
                     if let Ok(key) = name.parse() {
                         builder = builder.with_config(key, value);

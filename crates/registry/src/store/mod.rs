@@ -3,6 +3,7 @@
 //! No object appears before it is whole, and none is read into memory but documents, which have a limit.
 
 mod buffers;
+mod client;
 mod cloud;
 mod directory;
 mod leases;
