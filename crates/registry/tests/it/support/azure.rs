@@ -17,12 +17,12 @@ const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6t
 /// Azurite with a container.
 pub fn azurite() -> Option<Web> {
     let (node, home) = npm::installed(&[&format!("azurite@{VERSION}")])?;
-    let (dir, [port]) = (tempfile::tempdir().unwrap(), web::ports());
-    let mut command = Command::new(node);
-    command.arg(home.join("node_modules/azurite/dist/src/blob/main.js")).arg("--location").arg(dir.path());
-    let command = command.args(["--silent", "--disableTelemetry", "--skipApiVersionCheck", "--blobPort"]).arg(port.to_string());
-    let web = web::start(command, dir, port);
-    // Shared Key (Microsoft's documentation, "Authorize with Shared Key"): of the headers, those that are there.
+    let web = web::start(|dir, port| {
+        let mut command = Command::new(&node);
+        command.arg(home.join("node_modules/azurite/dist/src/blob/main.js")).arg("--location").arg(dir);
+        command.args(["--silent", "--disableTelemetry", "--skipApiVersionCheck", "--blobPort"]).arg(port.to_string());
+        command
+    });
     // It does not look at the clock.
     let date = "Sun, 29 Nov 2026 00:00:00 GMT";
     let version = "2021-08-06";
