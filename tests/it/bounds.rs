@@ -2,9 +2,18 @@
 //! what it costs to look at many that share layers: each is read once.
 
 use std::fs;
+use std::io::Read;
 use std::path::Path;
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 
+use plugin_build::images::verify;
+use plugin_oci::documents::Descriptor;
 use plugin_oci::fs::sorted_listing;
+use plugin_oci::progress::Silent;
+use plugin_oci::stores::layout::Layout;
+use plugin_oci::stores::{Selector, Source, StoreError, Tagged};
 use plugin_oci::values::compression::Compression;
 use plugin_oci::values::digest::Digest;
 use serde_json::{Value, json};
@@ -189,4 +198,76 @@ fn what_is_wrong_is_found_in_every_image_that_has_it() {
     let objects: Vec<&str> = told["findings"].as_array().unwrap().iter().map(|one| one["object"].as_str().unwrap()).collect();
     assert_eq!(objects.len(), 1, "{objects:?}");
     assert!(objects[0].starts_with("t1 "), "{objects:?}");
+}
+
+/// A layout that gives one blob when nobody reads of the others any more.
+struct Late {
+    layout: Layout,
+    last: Digest,
+    reads: Mutex<Sender<()>>,
+    read: Mutex<Receiver<()>>,
+}
+
+impl Source for Late {
+    fn name(&self) -> String {
+        self.layout.name()
+    }
+
+    fn tags(&self) -> Result<Vec<Tagged>, StoreError> {
+        self.layout.tags()
+    }
+
+    fn resolve(&self, selector: &Selector) -> Result<Descriptor, StoreError> {
+        self.layout.resolve(selector)
+    }
+
+    fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, StoreError> {
+        let blob = self.layout.open(descriptor)?;
+        if descriptor.digest != self.last {
+            return Ok(Box::new(Told { blob, reads: self.reads.lock().unwrap().clone() }));
+        }
+        let read = self.read.lock().unwrap();
+        while read.recv_timeout(Duration::from_millis(500)).is_ok() {}
+        Ok(blob)
+    }
+
+    fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, StoreError> {
+        self.layout.referrers(subject)
+    }
+
+    fn parallelism(&self) -> usize {
+        2
+    }
+}
+
+/// What tells of each read.
+struct Told<'a> {
+    blob: Box<dyn Read + Send + 'a>,
+    reads: Sender<()>,
+}
+
+impl Read for Told<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let _ = self.reads.send(());
+        self.blob.read(buffer)
+    }
+}
+
+#[test]
+fn a_layer_that_comes_when_others_have_taken_the_room_is_read() {
+    let temp = tempfile::tempdir().unwrap();
+    let mut layout = HandLayout::new(temp.path());
+    let tars = [long_names("a", 20), long_names("b", 6000), own(1)];
+    let manifest = image(&layout, &tars, 1);
+    let index = layout.index(&[manifest], &json!({}));
+    layout.tag("1", index);
+    let (reads, read) = channel();
+    let last = Digest::of(&crate::support::layouts::gzip(&tars[0]));
+    let late = Late { layout: Layout::open(temp.path()).unwrap(), last, reads: Mutex::new(reads), read: Mutex::new(read) };
+    let (done, verified) = channel();
+    std::thread::spawn(move || {
+        let report = verify::image(&late, &Selector::Tag("1".to_owned()), &Silent);
+        let _ = done.send(report.map(|report| report.blobs).map_err(|error| error.to_string()));
+    });
+    assert_eq!(verified.recv_timeout(Duration::from_mins(2)).expect("it ends").unwrap(), 6);
 }

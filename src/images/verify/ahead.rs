@@ -151,7 +151,7 @@ impl<'a> Ahead<'a> {
         let Some(&number) = self.numbers.get(wanted) else { return false };
         let mut state = self.turn_to(number);
         while matches!(state.blobs[number].end, End::Running) {
-            state = self.wait(state);
+            state = self.more(state, number);
         }
         matches!(state.blobs[number].end, End::Sound(_))
     }
@@ -165,7 +165,7 @@ impl<'a> Ahead<'a> {
             match blob.end {
                 _ if blob.dropped > 0 => return None,
                 End::Absent => return None,
-                End::Running if blob.lots.is_empty() => state = self.wait(state),
+                End::Running if blob.lots.is_empty() => state = self.more(state, number),
                 _ => return Some(Reading { ahead: self, number }),
             }
         }
@@ -203,6 +203,13 @@ impl<'a> Ahead<'a> {
         state.furthest = state.furthest.max(number);
         self.changed.notify_all();
         state
+    }
+
+    /// Waits for more of a blob, which must come then, whether there is room for it or not.
+    fn more<'g>(&self, mut state: MutexGuard<'g, State>, number: usize) -> MutexGuard<'g, State> {
+        state.blobs[number].is_wanted = true;
+        self.changed.notify_all();
+        self.wait(state)
     }
 
     fn wait<'g>(&self, state: MutexGuard<'g, State>) -> MutexGuard<'g, State> {
@@ -302,9 +309,7 @@ impl<'a> Ahead<'a> {
                 End::Unsound(error) => return Err(error),
                 End::Sound(None) | End::Absent => return Err(ExtractError::Truncated { offset: 0 }),
             }
-            blob.is_wanted = true;
-            self.changed.notify_all();
-            state = self.wait(state);
+            state = self.more(state, number);
         }
     }
 }
