@@ -181,12 +181,22 @@ fn logging_out_empties_a_helper_that_no_entry_tells_of() {
 fn on_a_terminal(command: &mut Command, answers: &[(&str, &str)]) -> (i32, String) {
     use std::fs::File;
     use std::io::Read as _;
-    let pair = nix::pty::openpty(None, None).unwrap();
-    let side = || Stdio::from(pair.slave.try_clone().unwrap());
+    use std::os::fd::OwnedFd;
+    use std::os::unix::fs::OpenOptionsExt as _;
+
+    use nix::fcntl::OFlag;
+
+    // Both ends for nobody else: what other tests start would keep the terminal open.
+    let master = nix::pty::posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).unwrap();
+    nix::pty::grantpt(&master).unwrap();
+    nix::pty::unlockpt(&master).unwrap();
+    let slave = nix::pty::ptsname_r(&master).unwrap();
+    let slave = File::options().read(true).write(true).custom_flags(OFlag::O_NOCTTY.bits()).open(slave).unwrap();
+    let side = || Stdio::from(slave.try_clone().unwrap());
     let mut child = command.stdin(side()).stdout(side()).stderr(side()).spawn().unwrap();
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    drop(pair.slave);
-    let mut terminal = File::from(pair.master);
+    drop(slave);
+    let mut terminal = File::from(OwnedFd::from(master));
     let (mut shown, mut answers, mut buffer) = (String::new(), answers.iter(), [0; 4096]);
     let mut next = answers.next();
     // At the end of the last program on it, reading fails.

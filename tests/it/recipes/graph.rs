@@ -46,7 +46,8 @@ fn a_change_reaches_a_router() {
     let runner = Runner::of(project);
     let job = runner.job("author").installed();
     job.succeed(&format!(
-        "({}) & dev=$!\nuntil grep -q 1-dev. router/config.json; do kill -0 $dev; sleep 0.1; done\n\
+        "({}) & dev=$!\ntrap 'kill $dev 2>/dev/null || :' EXIT\n\
+         timeout 300 sh -ec \"until grep -q 1-dev. router/config.json; do kill -0 $dev; sleep 0.1; done\"\n\
          test -d router/plugins/p\nkill -INT $dev\nwait $dev || test $? = 130",
         block.trim().replace("cargo plugin-build dev", "exec cargo-plugin-build dev --offline"),
     ));
