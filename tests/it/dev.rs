@@ -242,7 +242,7 @@ fn without_a_router_the_process_is_restarted_and_goes_with_us() {
     let service = package.join("src/service.rs");
     let text = fs::read_to_string(&service).unwrap();
     let mut command = plugin_build(&package);
-    command.args(["dev", "--message-format", "json", "--target-dir"]).arg(plugins::home().join("target"));
+    command.envs(plugins::LEAN).args(["dev", "--message-format", "json", "--target-dir"]).arg(plugins::home().join("target"));
     let mut dev = Dev::start(command.arg("--output").arg(plugins::home().join("layouts/restarted")));
     let alive = |process: &Value| Path::new("/proc").join(process["pid"].to_string()).exists();
     let first = dev.result();

@@ -20,7 +20,7 @@ pub fn in_ci() -> bool {
 }
 
 /// What keeps the shared target directory small: nobody debugs these programs.
-const LEAN: [(&str, &str); 1] = [("CARGO_PROFILE_DEV_DEBUG", "0")];
+pub const LEAN: [(&str, &str); 1] = [("CARGO_PROFILE_DEV_DEBUG", "0")];
 
 /// Where all of it is.
 pub fn home() -> PathBuf {
