@@ -204,7 +204,7 @@ fn what_is_wrong_is_found_in_every_image_that_has_it() {
 struct Late {
     layout: Layout,
     last: Digest,
-    reads: Mutex<Sender<()>>,
+    reads: Sender<()>,
     read: Mutex<Receiver<()>>,
 }
 
@@ -224,7 +224,7 @@ impl Source for Late {
     fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, StoreError> {
         let blob = self.layout.open(descriptor)?;
         if descriptor.digest != self.last {
-            return Ok(Box::new(Told { blob, reads: self.reads.lock().unwrap().clone() }));
+            return Ok(Box::new(Told { blob, reads: &self.reads }));
         }
         let read = self.read.lock().unwrap();
         while read.recv_timeout(Duration::from_millis(500)).is_ok() {}
@@ -243,7 +243,7 @@ impl Source for Late {
 /// What tells of each read.
 struct Told<'a> {
     blob: Box<dyn Read + Send + 'a>,
-    reads: Sender<()>,
+    reads: &'a Sender<()>,
 }
 
 impl Read for Told<'_> {
@@ -263,7 +263,7 @@ fn a_layer_that_comes_when_others_have_taken_the_room_is_read() {
     layout.tag("1", index);
     let (reads, read) = channel();
     let last = Digest::of(&crate::support::layouts::gzip(&tars[0]));
-    let late = Late { layout: Layout::open(temp.path()).unwrap(), last, reads: Mutex::new(reads), read: Mutex::new(read) };
+    let late = Late { layout: Layout::open(temp.path()).unwrap(), last, reads, read: Mutex::new(read) };
     let (done, verified) = channel();
     std::thread::spawn(move || {
         let report = verify::image(&late, &Selector::Tag("1".to_owned()), &Silent);
